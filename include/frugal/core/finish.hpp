@@ -1,0 +1,83 @@
+// Delta, Finish and what they carry: the answer as it comes, then how it ended and what it cost. Plain values.
+#pragma once
+
+#include <frugal/core/clock.hpp>
+#include <frugal/core/error.hpp>
+#include <frugal/core/ids.hpp>
+#include <frugal/core/ledger.hpp>
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace frugal {
+
+struct TokenLogprob {
+  Token token{};
+  float logprob{};  ///< natural logarithm, of the model's own distribution before temperature, penalties and filters
+};
+
+/// What is known of one token of the answer, where the request asked for it.
+struct TokenScore {
+  Token token{};
+  float logprob{};                  ///< as TokenLogprob
+  float margin{};                   ///< probability of the best token minus that of the second, in [0, 1]
+  std::vector<TokenLogprob> top{};  ///< the k most likely, best first
+};
+
+/// A piece of the answer. `text` is whole characters (valid UTF-8); it may be empty while a character is incomplete or
+/// while a stop text may still begin in what is held back.
+struct Delta {
+  std::string text;
+  std::vector<Token> tokens;
+  std::vector<TokenScore> scores;  ///< one a token where the request asked, else empty
+};
+
+enum class FinishReason {
+  stop,       ///< the model's end token, or a stop text
+  length,     ///< max_tokens or the context is used up
+  capped,     ///< an output policy ended it; `detail` names the policy
+  cancelled,  ///< by the caller
+  deadline,   ///< the request's deadline passed
+  refused,    ///< never started: invalid, too large, or the queue is full; see `error`
+  error,      ///< started and failed; see `error`
+};
+
+FRUGAL_API std::string_view to_string(FinishReason reason) noexcept;
+
+/// Where the time went. A cascade's times are those its caller saw.
+struct Timing {
+  Duration queue{};  ///< submit until admission
+  Duration ttft{};   ///< submit until the first token the caller sees; 0 = there was none
+  Duration e2e{};    ///< submit until the end
+
+  /// Time per output token after the first: (e2e - ttft) / (output - 1). Undefined, so none, below two tokens.
+  std::optional<Duration> tpot(std::uint64_t output_tokens) const {
+    if (output_tokens < 2) return std::nullopt;
+    return (e2e - ttft) / static_cast<Duration::rep>(output_tokens - 1);
+  }
+};
+
+/// How a request ended. Exactly one reaches every stream.
+struct Finish {
+  FinishReason reason = FinishReason::stop;
+  std::string detail{};            ///< the stop text that matched, or the policy that capped
+  std::optional<Error> error{};    ///< set for refused and error
+  std::string model{};             ///< which model's answer this is
+  std::uint64_t seed = 0;          ///< the seed that was used
+  Usage usage{};
+  Timing timing{};
+  Ledger ledger{};
+};
+
+/// A whole answer: all deltas joined, and the finish.
+struct Answer {
+  std::string text{};
+  std::vector<Token> tokens{};
+  std::vector<TokenScore> scores{};
+  Finish finish{};
+};
+
+}  // namespace frugal

@@ -1,0 +1,79 @@
+// Request: everything a caller may ask of an endpoint. A plain aggregate; all defaults are valid but the prompt.
+// Copyable; not synchronised.
+#pragma once
+
+#include <frugal/core/clock.hpp>
+#include <frugal/core/ids.hpp>
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <utility>
+#include <variant>
+#include <vector>
+
+namespace frugal {
+
+/// A function the model asked to be called; `arguments` is JSON text.
+struct ToolCall {
+  std::string id, name, arguments;
+};
+
+/// One turn of a conversation. `role` is usually system, user, assistant or tool; a template may know more.
+struct Message {
+  std::string role;
+  std::string content;
+  std::string name{};
+  std::string tool_call_id{};
+  std::vector<ToolCall> tool_calls{};
+};
+
+/// A conversation, rendered by the model's own chat template.
+struct Chat {
+  std::vector<Message> messages;
+  std::string tools{};                ///< JSON array of tool definitions, or empty
+  bool add_generation_prompt = true;  ///< end with the header of the assistant's turn
+};
+
+/// Text that goes to the tokenizer as it is; special tokens written in it are recognised.
+struct RawPrompt {
+  std::string text;
+  bool parse_special = true;
+};
+
+/// Token ids of the model that will answer; nothing is added.
+struct TokenPrompt {
+  std::vector<Token> tokens;
+};
+
+/// How one token is chosen from the logits. Applied in this order: logit bias and penalties, token mask, temperature,
+/// top-k, top-p, min-p, draw. temperature 0 is greedy: the highest logit, the lowest id among equals.
+struct Sampling {
+  float temperature = 0.0F;         ///< 0 = greedy; otherwise logits are divided by it
+  std::int32_t top_k = 0;           ///< keep the k most likely; 0 = all
+  float top_p = 1.0F;               ///< keep the smallest set whose probabilities sum to at least top_p
+  float min_p = 0.0F;               ///< keep tokens with at least min_p times the best probability
+  float repetition_penalty = 1.0F;  ///< divides positive and multiplies negative logits of tokens seen in prompt or answer (Keskar et al. 2019)
+  float presence_penalty = 0.0F;    ///< subtracted once from tokens seen in the answer
+  float frequency_penalty = 0.0F;   ///< subtracted per occurrence in the answer
+  std::vector<std::pair<Token, float>> logit_bias{};  ///< added to single logits
+  std::optional<std::uint64_t> seed{};                ///< same seed, prompt and model: same answer; none = the endpoint picks one and reports it
+};
+
+struct Request {
+  std::variant<Chat, RawPrompt, TokenPrompt> prompt;
+  std::string model{};                    ///< a name the endpoint knows; empty = its default
+  Sampling sampling{};
+  std::uint32_t max_tokens = 0;           ///< most tokens of the answer; 0 = until the context is full
+  std::vector<std::string> stop{};        ///< the answer ends before the first of these texts
+  std::optional<TimePoint> deadline{};    ///< absolute; past it the request ends with what it has
+  std::string type{};                     ///< the caller's name for this kind of request, e.g. "refund"; key of statistics
+  std::string tenant{};                   ///< salt of the prefix cache: two tenants never share a page
+  std::string id{};                       ///< the caller's own id, for logs and traces
+  std::optional<std::uint32_t> logprobs{};  ///< report the log-probability of each token and of the k most likely; 0 = the token only
+  bool scores = false;                    ///< measure the margin of every token (a cascade sets this)
+  bool use_prefix_cache = true;           ///< false: neither read nor write shared prefixes
+  std::uint32_t stream_capacity = 256;    ///< deltas a slow reader may leave unread before the sequence pauses
+};
+
+}  // namespace frugal

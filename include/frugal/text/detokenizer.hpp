@@ -1,0 +1,29 @@
+// Detokenizer: tokens in one by one, whole UTF-8 characters out. Bytes of an unfinished character are held back; bytes that can never
+// become one come out as U+FFFD, as Python's errors="replace" does. One per answer; not thread-safe.
+#pragma once
+
+#include <frugal/config.hpp>
+#include <frugal/core/ids.hpp>
+
+#include <string>
+
+namespace frugal {
+
+class Tokenizer;
+
+class FRUGAL_API Detokenizer {
+ public:
+  /// The tokenizer must outlive this. keep_special: control tokens appear as their literal text.
+  explicit Detokenizer(const Tokenizer& tokenizer, bool keep_special = false);
+  /// Adds one token; returns the characters that became whole (possibly none).
+  std::string push(Token token);
+  /// Ends the text: what was held back comes out, replaced where it is no character.
+  std::string flush();
+
+ private:
+  const Tokenizer* tokenizer_;
+  bool keep_special_;
+  std::string held_;
+};
+
+}  // namespace frugal

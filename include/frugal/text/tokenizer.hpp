@@ -1,0 +1,81 @@
+// Tokenizer: text to token ids and back, exactly as the model was trained with.
+//
+// Byte-level BPE (GPT-2 style), built from the vocabulary inside a GGUF file or from a Hugging Face tokenizer.json.
+// Immutable after construction: share one between any number of threads.
+#pragma once
+
+#include <frugal/config.hpp>
+#include <frugal/core/ids.hpp>
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace frugal {
+
+/// How text is cut into words before merges apply; each is the published regex of its family, hand-compiled.
+enum class PreTokenizer { gpt2, smollm, qwen2, llama3 };
+
+/// The raw material of a byte-level BPE tokenizer, as a file holds it.
+struct BpeVocabulary {
+  enum class Kind : std::uint8_t { normal, control, user_defined, unused, byte };
+  std::vector<std::string> tokens;                           ///< in the byte-to-unicode alphabet of GPT-2; index = id
+  std::vector<Kind> kinds;                                   ///< one a token; empty = all normal
+  std::vector<std::pair<std::string, std::string>> merges;   ///< best first
+  PreTokenizer pre = PreTokenizer::gpt2;
+  std::optional<Token> bos, eos, eot, pad, unknown;
+  std::vector<Token> end_tokens;                             ///< generation ends at any of these (eos and eot are added)
+  bool add_bos = false;                                      ///< encode with add_bos = std::nullopt puts bos first
+  bool ignore_merges = false;                                ///< a word that is itself a token is taken whole (Llama 3)
+};
+
+struct EncodeOptions {
+  bool parse_special = true;       ///< recognise special tokens written in the text
+  std::optional<bool> add_bos{};   ///< none = as the model's file says
+};
+
+class FRUGAL_API Tokenizer {
+ public:
+  /// Throws Error(bad_model) naming the first inconsistent entry (merge of unknown tokens, id out of range, ...).
+  explicit Tokenizer(BpeVocabulary vocabulary);
+  ~Tokenizer();
+  Tokenizer(Tokenizer&&) noexcept;
+  Tokenizer& operator=(Tokenizer&&) noexcept;
+
+  /// Any bytes are accepted; invalid UTF-8 is encoded byte by byte. O(n log n) in the longest word.
+  std::vector<Token> encode(std::string_view text, EncodeOptions options = {}) const;
+  /// The bytes of the tokens joined. Special (control) tokens are left out unless asked for. An id outside the vocabulary
+  /// throws Error(invalid_argument).
+  std::string decode(const std::vector<Token>& tokens, bool keep_special = false) const;
+  /// The bytes one token stands for (its literal text for a special one). Lives as long as the tokenizer.
+  std::string_view bytes(Token token) const;
+
+  std::size_t size() const noexcept;
+  bool is_special(Token token) const noexcept;  ///< control or user-defined: matched as a whole in text
+  bool is_control(Token token) const noexcept;  ///< never part of visible text
+  bool is_end(Token token) const noexcept;      ///< generation ends here
+  std::optional<Token> bos() const noexcept;
+  std::optional<Token> eos() const noexcept;
+  /// The id of a token written literally, e.g. "<|im_end|>".
+  std::optional<Token> find(std::string_view literal) const;
+  /// Equal for tokenizers that encode alike; the key of a shared prefix tree.
+  std::uint64_t fingerprint() const noexcept;
+
+ private:
+  struct Impl;
+  std::unique_ptr<const Impl> impl_;
+};
+
+/// Reads a Hugging Face tokenizer.json (and tokenizer_config.json beside it, where present, for bos/eos). Throws Error(bad_file)
+/// with file and offset, or Error(unsupported) naming the tokenizer type, pre-tokenizer or normaliser we lack.
+FRUGAL_API Tokenizer load_tokenizer_json(const std::filesystem::path& file);
+
+/// The pre-tokenizer a GGUF file names ("gpt-2", "smollm", "qwen2", "llama-bpe", ...); none where we lack it.
+FRUGAL_API std::optional<PreTokenizer> pre_tokenizer_from_gguf_name(std::string_view name);
+
+}  // namespace frugal
