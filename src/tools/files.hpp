@@ -1,0 +1,44 @@
+// Files the subcommands read and write. Every failure is an Error(bad_file) or (invalid_argument) that names the file
+// and the place.
+#pragma once
+
+#include <frugal/core/ids.hpp>
+#include <frugal/core/request.hpp>
+
+#include <cstdint>
+#include <fstream>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace frugal::tools {
+
+/// All bytes of a file; "-" is standard input.
+std::string read_all(const std::string& path);
+
+/// A JSON array of token ids, e.g. [1, 9690, 198]. `origin` names the text in errors.
+std::vector<Token> parse_ids(const std::string& text, const std::string& origin);
+
+/// A JSON array of messages ({"role": ..., "content": ...}), or an object with "messages" and, where wanted, "tools".
+Chat parse_chat(const std::string& text, const std::string& origin);
+
+/// Writes a float32 matrix as NumPy's .npy, row by row, into "<path>.partial", which takes its name only when it is
+/// complete. Memory: one row block at a time.
+class NpyWriter {
+ public:
+  NpyWriter(std::string path, std::uint64_t rows, std::uint64_t columns);
+  ~NpyWriter();  ///< removes an unfinished file
+  NpyWriter(const NpyWriter&) = delete;
+  NpyWriter& operator=(const NpyWriter&) = delete;
+  void write(std::span<const float> values);
+  void finish();
+
+ private:
+  void check(const char* action) const;
+  std::string path_, partial_;
+  std::ofstream file_;
+  std::uint64_t left_;
+  bool finished_ = false;
+};
+
+}  // namespace frugal::tools

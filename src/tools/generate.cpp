@@ -1,0 +1,143 @@
+// frugal generate: one prompt or conversation in, the answer out, as text while it comes or as one JSON object with its
+// account.
+#include "tools/backends.hpp"
+#include "tools/commands.hpp"
+#include "tools/console.hpp"
+#include "tools/files.hpp"
+#include "tools/report.hpp"
+
+#include <frugal/core/error.hpp>
+#include <frugal/engine/engine.hpp>
+#include <frugal/model/model.hpp>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace frugal::tools {
+
+namespace {
+
+struct GenerateOptions {
+  std::string model, prompt, prompt_file, messages;
+  std::uint32_t max_tokens = 256;
+  Sampling sampling{};
+  std::vector<std::string> stop;
+  std::optional<std::uint32_t> logprobs;
+  std::uint64_t kv_mib = 0;
+  BackendChoice backend;
+  bool json = false, quiet = false;
+};
+
+constexpr const char* generate_examples = R"(Examples:
+  frugal generate --model M.gguf --prompt "Once upon a time" --max-tokens 40
+  frugal generate --model M.gguf --prompt-file story.txt --temperature 0.8 --top-p 0.95 --seed 7
+  echo '[{"role": "user", "content": "What is the capital of France?"}]' > chat.json
+  frugal generate --model M.gguf --messages chat.json --max-tokens 32 --logprobs 5 --json
+A prompt goes to the model as it is, special tokens written in it included; messages go through the model's own chat
+template. With --json: {"ids", "text", "finish", "usage", "timing": {"ttft_ms", "tpot_ms", ...}, "ledger", ...}.
+"finish" is stop, length, capped, cancelled, deadline, refused or error; the last two exit with code 2.)";
+
+Request request_of(const GenerateOptions& o) {
+  Request request;
+  if (!o.messages.empty())
+    request.prompt = parse_chat(read_all(o.messages), o.messages);
+  else
+    request.prompt = RawPrompt{.text = o.prompt_file.empty() ? o.prompt : read_all(o.prompt_file)};
+  request.sampling = o.sampling;
+  request.max_tokens = o.max_tokens;
+  request.stop = o.stop;
+  request.logprobs = o.logprobs;
+  return request;
+}
+
+/// Unless the user says: room for the whole context in the widest element type, but 1 GiB at most.
+std::size_t kv_bytes(const GenerateOptions& o, const DecoderSpec& spec) {
+  if (o.kv_mib != 0) return static_cast<std::size_t>(o.kv_mib) << 20;
+  constexpr std::size_t most = std::size_t{1} << 30, slack = std::size_t{8} << 20;
+  const std::size_t token_bytes = std::size_t{2} * spec.layers * spec.kv_width() * sizeof(float);
+  return std::min(most, token_bytes * spec.context + slack);
+}
+
+std::unique_ptr<Engine> engine_of(const GenerateOptions& o, const std::shared_ptr<const Model>& model) {
+  EngineOptions options;
+  options.backend = make_backend(o.backend);
+  options.models = {{.name = model->name(), .model = model}};
+  options.kv_bytes = kv_bytes(o, model->spec());
+  Progress progress(o.quiet);
+  progress.at("preparing weights for " + std::string(options.backend->name()), 0.0);
+  return std::make_unique<Engine>(std::move(options));
+}
+
+/// Reads the stream to its end; where `live`, each piece is printed as it comes.
+Answer read_answer(Stream stream, bool live) {
+  Answer answer;
+  while (std::optional<Delta> delta = stream.next()) {
+    if (live) print(delta->text);
+    answer.text += delta->text;
+    answer.tokens.insert(answer.tokens.end(), delta->tokens.begin(), delta->tokens.end());
+    std::move(delta->scores.begin(), delta->scores.end(), std::back_inserter(answer.scores));
+  }
+  answer.finish = stream.finish().value();
+  return answer;
+}
+
+void run_generate(const GenerateOptions& o) {
+  Request request = request_of(o);
+  const auto model = load_with_progress(o.model, o.quiet);
+  const auto engine = engine_of(o, model);
+  const Answer answer = read_answer(engine->submit(std::move(request)), !o.json);
+  print(o.json ? answer_as_json(answer, o.logprobs.has_value(), model->tokenizer()) + "\n" : "\n");
+  if (answer.finish.error) throw *answer.finish.error;
+}
+
+void add_sampling_options(CLI::App& app, Sampling& s) {
+  app.add_option("--temperature", s.temperature, "0 = always the most likely token")
+      ->check(CLI::NonNegativeNumber)
+      ->capture_default_str();
+  app.add_option("--seed", s.seed, "Same seed, prompt and model: same answer");
+  app.add_option("--top-k", s.top_k, "Draw among the K most likely tokens; 0 = all")
+      ->check(CLI::NonNegativeNumber)
+      ->capture_default_str();
+  app.add_option("--top-p", s.top_p, "Draw among the smallest set with this probability")
+      ->check(CLI::Range(0.0F, 1.0F))
+      ->capture_default_str();
+  app.add_option("--min-p", s.min_p, "Drop tokens below this share of the best probability")
+      ->check(CLI::Range(0.0F, 1.0F))
+      ->capture_default_str();
+}
+
+}  // namespace
+
+Command add_generate(CLI::App& parent) {
+  auto options = std::make_shared<GenerateOptions>();
+  CLI::App* app = parent.add_subcommand("generate", "A prompt or a conversation in, the answer out");
+  app->add_option("--model", options->model, "GGUF file or Hugging Face folder")->required();
+  auto* input = app->add_option_group("input", "What to answer: one of");
+  input->add_option("--prompt", options->prompt, "The prompt itself");
+  input->add_option("--prompt-file", options->prompt_file,
+                    "A file with the prompt, taken byte for byte; - = standard input");
+  input->add_option("--messages", options->messages,
+                    "A JSON file: an array of {\"role\", \"content\"}, or an object with \"messages\" and \"tools\"");
+  input->require_option(1);
+  app->add_option("--max-tokens", options->max_tokens, "Most tokens of the answer; 0 = until the context is full")
+      ->capture_default_str();
+  add_sampling_options(*app, options->sampling);
+  app->add_option("--stop", options->stop, "End before this text; may be given several times")->allow_extra_args(false);
+  app->add_option("--logprobs", options->logprobs, "Report each token's log-probability and the K most likely")
+      ->check(CLI::Range(0U, 100U));
+  app->add_flag("--json", options->json, "One JSON object at the end instead of text as it comes");
+  add_backend_options(*app, options->backend);
+  app->add_option("--kv-mib", options->kv_mib, "Memory for keys and values; 0 = the model's context, at most 1024 MiB")
+      ->check(CLI::Range(std::uint64_t{0}, std::uint64_t{1} << 20))
+      ->capture_default_str();
+  app->add_flag("--quiet", options->quiet, "No progress on standard error");
+  app->footer(generate_examples);
+  return {app, [options] { run_generate(*options); }};
+}
+
+}  // namespace frugal::tools

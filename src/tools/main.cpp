@@ -1,0 +1,73 @@
+// The program `frugal`: tokenize, generate and score with a local model. Results go to standard output, progress and
+// errors to standard error; the exit code is 0, or 2 where the command line, a file or the request was wrong.
+#include "tools/commands.hpp"
+
+#include <frugal/core/error.hpp>
+#include <frugal/version.hpp>
+
+#include <CLI/CLI.hpp>
+#include <csignal>
+#include <iostream>
+#include <new>
+#include <string>
+#include <vector>
+
+namespace {
+
+constexpr int exit_failure = 2;
+
+constexpr const char* examples = R"(Examples:
+  frugal generate --model M.gguf --prompt "Once upon a time" --max-tokens 40
+  frugal generate --model M.gguf --messages chat.json --max-tokens 64 --json
+  printf 'Hello there' | frugal tokenize --model M.gguf
+  frugal score --model M.gguf --ids-file ids.json --out logits.npy
+
+M.gguf is a GGUF file or a Hugging Face folder (config.json, *.safetensors, tokenizer.json).
+`frugal COMMAND --help` explains one command with examples of its own.)";
+
+std::string version_text() {
+  const frugal::Version v = frugal::version();
+  return "frugal " + std::to_string(v.major) + "." + std::to_string(v.minor) + "." + std::to_string(v.patch);
+}
+
+int fail(const std::string& where, std::string_view kind, std::string_view what) {
+  std::cerr << where << ": " << what << " (" << kind << ")\n";
+  return exit_failure;
+}
+
+int run(const frugal::tools::Command& command) {
+  const std::string where = "frugal " + command.app->get_name();
+  try {
+    command.run();
+    return 0;
+  } catch (const frugal::Error& e) {
+    return fail(where, frugal::to_string(e.code()), e.message());
+  } catch (const std::bad_alloc&) {
+    return fail(where, "out_of_memory", "the machine has no memory left");
+  } catch (const std::exception& e) {
+    return fail(where, "internal", e.what());
+  }
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  std::signal(SIGPIPE, SIG_IGN);  // a reader that left is then a failed write, reported as such
+  CLI::App app{"frugal: language-model inference that does not pay twice."};
+  app.footer(examples);
+  app.set_version_flag("--version", version_text());
+  app.require_subcommand(1);
+  const std::vector<frugal::tools::Command> commands{frugal::tools::add_tokenize(app), frugal::tools::add_generate(app),
+                                                     frugal::tools::add_score(app)};
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::Success& e) {  // --help and --version
+    return app.exit(e);
+  } catch (const CLI::ParseError& e) {
+    app.exit(e);
+    return exit_failure;
+  }
+  for (const auto& command : commands)
+    if (command.app->parsed()) return run(command);
+  return exit_failure;
+}
