@@ -1,0 +1,156 @@
+// Model: checks its parts once, then only answers questions about them.
+#include <frugal/core/error.hpp>
+#include <frugal/model/model.hpp>
+
+#include <algorithm>
+#include <array>
+#include <unordered_map>
+
+#include "model/hash.hpp"
+#include "model/validate.hpp"
+
+namespace frugal {
+namespace {
+
+constexpr std::array<std::string_view, 11> part_names{"attn_q",    "attn_k",      "attn_v",      "attn_output",
+                                                      "attn_norm", "attn_q_norm", "attn_k_norm", "ffn_gate",
+                                                      "ffn_up",    "ffn_down",    "ffn_norm"};
+using LayerTensors = std::array<std::array<const Tensor*, 2>, part_names.size()>;  // [part][bias]
+
+void hash_spec(model::Hash& hash, const DecoderSpec& s) {
+  hash.add(s.architecture);
+  for (const std::uint32_t n :
+       {s.layers, s.d_model, s.d_ff, s.heads, s.kv_heads, s.head_dim, s.vocab, s.rope_dims, s.sliding_window})
+    hash.add(std::uint64_t{n});
+  for (const bool b : {s.rope_layout == RopeLayout::halves, s.qkv_bias, s.qk_norm, s.tied_head})
+    hash.add(std::uint64_t{b});
+  hash.add(double{s.rms_eps}).add(s.rope_theta);
+  for (const float divisor : s.rope_divisors) hash.add(double{divisor});
+}
+
+/// Eight evenly spread samples of 64 bytes, first and last bytes among them; small tensors whole. A thousand tensors
+/// cost 4 MB of reading.
+void hash_sample(model::Hash& hash, std::span<const std::byte> data) {
+  constexpr std::size_t samples = 8, length = 64;
+  if (data.size() <= samples * length * 8) {
+    hash.add(data);
+    return;
+  }
+  const std::size_t stride = (data.size() - length) / (samples - 1);
+  for (std::size_t i = 0; i + 1 < samples; ++i) hash.add(data.subspan(i * stride, length));
+  hash.add(data.last(length));
+}
+
+std::uint64_t derive_fingerprint(const ModelParts& parts) {
+  model::Hash hash;
+  hash_spec(hash, parts.spec);
+  for (const Tensor& t : parts.tensors) {
+    hash.add(t.name).add(static_cast<std::uint64_t>(t.type)).add(t.rows).add(t.cols);
+    hash_sample(hash, t.data);
+  }
+  if (parts.tokenizer) hash.add(parts.tokenizer->fingerprint());
+  if (parts.chat_template) hash.add(*parts.chat_template);
+  return hash.value();
+}
+
+}  // namespace
+
+struct Model::Impl {
+  ModelParts parts;
+  std::unordered_map<std::string_view, const Tensor*> by_name{};
+  std::vector<LayerTensors> layers{};
+  const Tensor* embedding = nullptr;
+  const Tensor* output_norm = nullptr;
+  const Tensor* head = nullptr;
+  std::optional<ChatTemplate> chat_template{};
+  std::optional<Error> template_error{};
+  std::uint64_t weight_bytes = 0;
+
+  explicit Impl(ModelParts p) : parts(std::move(p)) {
+    model::check_spec(parts.spec);
+    index_tensors();
+    check_wanted();
+    index_layers();
+    if (parts.tokenizer && parts.tokenizer->size() > parts.spec.vocab)
+      throw Error(Errc::bad_model, parts.name + ": the tokenizer has " + std::to_string(parts.tokenizer->size()) +
+                                       " tokens, the embedding only " + std::to_string(parts.spec.vocab) + " rows");
+    compile_template();
+    if (parts.fingerprint == 0) parts.fingerprint = derive_fingerprint(parts);
+  }
+
+  const Tensor* find(std::string_view name) const {
+    const auto at = by_name.find(name);
+    return at == by_name.end() ? nullptr : at->second;
+  }
+
+  void index_tensors() {
+    by_name.reserve(parts.tensors.size());
+    for (const Tensor& t : parts.tensors) {
+      model::check_tensor(t);
+      if (!by_name.emplace(t.name, &t).second)
+        throw Error(Errc::bad_model, parts.name + ": two tensors are named " + t.name);
+      weight_bytes += t.data.size();
+    }
+  }
+
+  void check_wanted() const {
+    for (const model::Wanted& want : model::wanted_tensors(parts.spec)) {
+      const Tensor* have = find(want.name);
+      if (have == nullptr) throw Error(Errc::bad_model, parts.name + ": tensor " + want.name + " is missing");
+      if (have->rows != want.rows || have->cols != want.cols)
+        throw Error(Errc::bad_model, parts.name + ": tensor " + want.name + " is [" + std::to_string(have->rows) +
+                                         ", " + std::to_string(have->cols) + "], expected [" +
+                                         std::to_string(want.rows) + ", " + std::to_string(want.cols) + "]");
+    }
+  }
+
+  void index_layers() {
+    layers.resize(parts.spec.layers);
+    for (std::uint32_t l = 0; l < parts.spec.layers; ++l)
+      for (std::size_t p = 0; p < part_names.size(); ++p) {
+        const std::string stem = "blk." + std::to_string(l) + "." + std::string(part_names[p]);
+        layers[l][p] = {find(stem + ".weight"), find(stem + ".bias")};
+      }
+    embedding = find("token_embd.weight");
+    output_norm = find("output_norm.weight");
+    head = parts.spec.tied_head ? embedding : find("output.weight");
+  }
+
+  void compile_template() {
+    if (!parts.chat_template) return;
+    try {
+      chat_template.emplace(*parts.chat_template, parts.name + ": chat template");
+    } catch (const Error& error) {
+      template_error = error;
+    }
+  }
+};
+
+Model::Model(ModelParts parts) : impl_(std::make_unique<const Impl>(std::move(parts))) {}
+Model::~Model() = default;
+
+const std::string& Model::name() const noexcept { return impl_->parts.name; }
+const DecoderSpec& Model::spec() const noexcept { return impl_->parts.spec; }
+const std::vector<Tensor>& Model::tensors() const noexcept { return impl_->parts.tensors; }
+const Tensor* Model::find(std::string_view name) const noexcept { return impl_->find(name); }
+
+const Tensor* Model::layer(std::uint32_t layer, std::string_view part, bool bias) const noexcept {
+  const auto at = std::find(part_names.begin(), part_names.end(), part);
+  if (layer >= impl_->layers.size() || at == part_names.end()) return nullptr;
+  return impl_->layers[layer][static_cast<std::size_t>(at - part_names.begin())][bias ? 1 : 0];
+}
+
+const Tensor& Model::embedding() const noexcept { return *impl_->embedding; }
+const Tensor& Model::output_norm() const noexcept { return *impl_->output_norm; }
+const Tensor& Model::head() const noexcept { return *impl_->head; }
+const Tokenizer* Model::tokenizer() const noexcept { return impl_->parts.tokenizer.get(); }
+
+const ChatTemplate* Model::chat_template() const {
+  if (impl_->template_error) throw *impl_->template_error;
+  return impl_->chat_template ? &*impl_->chat_template : nullptr;
+}
+
+std::uint64_t Model::fingerprint() const noexcept { return impl_->parts.fingerprint; }
+std::uint64_t Model::weight_bytes() const noexcept { return impl_->weight_bytes; }
+
+}  // namespace frugal

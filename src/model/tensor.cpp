@@ -1,0 +1,70 @@
+// What the storage formats are called and how many bytes a block of each takes.
+#include <frugal/model/tensor.hpp>
+
+namespace frugal {
+
+std::string_view to_string(DType type) noexcept {
+  switch (type) {
+    case DType::f32:
+      return "f32";
+    case DType::f16:
+      return "f16";
+    case DType::bf16:
+      return "bf16";
+    case DType::q4_0:
+      return "q4_0";
+    case DType::q4_1:
+      return "q4_1";
+    case DType::q5_0:
+      return "q5_0";
+    case DType::q5_1:
+      return "q5_1";
+    case DType::q8_0:
+      return "q8_0";
+    case DType::q2_k:
+      return "q2_k";
+    case DType::q3_k:
+      return "q3_k";
+    case DType::q4_k:
+      return "q4_k";
+    case DType::q5_k:
+      return "q5_k";
+    case DType::q6_k:
+      return "q6_k";
+  }
+  return "unknown";
+}
+
+BlockShape block_shape(DType type) noexcept {
+  switch (type) {
+    case DType::f32:
+      return {1, 4};
+    case DType::f16:
+      return {1, 2};
+    case DType::bf16:
+      return {1, 2};
+    case DType::q4_0:
+      return {32, 2 + 16};
+    case DType::q4_1:
+      return {32, 2 + 2 + 16};
+    case DType::q5_0:
+      return {32, 2 + 4 + 16};
+    case DType::q5_1:
+      return {32, 2 + 2 + 4 + 16};
+    case DType::q8_0:
+      return {32, 2 + 32};
+    case DType::q2_k:
+      return {256, 16 + 64 + 2 + 2};
+    case DType::q3_k:
+      return {256, 32 + 64 + 12 + 2};
+    case DType::q4_k:
+      return {256, 2 + 2 + 12 + 128};
+    case DType::q5_k:
+      return {256, 2 + 2 + 12 + 32 + 128};
+    case DType::q6_k:
+      return {256, 128 + 64 + 16 + 2};
+  }
+  return {1, 1};
+}
+
+}  // namespace frugal
