@@ -19,10 +19,11 @@ int main(int argc, char** argv) {
     frugal::Engine engine(std::move(options));
 
     frugal::Request request;
-    request.prompt = frugal::Chat{.messages = {
-                                      {.role = "system", .content = "Answer in one short sentence."},
-                                      {.role = "user", .content = argc > 2 ? argv[2] : "What is the capital of France?"},
-                                  }};
+    request.prompt =
+        frugal::Chat{.messages = {
+                         {.role = "system", .content = "Answer in one short sentence."},
+                         {.role = "user", .content = argc > 2 ? argv[2] : "What is the capital of France?"},
+                     }};
     request.max_tokens = 48;
 
     const frugal::Answer answer = engine.run(std::move(request));
@@ -30,7 +31,8 @@ int main(int argc, char** argv) {
     // [/generate]
 
     const frugal::Finish& finish = answer.finish;
-    if (finish.error) throw *finish.error;  // a request that fails is a value; what to do with it is the caller's choice
+    if (finish.error)
+      throw *finish.error;  // a request that fails is a value; what to do with it is the caller's choice
     std::printf("\nfinish %s, %llu prompt tokens, %llu answer tokens, first token after %.1f ms\n",
                 std::string(frugal::to_string(finish.reason)).c_str(),
                 static_cast<unsigned long long>(finish.usage.input),

@@ -1,4 +1,5 @@
-// 020: read an answer while it is written, in both forms: pull (a stream) and push (callbacks), two requests in one batch.
+// 020: read an answer while it is written, in both forms: pull (a stream) and push (callbacks), two requests in one
+// batch.
 //   example_020_stream MODEL.gguf
 #include "pick_backend.hpp"
 
@@ -38,7 +39,8 @@ int main(int argc, char** argv) {
 
     // [pull]
     frugal::Stream stream = engine.submit(ask("Write one sentence about the sea."));
-    while (std::optional<frugal::Delta> delta = stream.next()) {  // lends this thread to the engine: both answers advance
+    while (std::optional<frugal::Delta> delta =
+               stream.next()) {  // lends this thread to the engine: both answers advance
       std::fputs(delta->text.c_str(), stdout);
       std::fflush(stdout);
     }
