@@ -1,8 +1,9 @@
-// Backend: runs forward passes for models that share one KV arena. Bring your own to put another engine's kernels under frugal's policies.
+// Backend: runs forward passes for models that share one KV arena. Bring your own to put another engine's kernels under
+// frugal's policies.
 //
-// Life: add_model for each model, bind_arena once, then copy_pages and forward in any order. Set-up and serving are called from one thread at a time
-// (whichever drives the engine). Throws frugal::Error and nothing else; after Errc::device the engine fails every live request of this backend,
-// after any other code only the rows of that batch.
+// Life: add_model for each model, bind_arena once, then copy_pages and forward in any order. Set-up and serving are
+// called from one thread at a time (whichever drives the engine). Throws frugal::Error and nothing else; after
+// Errc::device the engine fails every live request of this backend, after any other code only the rows of that batch.
 #pragma once
 
 #include <frugal/backend/batch.hpp>
@@ -24,21 +25,21 @@ inline constexpr std::size_t granule_bytes = 4096;
 
 struct BackendTraits {
   std::string device = "cpu";
-  bool batch_invariant = false;    ///< a row's bits do not depend on the rows beside it, chunking, page size or threads
-  float logit_tolerance = 0.0F;    ///< where not invariant: logits of the same row in two batches differ by at most this
-  std::uint32_t max_rows = 4096;   ///< most rows in one forward
+  bool batch_invariant = false;   ///< a row's bits do not depend on the rows beside it, chunking, page size or threads
+  float logit_tolerance = 0.0F;   ///< where not invariant: logits of the same row in two batches differ by at most this
+  std::uint32_t max_rows = 4096;  ///< most rows in one forward
 };
 
-/// Where one model's pages lie in the arena. Page g starts at byte g * granule_bytes and holds page_tokens tokens of all layers:
-/// [layer][K|V][token][kv head][head_dim] in the backend's own element type.
+/// Where one model's pages lie in the arena. Page g starts at byte g * granule_bytes and holds page_tokens tokens of
+/// all layers: [layer][K|V][token][kv head][head_dim] in the backend's own element type.
 struct PageGeometry {
   std::uint32_t page_tokens = 0;
-  std::size_t page_bytes = 0;      ///< page_tokens * kv_bytes_per_token, rounded up to whole granules
+  std::size_t page_bytes = 0;  ///< page_tokens * kv_bytes_per_token, rounded up to whole granules
 };
 
 struct ArenaLayout {
-  std::size_t bytes = 0;                     ///< one allocation, a whole number of granules
-  std::span<const PageGeometry> models;      ///< index = ModelId
+  std::size_t bytes = 0;                 ///< one allocation, a whole number of granules
+  std::span<const PageGeometry> models;  ///< index = ModelId
 };
 
 struct PageCopy {
@@ -62,8 +63,8 @@ class FRUGAL_API Backend {
 
   /// Copies the head of pages; `from` and `to` never overlap in one call.
   virtual void copy_pages(std::span<const PageCopy> copies) = 0;
-  /// Runs the batch: writes K/V of every row, fills batch.drawn and the logits asked for. Where it throws, pages written in this call hold
-  /// anything, older ones are untouched.
+  /// Runs the batch: writes K/V of every row, fills batch.drawn and the logits asked for. Where it throws, pages
+  /// written in this call hold anything, older ones are untouched.
   virtual void forward(const Batch& batch) = 0;
 };
 

@@ -1,5 +1,5 @@
-// Batch: the ragged rows of one forward pass of one model, and what the engine wants back. Plain views: the engine owns every
-// buffer and keeps it until forward returns.
+// Batch: the ragged rows of one forward pass of one model, and what the engine wants back. Plain views: the engine owns
+// every buffer and keeps it until forward returns.
 #pragma once
 
 #include <frugal/core/finish.hpp>
@@ -14,30 +14,31 @@ namespace frugal {
 /// How to turn one row of logits into one token: see draw() in sampling.hpp.
 struct DrawSpec {
   const Sampling* sampling = nullptr;
-  std::span<const Token> prompt{};          ///< history for repetition_penalty
-  std::span<const Token> output{};          ///< history for all penalties: the answer before the drawn token, drafts of this row included
-  std::span<const std::uint32_t> mask{};    ///< bit t of word t/32 set = token t allowed; empty = all allowed
+  std::span<const Token> prompt{};  ///< history for repetition_penalty
+  std::span<const Token>
+      output{};  ///< history for all penalties: the answer before the drawn token, drafts of this row included
+  std::span<const std::uint32_t> mask{};  ///< bit t of word t/32 set = token t allowed; empty = all allowed
   std::uint64_t seed = 0;
-  std::uint32_t position = 0;               ///< of the drawn token in its sequence: with seed, the counter of its random number
-  std::uint32_t top_logprobs = 0;           ///< how many of the most likely to report
-  bool scores = false;                      ///< fill logprob and margin (else they are 0); costs one pass over the logits
+  std::uint32_t position = 0;      ///< of the drawn token in its sequence: with seed, the counter of its random number
+  std::uint32_t top_logprobs = 0;  ///< how many of the most likely to report
+  bool scores = false;             ///< fill logprob and margin (else they are 0); costs one pass over the logits
 };
 
 /// The rows of one sequence in a step: a prefill chunk, one decode row, or a verify chain [last committed, d1 .. dg].
 struct Segment {
-  std::span<const Token> tokens;       ///< [rows], rows >= 1
-  std::uint32_t start = 0;             ///< position of tokens[0] = length of the sequence's KV before this step
-  std::span<const Granule> pages;      ///< block table of the sequence: covers start + rows tokens, page_tokens each
-  std::span<const DrawSpec> draws{};   ///< [k], k <= rows: the last k rows each draw one token
-  std::span<float> logits{};           ///< empty, or [j, vocab]: raw logits of the last j rows are written here
+  std::span<const Token> tokens;      ///< [rows], rows >= 1
+  std::uint32_t start = 0;            ///< position of tokens[0] = length of the sequence's KV before this step
+  std::span<const Granule> pages;     ///< block table of the sequence: covers start + rows tokens, page_tokens each
+  std::span<const DrawSpec> draws{};  ///< [k], k <= rows: the last k rows each draw one token
+  std::span<float> logits{};          ///< empty, or [j, vocab]: raw logits of the last j rows are written here
 };
 
-/// One forward pass. Keys and values of every row are written before any row attends; row i of a segment attends to positions
-/// [0, start + i]. Segments share nothing but pages that none of them writes.
+/// One forward pass. Keys and values of every row are written before any row attends; row i of a segment attends to
+/// positions [0, start + i]. Segments share nothing but pages that none of them writes.
 struct Batch {
   ModelId model{};
   std::span<const Segment> segments;
-  std::span<TokenScore> drawn;         ///< [sum of k]: the draws of all segments in order
+  std::span<TokenScore> drawn;  ///< [sum of k]: the draws of all segments in order
 };
 
 }  // namespace frugal

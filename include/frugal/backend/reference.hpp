@@ -1,5 +1,5 @@
-// reference_backend: the decoder's formula written out with Eigen in fp32, one row at a time. Slow, obvious, the oracle of every
-// other backend; batch-invariant because no row is ever computed beside another.
+// reference_backend: the decoder's formula written out with Eigen in fp32, one row at a time. Slow, obvious, the oracle
+// of every other backend; batch-invariant because no row is ever computed beside another.
 #pragma once
 
 #include <frugal/backend/backend.hpp>

@@ -26,8 +26,8 @@ FRUGAL_API const Clock& steady_clock() noexcept;
 
 enum class LogLevel { debug, info, warning, error };
 
-/// Called with a level, the request's id (0 = none) and one line without a line end. Empty = silence. Must not throw and must not
-/// call back into the object that logs.
+/// Called with a level, the request's id (0 = none) and one line without a line end. Empty = silence. Must not throw
+/// and must not call back into the object that logs.
 using LogSink = std::function<void(LogLevel, std::uint64_t request, std::string_view line)>;
 
 /// Milliseconds as a double, for reports.

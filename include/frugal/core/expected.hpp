@@ -31,9 +31,9 @@ class [[nodiscard]] expected {
   using error_type = Error;
 
   template <class U = T>
-    requires(std::is_constructible_v<T, U> && !std::is_same_v<std::remove_cvref_t<U>, expected> &&
-             !std::is_same_v<std::remove_cvref_t<U>, unexpected>)
-  expected(U&& value) : state_(std::in_place_index<0>, std::forward<U>(value)) {}
+  requires(std::is_constructible_v<T, U> && !std::is_same_v<std::remove_cvref_t<U>, expected> &&
+           !std::is_same_v<std::remove_cvref_t<U>, unexpected>) expected(U&& value)
+      : state_(std::in_place_index<0>, std::forward<U>(value)) {}
   expected(unexpected failure) : state_(std::in_place_index<1>, std::move(failure).error()) {}
 
   bool has_value() const noexcept { return state_.index() == 0; }

@@ -63,10 +63,10 @@ struct Timing {
 /// How a request ended. Exactly one reaches every stream.
 struct Finish {
   FinishReason reason = FinishReason::stop;
-  std::string detail{};            ///< the stop text that matched, or the policy that capped
-  std::optional<Error> error{};    ///< set for refused and error
-  std::string model{};             ///< which model's answer this is
-  std::uint64_t seed = 0;          ///< the seed that was used
+  std::string detail{};          ///< the stop text that matched, or the policy that capped
+  std::optional<Error> error{};  ///< set for refused and error
+  std::string model{};           ///< which model's answer this is
+  std::uint64_t seed = 0;        ///< the seed that was used
   Usage usage{};
   Timing timing{};
   Ledger ledger{};

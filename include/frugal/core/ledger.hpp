@@ -1,5 +1,5 @@
-// Usage and Ledger: what a request consumed, and which lever saved or wasted what. Every token has exactly one owner; the sums below
-// hold for every finished request and are checked by `consistent`. Plain values; add with +=.
+// Usage and Ledger: what a request consumed, and which lever saved or wasted what. Every token has exactly one owner;
+// the sums below hold for every finished request and are checked by `consistent`. Plain values; add with +=.
 #pragma once
 
 #include <frugal/config.hpp>
@@ -14,9 +14,10 @@ namespace frugal {
 struct Usage {
   std::uint64_t input = 0;
   std::uint64_t cached_read = 0;  ///< of input: read from a prefix cache instead of computed
-  std::uint64_t cache_write = 0;  ///< of input: computed and billed as written to a provider's cache (0 for local models)
+  std::uint64_t cache_write =
+      0;  ///< of input: computed and billed as written to a provider's cache (0 for local models)
   std::uint64_t output = 0;
-  std::uint64_t reasoning = 0;    ///< of output: tokens the caller does not see
+  std::uint64_t reasoning = 0;  ///< of output: tokens the caller does not see
 
   Usage& operator+=(const Usage& o) {
     input += o.input, cached_read += o.cached_read, cache_write += o.cache_write;
@@ -32,18 +33,18 @@ struct TokenLedger {
   std::uint64_t prompt_computed = 0;  ///< went through prefill
   std::uint64_t prompt_cached = 0;    ///< keys and values were at hand
   // the answer: decoded + accepted + forced = usage.output
-  std::uint64_t decoded = 0;          ///< one pass each
-  std::uint64_t accepted = 0;         ///< drafted, verified and kept
-  std::uint64_t forced = 0;           ///< the grammar left no choice
+  std::uint64_t decoded = 0;   ///< one pass each
+  std::uint64_t accepted = 0;  ///< drafted, verified and kept
+  std::uint64_t forced = 0;    ///< the grammar left no choice
   // spent without reaching the caller
-  std::uint64_t wasted_drafts = 0;    ///< drafted and rejected
-  std::uint64_t recomputed = 0;       ///< computed again after preemption
-  std::uint64_t trimmed = 0;          ///< decoded, then cut off by a stop text or a cap that looks back
+  std::uint64_t wasted_drafts = 0;  ///< drafted and rejected
+  std::uint64_t recomputed = 0;     ///< computed again after preemption
+  std::uint64_t trimmed = 0;        ///< decoded, then cut off by a stop text or a cap that looks back
   // never computed
-  std::uint64_t avoided = 0;          ///< an answer's tokens that a lever made unnecessary, where known exactly
+  std::uint64_t avoided = 0;  ///< an answer's tokens that a lever made unnecessary, where known exactly
   // work
-  std::uint64_t passes = 0;           ///< forward passes this request took part in
-  std::uint64_t rows = 0;             ///< token rows computed for it in those passes
+  std::uint64_t passes = 0;  ///< forward passes this request took part in
+  std::uint64_t rows = 0;    ///< token rows computed for it in those passes
 
   FRUGAL_API TokenLedger& operator+=(const TokenLedger& o);
   friend bool operator==(const TokenLedger&, const TokenLedger&) = default;
@@ -54,8 +55,8 @@ struct Attempt {
   std::string endpoint, model;
   Usage usage{};
   TokenLedger tokens{};
-  double score = 0;        ///< what the cascade policy judged by; 0 where none did
-  bool accepted = true;    ///< false: its answer was thrown away
+  double score = 0;      ///< what the cascade policy judged by; 0 where none did
+  bool accepted = true;  ///< false: its answer was thrown away
 };
 
 /// The whole account of a request. `attempts` has one entry for a plain endpoint and one per try for a cascade.

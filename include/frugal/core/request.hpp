@@ -53,27 +53,30 @@ struct Sampling {
   std::int32_t top_k = 0;           ///< keep the k most likely; 0 = all
   float top_p = 1.0F;               ///< keep the smallest set whose probabilities sum to at least top_p
   float min_p = 0.0F;               ///< keep tokens with at least min_p times the best probability
-  float repetition_penalty = 1.0F;  ///< divides positive and multiplies negative logits of tokens seen in prompt or answer (Keskar et al. 2019)
+  float repetition_penalty = 1.0F;  ///< divides positive and multiplies negative logits of tokens seen in prompt or
+                                    ///< answer (Keskar et al. 2019)
   float presence_penalty = 0.0F;    ///< subtracted once from tokens seen in the answer
   float frequency_penalty = 0.0F;   ///< subtracted per occurrence in the answer
   std::vector<std::pair<Token, float>> logit_bias{};  ///< added to single logits
-  std::optional<std::uint64_t> seed{};                ///< same seed, prompt and model: same answer; none = the endpoint picks one and reports it
+  std::optional<std::uint64_t>
+      seed{};  ///< same seed, prompt and model: same answer; none = the endpoint picks one and reports it
 };
 
 struct Request {
   std::variant<Chat, RawPrompt, TokenPrompt> prompt;
-  std::string model{};                    ///< a name the endpoint knows; empty = its default
+  std::string model{};  ///< a name the endpoint knows; empty = its default
   Sampling sampling{};
-  std::uint32_t max_tokens = 0;           ///< most tokens of the answer; 0 = until the context is full
-  std::vector<std::string> stop{};        ///< the answer ends before the first of these texts
-  std::optional<TimePoint> deadline{};    ///< absolute; past it the request ends with what it has
-  std::string type{};                     ///< the caller's name for this kind of request, e.g. "refund"; key of statistics
-  std::string tenant{};                   ///< salt of the prefix cache: two tenants never share a page
-  std::string id{};                       ///< the caller's own id, for logs and traces
-  std::optional<std::uint32_t> logprobs{};  ///< report the log-probability of each token and of the k most likely; 0 = the token only
-  bool scores = false;                    ///< measure the margin of every token (a cascade sets this)
-  bool use_prefix_cache = true;           ///< false: neither read nor write shared prefixes
-  std::uint32_t stream_capacity = 256;    ///< deltas a slow reader may leave unread before the sequence pauses
+  std::uint32_t max_tokens = 0;         ///< most tokens of the answer; 0 = until the context is full
+  std::vector<std::string> stop{};      ///< the answer ends before the first of these texts
+  std::optional<TimePoint> deadline{};  ///< absolute; past it the request ends with what it has
+  std::string type{};    ///< the caller's name for this kind of request, e.g. "refund"; key of statistics
+  std::string tenant{};  ///< salt of the prefix cache: two tenants never share a page
+  std::string id{};      ///< the caller's own id, for logs and traces
+  std::optional<std::uint32_t>
+      logprobs{};       ///< report the log-probability of each token and of the k most likely; 0 = the token only
+  bool scores = false;  ///< measure the margin of every token (a cascade sets this)
+  bool use_prefix_cache = true;         ///< false: neither read nor write shared prefixes
+  std::uint32_t stream_capacity = 256;  ///< deltas a slow reader may leave unread before the sequence pauses
 };
 
 }  // namespace frugal

@@ -1,5 +1,5 @@
-// cpu_backend: the embedded default. Own quantised kernels, no dependency, threads only as the caller says; identical bits for a row whatever
-// the batch, chunk, thread count or page size.
+// cpu_backend: the embedded default. Own quantised kernels, no dependency, threads only as the caller says; identical
+// bits for a row whatever the batch, chunk, thread count or page size.
 #pragma once
 
 #include <frugal/backend/backend.hpp>
@@ -13,8 +13,9 @@ namespace frugal {
 enum class KvType : std::uint8_t { fp16, fp32, int8 };
 
 struct CpuOptions {
-  unsigned threads = 1;         ///< computing threads, the caller's own included; threads - 1 are started, at construction only
-  KvType kv = KvType::fp16;     ///< element type of keys and values in the arena
+  unsigned threads =
+      1;  ///< computing threads, the caller's own included; threads - 1 are started, at construction only
+  KvType kv = KvType::fp16;  ///< element type of keys and values in the arena
 };
 
 /// Throws Error(unsupported) where the machine lacks what every path needs, Error(invalid_argument) for threads = 0.

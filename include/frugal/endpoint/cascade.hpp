@@ -1,7 +1,9 @@
-// Cascade: the cheapest endpoint first, the next one where a policy is not content. Escalates by text (the request is sent again, so vocabularies may
-// differ) and buffers: the caller sees only the accepted answer. Every attempt is in the ledger, the rejected ones with what they cost.
+// Cascade: the cheapest endpoint first, the next one where a policy is not content. Escalates by text (the request is
+// sent again, so vocabularies may differ) and buffers: the caller sees only the accepted answer. Every attempt is in
+// the ledger, the rejected ones with what they cost.
 //
-// Threads: as Endpoint. Its state lives in the sinks of its attempts, so it needs no thread and no lock of its own beyond one per request.
+// Threads: as Endpoint. Its state lives in the sinks of its attempts, so it needs no thread and no lock of its own
+// beyond one per request.
 #pragma once
 
 #include <frugal/config.hpp>
@@ -16,7 +18,7 @@ namespace frugal {
 
 struct CascadeOptions {
   std::string name = "cascade";
-  std::vector<Endpoint*> tiers;                   ///< cheapest first; lent, must outlive the cascade
+  std::vector<Endpoint*> tiers;  ///< cheapest first; lent, must outlive the cascade
   std::shared_ptr<CascadePolicy> policy;
 };
 

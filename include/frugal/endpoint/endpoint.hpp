@@ -1,7 +1,9 @@
-// Endpoint: takes a Request, gives its answer as it comes. Engine is one; cascades, fleets and caches are Endpoints over Endpoints.
+// Endpoint: takes a Request, gives its answer as it comes. Engine is one; cascades, fleets and caches are Endpoints
+// over Endpoints.
 //
-// Threads: start, submit and cancel are safe from any thread. No endpoint starts a thread the host did not ask for: whoever waits on a Stream
-// lends its thread to the endpoint through `drive`, or the host runs the endpoint on a thread of its own.
+// Threads: start, submit and cancel are safe from any thread. No endpoint starts a thread the host did not ask for:
+// whoever waits on a Stream lends its thread to the endpoint through `drive`, or the host runs the endpoint on a thread
+// of its own.
 #pragma once
 
 #include <frugal/config.hpp>
@@ -15,8 +17,8 @@
 
 namespace frugal {
 
-/// Receives one answer. Called by whichever thread drives the endpoint, never by two at once, and on_finish exactly once, last.
-/// A sink must not block and must not destroy the endpoint; it may submit to any endpoint and cancel.
+/// Receives one answer. Called by whichever thread drives the endpoint, never by two at once, and on_finish exactly
+/// once, last. A sink must not block and must not destroy the endpoint; it may submit to any endpoint and cancel.
 class FRUGAL_API Sink {
  public:
   virtual ~Sink();
@@ -45,11 +47,12 @@ class FRUGAL_API Endpoint {
   virtual ~Endpoint();
   virtual std::string_view name() const = 0;
 
-  /// Begins a request; the sink hears of everything that follows, a refusal included (possibly before this returns). Never throws because
-  /// of the request.
+  /// Begins a request; the sink hears of everything that follows, a refusal included (possibly before this returns).
+  /// Never throws because of the request.
   virtual Call start(Request request, std::shared_ptr<Sink> sink) = 0;
 
-  /// Lends the calling thread until `until()` is true or nothing is left to do. `until` is called often, under no lock of the endpoint's.
+  /// Lends the calling thread until `until()` is true or nothing is left to do. `until` is called often, under no lock
+  /// of the endpoint's.
   virtual void drive(const std::function<bool()>& until) = 0;
 
   /// The pull form: a stream to read deltas from. The endpoint must outlive the stream.

@@ -1,4 +1,5 @@
-// Stream: the reader's end of one answer. Bounded: at Request::stream_capacity unread deltas the sequence pauses, nothing is lost.
+// Stream: the reader's end of one answer. Bounded: at Request::stream_capacity unread deltas the sequence pauses,
+// nothing is lost.
 //
 // One reader thread at a time; `cancel` from any thread. Destroying an unfinished stream cancels its request.
 #pragma once

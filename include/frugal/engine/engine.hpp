@@ -1,8 +1,9 @@
-// Engine: local models behind one Endpoint. Turns requests into batches for a Backend, keeps prompts' keys and values in a shared prefix
-// index, asks the policies, and accounts for every token.
+// Engine: local models behind one Endpoint. Turns requests into batches for a Backend, keeps prompts' keys and values
+// in a shared prefix index, asks the policies, and accounts for every token.
 //
-// Threads: start, cancel and stats are safe from any thread. Steps run on the thread that drives: a waiting reader's, the host's in `drive`/`step`, or a
-// thread the engine owns if EngineOptions::own_thread asks for one. Policies, observer and sinks are called there.
+// Threads: start, cancel and stats are safe from any thread. Steps run on the thread that drives: a waiting reader's,
+// the host's in `drive`/`step`, or a thread the engine owns if EngineOptions::own_thread asks for one. Policies,
+// observer and sinks are called there.
 #pragma once
 
 #include <frugal/backend/backend.hpp>
@@ -25,7 +26,7 @@ namespace frugal {
 class Model;
 
 struct EngineModel {
-  std::string name;                    ///< what Request::model says; the first one is the default
+  std::string name;  ///< what Request::model says; the first one is the default
   std::shared_ptr<const Model> model;
 };
 
@@ -33,20 +34,21 @@ struct EngineModel {
 struct EngineOptions {
   std::shared_ptr<Backend> backend;
   std::vector<EngineModel> models;
-  std::size_t kv_bytes = std::size_t{256} << 20;  ///< the arena: keys and values of all models, sequences and cached prefixes
-  std::uint32_t page_tokens = 0;       ///< tokens a page; 0 = chosen per model
-  std::uint32_t max_running = 32;      ///< sequences in flight at once
-  std::uint32_t max_waiting = 1024;    ///< queued beyond those; one more is refused with Errc::busy
-  std::uint32_t step_tokens = 512;     ///< most rows in one step over all sequences of a model
-  std::uint32_t prefill_chunk = 256;   ///< most prompt rows of one sequence in a step
+  std::size_t kv_bytes = std::size_t{256}
+                         << 20;       ///< the arena: keys and values of all models, sequences and cached prefixes
+  std::uint32_t page_tokens = 0;      ///< tokens a page; 0 = chosen per model
+  std::uint32_t max_running = 32;     ///< sequences in flight at once
+  std::uint32_t max_waiting = 1024;   ///< queued beyond those; one more is refused with Errc::busy
+  std::uint32_t step_tokens = 512;    ///< most rows in one step over all sequences of a model
+  std::uint32_t prefill_chunk = 256;  ///< most prompt rows of one sequence in a step
   std::shared_ptr<PrefixCachePolicy> prefix_cache{};
   std::shared_ptr<OutputPolicy> output{};
   std::shared_ptr<SpeculationPolicy> speculation{};
   std::uint64_t seed = 0x66727567616cULL;  ///< from which requests without a seed get theirs
-  const Clock* clock = nullptr;        ///< null = the process's steady clock; must outlive the engine
+  const Clock* clock = nullptr;            ///< null = the process's steady clock; must outlive the engine
   LogSink log{};
   std::shared_ptr<Observer> observer{};
-  bool own_thread = false;             ///< start one thread that drives
+  bool own_thread = false;  ///< start one thread that drives
 };
 
 struct EngineStats {
@@ -54,13 +56,13 @@ struct EngineStats {
   std::uint64_t preemptions = 0;
   std::uint32_t running = 0, waiting = 0;
   std::size_t kv_bytes_total = 0, kv_bytes_leased = 0, kv_bytes_indexed = 0;
-  TokenLedger tokens{};                ///< over all finished requests
+  TokenLedger tokens{};  ///< over all finished requests
 };
 
 class FRUGAL_API Engine final : public Endpoint {
  public:
-  /// Registers the models and allocates the arena. Throws Error (invalid_argument names the option; too_large where the arena cannot hold a page
-  /// of every model; what the backend throws).
+  /// Registers the models and allocates the arena. Throws Error (invalid_argument names the option; too_large where the
+  /// arena cannot hold a page of every model; what the backend throws).
   explicit Engine(EngineOptions options);
   /// Ends every live request with FinishReason::cancelled. Not from a sink's own callback.
   ~Engine() override;
@@ -79,7 +81,8 @@ class FRUGAL_API Engine final : public Endpoint {
   EngineStats stats() const;
   /// Forgets every cached prefix that no running sequence uses.
   void clear_prefixes();
-  /// Throws Error(internal) where an invariant is broken (pages conserved, tables cover their tokens). For tests and debug builds.
+  /// Throws Error(internal) where an invariant is broken (pages conserved, tables cover their tokens). For tests and
+  /// debug builds.
   void check_integrity() const;
 
   struct Impl;

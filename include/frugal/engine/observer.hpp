@@ -1,5 +1,5 @@
-// Observer: every moment of an engine's life, named. Bring your own to trace or to test; all hooks do nothing by default. Called on the driving thread; must
-// not block, throw, or call the engine.
+// Observer: every moment of an engine's life, named. Bring your own to trace or to test; all hooks do nothing by
+// default. Called on the driving thread; must not block, throw, or call the engine.
 #pragma once
 
 #include <frugal/config.hpp>
@@ -14,10 +14,10 @@ namespace frugal {
 struct StepReport {
   std::uint64_t step = 0;
   ModelId model{};
-  std::uint32_t segments = 0;      ///< sequences in the pass
+  std::uint32_t segments = 0;  ///< sequences in the pass
   std::uint32_t prefill_rows = 0;
   std::uint32_t decode_rows = 0;
-  Duration forward{};              ///< time inside Backend::forward
+  Duration forward{};  ///< time inside Backend::forward
 };
 
 class FRUGAL_API Observer {

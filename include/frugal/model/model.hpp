@@ -1,7 +1,8 @@
 // Model: a decoder's description, weights, tokenizer and chat template, read from files and shared by every backend.
 //
-// load_model maps a GGUF file (first shard names the others) or a Hugging Face folder (config.json, *.safetensors, tokenizer.json). Immutable
-// after construction; share it between threads and backends. Weights stay in the mapping: loading costs the tokenizer, not the weights.
+// load_model maps a GGUF file (first shard names the others) or a Hugging Face folder (config.json, *.safetensors,
+// tokenizer.json). Immutable after construction; share it between threads and backends. Weights stay in the mapping:
+// loading costs the tokenizer, not the weights.
 #pragma once
 
 #include <frugal/model/decoder_spec.hpp>
@@ -24,11 +25,11 @@ namespace frugal {
 struct ModelParts {
   std::string name;
   DecoderSpec spec;
-  std::vector<Tensor> tensors;                  ///< named as GGUF does: token_embd.weight, blk.0.attn_q.weight, ...
-  std::shared_ptr<const Tokenizer> tokenizer;   ///< may be null: such a model takes TokenPrompt only
-  std::optional<std::string> chat_template;     ///< Jinja source
-  std::shared_ptr<const void> storage;          ///< keeps the bytes behind the tensors alive
-  std::uint64_t fingerprint = 0;                ///< 0 = derived from spec and tensor bytes (sampled)
+  std::vector<Tensor> tensors;                 ///< named as GGUF does: token_embd.weight, blk.0.attn_q.weight, ...
+  std::shared_ptr<const Tokenizer> tokenizer;  ///< may be null: such a model takes TokenPrompt only
+  std::optional<std::string> chat_template;    ///< Jinja source
+  std::shared_ptr<const void> storage;         ///< keeps the bytes behind the tensors alive
+  std::uint64_t fingerprint = 0;               ///< 0 = derived from spec and tensor bytes (sampled)
 };
 
 class FRUGAL_API Model {
@@ -44,15 +45,15 @@ class FRUGAL_API Model {
   const std::vector<Tensor>& tensors() const noexcept;
   /// The tensor of that name, or null.
   const Tensor* find(std::string_view name) const noexcept;
-  /// Layer tensor "blk.<layer>.<part>.weight" (or ".bias"), null where absent. part: attn_q, attn_k, attn_v, attn_output, attn_norm,
-  /// attn_q_norm, attn_k_norm, ffn_gate, ffn_up, ffn_down, ffn_norm.
+  /// Layer tensor "blk.<layer>.<part>.weight" (or ".bias"), null where absent. part: attn_q, attn_k, attn_v,
+  /// attn_output, attn_norm, attn_q_norm, attn_k_norm, ffn_gate, ffn_up, ffn_down, ffn_norm.
   const Tensor* layer(std::uint32_t layer, std::string_view part, bool bias = false) const noexcept;
   const Tensor& embedding() const noexcept;    ///< [vocab, d_model]
   const Tensor& output_norm() const noexcept;  ///< [d_model]
   const Tensor& head() const noexcept;         ///< [vocab, d_model]; the embedding where tied
 
   const Tokenizer* tokenizer() const noexcept;
-  const ChatTemplate* chat_template() const;   ///< null where the file has none; compiled at load
+  const ChatTemplate* chat_template() const;  ///< null where the file has none; compiled at load
   /// Changes whenever any output could: part of every cache key.
   std::uint64_t fingerprint() const noexcept;
   std::uint64_t weight_bytes() const noexcept;
@@ -66,8 +67,8 @@ struct LoadOptions {
   std::function<void(std::string_view stage, double share)> progress{};  ///< share in [0, 1] of the named stage
 };
 
-/// Throws Error: bad_file (file, offset, reason), bad_model (tensor), unsupported (architecture, quantisation, tokenizer), as the file deserves. A chat
-/// template we cannot compile is an error only when it is used.
+/// Throws Error: bad_file (file, offset, reason), bad_model (tensor), unsupported (architecture, quantisation,
+/// tokenizer), as the file deserves. A chat template we cannot compile is an error only when it is used.
 FRUGAL_API std::shared_ptr<const Model> load_model(const std::filesystem::path& path, const LoadOptions& options = {});
 
 }  // namespace frugal

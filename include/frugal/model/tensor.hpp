@@ -34,7 +34,8 @@ struct Tensor {
   std::span<const std::byte> row(std::uint64_t r) const { return data.subspan(r * row_bytes(), row_bytes()); }
 };
 
-/// Expands `out.size()` values from `data` (whole blocks). The reference formula of each format, exact in fp32; a few GB/s.
+/// Expands `out.size()` values from `data` (whole blocks). The reference formula of each format, exact in fp32; a few
+/// GB/s.
 FRUGAL_API void dequantize(DType type, std::span<const std::byte> data, std::span<float> out);
 
 /// The same for rows [first, first + count) of a tensor into [count, cols].

@@ -1,5 +1,5 @@
-// ChatTemplate: the Jinja text inside a model file, compiled once and rendered for each conversation, equal to what jinja2 (as
-// Hugging Face configures it) renders. Immutable after construction; share between threads.
+// ChatTemplate: the Jinja text inside a model file, compiled once and rendered for each conversation, equal to what
+// jinja2 (as Hugging Face configures it) renders. Immutable after construction; share between threads.
 #pragma once
 
 #include <frugal/config.hpp>
@@ -20,14 +20,15 @@ struct ChatTemplateContext {
 
 class FRUGAL_API ChatTemplate {
  public:
-  /// Throws Error(unsupported) that names line and construct for Jinja we lack, Error(bad_model) with the line for a syntax error.
+  /// Throws Error(unsupported) that names line and construct for Jinja we lack, Error(bad_model) with the line for a
+  /// syntax error.
   explicit ChatTemplate(std::string_view source, std::string name = "chat template");
   ~ChatTemplate();
   ChatTemplate(ChatTemplate&&) noexcept;
   ChatTemplate& operator=(ChatTemplate&&) noexcept;
 
-  /// Renders the prompt. An error names the line: the template's own raise_exception, an undefined name in an operation, a runaway loop, or
-  /// malformed JSON in tools/arguments. Thread-safe; linear in the output.
+  /// Renders the prompt. An error names the line: the template's own raise_exception, an undefined name in an
+  /// operation, a runaway loop, or malformed JSON in tools/arguments. Thread-safe; linear in the output.
   expected<std::string> render(const Chat& chat, const ChatTemplateContext& context = {}) const;
 
   /// ChatML, for models whose file holds no template and whose vocabulary has <|im_start|>.

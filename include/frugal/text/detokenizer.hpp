@@ -1,5 +1,5 @@
-// Detokenizer: tokens in one by one, whole UTF-8 characters out. Bytes of an unfinished character are held back; bytes that can never
-// become one come out as U+FFFD, as Python's errors="replace" does. One per answer; not thread-safe.
+// Detokenizer: tokens in one by one, whole UTF-8 characters out. Bytes of an unfinished character are held back; bytes
+// that can never become one come out as U+FFFD, as Python's errors="replace" does. One per answer; not thread-safe.
 #pragma once
 
 #include <frugal/config.hpp>

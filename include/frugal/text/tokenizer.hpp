@@ -24,19 +24,19 @@ enum class PreTokenizer { gpt2, smollm, qwen2, llama3 };
 /// The raw material of a byte-level BPE tokenizer, as a file holds it.
 struct BpeVocabulary {
   enum class Kind : std::uint8_t { normal, control, user_defined, unused, byte };
-  std::vector<std::string> tokens;                           ///< in the byte-to-unicode alphabet of GPT-2; index = id
-  std::vector<Kind> kinds;                                   ///< one a token; empty = all normal
-  std::vector<std::pair<std::string, std::string>> merges;   ///< best first
+  std::vector<std::string> tokens;                          ///< in the byte-to-unicode alphabet of GPT-2; index = id
+  std::vector<Kind> kinds;                                  ///< one a token; empty = all normal
+  std::vector<std::pair<std::string, std::string>> merges;  ///< best first
   PreTokenizer pre = PreTokenizer::gpt2;
   std::optional<Token> bos, eos, eot, pad, unknown;
-  std::vector<Token> end_tokens;                             ///< generation ends at any of these (eos and eot are added)
-  bool add_bos = false;                                      ///< encode with add_bos = std::nullopt puts bos first
-  bool ignore_merges = false;                                ///< a word that is itself a token is taken whole (Llama 3)
+  std::vector<Token> end_tokens;  ///< generation ends at any of these (eos and eot are added)
+  bool add_bos = false;           ///< encode with add_bos = std::nullopt puts bos first
+  bool ignore_merges = false;     ///< a word that is itself a token is taken whole (Llama 3)
 };
 
 struct EncodeOptions {
-  bool parse_special = true;       ///< recognise special tokens written in the text
-  std::optional<bool> add_bos{};   ///< none = as the model's file says
+  bool parse_special = true;      ///< recognise special tokens written in the text
+  std::optional<bool> add_bos{};  ///< none = as the model's file says
 };
 
 class FRUGAL_API Tokenizer {
@@ -49,8 +49,8 @@ class FRUGAL_API Tokenizer {
 
   /// Any bytes are accepted; invalid UTF-8 is encoded byte by byte. O(n log n) in the longest word.
   std::vector<Token> encode(std::string_view text, EncodeOptions options = {}) const;
-  /// The bytes of the tokens joined. Special (control) tokens are left out unless asked for. An id outside the vocabulary
-  /// throws Error(invalid_argument).
+  /// The bytes of the tokens joined. Special (control) tokens are left out unless asked for. An id outside the
+  /// vocabulary throws Error(invalid_argument).
   std::string decode(const std::vector<Token>& tokens, bool keep_special = false) const;
   /// The bytes one token stands for (its literal text for a special one). Lives as long as the tokenizer.
   std::string_view bytes(Token token) const;
@@ -71,8 +71,9 @@ class FRUGAL_API Tokenizer {
   std::unique_ptr<const Impl> impl_;
 };
 
-/// Reads a Hugging Face tokenizer.json (and tokenizer_config.json beside it, where present, for bos/eos). Throws Error(bad_file)
-/// with file and offset, or Error(unsupported) naming the tokenizer type, pre-tokenizer or normaliser we lack.
+/// Reads a Hugging Face tokenizer.json (and tokenizer_config.json beside it, where present, for bos/eos). Throws
+/// Error(bad_file) with file and offset, or Error(unsupported) naming the tokenizer type, pre-tokenizer or normaliser
+/// we lack.
 FRUGAL_API Tokenizer load_tokenizer_json(const std::filesystem::path& file);
 
 /// The pre-tokenizer a GGUF file names ("gpt-2", "smollm", "qwen2", "llama-bpe", ...); none where we lack it.

@@ -10,12 +10,13 @@
 namespace frugal {
 
 struct TorchOptions {
-  std::string device = "cpu";     ///< "cpu", "cuda" or "cuda:<n>"
-  std::string compute = "";       ///< "fp32", "bf16" or "fp16"; empty = fp32 on CPU, bf16 on CUDA
-  int threads = 0;                ///< >0: sets torch's intra-op threads, which is process-wide; 0 leaves them alone
+  std::string device = "cpu";  ///< "cpu", "cuda" or "cuda:<n>"
+  std::string compute = "";    ///< "fp32", "bf16" or "fp16"; empty = fp32 on CPU, bf16 on CUDA
+  int threads = 0;             ///< >0: sets torch's intra-op threads, which is process-wide; 0 leaves them alone
 };
 
-/// Throws Error(unavailable) where the device is not there (the message says what was looked for), Error(invalid_argument) for unknown names.
+/// Throws Error(unavailable) where the device is not there (the message says what was looked for),
+/// Error(invalid_argument) for unknown names.
 FRUGAL_API std::unique_ptr<Backend> torch_backend(const TorchOptions& options = {});
 
 }  // namespace frugal

@@ -1,0 +1,94 @@
+#include "engine/intake.hpp"
+
+#include <cmath>
+#include <string>
+#include <utility>
+
+namespace frugal {
+namespace {
+
+unexpected bad(std::string message) { return unexpected(Errc::invalid_argument, std::move(message)); }
+
+expected<void> in_range(const char* field, float value, float low, float high) {
+  if (std::isfinite(value) && value >= low && value <= high) return {};
+  return bad(std::string("sampling.") + field + " is " + std::to_string(value) + ", not in [" + std::to_string(low) +
+             ", " + std::to_string(high) + "]");
+}
+
+expected<void> validate_sampling(const Sampling& s, std::uint32_t vocab) {
+  for (expected<void> check :
+       {in_range("temperature", s.temperature, 0, 100), in_range("top_p", s.top_p, 0, 1),
+        in_range("min_p", s.min_p, 0, 1), in_range("repetition_penalty", s.repetition_penalty, 0.01F, 100),
+        in_range("presence_penalty", s.presence_penalty, -100, 100),
+        in_range("frequency_penalty", s.frequency_penalty, -100, 100)}) {
+    if (!check) return check;
+  }
+  if (s.top_p == 0) return bad("sampling.top_p is 0: no token could be drawn");
+  if (s.top_k < 0) return bad("sampling.top_k is negative");
+  for (const auto& [token, bias] : s.logit_bias) {
+    if (token < 0 || static_cast<std::uint32_t>(token) >= vocab)
+      return bad("sampling.logit_bias names token " + std::to_string(token) + ", the vocabulary has " +
+                 std::to_string(vocab));
+    if (std::isnan(bias)) return bad("sampling.logit_bias of token " + std::to_string(token) + " is not a number");
+  }
+  return {};
+}
+
+expected<std::string> render(const Chat& chat, const Model& model) {
+  if (chat.messages.empty()) return bad("the conversation has no message");
+  const ChatTemplate* chat_template = nullptr;
+  try {
+    chat_template = model.chat_template();
+  } catch (const Error& error) {
+    return unexpected(error);
+  }
+  if (chat_template == nullptr)
+    return unexpected(Errc::unsupported, "model " + model.name() + " has no chat template: send a RawPrompt");
+  const auto literal = [&](std::optional<Token> token) {
+    return token ? std::string(model.tokenizer()->bytes(*token)) : std::string();
+  };
+  return chat_template->render(chat, {literal(model.tokenizer()->bos()), literal(model.tokenizer()->eos()), {}});
+}
+
+expected<std::vector<Token>> encode(const Request& request, const Model& model) {
+  if (const auto* given = std::get_if<TokenPrompt>(&request.prompt)) return given->tokens;
+  const Tokenizer* tokenizer = model.tokenizer();
+  if (tokenizer == nullptr)
+    return unexpected(Errc::unsupported, "model " + model.name() + " has no tokenizer: send a TokenPrompt");
+  if (const auto* raw = std::get_if<RawPrompt>(&request.prompt))
+    return tokenizer->encode(raw->text, {raw->parse_special, std::nullopt});
+  expected<std::string> text = render(std::get<Chat>(request.prompt), model);
+  if (!text) return unexpected(text.error());
+  return tokenizer->encode(*text, {true, false});  // a template writes its own bos
+}
+
+}  // namespace
+
+expected<void> validate(const Request& request, const ModelSlot& slot) {
+  for (std::size_t i = 0; i < request.stop.size(); ++i)
+    if (request.stop[i].empty()) return bad("stop[" + std::to_string(i) + "] is empty");
+  if (request.logprobs && *request.logprobs > slot.model->spec().vocab)
+    return bad("logprobs asks for more tokens than the vocabulary has");
+  return validate_sampling(request.sampling, slot.model->spec().vocab);
+}
+
+expected<std::vector<Token>> tokenize(const Request& request, const ModelSlot& slot) {
+  expected<std::vector<Token>> tokens = encode(request, *slot.model);
+  if (!tokens) return tokens;
+  const DecoderSpec& spec = slot.model->spec();
+  if (tokens->empty()) return bad("the prompt is empty");
+  for (const Token t : *tokens)
+    if (t < 0 || static_cast<std::uint32_t>(t) >= spec.vocab)
+      return bad("the prompt holds token " + std::to_string(t) + ", the vocabulary has " + std::to_string(spec.vocab));
+  const auto too_large = [&](std::size_t limit, const char* what) {
+    return unexpected(Errc::too_large, "the prompt has " + std::to_string(tokens->size()) +
+                                           " tokens; with one of answer it does not fit " + what + " of " +
+                                           std::to_string(limit));
+  };
+  if (tokens->size() >= spec.context) return too_large(spec.context, "the model's context");
+  const std::size_t room = slot.most_pages * slot.page_tokens;
+  if (tokens->size() >= room) return too_large(room, "the KV arena (EngineOptions::kv_bytes)");
+  return tokens;
+}
+
+}  // namespace frugal

@@ -1,0 +1,20 @@
+// Intake: a request checked and turned into tokens, on the submitting thread. Every refusal is an Error that says which
+// field and why.
+#pragma once
+
+#include <frugal/core/expected.hpp>
+#include <frugal/core/request.hpp>
+
+#include <vector>
+
+#include "engine/sequence.hpp"
+
+namespace frugal {
+
+/// Checks all fields that do not depend on the prompt. Thread-safe.
+expected<void> validate(const Request& request, const ModelSlot& slot);
+
+/// Renders and tokenises the prompt, and checks that it fits the context and the arena. Thread-safe.
+expected<std::vector<Token>> tokenize(const Request& request, const ModelSlot& slot);
+
+}  // namespace frugal

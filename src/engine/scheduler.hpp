@@ -1,0 +1,87 @@
+// Scheduler: the loop's state and its one step. A step is a transaction: plan the rows, reserve the pages, run the
+// batch, then commit or end the sequences it held. Owned by one driving thread at a time; knows nothing of threads.
+//
+//   waiting --admit--> running --(prefill chunks, then one row a step)--> finished
+//      ^                  |
+//      +----- preempt ----+     pages given back (and offered to the prefix index), tokens kept
+#pragma once
+
+#include <frugal/cache/arena.hpp>
+#include <frugal/cache/prefix_index.hpp>
+#include <frugal/engine/engine.hpp>
+
+#include <deque>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "engine/sequence.hpp"
+
+namespace frugal {
+
+class Scheduler {
+ public:
+  Scheduler(const EngineOptions& options, const Clock& clock, std::vector<std::unique_ptr<ModelSlot>>& slots,
+            Arena& arena, PrefixIndex* index)
+      : options_(options), clock_(clock), slots_(slots), arena_(arena), index_(index) {}
+
+  void enqueue(std::shared_ptr<Sequence> sequence) { waiting_.push_back(std::move(sequence)); }
+  /// True where anything moved. False: nothing to do, or every sequence waits for its reader.
+  bool step();
+  void cancel_all();
+  /// Ends a sequence that has not been enqueued yet, or leaves it to the next sweep.
+  void end_with(Sequence& sequence, const Error& error) { finish(sequence, FinishReason::error, {}, error); }
+
+  std::size_t waiting() const { return waiting_.size(); }
+  std::size_t running() const { return running_.size(); }
+  const EngineStats& stats() const { return stats_; }
+  void check_integrity() const;
+
+ private:
+  using Held = std::shared_ptr<Sequence>;
+  struct PlannedRows {
+    Held sequence;
+    std::uint32_t rows;
+    bool draws;
+  };
+
+  // admission.cpp: who comes in, who has to leave
+  bool reap();
+  bool admit();
+  enum class Admission { admitted, later, no_pages, ended };
+  Admission try_admit(const Held& sequence);
+  bool prefix_in_flight(const Sequence& sequence) const;
+  bool adopt_prefix(Sequence& sequence);
+  bool reserve(Sequence& sequence, std::uint32_t tokens);
+  Held victim_for(const Sequence& sequence) const;
+  void preempt(const Held& victim);
+  void offer_prefix(Sequence& sequence);
+  static PrefixSpace space_of(const Sequence& sequence);
+  bool shares_prefixes(const Sequence& s) const {
+    return index_ != nullptr && s.request.use_prefix_cache && s.keep > Duration::zero();
+  }
+
+  // scheduler.cpp: one pass
+  bool run(ModelSlot& slot);
+  void plan(ModelSlot& slot, std::vector<PlannedRows>& plan);
+  void forward(ModelSlot& slot, std::span<const PlannedRows> plan);
+  void commit(const PlannedRows& rows, std::span<TokenScore> drawn);
+  void account_rows(Sequence& sequence, std::uint32_t rows);
+  void accept(Sequence& sequence, TokenScore score);
+  static void drop_newest(Sequence& sequence);
+  static void send(Sequence& sequence, std::string text);
+  void finish(Sequence& sequence, FinishReason reason, std::string detail = {}, std::optional<Error> error = {});
+  void fail(std::span<const PlannedRows> plan, const Error& error);
+  void sweep();
+
+  const EngineOptions& options_;
+  const Clock& clock_;
+  std::vector<std::unique_ptr<ModelSlot>>& slots_;
+  Arena& arena_;
+  PrefixIndex* index_;  // null = lever off
+  std::deque<Held> waiting_;
+  std::vector<Held> running_;  // in order of admission: the oldest is never preempted
+  EngineStats stats_;
+};
+
+}  // namespace frugal

@@ -1,0 +1,26 @@
+// What policies see of a sequence. The views borrow from it: use them within one question.
+#pragma once
+
+#include <frugal/core/view.hpp>
+
+#include "engine/sequence.hpp"
+
+namespace frugal {
+
+inline std::string_view prompt_text(const Request& request) {
+  if (const auto* chat = std::get_if<Chat>(&request.prompt))
+    return chat->messages.empty() ? std::string_view() : std::string_view(chat->messages.back().content);
+  if (const auto* raw = std::get_if<RawPrompt>(&request.prompt)) return raw->text;
+  return {};
+}
+
+inline RequestView request_view(const Sequence& s, TimePoint now) {
+  return {s.id,       s.request.type,       s.request.tenant,   s.slot->name, prompt_text(s.request),
+          s.prompt(), s.request.max_tokens, s.request.deadline, now};
+}
+
+inline SequenceView sequence_view(const Sequence& s, const RequestView& request) {
+  return {request, s.output(), s.text.whole(), s.text.added(), s.scores, s.budget};
+}
+
+}  // namespace frugal
