@@ -11,6 +11,10 @@ if(FRUGAL_SANITIZE)
   target_compile_options(frugal_flags INTERFACE -fsanitize=${FRUGAL_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)
   target_link_options(frugal_flags INTERFACE -fsanitize=${FRUGAL_SANITIZE})
 endif()
+if(NOT BUILD_SHARED_LIBS)
+  # Linked statically frugal exports nothing, also from a host that is itself a shared library.
+  target_compile_definitions(frugal_flags INTERFACE FRUGAL_API=)
+endif()
 
 # frugal_room(NAME SOURCES a.cpp ... [PRIVATE lib ...] [USES room ...]): target frugal_room_NAME (static, for tests) over frugal_obj_NAME.
 function(frugal_room name)
