@@ -1,0 +1,111 @@
+#include "tools/files.hpp"
+
+#include "tools/process.hpp"
+
+#include <frugal/core/error.hpp>
+
+#include <array>
+#include <catch2/catch_test_macros.hpp>
+#include <catch2/matchers/catch_matchers_string.hpp>
+#include <cstring>
+#include <filesystem>
+
+using namespace frugal;
+using Catch::Matchers::ContainsSubstring;
+
+namespace {
+
+template <class Call>
+std::string message_of(Call call) {
+  try {
+    call();
+  } catch (const Error& e) {
+    return e.message();
+  }
+  return "no error";
+}
+
+}  // namespace
+
+TEST_CASE("ids are read from a JSON array and errors name the entry") {
+  CHECK(tools::parse_ids(" [1, 9690,198]\n", "f") == std::vector<Token>{1, 9690, 198});
+  CHECK(tools::parse_ids("[]", "f").empty());
+  CHECK_THAT(message_of([] { tools::parse_ids("[1, \"a\"]", "ids.json"); }), ContainsSubstring("ids.json: entry 1"));
+  CHECK_THAT(message_of([] { tools::parse_ids("[1, 2, -1]", "ids.json"); }), ContainsSubstring("entry 2"));
+  CHECK_THAT(message_of([] { tools::parse_ids("[2147483648]", "ids.json"); }), ContainsSubstring("entry 0"));
+  CHECK_THAT(message_of([] { tools::parse_ids("[1.5]", "ids.json"); }), ContainsSubstring("entry 0"));
+  CHECK_THAT(message_of([] { tools::parse_ids("{}", "ids.json"); }), ContainsSubstring("ids.json: must be"));
+  CHECK_THAT(message_of([] { tools::parse_ids("[1, 2", "ids.json"); }),
+             ContainsSubstring("ids.json: no valid JSON at byte 6"));
+}
+
+TEST_CASE("a conversation is an array of messages or an object that holds one") {
+  const std::string bare = R"([{"role": "system", "content": "s"}, {"role": "user", "content": "u"}])";
+  const Chat chat = tools::parse_chat(bare, "f");
+  REQUIRE(chat.messages.size() == 2);
+  CHECK(chat.messages[1].role == "user");
+  CHECK(chat.messages[1].content == "u");
+  CHECK(chat.tools.empty());
+  const Chat with_tools = tools::parse_chat(R"({"messages": )" + bare + R"(, "tools": [{"name": "t"}]})", "f");
+  CHECK(with_tools.messages.size() == 2);
+  CHECK(with_tools.tools == R"([{"name":"t"}])");
+}
+
+TEST_CASE("a message may call tools instead of saying something") {
+  const Chat chat = tools::parse_chat(
+      R"([{"role": "assistant", "content": null,
+           "tool_calls": [{"id": "1", "function": {"name": "add", "arguments": {"a": 1}}}]}])",
+      "f");
+  REQUIRE(chat.messages[0].tool_calls.size() == 1);
+  CHECK(chat.messages[0].tool_calls[0].name == "add");
+  CHECK(chat.messages[0].tool_calls[0].arguments == R"({"a":1})");
+}
+
+TEST_CASE("an error in a conversation names file, message and field") {
+  const auto error = [](const char* text) { return message_of([=] { tools::parse_chat(text, "m.json"); }); };
+  CHECK(error(R"([{"role": "user", "content": "a"}, {"role": "user"}])") ==
+        "m.json: message 1: \"content\" is missing");
+  CHECK(error(R"([{"content": "a"}])") == "m.json: message 0: \"role\" is missing");
+  CHECK(error(R"([{"role": 1, "content": "a"}])") == "m.json: message 0: \"role\" must be a string");
+  CHECK_THAT(error("[7]"), ContainsSubstring("message 0: must be an object"));
+  CHECK(error("[]") == "m.json: holds no message");
+  CHECK_THAT(error("{}"), ContainsSubstring("m.json: must be an array"));
+}
+
+TEST_CASE("a file that is not there or is a folder is named") {
+  CHECK_THAT(message_of([] { tools::read_all("/nonexistent/x"); }), ContainsSubstring("/nonexistent/x: cannot open"));
+  const test::TempFolder folder;
+  CHECK_THAT(message_of([&] { tools::read_all(folder.path("")); }), ContainsSubstring("is a folder"));
+}
+
+TEST_CASE("an npy file holds magic, an aligned header and the values in order") {
+  const test::TempFolder folder;
+  const std::string path = folder.path("x.npy");
+  const std::array<float, 6> values{1, 2, 3, 4, 5, 6};
+  tools::NpyWriter writer(path, 2, 3);
+  writer.write(std::span(values).first(4));
+  writer.write(std::span(values).last(2));
+  CHECK_FALSE(std::filesystem::exists(path));  // not before it is complete
+  writer.finish();
+
+  const std::string bytes = test::read_file(path);
+  REQUIRE(bytes.size() > 10);
+  CHECK(bytes.substr(0, 8) == std::string("\x93NUMPY\x01\x00", 8));
+  const std::size_t header = static_cast<unsigned char>(bytes[8]) + 256U * static_cast<unsigned char>(bytes[9]);
+  CHECK((10 + header) % 64 == 0);
+  CHECK_THAT(bytes.substr(10, header), ContainsSubstring("'descr': '<f4', 'fortran_order': False, 'shape': (2, 3)"));
+  CHECK(bytes[9 + header] == '\n');
+  REQUIRE(bytes.size() == 10 + header + sizeof values);
+  std::array<float, 6> read{};
+  std::memcpy(read.data(), bytes.data() + 10 + header, sizeof read);
+  CHECK(read == values);
+}
+
+TEST_CASE("an npy file that was not finished leaves nothing behind") {
+  const test::TempFolder folder;
+  { tools::NpyWriter writer(folder.path("x.npy"), 2, 3); }
+  CHECK_FALSE(std::filesystem::exists(folder.path("x.npy")));
+  CHECK_FALSE(std::filesystem::exists(folder.path("x.npy.partial")));
+  CHECK_THAT(message_of([&] { tools::NpyWriter writer(folder.path("no/x.npy"), 1, 1); }),
+             ContainsSubstring("cannot create"));
+}
