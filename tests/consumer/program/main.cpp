@@ -3,9 +3,7 @@
 
 #include <cstdio>
 
-Seen seen_by_first_unit() {
-  return {&frugal::header_version, sizeof(frugal::Request), sizeof(frugal::EngineOptions)};
-}
+Seen seen_by_first_unit() { return {&frugal::header_version, sizeof(frugal::Request), sizeof(frugal::EngineOptions)}; }
 
 namespace {
 

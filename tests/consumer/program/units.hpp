@@ -1,4 +1,5 @@
-// What both translation units of the consumer compute from frugal's headers: a difference is a broken one-definition rule.
+// What both translation units of the consumer compute from frugal's headers: a difference is a broken one-definition
+// rule.
 #pragma once
 
 #include <frugal/core/error.hpp>
