@@ -1,0 +1,99 @@
+#include "backend/contract.hpp"
+
+#include <frugal/core/error.hpp>
+
+#include <algorithm>
+#include <string>
+#include <utility>
+
+namespace frugal::backend {
+namespace {
+
+[[noreturn]] void refuse(const std::string& message) { throw Error(Errc::invalid_argument, "backend: " + message); }
+
+const PageGeometry& geometry_of(const BoundArena& arena, ModelId model) {
+  if (model.index() >= arena.models.size()) refuse("no model " + std::to_string(model.index()) + " in a bound arena");
+  return arena.models[model.index()];
+}
+
+void check_page(Granule page, const PageGeometry& geometry, const BoundArena& arena) {
+  if (page < 0 || static_cast<std::size_t>(page) * granule_bytes + geometry.page_bytes > arena.bytes) {
+    refuse("page " + std::to_string(page) + " lies outside the arena");
+  }
+}
+
+/// Segments may share pages that none of them writes; a page written by one must not be named by another.
+void check_writes_are_private(const Batch& batch, std::uint32_t page_tokens) {
+  std::vector<std::pair<Granule, std::size_t>> written;  // page, segment
+  for (std::size_t i = 0; i < batch.segments.size(); ++i) {
+    const Segment& s = batch.segments[i];
+    const std::size_t end = s.start + s.tokens.size();
+    for (std::size_t p = s.start / page_tokens; p * page_tokens < end; ++p) written.emplace_back(s.pages[p], i);
+  }
+  std::sort(written.begin(), written.end());
+  for (std::size_t i = 0; i < batch.segments.size(); ++i) {
+    const Segment& s = batch.segments[i];
+    const std::size_t used = (s.start + s.tokens.size() + page_tokens - 1) / page_tokens;
+    for (const Granule page : s.pages.first(used)) {
+      const auto at = std::lower_bound(written.begin(), written.end(), std::pair{page, std::size_t{0}});
+      if (at == written.end() || at->first != page) continue;
+      if (at->second != i || (at + 1 != written.end() && (at + 1)->first == page)) {
+        refuse("page " + std::to_string(page) + " is written and used twice in one batch");
+      }
+    }
+  }
+}
+
+void check_segment(const Segment& s, const PageGeometry& geometry, const BoundArena& arena, std::uint32_t vocab) {
+  const std::size_t rows = s.tokens.size();
+  if (rows == 0) refuse("a segment has no rows");
+  const std::size_t used = (s.start + rows + geometry.page_tokens - 1) / geometry.page_tokens;
+  if (s.pages.size() < used) refuse("a block table is shorter than its sequence");
+  for (const Granule page : s.pages.first(used)) check_page(page, geometry, arena);
+  for (const Token t : s.tokens) {
+    if (t < 0 || static_cast<std::uint32_t>(t) >= vocab) {
+      refuse("token " + std::to_string(t) + " is not in the vocabulary of " + std::to_string(vocab));
+    }
+  }
+  if (s.draws.size() > rows) refuse("a segment has more draws than rows");
+  if (s.logits.size() % vocab != 0 || s.logits.size() / vocab > rows) refuse("a logits buffer has the wrong size");
+}
+
+}  // namespace
+
+BoundArena check_layout(const ArenaLayout& layout, std::span<const std::size_t> kv_bytes) {
+  if (layout.models.size() != kv_bytes.size()) refuse("the arena layout names another number of models");
+  if (layout.bytes % granule_bytes != 0) refuse("the arena is no whole number of granules");
+  for (std::size_t i = 0; i < kv_bytes.size(); ++i) {
+    const PageGeometry& g = layout.models[i];
+    if (g.page_tokens == 0) refuse("a page holds no tokens");
+    if (g.page_bytes % granule_bytes != 0 || g.page_bytes < g.page_tokens * kv_bytes[i]) {
+      refuse("pages of model " + std::to_string(i) + " are too small");
+    }
+  }
+  return {.bytes = layout.bytes, .models = {layout.models.begin(), layout.models.end()}};
+}
+
+void check_copies(std::span<const PageCopy> copies, const BoundArena& arena) {
+  for (const PageCopy& c : copies) {
+    const PageGeometry& g = geometry_of(arena, c.model);
+    check_page(c.from, g, arena), check_page(c.to, g, arena);
+    if (c.tokens > g.page_tokens) refuse("a copy is longer than a page");
+    const std::size_t distance = static_cast<std::size_t>(c.from > c.to ? c.from - c.to : c.to - c.from);
+    if (distance * granule_bytes < g.page_bytes) refuse("a copy overlaps itself");
+  }
+}
+
+void check_batch(const Batch& batch, const BoundArena& arena, std::uint32_t vocab, std::uint32_t max_rows) {
+  const PageGeometry& geometry = geometry_of(arena, batch.model);
+  std::size_t draws = 0, rows = 0;
+  for (const Segment& s : batch.segments) {
+    check_segment(s, geometry, arena, vocab);
+    draws += s.draws.size(), rows += s.tokens.size();
+  }
+  if (batch.drawn.size() != draws) refuse("Batch.drawn has another size than there are draws");
+  if (rows > max_rows) refuse(std::to_string(rows) + " rows, at most " + std::to_string(max_rows) + " fit a forward");
+  check_writes_are_private(batch, geometry.page_tokens);
+}
+
+}  // namespace frugal::backend

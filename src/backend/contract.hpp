@@ -1,0 +1,54 @@
+// What every backend checks of its caller before it touches memory, and the end every forward pass on the host shares.
+// A violated contract is the engine's bug or a hand-made batch: Error(invalid_argument) with the number that is wrong,
+// before any page is written.
+#pragma once
+
+#include <frugal/backend/backend.hpp>
+#include <frugal/backend/sampling.hpp>
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+namespace frugal::backend {
+
+/// The arena's sizes, and each model's pages, as bound. Cheap to copy around by reference.
+struct BoundArena {
+  std::size_t bytes = 0;
+  std::vector<PageGeometry> models;
+};
+
+/// Throws unless every model has a geometry whose pages hold what it says. `kv_bytes` [models]: bytes of one token.
+BoundArena check_layout(const ArenaLayout& layout, std::span<const std::size_t> kv_bytes);
+
+/// Throws unless every copy lies in the arena and no two pages of the call overlap where one is written.
+void check_copies(std::span<const PageCopy> copies, const BoundArena& arena);
+
+/// Throws unless tokens are in the vocabulary, block tables cover the rows and lie in the arena, and the outputs have
+/// the right sizes.
+void check_batch(const Batch& batch, const BoundArena& arena, std::uint32_t vocab, std::uint32_t max_rows);
+
+/// How many of a segment's last rows need logits.
+inline std::size_t wanted_rows(const Segment& s, std::uint32_t vocab) {
+  return std::max(s.draws.size(), s.logits.size() / vocab);
+}
+
+/// Hands out logits and draws tokens: `logits_of(segment, row)` is asked once for each wanted row, in order.
+template <class LogitsOf>
+void emit(const Batch& batch, std::uint32_t vocab, LogitsOf logits_of) {
+  std::size_t drawn = 0;
+  for (std::size_t i = 0; i < batch.segments.size(); ++i) {
+    const Segment& s = batch.segments[i];
+    const std::size_t rows = s.tokens.size(), copied = s.logits.size() / vocab;
+    for (std::size_t row = rows - wanted_rows(s, vocab); row < rows; ++row) {
+      const std::span<const float> x = logits_of(i, row);
+      if (row >= rows - copied) std::copy(x.begin(), x.end(), &s.logits[(row - (rows - copied)) * vocab]);
+      if (row < rows - s.draws.size()) continue;
+      batch.drawn[drawn++] = draw(x, s.draws[row - (rows - s.draws.size())]);
+    }
+  }
+}
+
+}  // namespace frugal::backend
