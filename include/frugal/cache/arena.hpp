@@ -17,7 +17,6 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <set>
 #include <span>
 #include <vector>
 
@@ -59,6 +58,7 @@ struct ArenaStats {
 struct ArenaModelStats {
   std::size_t extents = 0, free_pages = 0;          ///< claimed extents, and the free pages in them
   std::size_t leased_pages = 0, indexed_pages = 0;  ///< as in ArenaStats
+  std::size_t cached_pages = 0;                     ///< held by the cache, alone or not
 };
 
 class FRUGAL_API Arena {
@@ -101,6 +101,20 @@ class FRUGAL_API Arena {
   void check_integrity() const;
 
  private:
+  // Extent numbers, the lowest first; its memory is fixed, so that giving a page back cannot fail.
+  class Numbers {
+   public:
+    explicit Numbers(std::size_t limit) : words_((limit + 63) / 64), lowest_(words_.size()) {}
+    void insert(std::size_t number) noexcept;
+    void erase(std::size_t number) noexcept;
+    bool contains(std::size_t number) const noexcept { return (words_[number / 64] >> (number % 64) & 1U) != 0; }
+    std::size_t size() const noexcept { return size_; }
+    std::size_t lowest() noexcept;  // of at least one
+
+   private:
+    std::vector<std::uint64_t> words_;
+    std::size_t lowest_, size_ = 0;  // no bit is set below word lowest_
+  };
   struct Extent {
     std::uint32_t owner = 0;             // model + 1; 0 = free
     std::uint32_t held = 0;              // pages with a reference
@@ -109,26 +123,27 @@ class FRUGAL_API Arena {
     std::vector<std::uint32_t> free{};   // page numbers, the next one to grant last
   };
   struct Owned {
-    std::set<std::uint32_t>
-        partial{};  // extents with free pages; the lowest is filled first, so that high ones run empty
-    std::size_t extents = 0, held = 0, idle = 0;
-    std::size_t idle_extents = 0;       // extents whose held pages are all idle
-    std::size_t idle_extents_held = 0;  // pages held in those
+    Numbers partial;  // extents with free pages; the lowest is filled first, so that high ones run empty
+    std::size_t extents = 0, held = 0, idle = 0, cached = 0;
+    std::size_t idle_extents = 0;  // extents whose held pages are all idle
   };
   struct Place {
-    std::uint32_t extent = 0, page = 0;
+    std::size_t extent = 0, page = 0;
   };
 
-  Place place(ModelId model, Granule page) const noexcept;
-  bool locate(ModelId model, Granule page, Place& out) const noexcept;
+  std::size_t extent_granules() const noexcept { return plan_.extent_bytes / granule_bytes; }
+  std::size_t page_granules(ModelId model) const { return page(model).page_bytes / granule_bytes; }
+  bool locate(ModelId model, Granule page, Place& at) const noexcept;
+  std::uint32_t state(ModelId model, Granule page) const noexcept;
   void claim(ModelId model);
   void change(ModelId model, Place at, std::uint32_t state) noexcept;
-  void check_extent(std::size_t number) const;
+  void drop(ModelId model, Granule page, std::uint32_t amount) noexcept;
+  void check_extent(std::size_t number, std::vector<Owned>& sums) const;
 
   std::size_t bytes_;
   ArenaPlan plan_;
   std::vector<Extent> extents_;
-  std::set<std::uint32_t> free_extents_;
+  Numbers free_extents_;
   std::vector<Owned> owned_;
 };
 

@@ -1,0 +1,421 @@
+// What happens to the tree: matches lock and use pieces, inserts add pages, evictions take them from the ends of
+// prefixes. The queue of tails is ordered by worth as answered at each piece's last use, so the next page to evict is
+// found without asking again.
+#include <frugal/cache/prefix_index.hpp>
+#include <frugal/core/error.hpp>
+
+#include "cache/prefix_tree.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <map>
+#include <set>
+#include <utility>
+
+namespace frugal {
+
+using prefix::Node;
+using prefix::Piece;
+using prefix::Tails;
+
+namespace {
+void require(bool holds, const char* what) {
+  if (!holds) throw Error(Errc::internal, std::string("prefix index: ") + what);
+}
+}  // namespace
+
+Lease::~Lease() { release(); }
+
+Lease::Lease(Lease&& other) noexcept { *this = std::move(other); }
+
+Lease& Lease::operator=(Lease&& other) noexcept {
+  if (this == &other) return *this;
+  release();
+  arena_ = other.arena_, model_ = other.model_;
+  pages_ = std::exchange(other.pages_, {});
+  tail_ = std::exchange(other.tail_, std::nullopt);
+  tail_tokens_ = std::exchange(other.tail_tokens_, 0);
+  tokens_ = std::exchange(other.tokens_, 0);
+  return *this;
+}
+
+void Lease::release() noexcept {
+  for (; !pages_.empty(); pages_.pop_back()) arena_->release(model_, pages_.back());
+  if (tail_) arena_->release(model_, *tail_);
+  tail_.reset();
+  tail_tokens_ = 0, tokens_ = 0;
+}
+
+struct PrefixIndex::Impl {
+  Arena& arena;
+  Worth worth;
+  const Clock& clock;
+  prefix::Shape shape{};
+  std::map<PrefixSpace, Node> spaces{};  // roots
+  Tails tails{};
+  std::uint64_t uses = 0;
+  double inflation = 0;
+  PrefixIndexStats stats{};
+
+  std::uint32_t page_tokens(ModelId model) const { return shape.page_tokens[model.index()]; }
+  const Node* root(const PrefixSpace& space) const {
+    const auto found = spaces.find(space);
+    return found == spaces.end() ? nullptr : &found->second;
+  }
+
+  double ask(const Node& node, ModelId model, const prefix::Use& use) const;
+  void enqueue(Node& node, ModelId model);
+  void dequeue(Piece& piece) { tails.erase(piece.tail); }
+  void use(Node& node, ModelId model, bool hit);
+  void lock(Lease& lease, ModelId model, std::span<const prefix::Step> path);
+
+  Node* add_child(Node& parent, std::span<const Token> edge);
+  void split(Node& node, std::size_t at);
+  void check_new(ModelId model, std::span<const Granule> pages) const;
+  std::size_t add_pages(Node& node, ModelId model, std::span<const Granule> pages, const prefix::Use& fresh);
+  std::size_t fill(Node& root, ModelId model, std::span<const Token> tokens, std::span<const Granule> pages,
+                   const prefix::Use& fresh);
+
+  Tails::iterator evict_page(Tails::iterator at);
+  void prune(Node& node);
+  void forget(Node& node) noexcept;
+  struct Census {
+    std::size_t nodes = 0, tails = 0;
+    std::set<std::pair<std::uint32_t, Granule>> pages{};
+  };
+  void check(const Node& node, Census& census) const;
+  template <class Skip>
+  std::size_t evict(Skip skip, const std::function<bool()>& enough);
+};
+
+// --- worth and use
+
+double PrefixIndex::Impl::ask(const Node& node, ModelId model, const prefix::Use& use) const {
+  const double now = std::chrono::duration<double>(use.last.time_since_epoch()).count();
+  if (!worth) return now;
+  const Piece& piece = node.pieces[model.index()];
+  const std::size_t tokens = piece.pages.size() * page_tokens(model);
+  const double answer = worth({.model = model,
+                               .before = node.before,
+                               .tokens = tokens,
+                               .bytes = piece.pages.size() * arena.page(model).page_bytes,
+                               .hits = use.hits,
+                               .recompute_seconds = use.seconds_per_token * static_cast<double>(tokens),
+                               .inflation = use.inflation,
+                               .last_use_seconds = now});
+  return std::isnan(answer) ? -std::numeric_limits<double>::infinity() : answer;  // a NaN has no place in an order
+}
+
+void PrefixIndex::Impl::enqueue(Node& node, ModelId model) {
+  Piece& piece = node.pieces[model.index()];
+  piece.tail = tails.insert({piece.use.worth, piece.use.order, &node, model}).first;
+}
+
+// Asks before anything changes, so that a policy that throws leaves the piece as it was.
+void PrefixIndex::Impl::use(Node& node, ModelId model, bool hit) {
+  Piece& piece = node.pieces[model.index()];
+  prefix::Use now = piece.use;
+  now.last = clock.now();
+  now.inflation = inflation;
+  now.hits += hit ? 1 : 0;
+  now.worth = ask(node, model, now);
+  now.order = ++uses;
+  if (piece.is_tail()) dequeue(piece);
+  piece.use = now;
+  if (piece.is_tail()) enqueue(node, model);
+}
+
+// --- match
+
+void PrefixIndex::Impl::lock(Lease& lease, ModelId model, std::span<const prefix::Step> path) {
+  const std::size_t per_page = page_tokens(model);
+  lease.arena_ = &arena, lease.model_ = model;
+  std::size_t most = 0;
+  for (const prefix::Step& step : path) most += step.tokens / per_page;
+  lease.pages_.reserve(most);
+  for (const prefix::Step& step : path) {
+    const std::vector<Granule>& pages = step.node->pieces[model.index()].pages;
+    for (std::size_t i = 0; i < step.tokens / per_page; ++i) {
+      arena.retain(model, pages[i]);
+      lease.pages_.push_back(pages[i]);
+    }
+    lease.tokens_ += step.tokens;
+    if (step.tokens % per_page == 0) continue;
+    lease.tail_ = pages[step.tokens / per_page];
+    lease.tail_tokens_ = static_cast<std::uint32_t>(step.tokens % per_page);
+    arena.retain(model, *lease.tail_);
+  }
+}
+
+Lease PrefixIndex::match(const PrefixSpace& space, ModelId model, std::span<const Token> tokens) {
+  Lease lease;
+  impl_->stats.tokens_asked += tokens.size();
+  const Node* root = impl_->root(space);
+  const std::vector<prefix::Step> path =
+      root ? prefix::find(*root, impl_->shape, model, tokens) : std::vector<prefix::Step>{};
+  ++(path.empty() ? impl_->stats.misses : impl_->stats.hits);
+  impl_->lock(lease, model, path);
+  for (const prefix::Step& step : path) impl_->use(*step.node, model, true);
+  impl_->stats.tokens_served += lease.tokens();
+  return lease;
+}
+
+std::size_t PrefixIndex::longest(const PrefixSpace& space, ModelId model, std::span<const Token> tokens) const {
+  std::size_t sum = 0;
+  if (const Node* root = impl_->root(space))
+    for (const prefix::Step& step : prefix::find(*root, impl_->shape, model, tokens)) sum += step.tokens;
+  return sum;
+}
+
+// --- insert
+
+Node* PrefixIndex::Impl::add_child(Node& parent, std::span<const Token> edge) {
+  auto child = std::make_unique<Node>();
+  child->parent = &parent;
+  child->before = parent.before + parent.edge.size();
+  child->edge.assign(edge.begin(), edge.end());
+  child->pieces.resize(arena.models());
+  const auto place =
+      parent.children.begin() + static_cast<std::ptrdiff_t>(prefix::place_of(parent, edge.first(shape.block)));
+  ++stats.nodes;
+  return parent.children.insert(place, std::move(child))->get();
+}
+
+// Cuts an edge in two at a block: the node keeps the start, a new only child takes the rest with its pages and the old
+// children.
+void PrefixIndex::Impl::split(Node& node, std::size_t at) {
+  auto rest = std::make_unique<Node>();
+  rest->parent = &node;
+  rest->before = node.before + at;
+  rest->edge.assign(node.edge.begin() + static_cast<std::ptrdiff_t>(at), node.edge.end());
+  rest->pieces.resize(node.pieces.size());
+  for (std::uint32_t m = 0; m < node.pieces.size(); ++m) {
+    Piece &front = node.pieces[m], &back = rest->pieces[m];
+    const std::size_t keep = std::min(front.pages.size(), at / page_tokens(ModelId(m)));
+    if (keep == front.pages.size()) continue;  // without pages behind the cut there is no heir either
+    back.pages.assign(front.pages.begin() + static_cast<std::ptrdiff_t>(keep), front.pages.end());
+    back.use = front.use;
+    back.heirs = front.heirs;
+    if (back.is_tail()) {
+      dequeue(front);
+      enqueue(*rest, ModelId(m));
+    }
+    front.pages.resize(keep);
+    front.heirs = 1;
+  }
+  rest->children = std::move(node.children);
+  for (const std::unique_ptr<Node>& child : rest->children) child->parent = rest.get();
+  node.children.clear();
+  node.children.push_back(std::move(rest));
+  node.edge.resize(at);
+  ++stats.nodes;
+}
+
+// What a caller can get wrong, before the tree changes.
+void PrefixIndex::Impl::check_new(ModelId model, std::span<const Granule> pages) const {
+  const std::set<Granule> distinct(pages.begin(), pages.end());
+  bool fit = distinct.size() == pages.size();
+  for (Granule page : pages) fit = fit && arena.references(model, page) != 0 && !arena.cached(model, page);
+  if (!fit) throw Error(Errc::internal, "prefix index: a page to insert is not held, or holds other tokens already");
+}
+
+// Appends to the model's pages of this edge those that it lacks; `pages` are the edge's from its start. Returns how
+// many.
+std::size_t PrefixIndex::Impl::add_pages(Node& node, ModelId model, std::span<const Granule> pages,
+                                         const prefix::Use& fresh) {
+  Piece& piece = node.pieces[model.index()];
+  const std::size_t had = piece.pages.size();
+  if (pages.size() <= had) return 0;
+  piece.pages.reserve(pages.size());
+  if (had == 0) {
+    Piece& above = node.parent->pieces[model.index()];
+    if (above.is_tail()) dequeue(above);
+    ++above.heirs;
+    piece.use = fresh;
+    piece.use.order = ++uses;
+    enqueue(node, model);
+  }
+  for (Granule page : pages.subspan(had)) {
+    arena.retain_cached(model, page);
+    piece.pages.push_back(page);
+  }
+  piece.use.keep = std::max(piece.use.keep, fresh.keep);
+  if (fresh.seconds_per_token > 0) piece.use.seconds_per_token = fresh.seconds_per_token;
+  return pages.size() - had;
+}
+
+// Walks down along the tokens, opening edges where there are none, and leaves pages on the way. The pages are known to
+// be fit for it.
+std::size_t PrefixIndex::Impl::fill(Node& root, ModelId model, std::span<const Token> tokens,
+                                    std::span<const Granule> pages, const prefix::Use& fresh) {
+  std::size_t kept = 0;
+  for (Node* node = &root; !tokens.empty();) {
+    Node* child = prefix::child_of(*node, tokens, shape.block);
+    if (child == nullptr) child = add_child(*node, tokens);
+    const std::size_t shared = prefix::common(child->edge, tokens) / shape.block * shape.block;
+    if (shared < child->edge.size() && shared < tokens.size()) split(*child, shared);
+    kept += add_pages(*child, model, pages.first(shared / page_tokens(model)), fresh);
+    use(*child, model, false);
+    tokens = tokens.subspan(shared);
+    pages = pages.subspan(shared / page_tokens(model));
+    node = child;
+  }
+  return kept;
+}
+
+std::size_t PrefixIndex::insert(const PrefixSpace& space, ModelId model, std::span<const Token> tokens,
+                                std::span<const Granule> pages, double recompute_seconds, Duration keep) {
+  const std::size_t per_page = impl_->page_tokens(model), block = impl_->shape.block;
+  const std::size_t length = std::min(tokens.size(), pages.size() * per_page) / block * block;
+  if (length == 0 || keep <= Duration::zero()) return 0;
+  prefix::Use fresh{.inflation = impl_->inflation, .last = impl_->clock.now(), .keep = keep};
+  fresh.seconds_per_token = std::max(0.0, recompute_seconds) / static_cast<double>(tokens.size());
+
+  const Node* root = impl_->root(space);
+  const std::size_t there = root ? prefix::present(*root, impl_->shape, model, tokens.first(length)) / per_page : 0;
+  impl_->check_new(model, pages.first(length / per_page).subspan(there));
+  const auto [at, opened] = impl_->spaces.try_emplace(space);
+  if (opened) at->second.pieces.resize(impl_->arena.models());
+  return impl_->fill(at->second, model, tokens.first(length), pages.first(length / per_page), fresh);
+}
+
+// --- eviction
+
+void PrefixIndex::Impl::prune(Node& node) {
+  Node& parent = *node.parent;
+  std::size_t longest = 0;
+  for (std::uint32_t m = 0; m < node.pieces.size(); ++m) longest = std::max(longest, shape.covered(node, ModelId(m)));
+  if (longest != 0) {
+    if (node.children.empty()) node.edge.resize((longest + shape.block - 1) / shape.block * shape.block);
+    return;
+  }
+  const std::size_t place = prefix::place_of(parent, std::span<const Token>(node.edge).first(shape.block));
+  --stats.nodes;
+  parent.children.erase(parent.children.begin() + static_cast<std::ptrdiff_t>(place));
+  if (parent.parent == nullptr && parent.children.empty())
+    std::erase_if(spaces, [&](const auto& entry) { return &entry.second == &parent; });
+}
+
+// Takes the last page of a prefix. Returns where to go on in the order of worth: the same tail while it has pages, else
+// the next one or the parent's, which may have become a tail, whichever comes first.
+Tails::iterator PrefixIndex::Impl::evict_page(Tails::iterator at) {
+  Node& node = *at->node;
+  const ModelId model = at->model;
+  Piece& piece = node.pieces[model.index()];
+  if (std::isfinite(at->worth)) inflation = std::max(inflation, at->worth);
+  arena.release_cached(model, piece.pages.back());
+  piece.pages.pop_back();
+  ++stats.evicted_pages;
+  if (piece.pages.empty()) {
+    at = tails.erase(at);
+    Piece& above = node.parent->pieces[model.index()];
+    if (--above.heirs == 0 && above.is_tail()) {
+      enqueue(*node.parent, model);
+      if (at == tails.end() || *above.tail < *at) at = above.tail;
+    }
+  }
+  prune(node);
+  return at;
+}
+
+// Evicts in the order of worth until enough; `skip` says which pages to leave.
+template <class Skip>
+std::size_t PrefixIndex::Impl::evict(Skip skip, const std::function<bool()>& enough) {
+  std::size_t pages = 0;
+  for (auto at = tails.begin(); at != tails.end() && !enough();) {
+    const Granule page = at->node->pieces[at->model.index()].pages.back();
+    if (!arena.idle(at->model, page) || skip(*at, page)) {
+      ++at;
+    } else {
+      at = evict_page(at);
+      ++pages;
+    }
+  }
+  return pages;
+}
+
+bool PrefixIndex::make_room(ModelId model, std::size_t pages) {
+  Arena& arena = impl_->arena;
+  if (arena.grantable_after_eviction(model) < pages) return false;
+  const auto enough = [&] { return arena.grantable(model) >= pages; };
+  // Another model's page helps only if its whole extent comes free; those first, then whatever stands before one that
+  // helps.
+  impl_->evict(
+      [&](const prefix::Tail& t, Granule page) { return t.model != model && !arena.extent_idle(t.model, page); },
+      enough);
+  impl_->evict([](const prefix::Tail&, Granule) { return false; }, enough);
+  return enough();
+}
+
+std::size_t PrefixIndex::expire() {
+  const TimePoint now = impl_->clock.now();
+  const auto fresh = [&](const prefix::Tail& t, Granule) {
+    const prefix::Use& use = t.node->pieces[t.model.index()].use;
+    return now - use.last <= use.keep;
+  };
+  return impl_->evict(fresh, [] { return false; });
+}
+
+void PrefixIndex::Impl::forget(Node& node) noexcept {
+  for (const std::unique_ptr<Node>& child : node.children) forget(*child);
+  for (std::uint32_t m = 0; m < node.pieces.size(); ++m)
+    for (Granule page : node.pieces[m].pages) arena.release_cached(ModelId(m), page);
+}
+
+void PrefixIndex::clear() noexcept {
+  for (auto& [space, root] : impl_->spaces) impl_->forget(root);
+  impl_->spaces.clear();
+  impl_->tails.clear();
+  impl_->stats.nodes = 0;
+}
+
+// --- the rest
+
+PrefixIndex::PrefixIndex(Arena& arena, Worth worth, const Clock& clock)
+    : impl_(std::make_unique<Impl>(Impl{.arena = arena, .worth = std::move(worth), .clock = clock})) {
+  for (const PagePlan& page : arena.plan().models) impl_->shape.page_tokens.push_back(page.page_tokens);
+  impl_->shape.block = arena.plan().block_tokens();
+}
+
+PrefixIndex::~PrefixIndex() { clear(); }
+
+PrefixIndexStats PrefixIndex::stats() const {
+  PrefixIndexStats now = impl_->stats;
+  now.spaces = impl_->spaces.size();
+  for (std::uint32_t m = 0; m < impl_->arena.models(); ++m)
+    now.pages.push_back(impl_->arena.stats(ModelId(m)).cached_pages);
+  return now;
+}
+
+// Counts nodes, pages and tails of a tree, and holds each page and tail against arena and queue.
+void PrefixIndex::Impl::check(const Node& node, Census& census) const {
+  census.nodes += node.parent != nullptr;
+  for (std::uint32_t m = 0; m < node.pieces.size(); ++m) {
+    const Piece& piece = node.pieces[m];
+    for (Granule page : piece.pages) {
+      require(arena.cached(ModelId(m), page), "an indexed page is not counted as cached");
+      require(census.pages.insert({m, page}).second, "a page is indexed twice");
+    }
+    census.tails += piece.is_tail();
+    require(!piece.is_tail() || (piece.tail->node == &node && piece.tail->model == ModelId(m)),
+            "a tail is not in the queue");
+  }
+  for (const std::unique_ptr<Node>& child : node.children) check(*child, census);
+}
+
+void PrefixIndex::check_integrity() const {
+  impl_->arena.check_integrity();
+  Impl::Census census;
+  for (const auto& [space, root] : impl_->spaces) {
+    prefix::check_tree(root, impl_->shape);
+    impl_->check(root, census);
+  }
+  std::size_t cached = 0;
+  for (std::size_t pages : stats().pages) cached += pages;
+  require(census.pages.size() == cached, "the arena counts other pages as cached");
+  require(census.tails == impl_->tails.size(), "the queue holds a tail that is none");
+  require(census.nodes == impl_->stats.nodes, "nodes are miscounted");
+}
+
+}  // namespace frugal
