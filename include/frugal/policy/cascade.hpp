@@ -39,8 +39,8 @@ class FRUGAL_API CascadePolicy {
 
 /// Starts with the cheapest; escalates to the next one up where the answer's score is below `threshold`, or where it is
 /// empty, failed, or came without scores. Score: the `quantile` (0 = the worst token, 0.5 = the median; nearest rank)
-/// of the tokens' margins (TokenScore::margin), as in "Language Model Cascades: Token-level uncertainty and beyond"
-/// (Gupta et al. 2024), where a low quantile beats the mean. Both arguments in [0, 1], else Error(invalid_argument).
+/// of the tokens' margins (TokenScore::margin), after Gupta et al. 2024, "Language model cascades: token-level
+/// uncertainty and beyond". Both arguments in [0, 1], else Error(invalid_argument).
 FRUGAL_API std::shared_ptr<CascadePolicy> margin_threshold(double threshold, double quantile = 0.1);
 
 /// `then` where the request satisfies the predicate, `otherwise` elsewhere; null otherwise = straight to the last

@@ -37,7 +37,7 @@ class FRUGAL_API OutputPolicy {
   virtual std::optional<Stop> after(const SequenceView& sequence) = 0;
 };
 
-/// At most n tokens.
+/// At most n tokens. Throws Error(invalid_argument) on 0.
 FRUGAL_API std::shared_ptr<OutputPolicy> max_tokens(std::uint32_t n);
 /// Ends the answer once it contains one of these texts, which stays in it (Request::stop is what cuts before a text).
 /// Throws Error(invalid_argument) on an empty text.
@@ -62,7 +62,8 @@ FRUGAL_API std::shared_ptr<OutputPolicy> when(std::function<bool(const RequestVi
                                               std::shared_ptr<OutputPolicy> inner);
 /// The inner policy for requests of this type; no opinion elsewhere.
 FRUGAL_API std::shared_ptr<OutputPolicy> for_type(std::string type, std::shared_ptr<OutputPolicy> inner);
-/// The inner policy's budget, but never more than `most`.
+/// The inner policy's budget, but never more than `most`, also where it has no opinion. Throws Error(invalid_argument)
+/// on 0.
 FRUGAL_API std::shared_ptr<OutputPolicy> limited(std::shared_ptr<OutputPolicy> inner, std::uint32_t most);
 
 }  // namespace frugal

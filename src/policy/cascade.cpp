@@ -1,0 +1,107 @@
+#include <frugal/policy/cascade.hpp>
+
+#include "policy/wrapped.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <utility>
+#include <vector>
+
+namespace frugal {
+
+CascadePolicy::~CascadePolicy() = default;
+
+namespace {
+
+class MarginThreshold final : public CascadePolicy {
+ public:
+  MarginThreshold(double threshold, double quantile) : threshold_(threshold), quantile_(quantile) {
+    const auto share = [](double x) { return x >= 0 && x <= 1; };  // false for NaN
+    if (!share(threshold)) throw Error(Errc::invalid_argument, "margin_threshold: the threshold is not in [0, 1]");
+    if (!share(quantile)) throw Error(Errc::invalid_argument, "margin_threshold: the quantile is not in [0, 1]");
+  }
+  std::string_view name() const override { return "margin_threshold"; }
+  std::size_t first(const RequestView&, std::size_t) override { return 0; }
+  Verdict judge(const AttemptView& attempt) override {
+    const double measured = score(attempt.scores);
+    const bool whole = attempt.finish != FinishReason::error && attempt.finish != FinishReason::refused;
+    const bool good = whole && !attempt.scores.empty() && measured >= threshold_;
+    if (good || attempt.endpoint + 1 >= attempt.endpoints) return {.score = measured};
+    return {.next = attempt.endpoint + 1, .score = measured};
+  }
+
+ private:
+  // Nearest rank: the ceil(q n)-th smallest margin, the smallest for q = 0.
+  double score(std::span<const TokenScore> scores) const {
+    if (scores.empty()) return 0;
+    std::vector<float> margins;
+    margins.reserve(scores.size());
+    for (const TokenScore& token : scores) margins.push_back(std::isnan(token.margin) ? 0.0F : token.margin);
+    const double rank = std::ceil(quantile_ * static_cast<double>(margins.size()));
+    const auto nth = margins.begin() + std::max<std::ptrdiff_t>(static_cast<std::ptrdiff_t>(rank) - 1, 0);
+    std::nth_element(margins.begin(), nth, margins.end());
+    return static_cast<double>(*nth);
+  }
+
+  double threshold_, quantile_;
+};
+
+class When final : public CascadePolicy {
+ public:
+  When(std::function<bool(const RequestView&)> predicate, std::shared_ptr<CascadePolicy> then,
+       std::shared_ptr<CascadePolicy> otherwise)
+      : predicate_(std::move(predicate)), then_(std::move(then)), otherwise_(std::move(otherwise)) {}
+  std::string_view name() const override { return then_->name(); }
+  std::size_t first(const RequestView& request, std::size_t endpoints) override {
+    if (CascadePolicy* const inner = asked(request)) return inner->first(request, endpoints);
+    return endpoints == 0 ? 0 : endpoints - 1;
+  }
+  Verdict judge(const AttemptView& attempt) override {
+    CascadePolicy* const inner = asked(attempt.request);
+    return inner ? inner->judge(attempt) : Verdict{};
+  }
+
+ private:
+  CascadePolicy* asked(const RequestView& request) const {
+    return predicate_(request) ? then_.get() : otherwise_.get();
+  }
+
+  std::function<bool(const RequestView&)> predicate_;
+  std::shared_ptr<CascadePolicy> then_, otherwise_;
+};
+
+class Limited final : public CascadePolicy {
+ public:
+  Limited(std::shared_ptr<CascadePolicy> inner, std::size_t most) : inner_(std::move(inner)), most_(most) {}
+  std::string_view name() const override { return inner_->name(); }
+  std::size_t first(const RequestView& request, std::size_t endpoints) override {
+    return inner_->first(request, endpoints);
+  }
+  Verdict judge(const AttemptView& attempt) override {
+    Verdict verdict = inner_->judge(attempt);
+    if (attempt.attempt >= most_) verdict.next.reset();
+    return verdict;
+  }
+
+ private:
+  std::shared_ptr<CascadePolicy> inner_;
+  std::size_t most_;
+};
+
+}  // namespace
+
+std::shared_ptr<CascadePolicy> margin_threshold(double threshold, double quantile) {
+  return std::make_shared<MarginThreshold>(threshold, quantile);
+}
+
+std::shared_ptr<CascadePolicy> when(std::function<bool(const RequestView&)> predicate,
+                                    std::shared_ptr<CascadePolicy> then, std::shared_ptr<CascadePolicy> otherwise) {
+  return std::make_shared<When>(present(std::move(predicate), "when"), present(std::move(then), "when"),
+                                std::move(otherwise));
+}
+
+std::shared_ptr<CascadePolicy> limited(std::shared_ptr<CascadePolicy> inner, std::size_t most) {
+  return std::make_shared<Limited>(present(std::move(inner), "limited"), most);
+}
+
+}  // namespace frugal

@@ -1,0 +1,7 @@
+#include <frugal/policy/speculation.hpp>
+
+namespace frugal {
+
+SpeculationPolicy::~SpeculationPolicy() = default;
+
+}  // namespace frugal
