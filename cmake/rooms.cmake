@@ -29,7 +29,7 @@ function(frugal_room name)
   target_link_libraries(frugal_room_${name} INTERFACE ${R_USES} ${R_PRIVATE})
 endfunction()
 
-# frugal_test(NAME SOURCES a.cpp ... USES room ... [LIBS lib ...] [LABELS l ...]): program test_NAME, one ctest entry a case.
+# frugal_test(NAME SOURCES a.cpp ... USES room ... [LIBS lib ...] [LABELS l ...]): program test_NAME, one ctest entry.
 function(frugal_test name)
   cmake_parse_arguments(T "" "" "SOURCES;USES;LIBS;LABELS" ${ARGN})
   add_executable(test_${name} ${T_SOURCES})

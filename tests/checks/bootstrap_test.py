@@ -1,4 +1,4 @@
-"""The parts of the bootstrap that can be tested without a network: deriving the backports source, fetching from the store."""
+"""The parts of the bootstrap and of run.sh that can be tested without a network: sources, fetching, counting."""
 import contextlib
 import hashlib
 import io
@@ -12,6 +12,7 @@ import zipfile
 CMAKE = pathlib.Path(__file__).resolve().parents[2] / "cmake"
 sys.path.insert(0, str(CMAKE))
 import backports  # noqa: E402
+import count  # noqa: E402
 import fetch  # noqa: E402
 
 DEB822 = """# a comment
@@ -76,6 +77,25 @@ class Fetch(unittest.TestCase):
             with self.assertRaises(SystemExit) as stop:
                 fetch.check(self.wheel, digest)
             self.assertEqual(stop.exception.code, code)
+
+
+REPORT = """<testsuite>
+<testcase name="a" status="run"><system-out>All tests passed (9 assertions in 3 test cases)</system-out></testcase>
+<testcase name="b" status="fail"><failure/><system-out>
+test cases:  5 |  2 passed | 1 failed | 2 skipped
+assertions: 12 | 11 passed | 1 failed</system-out></testcase>
+<testcase name="c" status="fail"><failure/><system-out>Segmentation fault</system-out></testcase>
+<testcase name="d" status="notrun"><skipped/><system-out/></testcase>
+<testcase name="e" status="run"><system-out>layers: clean</system-out></testcase>
+</testsuite>"""
+
+
+class Count(unittest.TestCase):
+    def test_cases_are_summed_and_a_crash_is_a_failure(self):
+        with tempfile.NamedTemporaryFile("w", suffix=".xml") as report:
+            report.write(REPORT)
+            report.flush()
+            self.assertEqual(count.count(report.name), [3 + 2 + 1, 1 + 1, 2 + 1])
 
 
 class Script(unittest.TestCase):

@@ -1,0 +1,106 @@
+#!/usr/bin/env bash
+# Everything CI runs, in the order of what fails soonest: all tests, then the sanitizers over what is free of torch.
+#
+#   tests/run.sh [--quick] [--no-bootstrap]
+#     --quick         no sanitizer builds
+#     --no-bootstrap  use the machine as it is
+# Ends in one line "N passed, N failed, N skipped" over all steps; exits non-zero where a step or a test failed.
+set -uo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+quick=0 bootstrap=1
+for option in "$@"; do
+  case $option in
+    --quick) quick=1 ;;
+    --no-bootstrap) bootstrap=0 ;;
+    -h | --help) sed -n '2,7s/^# \{0,1\}//p' "$0"; exit 0 ;;
+    *) echo "run.sh: unknown option $option (see --help)" >&2; exit 2 ;;
+  esac
+done
+
+jobs=$(nproc)
+passed=0 failed=0 skipped=0
+times=()
+
+finish() {
+  printf '\ntimes:\n'
+  printf '  %s\n' "${times[@]}"
+  printf '%d passed, %d failed, %d skipped\n' $passed $failed $skipped
+  exit $((failed > 0))
+}
+
+# step NAME command...: runs it, notes the time; a failing step counts as one failed test.
+step() {
+  local name=$1 began=$SECONDS status=0
+  shift
+  printf '\n== %s\n' "$name"
+  "$@" || status=$?
+  times+=("$(printf '%5d s  %s%s' $((SECONDS - began)) "$name" "$([ $status = 0 ] || echo '  FAILED')")")
+  if [ $status != 0 ]; then failed=$((failed + 1)); fi
+  return $status
+}
+
+launcher() { if command -v ccache >/dev/null; then echo -DCMAKE_CXX_COMPILER_LAUNCHER=ccache; fi; }
+
+configure() {  # configure FOLDER option...
+  local folder=$1
+  shift
+  # shellcheck disable=SC2046 # no launcher is no argument
+  cmake -S . -B "$folder" -G Ninja $(launcher) "$@" >"$folder.configure.log" 2>&1 ||
+    { tail -n 30 "$folder.configure.log"; return 1; }
+}
+
+build() {  # build FOLDER target...: one line where all is well
+  local folder=$1
+  shift
+  cmake --build "$folder" -j "$jobs" --target "$@" >"$folder.build.log" 2>&1 ||
+    { grep -E -A 6 'error|FAILED|undefined' "$folder.build.log" | head -n 60; return 1; }
+  grep -c 'warning:' "$folder.build.log" | sed 's/$/ warnings/'
+}
+
+# tests NAME FOLDER option...: ctest, and what its JUnit file says added to the sums.
+tests() {
+  local name=$1 folder=$2 report status=0 began=$SECONDS counted
+  shift 2
+  report=$PWD/$folder/junit-${name//[^a-z0-9]/-}.xml
+  rm -f "$report"
+  printf '\n== %s\n' "$name"
+  ctest --test-dir "$folder" -j "$jobs" --output-on-failure --no-tests=error --output-junit "$report" \
+    --test-output-size-passed 200000 "$@" || status=$?
+  times+=("$(printf '%5d s  %s%s' $((SECONDS - began)) "$name" "$([ $status = 0 ] || echo '  FAILED')")")
+  counted=$(python3 tests/checks/count.py "$report") || counted="0 1 0"
+  local p f s
+  read -r p f s <<<"$counted"
+  if [ $status != 0 ] && [ "$f" = 0 ]; then f=1; fi
+  passed=$((passed + p)) failed=$((failed + f)) skipped=$((skipped + s))
+}
+
+# sanitized NAME SANITIZERS "TARGETS" ctest-option...: builds these targets of the torch-free rooms and runs their tests.
+sanitized() {
+  local name=$1 sanitizers=$2 targets=$3 folder=build/$1
+  shift 3
+  step "$name: configure" configure "$folder" -DCMAKE_BUILD_TYPE=RelWithDebInfo "-DCMAKE_CXX_FLAGS_RELWITHDEBINFO=-O1 -g1" \
+    -DFRUGAL_SANITIZE="$sanitizers" -DFRUGAL_BUILD_TORCH=OFF -DFRUGAL_BUILD_EXAMPLES=OFF -DFRUGAL_BUILD_TOOLS=OFF || return
+  # shellcheck disable=SC2086 # a list of targets
+  step "$name: build" build "$folder" $targets || return
+  tests "$name: tests" "$folder" "$@"
+}
+
+# The test programs of these rooms, as far as they are here.
+programs() {
+  local room
+  for room in "$@"; do if [ -f "tests/$room/CMakeLists.txt" ]; then echo "test_$room"; fi; done
+}
+
+mkdir -p build
+if [ $bootstrap = 1 ]; then step bootstrap cmake/bootstrap.sh --tests --torch || finish; fi
+step configure configure build/ci -DCMAKE_BUILD_TYPE=Release -DFRUGAL_WERROR=ON || finish
+step build build build/ci all || finish
+tests tests build/ci
+if [ $quick = 0 ]; then
+  export ASAN_OPTIONS=detect_leaks=1:strict_string_checks=1 UBSAN_OPTIONS=print_stacktrace=1
+  sanitized asan address,undefined all -L 'unit|property|fuzz'
+  sanitized tsan thread "$(programs engine endpoint)" -R '^(engine|endpoint)$'
+fi
+if command -v ccache >/dev/null; then ccache --show-stats 2>/dev/null | grep -i -m 3 -E 'hit|miss' || true; fi
+finish
