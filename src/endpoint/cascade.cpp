@@ -100,7 +100,8 @@ struct Cascade::Attempting final : Sink, std::enable_shared_from_this<Cascade::A
   // Every attempt is paid for; a tier that is a composite itself brings several.
   void record(const Finish& end, double score, bool accepted) {
     for (Attempt a : end.ledger.attempts) {
-      a.endpoint = options.tiers[tier]->name();
+      const std::string place(options.tiers[tier]->name());
+      a.endpoint = end.ledger.attempts.size() == 1 ? place : place + "/" + a.endpoint;
       a.score = score;
       a.accepted = a.accepted && accepted;
       ledger.attempts.push_back(std::move(a));

@@ -1,5 +1,5 @@
-// What engine tests share: a scripted model whose next token is a fixed function of all tokens before it, so that any wrong page, position
-// or prefix changes the answer, and the answer itself can be computed without an engine.
+// What engine tests share: a scripted model whose next token is a fixed function of all tokens before it, so that any
+// wrong page, position or prefix changes the answer, and the answer itself can be computed without an engine.
 #pragma once
 
 #include <frugal/engine/engine.hpp>

@@ -103,8 +103,8 @@ TEST_CASE("a callback that throws loses its own answer only") {
   CHECK(finishes == 1);
 }
 
-// Submit, cancel, deadline, slow readers, short pages and failing passes in any order: after every operation the pages are conserved, every request
-// ends exactly once, and whoever ends well has the right answer.
+// Submit, cancel, deadline, slow readers, short pages and failing passes in any order: after every operation the pages
+// are conserved, every request ends exactly once, and whoever ends well has the right answer.
 TEST_CASE("no page is lost and no answer bent in 10,000 random operations") {
   std::mt19937 random(20261123);
   const auto below = [&](std::uint32_t n) { return static_cast<std::uint32_t>(random() % n); };
@@ -161,7 +161,9 @@ TEST_CASE("no page is lost and no answer bent in 10,000 random operations") {
       case 2:
         if (!live.empty() && below(3) == 0) live[below(static_cast<std::uint32_t>(live.size()))].stream.cancel();
         break;
-      case 3: clock.advance(std::chrono::milliseconds(below(6))); break;
+      case 3:
+        clock.advance(std::chrono::milliseconds(below(6)));
+        break;
       case 4:
         if (below(10) == 0) faulty->fail_forward(1 + below(4), below(4) == 0 ? Errc::device : Errc::out_of_memory);
         if (below(20) == 0) faulty->fail_copy(1, Errc::out_of_memory);
@@ -173,7 +175,8 @@ TEST_CASE("no page is lost and no answer bent in 10,000 random operations") {
       case 7:
         if (!live.empty()) settle(below(static_cast<std::uint32_t>(live.size())));
         break;
-      default: engine.step();
+      default:
+        engine.step();
     }
     engine.check_integrity();
   }

@@ -45,7 +45,8 @@ TEST_CASE("an engine that is destroyed while it works ends every request as canc
     EngineOptions options = options_with(scripted());
     options.own_thread = true;
     Engine engine(std::move(options));
-    engine.submit(request_for(prompt_of(100), 400), [](Delta) {}, [&](Finish f) { reason = f.reason; });
+    engine.submit(
+        request_for(prompt_of(100), 400), [](Delta) {}, [&](Finish f) { reason = f.reason; });
   }
   CHECK(reason == FinishReason::cancelled);
 }
@@ -54,7 +55,8 @@ TEST_CASE("cancelling after the engine is gone is harmless") {
   Call call;
   {
     Engine engine(options_with(scripted()));
-    call = engine.submit(request_for(prompt_of(10)), [](Delta) {}, [](Finish) {});
+    call = engine.submit(
+        request_for(prompt_of(10)), [](Delta) {}, [](Finish) {});
   }
   call.cancel();
   SUCCEED();
