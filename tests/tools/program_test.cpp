@@ -110,7 +110,7 @@ TEST_CASE("generate answers a conversation as JSON, with the golden tokens") {
   need_model();
   const TempFolder folder;
   const Outcome outcome = frugal_program({"generate", "--model", model, "--messages", folder.write("m.json", france),
-                                          "--max-tokens", "16", "--logprobs", "5", "--json"});
+                                          "--max-tokens", "16", "--logprobs", "5", "--json", "--backend", "reference"});
   REQUIRE(outcome.code == 0);
   CHECK_THAT(outcome.err, ContainsSubstring("loading"));
   const json object = json::parse(outcome.out);
@@ -165,7 +165,9 @@ TEST_CASE("score writes the logits of every position, the same in any chunk") {
   const std::string ids = folder.write("ids.json", france_ids);
   const auto score = [&](const std::string& chunk) {
     const std::string out = folder.path("x" + chunk + ".npy");
-    REQUIRE(frugal_program({"score", "--model", model, "--ids-file", ids, "--out", out, "--chunk", chunk}).code == 0);
+    REQUIRE(frugal_program({"score", "--model", model, "--ids-file", ids, "--out", out, "--chunk", chunk, "--backend",
+                            "reference"})
+                .code == 0);
     return read_file(out);
   };
   const std::string whole = score("64"), pieces = score("5");
@@ -178,7 +180,7 @@ TEST_CASE("score writes the logits of every position, the same in any chunk") {
     CHECK(most < 0.01F);
   }
   const std::vector<float> last = npy_row(whole, n - 1, vocab);
-  CHECK(std::max_element(last.begin(), last.end()) - last.begin() == 504);  // " The", as the golden answer begins
+  CHECK(std::max_element(last.begin(), last.end()) - last.begin() == 504);  // "The", as the golden answer begins
 }
 
 TEST_CASE("score rejects ids that the model does not have") {
