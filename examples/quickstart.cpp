@@ -56,22 +56,30 @@ unsigned number(std::string_view option, std::string_view text, unsigned least, 
   return value;
 }
 
+void set(Settings& s, std::string_view option, std::string_view value) {
+  if (option == "--model")
+    s.model = value;
+  else if (option == "--backend")
+    s.backend = value;
+  else if (option == "--threads")
+    s.threads = number(option, value, 1, 1024);
+  else if (option == "--requests")
+    s.requests = number(option, value, 1, 24);
+  else if (option == "--json")
+    s.json = value;
+  else
+    throw frugal::Error(frugal::Errc::invalid_argument, "unknown option " + std::string(option) + "; see --help");
+}
+
+/// Both "--option value" and "--option=value".
 Settings parse(const std::vector<std::string_view>& arguments) {
   Settings s;
-  for (std::size_t i = 0; i < arguments.size(); i += 2) {
-    const std::string_view option = arguments[i];
-    const bool known = option == "--model" || option == "--backend" || option == "--threads" ||
-                       option == "--requests" || option == "--json";
-    if (!known)
-      throw frugal::Error(frugal::Errc::invalid_argument, "unknown option " + std::string(option) + "; see --help");
-    if (i + 1 == arguments.size())
-      throw frugal::Error(frugal::Errc::invalid_argument, std::string(option) + ": its value is missing");
-    const std::string_view value = arguments[i + 1];
-    if (option == "--model") s.model = value;
-    if (option == "--backend") s.backend = value;
-    if (option == "--threads") s.threads = number(option, value, 1, 1024);
-    if (option == "--requests") s.requests = number(option, value, 1, 24);
-    if (option == "--json") s.json = value;
+  for (std::size_t i = 0; i < arguments.size(); ++i) {
+    const std::string_view option = arguments[i].substr(0, arguments[i].find('='));
+    const bool joined = option.size() < arguments[i].size();
+    const bool alone = !joined && i + 1 == arguments.size();
+    set(s, option, joined ? arguments[i].substr(option.size() + 1) : alone ? std::string_view{} : arguments[++i]);
+    if (alone) throw frugal::Error(frugal::Errc::invalid_argument, std::string(option) + ": its value is missing");
   }
   return s;
 }
