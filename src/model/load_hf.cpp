@@ -1,0 +1,167 @@
+// A model from a Hugging Face folder: config.json, model.safetensors or its shards, tokenizer.json, a chat template.
+#include <frugal/core/error.hpp>
+
+#include <algorithm>
+#include <cstring>
+#include <new>
+#include <nlohmann/json.hpp>
+#include <set>
+#include <unordered_map>
+
+#include "model/architectures.hpp"
+#include "model/loaders.hpp"
+#include "model/mapped_file.hpp"
+#include "model/safetensors.hpp"
+
+namespace frugal::model {
+namespace {
+
+using Json = nlohmann::json;
+namespace fs = std::filesystem;
+
+void report(const LoadOptions& options, std::string_view stage, double share) {
+  if (options.progress) options.progress(stage, share);
+}
+
+std::string_view text_of(const MappedFile& file) {
+  return {reinterpret_cast<const char*>(file.bytes().data()), file.bytes().size()};
+}
+
+Json read_json(const fs::path& path) {
+  const MappedFile file(path);
+  try {
+    return Json::parse(text_of(file));
+  } catch (const Json::parse_error& error) {
+    throw Error(Errc::bad_file,
+                path.string() + ": byte " + std::to_string(error.byte == 0 ? 0 : error.byte - 1) + ": is no JSON");
+  } catch (const Json::out_of_range&) {
+    throw Error(Errc::bad_file, path.string() + ": byte 0: holds a number out of range");
+  }
+}
+
+/// Mappings of all shards and copies of what lies unaligned in them; the ModelParts' storage.
+struct Weights {
+  std::vector<std::unique_ptr<const MappedFile>> files;
+  std::vector<std::vector<std::uint64_t>> copies;
+};
+
+/// Which file holds which tensor, by model.safetensors.index.json.
+using WeightMap = std::unordered_map<std::string, std::string>;
+
+WeightMap read_index(const fs::path& path) {
+  const Json index = read_json(path);
+  const auto map = index.is_object() ? index.find("weight_map") : index.end();
+  if (!index.is_object() || map == index.end() || !map->is_object())
+    throw Error(Errc::bad_file, path.string() + ": byte 0: has no weight_map");
+  WeightMap weights;
+  for (const auto& [tensor, file] : map->items()) {
+    const std::string name = file.is_string() ? file.get<std::string>() : "";
+    // a plain name: an index must not reach outside its folder
+    if (name.empty() || name == "." || name == ".." || name.find_first_of(std::string("/\\\0", 3)) != std::string::npos)
+      throw Error(Errc::bad_file,
+                  path.string() + ": weight_map of tensor '" + tensor.substr(0, 80) + "' is no file name");
+    weights.emplace(tensor, name);
+  }
+  return weights;
+}
+
+/// Computed by every reader anew, stored by some writers.
+bool is_derived(std::string_view hf_name) { return hf_name.ends_with(".rotary_emb.inv_freq"); }
+
+/// Backends read fp32 and 16-bit weights in place, so each begins at a multiple of its width: mostly in the file
+/// already, else in a copy.
+void align(Tensor& t, Weights& weights) {
+  const auto at = reinterpret_cast<std::uintptr_t>(t.data.data());
+  if (at % block_shape(t.type).bytes == 0) return;
+  auto& copy = weights.copies.emplace_back((t.data.size() + 7) / 8);
+  std::memcpy(copy.data(), t.data.data(), t.data.size());
+  t.data = std::as_bytes(std::span(copy)).first(t.data.size());
+}
+
+void add_file(const fs::path& path, const WeightMap* index, Weights& weights, std::vector<Tensor>& tensors) {
+  weights.files.push_back(std::make_unique<const MappedFile>(path));
+  SafetensorsFile file(weights.files.back()->bytes(), path.string());
+  for (const SafetensorsFile::Foreign& foreign : file.foreign)
+    if (!gguf_tensor_name(foreign.name).empty())
+      throw Error(Errc::unsupported, path.string() + ": tensor " + foreign.name + " " + foreign.reason +
+                                         "; supported are F32, F16 and BF16");
+  for (Tensor& t : file.tensors) {
+    if (is_derived(t.name)) continue;
+    if (index) {
+      const auto at = index->find(t.name);
+      if (at == index->end() || at->second != path.filename()) continue;  // the index decides
+    }
+    if (std::string name = gguf_tensor_name(t.name); !name.empty()) t.name = std::move(name);
+    align(t, weights);
+    tensors.push_back(std::move(t));
+  }
+}
+
+std::vector<Tensor> read_weights(const fs::path& folder, Weights& weights, const LoadOptions& options) {
+  std::vector<Tensor> tensors;
+  const fs::path index_path = folder / "model.safetensors.index.json";
+  if (!fs::exists(index_path)) {
+    add_file(folder / "model.safetensors", nullptr, weights, tensors);
+    return tensors;
+  }
+  const WeightMap index = read_index(index_path);
+  std::set<std::string> files;
+  for (const auto& [tensor, file] : index) files.insert(file);
+  std::size_t done = 0;
+  for (const std::string& file : files) {
+    add_file(folder / file, &index, weights, tensors);
+    report(options, "weights", static_cast<double>(++done) / static_cast<double>(files.size()));
+  }
+  return tensors;
+}
+
+/// The template file of newer checkpoints, else the field of tokenizer_config.json: a string, or a list with one named
+/// "default".
+std::optional<std::string> read_chat_template(const fs::path& folder) {
+  if (fs::exists(folder / "chat_template.jinja"))
+    return std::string(text_of(MappedFile(folder / "chat_template.jinja")));
+  const fs::path path = folder / "tokenizer_config.json";
+  if (!fs::exists(path)) return std::nullopt;
+  const Json config = read_json(path);
+  const auto field = config.is_object() ? config.find("chat_template") : config.end();
+  if (!config.is_object() || field == config.end()) return std::nullopt;
+  if (field->is_string()) return field->get<std::string>();
+  if (!field->is_array()) return std::nullopt;
+  for (const Json& entry : *field)
+    if (entry.is_object() && entry.value("name", Json()) == "default" && entry.contains("template") &&
+        entry["template"].is_string())
+      return entry["template"].get<std::string>();
+  return std::nullopt;
+}
+
+}  // namespace
+
+ModelParts load_hf_folder(const fs::path& folder, const LoadOptions& options) {
+  ModelParts parts;
+  const fs::path config_path = folder / "config.json";
+  parts.spec = spec_from_hf_config(text_of(MappedFile(config_path)), config_path.string());
+  report(options, "weights", 0.0);
+  const auto weights = std::make_shared<Weights>();
+  parts.tensors = read_weights(folder, *weights, options);
+  parts.storage = weights;
+  if (parts.spec.tied_head) std::erase_if(parts.tensors, [](const Tensor& t) { return t.name == "output.weight"; });
+  const bool tied = parts.spec.tied_head;
+  const std::uint32_t vocab = parts.spec.vocab;
+  complete_from_tensors(parts.spec, parts.tensors);
+  parts.spec.tied_head = tied;  // the config's word: an untied model without a head is damaged
+  if (parts.spec.vocab != vocab)
+    throw Error(Errc::bad_model, folder.string() + ": the embedding has " + std::to_string(parts.spec.vocab) +
+                                     " rows, vocab_size is " + std::to_string(vocab));
+  reject_unknown(parts.spec, parts.tensors, folder.string());
+  report(options, "weights", 1.0);
+
+  report(options, "tokenizer", 0.0);
+  if (fs::exists(folder / "tokenizer.json"))
+    parts.tokenizer = std::make_shared<const Tokenizer>(load_tokenizer_json(folder / "tokenizer.json"));
+  parts.chat_template = read_chat_template(folder);
+  parts.name = (folder.has_filename() ? folder : folder.parent_path()).filename().string();
+  report(options, "tokenizer", 1.0);
+  return parts;
+}
+
+}  // namespace frugal::model
