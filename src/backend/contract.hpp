@@ -6,10 +6,15 @@
 #include <frugal/backend/backend.hpp>
 #include <frugal/backend/sampling.hpp>
 
+#include <frugal/core/error.hpp>
+
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <new>
 #include <span>
+#include <stdexcept>
+#include <string>
 #include <vector>
 
 namespace frugal::backend {
@@ -29,6 +34,20 @@ void check_copies(std::span<const PageCopy> copies, const BoundArena& arena);
 /// Throws unless tokens are in the vocabulary, block tables cover the rows and lie in the arena, and the outputs have
 /// the right sizes.
 void check_batch(const Batch& batch, const BoundArena& arena, std::uint32_t vocab, std::uint32_t max_rows);
+
+/// Runs f; running out of memory leaves as Error(out_of_memory), as a Backend promises.
+template <class F>
+decltype(auto) with_memory(const char* what, F f) {
+  const auto fail = [what]() -> void { throw Error(Errc::out_of_memory, std::string(what) + ": not enough memory"); };
+  try {
+    return f();
+  } catch (const std::bad_alloc&) {
+    fail();
+  } catch (const std::length_error&) {
+    fail();
+  }
+  throw Error(Errc::internal, what);  // not reached
+}
 
 /// How many of a segment's last rows need logits.
 inline std::size_t wanted_rows(const Segment& s, std::uint32_t vocab) {

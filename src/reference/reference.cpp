@@ -1,0 +1,232 @@
+// The decoder as DecoderSpec states it, one row at a time from the embedding to the logits. Rows of a segment run in
+// order, so the keys and values a row attends to are written before it comes; nothing is shared between rows, which is
+// why the result cannot depend on the batch.
+#include <frugal/backend/reference.hpp>
+
+#include <frugal/core/error.hpp>
+#include <frugal/model/model.hpp>
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "backend/contract.hpp"
+#include "backend/rope.hpp"
+#include "reference/weights.hpp"
+
+namespace frugal {
+namespace {
+
+using Eigen::Index;
+using reference::LayerWeights;
+using reference::Vector;
+using HeadMap = Eigen::Map<const Vector>;
+
+struct Loaded {
+  explicit Loaded(std::shared_ptr<const Model> m)
+      : model(std::move(m)), weights(*model), frequencies(backend::rope_frequencies(model->spec())) {}
+  std::shared_ptr<const Model> model;
+  reference::Weights weights;
+  std::vector<double> frequencies;
+};
+
+/// Where one sequence's keys and values of one model lie: [layer][K|V][token][kv head][head_dim] inside each page.
+struct Pages {
+  std::byte* arena;
+  std::span<const Granule> table;
+  std::size_t page_tokens;
+  std::size_t kv_width;
+
+  float* at(std::size_t layer, bool value, std::size_t position) const {
+    const std::size_t page = static_cast<std::size_t>(table[position / page_tokens]) * granule_bytes;
+    const std::size_t row = (layer * 2 + (value ? 1 : 0)) * page_tokens + position % page_tokens;
+    return reinterpret_cast<float*>(arena + page) + row * kv_width;
+  }
+};
+
+template <class In>
+Vector rms_norm(const In& x, const Vector& gain, float eps) {
+  const float scale = 1.0F / std::sqrt(x.squaredNorm() / static_cast<float>(x.size()) + eps);
+  return (x * scale).cwiseProduct(gain);
+}
+
+Vector linear(const reference::Matrix& w, const Vector& bias, const Vector& x) {
+  Vector y = w * x;
+  if (bias.size() > 0) y += bias;
+  return y;
+}
+
+/// The forward pass of one row; `position` is its place in the sequence.
+class Row {
+ public:
+  Row(const Loaded& loaded, Pages pages, Token token, std::uint32_t position)
+      : loaded_(loaded), spec_(loaded.model->spec()), pages_(pages), position_(position), x_(embed(token)) {
+    cos_.resize(spec_.rope_dims / 2), sin_.resize(spec_.rope_dims / 2);
+    backend::rope_angles(loaded.frequencies, position, cos_, sin_);
+  }
+
+  /// The last layer's output before the final norm.
+  void run() {
+    for (std::size_t l = 0; l < loaded_.weights.layers.size(); ++l) {
+      const LayerWeights& w = loaded_.weights.layers[l];
+      x_ += attention(w, l, rms_norm(x_, w.attn_norm, spec_.rms_eps));
+      x_ += feed_forward(w, rms_norm(x_, w.ffn_norm, spec_.rms_eps));
+    }
+  }
+
+  Vector logits() const { return loaded_.weights.head() * rms_norm(x_, loaded_.weights.output_norm, spec_.rms_eps); }
+
+ private:
+  Vector embed(Token token) const { return loaded_.weights.embedding.row(token).transpose(); }
+
+  static Vector feed_forward(const LayerWeights& w, const Vector& h) {
+    const Vector gate = w.gate * h;
+    const Vector up = w.up * h;
+    const Vector silu = gate.array() / (1.0F + (-gate.array()).exp());
+    return w.down * silu.cwiseProduct(up);
+  }
+
+  Vector attention(const LayerWeights& w, std::size_t layer, const Vector& h) {
+    Vector q = linear(w.q, w.q_bias, h), k = linear(w.k, w.k_bias, h);
+    const Vector v = linear(w.v, w.v_bias, h);
+    prepare_heads(q, w.q_norm), prepare_heads(k, w.k_norm);
+    std::copy_n(k.data(), k.size(), pages_.at(layer, false, position_));
+    std::copy_n(v.data(), v.size(), pages_.at(layer, true, position_));
+    Vector mixed(q.size());
+    for (std::uint32_t head = 0; head < spec_.heads; ++head) {
+      const Index d = spec_.head_dim;
+      mixed.segment(head * d, d) = attend(layer, head / (spec_.heads / spec_.kv_heads), q.segment(head * d, d));
+    }
+    return w.o * mixed;
+  }
+
+  void prepare_heads(Vector& x, const Vector& norm) const {
+    const Index d = spec_.head_dim;
+    for (Index at = 0; at < x.size(); at += d) {
+      if (norm.size() > 0) x.segment(at, d) = rms_norm(x.segment(at, d).eval(), norm, spec_.rms_eps);
+      turn(x.data() + at);
+    }
+  }
+
+  void turn(float* head) const {
+    for (std::size_t i = 0; i < cos_.size(); ++i) {
+      const auto [a, b] = backend::rope_pair(spec_, i);
+      const float xa = head[a], xb = head[b];
+      head[a] = xa * cos_[i] - xb * sin_[i];
+      head[b] = xb * cos_[i] + xa * sin_[i];
+    }
+  }
+
+  Vector attend(std::size_t layer, std::uint32_t kv_head, const Vector& q) const {
+    const std::uint32_t window = spec_.sliding_window;
+    const std::uint32_t first = window > 0 && position_ + 1 > window ? position_ + 1 - window : 0;
+    const std::size_t offset = std::size_t{kv_head} * spec_.head_dim;
+    const Index d = spec_.head_dim, n = position_ + 1 - first;
+    Vector p(n);
+    for (Index i = 0; i < n; ++i) {
+      p[i] = q.dot(HeadMap(pages_.at(layer, false, first + static_cast<std::size_t>(i)) + offset, d));
+    }
+    p = (p / std::sqrt(static_cast<float>(d))).eval();
+    p = (p.array() - p.maxCoeff()).exp().eval();
+    p /= p.sum();
+    Vector out = Vector::Zero(d);
+    for (Index i = 0; i < n; ++i) {
+      out += p[i] * HeadMap(pages_.at(layer, true, first + static_cast<std::size_t>(i)) + offset, d);
+    }
+    return out;
+  }
+
+  const Loaded& loaded_;
+  const DecoderSpec& spec_;
+  Pages pages_;
+  std::uint32_t position_;
+  Vector x_;  // [d_model], the residual stream
+  std::vector<float> cos_, sin_;
+};
+
+class ReferenceBackend final : public Backend {
+ public:
+  std::string_view name() const override { return "reference"; }
+  BackendTraits traits() const override { return {.device = "cpu", .batch_invariant = true}; }
+
+  ModelId add_model(std::shared_ptr<const Model> model) override {
+    backend::with_memory("reference: weights", [&] { models_.push_back(std::make_unique<Loaded>(std::move(model))); });
+    return ModelId{static_cast<std::uint32_t>(models_.size() - 1)};
+  }
+
+  std::size_t kv_bytes_per_token(ModelId model) const override {
+    const DecoderSpec& spec = loaded(model).model->spec();
+    return std::size_t{2} * spec.layers * spec.kv_width() * sizeof(float);
+  }
+
+  void bind_arena(const ArenaLayout& layout) override {
+    std::vector<std::size_t> kv;
+    for (std::uint32_t i = 0; i < models_.size(); ++i) kv.push_back(kv_bytes_per_token(ModelId{i}));
+    geometry_ = backend::check_layout(layout, kv);
+    backend::with_memory("reference: arena",
+                         [&] { bytes_ = std::make_unique_for_overwrite<std::byte[]>(layout.bytes); });
+  }
+
+  void copy_pages(std::span<const PageCopy> copies) override {
+    backend::check_copies(copies, geometry_);
+    for (const PageCopy& c : copies) {
+      const Pages from = pages(c.model, {&c.from, 1}), to = pages(c.model, {&c.to, 1});
+      for (std::size_t l = 0; l < loaded(c.model).model->spec().layers; ++l) {
+        for (const bool value : {false, true}) {
+          std::memcpy(to.at(l, value, 0), from.at(l, value, 0), c.tokens * from.kv_width * sizeof(float));
+        }
+      }
+    }
+  }
+
+  void forward(const Batch& batch) override {
+    const Loaded& model = loaded(batch.model);
+    const std::uint32_t vocab = model.model->spec().vocab;
+    backend::check_batch(batch, geometry_, vocab, traits().max_rows);
+    backend::with_memory("reference: forward", [&] { run(batch, model, vocab); });
+  }
+
+ private:
+  const Loaded& loaded(ModelId id) const {
+    if (id.index() >= models_.size()) throw Error(Errc::invalid_argument, "reference: unknown model");
+    return *models_[id.index()];
+  }
+
+  Pages pages(ModelId id, std::span<const Granule> table) const {
+    return {.arena = bytes_.get(),
+            .table = table,
+            .page_tokens = geometry_.models[id.index()].page_tokens,
+            .kv_width = loaded(id).model->spec().kv_width()};
+  }
+
+  void run(const Batch& batch, const Loaded& model, std::uint32_t vocab) {
+    std::vector<Row> wanted;  // of all segments, in order
+    for (const Segment& s : batch.segments) {
+      const std::size_t first = s.tokens.size() - backend::wanted_rows(s, vocab);
+      for (std::size_t i = 0; i < s.tokens.size(); ++i) {
+        Row row(model, pages(batch.model, s.pages), s.tokens[i], s.start + static_cast<std::uint32_t>(i));
+        row.run();
+        if (i >= first) wanted.push_back(std::move(row));
+      }
+    }
+    Vector logits;
+    std::size_t next = 0;
+    backend::emit(batch, vocab, [&](std::size_t, std::size_t) -> std::span<const float> {
+      logits = wanted[next++].logits();
+      return {logits.data(), vocab};
+    });
+  }
+
+  std::vector<std::unique_ptr<Loaded>> models_;
+  backend::BoundArena geometry_;
+  std::unique_ptr<std::byte[]> bytes_;
+};
+
+}  // namespace
+
+std::unique_ptr<Backend> reference_backend() { return std::make_unique<ReferenceBackend>(); }
+
+}  // namespace frugal
