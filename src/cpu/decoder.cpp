@@ -1,0 +1,211 @@
+#include "cpu/decoder.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+
+namespace frugal::cpu {
+namespace {
+
+constexpr std::uint32_t step_rows = 256;  // activations of a step stay in the second-level cache
+constexpr std::uint32_t head_rows = 32;   // logits held at once
+constexpr std::uint32_t tile_rows = 8;
+// Up to so many rows every member quantises for itself: cheaper than a meeting.
+constexpr std::uint32_t replicated_rows = 2;
+
+}  // namespace
+
+Decoder::Decoder(DecoderWeights weights, const Kernels& kernels, Crew& crew, KvKind kv)
+    : weights_(std::move(weights)), kernels_(&kernels), crew_(&crew), kv_(kv) {
+  const DecoderSpec& s = model().spec();
+  d_stride_ = round_up(s.d_model, 32), ff_stride_ = round_up(s.d_ff, 32), attn_stride_ = round_up(s.q_width(), 32);
+  k_at_ = round_up(s.q_width(), 16), v_at_ = k_at_ + round_up(s.kv_width(), 16);
+  qkv_stride_ = v_at_ + round_up(s.kv_width(), 16);
+  vocab_stride_ = round_up(s.vocab, 16), dims_ = round_up(s.head_dim, 16);
+  heads_.head_bytes = head_bytes(kv_, s.head_dim);
+  heads_.token_bytes = heads_.head_bytes * s.kv_heads;
+  const std::size_t queries = tile_rows * (s.heads / s.kv_heads);
+  private_.resize(crew.members());
+  errors_.resize(crew.members());
+  for (Private& p : private_) {
+    p.row.assign(d_stride_, 0.0F);
+    p.head.assign(dims_, 0.0F);
+    p.queries.assign(queries * dims_, 0.0F), p.mixed.assign(queries * dims_, 0.0F);
+    p.begins.resize(queries), p.ends.resize(queries);
+    p.scratch.assign(2 * key_block * dims_ + 2 * queries, 0.0F);
+    p.panels.resize(Panels::bytes(replicated_rows, std::max({d_stride_, ff_stride_, attn_stride_}) / 32));
+  }
+}
+
+std::size_t Decoder::kv_bytes_per_token() const { return 2 * model().spec().layers * heads_.token_bytes; }
+
+void Decoder::bind(std::uint8_t* arena, std::uint32_t page_tokens) {
+  heads_.arena = arena;
+  heads_.page_tokens = page_tokens;
+}
+
+void Decoder::copy_page(const PageCopy& copy) const {
+  for (std::uint32_t l = 0; l < model().spec().layers; ++l)
+    for (const bool value : {false, true})
+      std::memcpy(heads_.at(copy.to, l, value, 0, 0), heads_.at(copy.from, l, value, 0, 0),
+                  copy.tokens * heads_.token_bytes);
+}
+
+void Decoder::forward(const Batch& batch) {
+  std::size_t drawn = 0;
+  for (const Segment& s : batch.segments) {
+    const auto total = static_cast<std::uint32_t>(s.tokens.size());
+    for (std::uint32_t first = 0; first < total;) {
+      const std::uint32_t rows = std::min(total - first, step_rows - rows_);
+      add_rows(s, first, rows, batch.drawn.data() + drawn);
+      first += rows;
+      if (rows_ == step_rows) run_step();
+    }
+    drawn += s.draws.size();
+  }
+  if (rows_ > 0) run_step();
+}
+
+void Decoder::add_rows(const Segment& segment, std::uint32_t first, std::uint32_t rows, TokenScore* scores) {
+  if (rows > tile_rows) lone_tiles_ = false;
+  for (std::uint32_t r = 0; r < rows; r += tile_rows)
+    tiles_.push_back({&segment, first + r, std::min(tile_rows, rows - r), rows_ + r});
+  const std::size_t vocab = model().spec().vocab, copied = segment.logits.size() / vocab;
+  const std::size_t total = segment.tokens.size(), draws = segment.draws.size();
+  for (std::size_t r = first; r < first + rows; ++r) {
+    Wanted w{rows_ + static_cast<std::uint32_t>(r - first), nullptr, nullptr, nullptr};
+    if (r + copied >= total) w.logits = &segment.logits[(r + copied - total) * vocab];
+    if (r + draws >= total) {
+      const std::size_t index = r + draws - total;
+      w.spec = &segment.draws[index], w.score = scores + index;
+    }
+    if (w.logits != nullptr || w.spec != nullptr) wanted_.push_back(w);
+  }
+  rows_ += rows;
+}
+
+void Decoder::reserve(std::uint32_t rows) {
+  const std::size_t held = d_stride_ == 0 ? 0 : x_.size() / d_stride_;
+  if (held < rows) {
+    const std::size_t n = rows <= tile_rows ? tile_rows : std::min(step_rows, rows * 2);
+    x_.assign(n * d_stride_, 0.0F), qkv_.assign(n * qkv_stride_, 0.0F);
+    attn_.assign(n * attn_stride_, 0.0F), act_.assign(n * ff_stride_, 0.0F);
+    trig_.assign(n * model().spec().rope_dims, 0.0F);
+    panels_.resize(Panels::bytes(n, std::max({d_stride_, ff_stride_, attn_stride_}) / 32));
+  }
+  const std::size_t logits = std::min<std::size_t>(wanted_.size(), head_rows) * vocab_stride_;
+  if (logits_.size() < logits) logits_.resize(logits);
+}
+
+void Decoder::run_step() {
+  struct Forget {  // also when draw throws
+    Decoder& d;
+    ~Forget() { d.rows_ = 0, d.tiles_.clear(), d.wanted_.clear(), d.lone_tiles_ = true; }
+  } forget{*this};
+  reserve(rows_);
+  std::fill(errors_.begin(), errors_.end(), nullptr);
+  crew_->run([this](unsigned m) { layers(m); });
+  for (const auto& error : errors_)
+    if (error) std::rethrow_exception(error);
+}
+
+void Decoder::layers(unsigned m) {
+  embed();
+  for (std::uint32_t l = 0; l < weights_.layers.size(); ++l) {
+    const LayerWeights& w = weights_.layers[l];
+    const auto bias = [](const PaddedFloats& b) { return b.empty() ? nullptr : b.data(); };
+    const Product qkv[] = {{&w.q, nullptr, bias(w.q_bias), qkv_.data(), qkv_stride_, Ending::store},
+                           {&w.k, nullptr, bias(w.k_bias), qkv_.data() + k_at_, qkv_stride_, Ending::store},
+                           {&w.v, nullptr, bias(w.v_bias), qkv_.data() + v_at_, qkv_stride_, Ending::store}};
+    multiply(*kernels_, *crew_, qkv, prepare(m, x_.data(), d_stride_, &w.attn_norm));
+    crew_->meet();
+    attention(m, l);
+    crew_->meet();
+    const Product o[] = {{&w.o, nullptr, nullptr, x_.data(), d_stride_, Ending::add}};
+    multiply(*kernels_, *crew_, o, prepare(m, attn_.data(), attn_stride_, nullptr));
+    crew_->meet();
+    const Product gate[] = {{&w.gate, &w.up, nullptr, act_.data(), ff_stride_, Ending::gate}};
+    multiply(*kernels_, *crew_, gate, prepare(m, x_.data(), d_stride_, &w.ffn_norm));
+    crew_->meet();
+    const Product down[] = {{&w.down, nullptr, nullptr, x_.data(), d_stride_, Ending::add}};
+    multiply(*kernels_, *crew_, down, prepare(m, act_.data(), ff_stride_, nullptr));
+    crew_->meet();
+  }
+  heads(m);
+}
+
+/// Rows of the embedding, and cosine and sine of every angle of every row's position.
+void Decoder::embed() {
+  const DecoderSpec& spec = model().spec();
+  for (std::uint32_t t = crew_->take(1); t < tiles_.size(); t = crew_->take(1)) {
+    const Piece& p = tiles_[t];
+    for (std::uint32_t r = 0; r < p.rows; ++r) {
+      const auto token = static_cast<std::uint64_t>(p.segment->tokens[p.first + r]);
+      dequantize_rows(model().embedding(), token, 1, {x_.data() + (p.offset + r) * d_stride_, spec.d_model});
+      float* trig = trig_.data() + (p.offset + r) * spec.rope_dims;
+      const double position = p.segment->start + p.first + r;
+      for (const double f : weights_.rope_frequencies) {
+        *trig++ = static_cast<float>(std::cos(position * f));
+        *trig++ = static_cast<float>(std::sin(position * f));
+      }
+    }
+  }
+  crew_->meet();
+}
+
+/// Quantised rows of x, normed first where `norm` is given.
+Panels Decoder::prepare(unsigned m, const float* x, std::size_t stride, const PaddedFloats* norm) {
+  const bool mine = rows_ <= replicated_rows;
+  Private& own = private_[m];
+  const Panels panels{mine ? own.panels.data() : panels_.data(), rows_, static_cast<std::uint32_t>(stride / 32)};
+  const DecoderSpec& spec = model().spec();
+  const auto fill = [&](std::uint32_t row) {
+    const float* from = x + row * stride;
+    if (norm != nullptr) {
+      kernels_->rms_norm(from, norm->data(), own.row.data(), spec.d_model, spec.rms_eps);
+      from = own.row.data();
+    }
+    panels.fill(*kernels_, row, from);
+  };
+  if (mine) {
+    for (std::uint32_t row = 0; row < rows_; ++row) fill(row);
+  } else {
+    for (std::uint32_t row = crew_->take(1); row < rows_; row = crew_->take(1)) fill(row);
+    crew_->meet();
+  }
+  return panels;
+}
+
+void Decoder::heads(unsigned m) {
+  const DecoderSpec& spec = model().spec();
+  for (std::size_t start = 0; start < wanted_.size(); start += head_rows) {
+    const auto rows = static_cast<std::uint32_t>(std::min<std::size_t>(head_rows, wanted_.size() - start));
+    const Panels panels{panels_.data(), rows, static_cast<std::uint32_t>(d_stride_ / 32)};
+    float* normed = private_[m].row.data();
+    for (std::uint32_t i = crew_->take(1); i < rows; i = crew_->take(1)) {
+      const float* x = x_.data() + wanted_[start + i].row * d_stride_;
+      kernels_->rms_norm(x, weights_.output_norm.data(), normed, spec.d_model, spec.rms_eps);
+      panels.fill(*kernels_, i, normed);
+    }
+    crew_->meet();
+    const Product head[] = {{&weights_.head, nullptr, nullptr, logits_.data(), vocab_stride_, Ending::store}};
+    multiply(*kernels_, *crew_, head, panels);
+    crew_->meet();
+    for (std::uint32_t i = crew_->take(1); i < rows; i = crew_->take(1)) {
+      try {
+        emit(wanted_[start + i], logits_.data() + i * vocab_stride_);
+      } catch (...) {
+        errors_[m] = std::current_exception();
+      }
+    }
+    crew_->meet();
+  }
+}
+
+void Decoder::emit(const Wanted& wanted, const float* logits) {
+  const std::span<const float> row{logits, model().spec().vocab};
+  if (wanted.logits != nullptr) std::copy(row.begin(), row.end(), wanted.logits);
+  if (wanted.spec != nullptr) *wanted.score = draw(row, *wanted.spec);
+}
+
+}  // namespace frugal::cpu

@@ -1,0 +1,95 @@
+// Decoder: the forward pass of one model over the paged arena, run by a crew. Rows of a batch are cut into steps of at
+// most `step_rows`, which bounds the working memory; within a step every phase is shared out by rows, strips or heads,
+// so that each number is computed by one member in one order.
+#pragma once
+
+#include "cpu/kernels/kernels.hpp"
+#include "cpu/product.hpp"
+#include "cpu/weights.hpp"
+
+#include <frugal/backend/backend.hpp>
+#include <frugal/backend/sampling.hpp>
+
+#include <cstdint>
+#include <exception>
+#include <vector>
+
+namespace frugal::cpu {
+
+/// The arena as one model sees it: page g, layer l, K or V, token t, head h.
+struct PagedHeads {
+  std::uint8_t* arena = nullptr;
+  std::uint32_t page_tokens = 0;
+  std::size_t token_bytes = 0;  ///< K or V of one layer: kv_heads heads
+  std::size_t head_bytes = 0;
+
+  std::uint8_t* at(Granule page, std::uint32_t layer, bool value, std::uint32_t token, std::uint32_t head) const {
+    const std::size_t slot = (std::size_t{layer} * 2 + (value ? 1 : 0)) * page_tokens + token;
+    return arena + static_cast<std::size_t>(page) * granule_bytes + slot * token_bytes + head * head_bytes;
+  }
+};
+
+class Decoder {
+ public:
+  Decoder(DecoderWeights weights, const Kernels& kernels, Crew& crew, KvKind kv);
+  Decoder(Decoder&&) = default;
+
+  const Model& model() const { return *weights_.model; }
+  std::size_t kv_bytes_per_token() const;
+  void bind(std::uint8_t* arena, std::uint32_t page_tokens);
+  void copy_page(const PageCopy& copy) const;
+  /// The batch has been checked. Throws what draw throws.
+  void forward(const Batch& batch);
+
+ private:
+  /// Rows [first, first + rows) of a segment, at [offset, offset + rows) of the step.
+  struct Piece {
+    const Segment* segment;
+    std::uint32_t first, rows, offset;
+  };
+  struct Wanted {
+    std::uint32_t row;     ///< in the step
+    float* logits;         ///< or null
+    const DrawSpec* spec;  ///< or null
+    TokenScore* score;
+  };
+  /// Memory of one member alone.
+  struct Private {
+    std::vector<float> row, head, queries, mixed, scratch;
+    std::vector<std::uint32_t> begins, ends;
+    std::vector<const std::uint8_t*> keys, values;
+    std::vector<std::uint8_t> panels;
+  };
+
+  void add_rows(const Segment& segment, std::uint32_t first, std::uint32_t rows, TokenScore* scores);
+  void run_step();
+  void reserve(std::uint32_t rows);
+  void layers(unsigned m);
+  void embed();
+  Panels prepare(unsigned m, const float* x, std::size_t stride, const PaddedFloats* norm);
+  void attention(unsigned m, std::uint32_t layer);
+  void place_keys(unsigned m, std::uint32_t layer, const Piece& piece, std::uint32_t head);
+  void attend_tile(unsigned m, std::uint32_t layer, const Piece& tile, std::uint32_t head);
+  void rotate(float* head, std::uint32_t row) const;
+  void heads(unsigned m);
+  void emit(const Wanted& wanted, const float* logits);
+  float* qkv_row(std::uint32_t row) { return qkv_.data() + row * qkv_stride_; }
+
+  DecoderWeights weights_;
+  const Kernels* kernels_;
+  Crew* crew_;
+  KvKind kv_;
+  PagedHeads heads_;
+
+  std::size_t d_stride_, qkv_stride_, k_at_, v_at_, attn_stride_, ff_stride_, vocab_stride_, dims_;
+  std::vector<float> x_, qkv_, attn_, act_, trig_, logits_;  ///< [rows, stride] each
+  std::vector<std::uint8_t> panels_;
+  std::vector<Private> private_;
+  std::uint32_t rows_ = 0;    ///< of this step
+  std::vector<Piece> tiles_;  ///< pieces of at most 8 rows: what one attention task takes, for each kv head
+  bool lone_tiles_ = true;    ///< no segment has two tiles in this step
+  std::vector<Wanted> wanted_;
+  std::vector<std::exception_ptr> errors_;  ///< [members]
+};
+
+}  // namespace frugal::cpu

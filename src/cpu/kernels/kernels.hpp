@@ -1,0 +1,68 @@
+// Kernels: one table of inner loops per instruction set, chosen at run time. All tables give the same bits for the same
+// input: integer sums inside a block are exact, every floating-point step is one IEEE operation or one fused
+// multiply-add, in an order that depends on the row alone. Pure functions over caller's memory; no allocation, no
+// threads.
+#pragma once
+
+#include "cpu/kernels/layout.hpp"
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string_view>
+
+namespace frugal::cpu {
+
+/// Keys and values in the arena. int8 heads carry fp16 scales, one per 32 dimensions, after their bytes.
+enum class KvKind : std::uint8_t { fp16, fp32, int8 };
+
+/// Attention of a few query rows to the keys of one kv head. All q and out rows are padded with zeros to `dims`.
+struct AttendTask {
+  const std::uint8_t* const* keys = nullptr;  ///< [last - first]: where the head's key of each position starts
+  const std::uint8_t* const* values = nullptr;
+  KvKind kind{};
+  std::uint32_t head_dim = 0;
+  std::uint32_t dims = 0;  ///< head_dim rounded up to 16
+  std::uint32_t first = 0,
+                last = 0;  ///< positions that at least one query sees: [first, last); first is a multiple of key_block
+  std::uint32_t queries = 0;
+  const float* q = nullptr;               ///< [queries, dims], already divided by sqrt(head_dim)
+  const std::uint32_t* begins = nullptr;  ///< [queries] each sees [begins, ends)
+  const std::uint32_t* ends = nullptr;
+  float* out = nullptr;      ///< [queries, dims]
+  float* scratch = nullptr;  ///< [2 * key_block * dims + queries * 2]
+};
+
+inline constexpr std::uint32_t key_block = 32;
+
+struct Kernels {
+  std::string_view name;
+
+  /// y = x / sqrt(mean(x^2) + eps) * w over n values; arrays padded with zeros to 16.
+  void (*rms_norm)(const float* x, const float* w, float* y, std::size_t n, float eps);
+  /// Quantises one row of blocks * 32 floats into lane `lane` of a panel of `lanes` rows.
+  void (*quantize)(const float* x, std::size_t blocks, std::uint8_t* panel, std::size_t lane, std::size_t lanes);
+  /// tile [lanes, 16] = panel x strip + bias; bias [16] or null.
+  void (*multiply)(const StripView& strip, const std::uint8_t* panel, std::size_t lanes, const float* bias,
+                   float* tile);
+  /// gate = silu(gate) * up over n (a multiple of 16) values.
+  void (*silu_mul)(float* gate, const float* up, std::size_t n);
+  void (*attend)(const AttendTask& task);
+  /// Stores one head of n values as `kind` at `to`.
+  void (*store_head)(const float* x, std::size_t n, KvKind kind, std::uint8_t* to);
+};
+
+/// Bytes of one head of one token.
+constexpr std::size_t head_bytes(KvKind kind, std::size_t head_dim) {
+  if (kind == KvKind::fp32) return 4 * head_dim;
+  return kind == KvKind::fp16 ? 2 * head_dim : head_dim + 2 * ((head_dim + 31) / 32);
+}
+
+/// The tables this machine can run, best first; the last one is portable.
+std::span<const Kernels* const> available_kernels();
+
+const Kernels& portable_kernels();
+const Kernels& avx2_kernels();
+const Kernels& avx512_kernels();
+
+}  // namespace frugal::cpu

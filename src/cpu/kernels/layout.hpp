@@ -1,0 +1,66 @@
+// The two memory layouts the kernels agree on: weights packed 16 output rows at a time, and activations quantised into
+// panels of up to 8 rows. Plain data, no code but sizes: every instruction set's kernels read the same bytes.
+//
+// A weight strip is 16 output rows x all inputs, in blocks of 32 inputs:
+//   [block] quants: 4-bit: 4 chunks of 64 bytes; chunk j, row r, byte i holds input 4j+i (low half) and 16+4j+i (high
+//   half), unsigned
+//                   8-bit: 8 chunks of 64 bytes; chunk j, row r, byte i holds input 4j+i, stored as signed value + 128
+//   then [block][sub-block] scales: 16 fp16 scales d, and, where the format has one, 16 fp16 minima m;  w = d q + m
+// An activation panel of L rows (1 <= L <= 8) is, per block of 32 inputs: L x 32 signed bytes q, then L x PanelScale.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace frugal::cpu {
+
+inline constexpr std::size_t block_inputs = 32;
+inline constexpr std::size_t strip_rows = 16;
+inline constexpr std::size_t panel_rows = 8;
+
+/// q4: Q4_0, Q4_1, Q4_K. q4_half (scales per 16 inputs): Q2_K, Q3_K. q8: Q8_0, Q5_0 and plain floats. q8_min: Q5_1,
+/// Q5_K. q8_half: Q6_K.
+enum class Format : std::uint8_t { q4, q4_half, q8, q8_min, q8_half };
+
+struct FormatShape {
+  std::size_t quant_bytes;  ///< of one block of one strip
+  std::size_t subs;         ///< scales per block
+  bool minimum;             ///< has m beside d
+
+  std::size_t scale_halves() const { return subs * strip_rows * (minimum ? 2 : 1); }
+  std::size_t block_bytes() const { return quant_bytes + 2 * scale_halves(); }
+};
+
+constexpr FormatShape format_shape(Format format) {
+  switch (format) {
+    case Format::q4:
+      return {256, 1, true};
+    case Format::q4_half:
+      return {256, 2, true};
+    case Format::q8:
+      return {512, 1, false};
+    case Format::q8_min:
+      return {512, 1, true};
+    default:
+      return {512, 2, false};
+  }
+}
+
+/// One strip as a kernel sees it.
+struct StripView {
+  Format format;
+  std::uint32_t blocks;
+  const std::uint8_t* quants;   ///< [blocks][quant_bytes], 64-byte aligned
+  const std::uint16_t* scales;  ///< [blocks][scale_halves], fp16
+};
+
+struct PanelScale {
+  float scale;              ///< d: x = d q
+  float sum;                ///< d times the sum of all 32 q
+  std::int32_t offset_low;  ///< -128 times the sum of the first 16 q: cancels the + 128 of 8-bit weights
+  std::int32_t offset_high;
+};
+
+constexpr std::size_t panel_block_bytes(std::size_t lanes) { return lanes * (block_inputs + sizeof(PanelScale)); }
+
+}  // namespace frugal::cpu

@@ -1,0 +1,220 @@
+// The kernels that work along one row: norm, quantisation, gate, attention. Written once over simd.hpp's sixteen lanes
+// and compiled once per instruction set, so the order of every sum is the same in all of them. Included only by the
+// per-instruction-set files.
+#pragma once
+
+#include "cpu/kernels/kernels.hpp"
+#include "cpu/kernels/simd.hpp"
+
+#include <cstring>
+
+namespace frugal::cpu {
+namespace {
+
+inline float root(float x) { return __builtin_sqrtf(x); }
+
+/// e^x to 2 units in the last place; 0 below -87, finite above 88.
+inline Vec exp_of(Vec x) {
+  const Vec low = splat(-87.0F);
+  const Vec clamped = smaller(greater(x, low), splat(88.0F));
+  const Vec n = nearest(mul(clamped, splat(1.44269504F)));
+  const Vec r = fma(n, splat(2.12194440e-4F), fma(n, splat(-0.693359375F), clamped));  // ln 2 in two pieces
+  Vec p = splat(1.0F / 5040.0F);
+  p = fma(p, r, splat(1.0F / 720.0F));
+  p = fma(p, r, splat(1.0F / 120.0F));
+  p = fma(p, r, splat(1.0F / 24.0F));
+  p = fma(p, r, splat(1.0F / 6.0F));
+  p = fma(p, r, splat(0.5F));
+  p = fma(p, r, splat(1.0F));
+  p = fma(p, r, splat(1.0F));
+  return zero_below(scale_by_power(p, n), x, low);
+}
+
+inline float exp_of(float x) { return sum(exp_of(splat(x))) / 16.0F; }  // sixteen equal lanes: the mean is exact
+
+void rms_norm(const float* x, const float* w, float* y, std::size_t n, float eps) {
+  Vec parts[4] = {splat(0), splat(0), splat(0), splat(0)};
+  for (std::size_t i = 0; i < n; i += 16) {
+    const Vec v = load(x + i);
+    parts[i / 16 % 4] = fma(v, v, parts[i / 16 % 4]);
+  }
+  const float squares = sum(add(add(parts[0], parts[1]), add(parts[2], parts[3])));
+  const Vec scale = splat(1.0F / root(squares / static_cast<float>(n) + eps));
+  for (std::size_t i = 0; i < n; i += 16) store(y + i, mul(mul(load(x + i), scale), load(w + i)));
+}
+
+void quantize(const float* x, std::size_t blocks, std::uint8_t* panel, std::size_t lane, std::size_t lanes) {
+  const std::size_t stride = panel_block_bytes(lanes);
+  for (std::size_t b = 0; b < blocks; ++b, x += block_inputs, panel += stride) {
+    const Vec low = load(x), high = load(x + 16);
+    const float most = greatest(greater(magnitude(low), magnitude(high)));
+    const Vec inverse = splat(most > 0.0F ? 127.0F / most : 0.0F);
+    const Vec q_low = nearest(mul(low, inverse)), q_high = nearest(mul(high, inverse));
+    store_bytes(panel + lane * block_inputs, q_low);
+    store_bytes(panel + lane * block_inputs + 16, q_high);
+    const float sum_low = sum(q_low), sum_high = sum(q_high);  // whole numbers: exact
+    const float scale = most / 127.0F;
+    const PanelScale s{scale, scale * (sum_low + sum_high), -128 * static_cast<std::int32_t>(sum_low),
+                       -128 * static_cast<std::int32_t>(sum_high)};
+    std::memcpy(panel + lanes * block_inputs + lane * sizeof s, &s, sizeof s);
+  }
+}
+
+void silu_mul(float* gate, const float* up, std::size_t n) {
+  const Vec one = splat(1.0F);
+  for (std::size_t i = 0; i < n; i += 16) {
+    const Vec g = load(gate + i);
+    const Vec sigmoid = divide(one, add(one, exp_of(sub(splat(0.0F), g))));
+    store(gate + i, mul(mul(g, sigmoid), load(up + i)));
+  }
+}
+
+inline float half_at(const std::uint8_t* p) {
+  std::uint8_t wide[32] = {p[0], p[1]};
+  float lanes[16];
+  store(lanes, load_half(wide));
+  return lanes[0];
+}
+
+/// Blocks of 32 signed bytes under one fp16 scale, which is rounded first so that the bytes make up for its rounding.
+void store_head_int8(const float* x, std::size_t n, std::uint8_t* to) {
+  for (std::size_t b = 0; b * 32 < n; ++b) {
+    const std::size_t left = n - b * 32, count = left < 32 ? left : 32;
+    float padded[32] = {};
+    std::memcpy(padded, x + b * 32, count * sizeof(float));
+    const Vec low = load(padded), high = load(padded + 16);
+    std::uint8_t halves[32], bytes[32];
+    store_half(halves, splat(greatest(greater(magnitude(low), magnitude(high))) / 127.0F));
+    const float scale = half_at(halves);
+    const Vec inverse = splat(scale > 0.0F ? 1.0F / scale : 0.0F), limit = splat(127.0F), floor = splat(-127.0F);
+    store_bytes(bytes, greater(smaller(nearest(mul(low, inverse)), limit), floor));
+    store_bytes(bytes + 16, greater(smaller(nearest(mul(high, inverse)), limit), floor));
+    std::memcpy(to + b * 32, bytes, count);
+    std::memcpy(to + n + 2 * b, halves, 2);
+  }
+}
+
+void store_head(const float* x, std::size_t n, KvKind kind, std::uint8_t* to) {
+  if (kind == KvKind::fp32) {
+    std::memcpy(to, x, n * sizeof(float));
+  } else if (kind == KvKind::int8) {
+    store_head_int8(x, n, to);
+  } else {
+    std::size_t i = 0;
+    for (; i + 16 <= n; i += 16) store_half(to + 2 * i, load(x + i));
+    if (i == n) return;
+    float padded[16] = {};
+    std::uint8_t halves[32];
+    std::memcpy(padded, x + i, (n - i) * sizeof(float));
+    store_half(halves, load(padded));
+    std::memcpy(to + 2 * i, halves, 2 * (n - i));
+  }
+}
+
+/// One stored head as fp32, padded with zeros to `dims`.
+void expand_head(const std::uint8_t* from, KvKind kind, std::size_t n, std::size_t dims, float* to) {
+  const std::size_t whole = n / 16 * 16;
+  if (kind == KvKind::fp32) {
+    std::memcpy(to, from, n * sizeof(float));
+    std::memset(to + n, 0, (dims - n) * sizeof(float));
+    return;
+  }
+  Vec scale = splat(1.0F);
+  for (std::size_t i = 0; i < dims; i += 16) {
+    std::uint8_t tail[32] = {};
+    const bool half = kind == KvKind::fp16;
+    const std::size_t width = half ? 2 : 1;
+    const std::uint8_t* source = from + i * width;
+    if (i >= whole) {
+      std::memcpy(tail, source, (n - i) * width);
+      source = tail;
+    }
+    if (half) {
+      store(to + i, load_half(source));
+    } else {
+      if (i % 32 == 0) scale = splat(half_at(from + n + i / 32 * 2));
+      store(to + i, mul(load_bytes(source), scale));
+    }
+  }
+}
+
+/// scores[32] of one query against an expanded key block.
+inline void score_block(const float* q, const float* keys, std::size_t dims, std::uint32_t groups, float* scores) {
+  for (std::uint32_t g = 0; g < groups; ++g, keys += 16 * dims) {
+    Vec parts[16];
+    for (std::size_t k = 0; k < 16; ++k) parts[k] = mul(load(q), load(keys + k * dims));
+    for (std::size_t d = 16; d < dims; d += 16) {
+      const Vec piece = load(q + d);
+      for (std::size_t k = 0; k < 16; ++k) parts[k] = fma(piece, load(keys + k * dims + d), parts[k]);
+    }
+    store(scores + 16 * g, sums(parts));
+  }
+}
+
+template <int Width>
+inline void mix_values(const float* p, const float* values, std::size_t dims, std::uint32_t low, std::uint32_t high,
+                       float* out) {
+  Vec mixed[Width];
+  for (int c = 0; c < Width; ++c) mixed[c] = load(out + 16 * c);
+  for (std::uint32_t j = low; j < high; ++j) {
+    const Vec weight = splat(p[j]);
+    for (int c = 0; c < Width; ++c) mixed[c] = fma(weight, load(values + j * dims + 16 * c), mixed[c]);
+  }
+  for (int c = 0; c < Width; ++c) store(out + 16 * c, mixed[c]);
+}
+
+/// Folds one key block into a query's running softmax: state = {greatest score, sum of weights}.
+void fold_block(const AttendTask& t, std::uint32_t query, std::uint32_t start, const float* keys, const float* values,
+                float* state) {
+  const std::uint32_t end = t.ends[query] < start + key_block ? t.ends[query] : start + key_block;
+  const std::uint32_t begin = t.begins[query] > start ? t.begins[query] : start;
+  if (begin >= end) return;
+  const std::uint32_t low = begin - start, high = end - start;
+  alignas(64) float scores[key_block];
+  score_block(t.q + query * t.dims, keys, t.dims, (high + 15) / 16, scores);
+  constexpr float nothing = -__builtin_inff();
+  for (std::uint32_t j = 0; j < low; ++j) scores[j] = nothing;
+  for (std::uint32_t j = high; j < key_block; ++j) scores[j] = nothing;
+
+  const Vec a = load(scores), b = load(scores + 16);
+  const float block_most = greatest(greater(a, b));
+  const float most = block_most > state[0] ? block_most : state[0];
+  const Vec weight_a = exp_of(sub(a, splat(most))), weight_b = exp_of(sub(b, splat(most)));
+  store(scores, weight_a), store(scores + 16, weight_b);
+  float* out = t.out + query * t.dims;
+  if (most != state[0]) {
+    const float shrink = exp_of(state[0] - most);
+    state[1] *= shrink;
+    for (std::size_t d = 0; d < t.dims; d += 16) store(out + d, mul(load(out + d), splat(shrink)));
+  }
+  state[0] = most;
+  state[1] += sum(add(weight_a, weight_b));
+  std::size_t d = 0;
+  for (; d + 64 <= t.dims; d += 64) mix_values<4>(scores, values + d, t.dims, low, high, out + d);
+  for (; d < t.dims; d += 16) mix_values<1>(scores, values + d, t.dims, low, high, out + d);
+}
+
+void attend(const AttendTask& t) {
+  float* keys = t.scratch;
+  float* values = keys + key_block * t.dims;
+  float* states = values + key_block * t.dims;
+  for (std::uint32_t i = 0; i < t.queries; ++i) states[2 * i] = -__builtin_inff(), states[2 * i + 1] = 0.0F;
+  std::memset(t.out, 0, std::size_t{t.queries} * t.dims * sizeof(float));
+  for (std::uint32_t start = t.first; start < t.last; start += key_block) {
+    const std::uint32_t count = t.last - start < key_block ? t.last - start : key_block;
+    for (std::uint32_t j = 0; j < count; ++j) {
+      expand_head(t.keys[start - t.first + j], t.kind, t.head_dim, t.dims, keys + j * t.dims);
+      expand_head(t.values[start - t.first + j], t.kind, t.head_dim, t.dims, values + j * t.dims);
+    }
+    std::memset(keys + count * t.dims, 0, std::size_t{key_block - count} * t.dims * sizeof(float));
+    for (std::uint32_t i = 0; i < t.queries; ++i) fold_block(t, i, start, keys, values, states + 2 * i);
+  }
+  for (std::uint32_t i = 0; i < t.queries; ++i) {
+    const Vec inverse = splat(1.0F / states[2 * i + 1]);
+    float* out = t.out + std::size_t{i} * t.dims;
+    for (std::size_t d = 0; d < t.dims; d += 16) store(out + d, mul(load(out + d), inverse));
+  }
+}
+
+}  // namespace
+}  // namespace frugal::cpu

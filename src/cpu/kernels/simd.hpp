@@ -1,0 +1,258 @@
+// Sixteen fp32 lanes, three times: AVX-512, two AVX2 halves, or an array. The including file's compile flags decide.
+// Each operation is one IEEE operation per lane, and `sum` and `greatest` are the same tree everywhere, so the three
+// agree bit for bit. Everything is in an unnamed namespace, and no inline function of the standard library is called:
+// code compiled for one instruction set must never be merged by the linker into a path for another.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#if defined(__AVX512F__) || defined(__AVX2__)
+#include <immintrin.h>
+#else
+#include <cmath>
+#include "model/half.hpp"
+#endif
+
+namespace frugal::cpu {
+namespace {
+
+#if defined(__AVX512F__)
+
+using Vec = __m512;
+inline Vec load(const float* p) { return _mm512_loadu_ps(p); }
+inline void store(float* p, Vec v) { _mm512_storeu_ps(p, v); }
+inline Vec splat(float x) { return _mm512_set1_ps(x); }
+inline Vec add(Vec a, Vec b) { return _mm512_add_ps(a, b); }
+inline Vec sub(Vec a, Vec b) { return _mm512_sub_ps(a, b); }
+inline Vec mul(Vec a, Vec b) { return _mm512_mul_ps(a, b); }
+inline Vec divide(Vec a, Vec b) { return _mm512_div_ps(a, b); }
+inline Vec fma(Vec a, Vec b, Vec c) { return _mm512_fmadd_ps(a, b, c); }
+inline Vec greater(Vec a, Vec b) { return _mm512_max_ps(a, b); }
+inline Vec smaller(Vec a, Vec b) { return _mm512_min_ps(a, b); }
+inline Vec magnitude(Vec a) { return _mm512_abs_ps(a); }
+inline Vec nearest(Vec a) { return _mm512_roundscale_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
+/// x where x >= limit, else 0.
+inline Vec zero_below(Vec x, Vec test, Vec limit) {
+  return _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(test, limit, _CMP_GE_OQ), x);
+}
+/// x * 2^n for whole n in [-126, 127].
+inline Vec scale_by_power(Vec x, Vec n) {
+  return mul(
+      x, _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_add_epi32(_mm512_cvtps_epi32(n), _mm512_set1_epi32(127)), 23)));
+}
+inline float sum(Vec v) {
+  const __m256 a = _mm256_add_ps(_mm512_castps512_ps256(v), _mm512_extractf32x8_ps(v, 1));
+  const __m128 b = _mm_add_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
+  const __m128 c = _mm_add_ps(b, _mm_movehl_ps(b, b));
+  return _mm_cvtss_f32(_mm_add_ss(c, _mm_movehdup_ps(c)));
+}
+inline float greatest(Vec v) { return _mm512_reduce_max_ps(v); }
+template <int Low, int High>
+inline Vec fold_quarters(Vec x, Vec y) {
+  return add(_mm512_shuffle_f32x4(x, y, Low), _mm512_shuffle_f32x4(x, y, High));
+}
+template <int Low, int High>
+inline Vec fold_lanes(Vec x, Vec y) {
+  return add(_mm512_shuffle_ps(x, y, Low), _mm512_shuffle_ps(x, y, High));
+}
+/// Lane i of the result is sum(v[i]): the same tree, sixteen at once.
+inline Vec sums(const Vec* v) {
+  Vec quarter[4];  // quarter[j], 128-bit lane k: four partial sums of v[4k + j]
+  for (int j = 0; j < 4; ++j)
+    quarter[j] = fold_quarters<0x88, 0xDD>(fold_quarters<0x44, 0xEE>(v[j], v[j + 4]),
+                                           fold_quarters<0x44, 0xEE>(v[j + 8], v[j + 12]));
+  return fold_lanes<0x88, 0xDD>(fold_lanes<0x44, 0xEE>(quarter[0], quarter[1]),
+                                fold_lanes<0x44, 0xEE>(quarter[2], quarter[3]));
+}
+inline Vec load_half(const std::uint8_t* p) {
+  return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
+}
+inline void store_half(std::uint8_t* p, Vec v) {
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm512_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
+}
+inline Vec load_bytes(const std::uint8_t* p) {
+  return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))));
+}
+/// Whole values in [-127, 127] to bytes.
+inline void store_bytes(std::uint8_t* p, Vec v) {
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm512_cvtepi32_epi8(_mm512_cvtps_epi32(v)));
+}
+
+#elif defined(__AVX2__)
+
+struct Vec {
+  __m256 a, b;
+};
+inline Vec load(const float* p) { return {_mm256_loadu_ps(p), _mm256_loadu_ps(p + 8)}; }
+inline void store(float* p, Vec v) { _mm256_storeu_ps(p, v.a), _mm256_storeu_ps(p + 8, v.b); }
+inline Vec splat(float x) { return {_mm256_set1_ps(x), _mm256_set1_ps(x)}; }
+inline Vec add(Vec x, Vec y) { return {_mm256_add_ps(x.a, y.a), _mm256_add_ps(x.b, y.b)}; }
+inline Vec sub(Vec x, Vec y) { return {_mm256_sub_ps(x.a, y.a), _mm256_sub_ps(x.b, y.b)}; }
+inline Vec mul(Vec x, Vec y) { return {_mm256_mul_ps(x.a, y.a), _mm256_mul_ps(x.b, y.b)}; }
+inline Vec divide(Vec x, Vec y) { return {_mm256_div_ps(x.a, y.a), _mm256_div_ps(x.b, y.b)}; }
+inline Vec fma(Vec x, Vec y, Vec z) { return {_mm256_fmadd_ps(x.a, y.a, z.a), _mm256_fmadd_ps(x.b, y.b, z.b)}; }
+inline Vec greater(Vec x, Vec y) { return {_mm256_max_ps(x.a, y.a), _mm256_max_ps(x.b, y.b)}; }
+inline Vec smaller(Vec x, Vec y) { return {_mm256_min_ps(x.a, y.a), _mm256_min_ps(x.b, y.b)}; }
+inline Vec magnitude(Vec x) {
+  const __m256 sign = _mm256_set1_ps(-0.0F);
+  return {_mm256_andnot_ps(sign, x.a), _mm256_andnot_ps(sign, x.b)};
+}
+inline Vec nearest(Vec x) {
+  constexpr int mode = _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC;
+  return {_mm256_round_ps(x.a, mode), _mm256_round_ps(x.b, mode)};
+}
+inline Vec zero_below(Vec x, Vec test, Vec limit) {
+  return {_mm256_and_ps(x.a, _mm256_cmp_ps(test.a, limit.a, _CMP_GE_OQ)),
+          _mm256_and_ps(x.b, _mm256_cmp_ps(test.b, limit.b, _CMP_GE_OQ))};
+}
+inline __m256 power_of_two(__m256 n) {
+  return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_add_epi32(_mm256_cvtps_epi32(n), _mm256_set1_epi32(127)), 23));
+}
+inline Vec scale_by_power(Vec x, Vec n) { return mul(x, {power_of_two(n.a), power_of_two(n.b)}); }
+inline float sum(Vec v) {
+  const __m256 a = _mm256_add_ps(v.a, v.b);
+  const __m128 b = _mm_add_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
+  const __m128 c = _mm_add_ps(b, _mm_movehl_ps(b, b));
+  return _mm_cvtss_f32(_mm_add_ss(c, _mm_movehdup_ps(c)));
+}
+inline float greatest(Vec v) {
+  const __m256 a = _mm256_max_ps(v.a, v.b);
+  const __m128 b = _mm_max_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
+  const __m128 c = _mm_max_ps(b, _mm_movehl_ps(b, b));
+  return _mm_cvtss_f32(_mm_max_ss(c, _mm_movehdup_ps(c)));
+}
+template <int Low, int High>
+inline __m256 fold_halves(__m256 x, __m256 y) {
+  return _mm256_add_ps(_mm256_permute2f128_ps(x, y, Low), _mm256_permute2f128_ps(x, y, High));
+}
+template <int Low, int High>
+inline __m256 fold_lanes(__m256 x, __m256 y) {
+  return _mm256_add_ps(_mm256_shuffle_ps(x, y, Low), _mm256_shuffle_ps(x, y, High));
+}
+inline __m256 sums_of_eight(const Vec* v) {
+  __m256 half[4];  // half[j], 128-bit lane k: four partial sums of v[4k + j]
+  for (int j = 0; j < 4; ++j)
+    half[j] = fold_halves<0x20, 0x31>(_mm256_add_ps(v[j].a, v[j].b), _mm256_add_ps(v[j + 4].a, v[j + 4].b));
+  return fold_lanes<0x88, 0xDD>(fold_lanes<0x44, 0xEE>(half[0], half[1]), fold_lanes<0x44, 0xEE>(half[2], half[3]));
+}
+inline Vec sums(const Vec* v) { return {sums_of_eight(v), sums_of_eight(v + 8)}; }
+inline __m128i load16(const void* p) { return _mm_loadu_si128(static_cast<const __m128i*>(p)); }
+inline Vec load_half(const std::uint8_t* p) { return {_mm256_cvtph_ps(load16(p)), _mm256_cvtph_ps(load16(p + 16))}; }
+inline void store_half(std::uint8_t* p, Vec v) {
+  constexpr int mode = _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC;
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm256_cvtps_ph(v.a, mode));
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(p + 16), _mm256_cvtps_ph(v.b, mode));
+}
+inline Vec load_bytes(const std::uint8_t* p) {
+  const __m128i v = load16(p);
+  return {_mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(v)), _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_srli_si128(v, 8)))};
+}
+inline void store_bytes(std::uint8_t* p, Vec v) {
+  const __m256i w = _mm256_packs_epi32(_mm256_cvtps_epi32(v.a), _mm256_cvtps_epi32(v.b));
+  const __m256i ordered = _mm256_permute4x64_epi64(w, 0xD8);
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(p),
+                   _mm_packs_epi16(_mm256_castsi256_si128(ordered), _mm256_extracti128_si256(ordered, 1)));
+}
+
+#else
+
+struct Vec {
+  float v[16];
+};
+#define FRUGAL_LANES for (int i = 0; i < 16; ++i)
+inline Vec load(const float* p) {
+  Vec r;
+  FRUGAL_LANES r.v[i] = p[i];
+  return r;
+}
+inline void store(float* p, Vec x) { FRUGAL_LANES p[i] = x.v[i]; }
+inline Vec splat(float x) {
+  Vec r;
+  FRUGAL_LANES r.v[i] = x;
+  return r;
+}
+inline Vec add(Vec a, Vec b) {
+  FRUGAL_LANES a.v[i] = a.v[i] + b.v[i];
+  return a;
+}
+inline Vec sub(Vec a, Vec b) {
+  FRUGAL_LANES a.v[i] = a.v[i] - b.v[i];
+  return a;
+}
+inline Vec mul(Vec a, Vec b) {
+  FRUGAL_LANES a.v[i] = a.v[i] * b.v[i];
+  return a;
+}
+inline Vec divide(Vec a, Vec b) {
+  FRUGAL_LANES a.v[i] = a.v[i] / b.v[i];
+  return a;
+}
+inline Vec fma(Vec a, Vec b, Vec c) {
+  FRUGAL_LANES a.v[i] = std::fma(a.v[i], b.v[i], c.v[i]);
+  return a;
+}
+inline Vec greater(Vec a, Vec b) {
+  FRUGAL_LANES a.v[i] = a.v[i] > b.v[i] ? a.v[i] : b.v[i];
+  return a;
+}
+inline Vec smaller(Vec a, Vec b) {
+  FRUGAL_LANES a.v[i] = a.v[i] < b.v[i] ? a.v[i] : b.v[i];
+  return a;
+}
+inline Vec magnitude(Vec a) {
+  FRUGAL_LANES a.v[i] = std::fabs(a.v[i]);
+  return a;
+}
+inline Vec nearest(Vec a) {
+  FRUGAL_LANES a.v[i] = std::nearbyint(a.v[i]);
+  return a;
+}
+inline Vec zero_below(Vec x, Vec test, Vec limit) {
+  FRUGAL_LANES x.v[i] = test.v[i] >= limit.v[i] ? x.v[i] : 0.0F;
+  return x;
+}
+inline Vec scale_by_power(Vec x, Vec n) {
+  FRUGAL_LANES x.v[i] *= std::bit_cast<float>(static_cast<std::uint32_t>(static_cast<int>(n.v[i]) + 127) << 23);
+  return x;
+}
+inline float sum(Vec x) {
+  for (int width = 8; width > 0; width /= 2)
+    for (int i = 0; i < width; ++i) x.v[i] = x.v[i] + x.v[i + width];
+  return x.v[0];
+}
+inline Vec sums(const Vec* v) {
+  Vec r;
+  FRUGAL_LANES r.v[i] = sum(v[i]);
+  return r;
+}
+inline float greatest(Vec x) {
+  for (int width = 8; width > 0; width /= 2)
+    for (int i = 0; i < width; ++i) x.v[i] = x.v[i] > x.v[i + width] ? x.v[i] : x.v[i + width];
+  return x.v[0];
+}
+inline Vec load_half(const std::uint8_t* p) {
+  Vec r;
+  FRUGAL_LANES r.v[i] = model::half_to_float(static_cast<std::uint16_t>(p[2 * i] | p[2 * i + 1] << 8));
+  return r;
+}
+inline void store_half(std::uint8_t* p, Vec x) {
+  FRUGAL_LANES {
+    const std::uint16_t h = model::float_to_half(x.v[i]);
+    p[2 * i] = static_cast<std::uint8_t>(h), p[2 * i + 1] = static_cast<std::uint8_t>(h >> 8);
+  }
+}
+inline Vec load_bytes(const std::uint8_t* p) {
+  Vec r;
+  FRUGAL_LANES r.v[i] = static_cast<float>(static_cast<std::int8_t>(p[i]));
+  return r;
+}
+inline void store_bytes(std::uint8_t* p, Vec x) {
+  FRUGAL_LANES p[i] = static_cast<std::uint8_t>(static_cast<std::int8_t>(x.v[i]));
+}
+#undef FRUGAL_LANES
+
+#endif
+
+}  // namespace
+}  // namespace frugal::cpu

@@ -1,0 +1,84 @@
+#include "cpu/packed.hpp"
+
+#include "cpu/unpack.hpp"
+#include "model/half.hpp"
+
+#include <algorithm>
+#include <cstring>
+
+namespace frugal::cpu {
+namespace {
+
+void place_quants(const Unpacked& from, bool four_bit, std::size_t row, std::uint8_t* block) {
+  if (four_bit) {
+    std::uint8_t both[16];
+    for (std::size_t i = 0; i < 16; ++i) both[i] = static_cast<std::uint8_t>(from.q[i] | from.q[i + 16] << 4);
+    for (std::size_t j = 0; j < 4; ++j) std::memcpy(block + 64 * j + 4 * row, both + 4 * j, 4);
+  } else {
+    for (std::size_t j = 0; j < 8; ++j) std::memcpy(block + 64 * j + 4 * row, from.q + 4 * j, 4);
+  }
+}
+
+/// scales: [sub-block][d], then [sub-block][m], 16 rows each.
+void place_scales(const Unpacked& from, FormatShape shape, std::size_t row, std::uint16_t* scales) {
+  for (std::size_t s = 0; s < shape.subs; ++s) {
+    scales[s * strip_rows + row] = model::float_to_half(from.scale[s]);
+    if (shape.minimum) scales[(shape.subs + s) * strip_rows + row] = model::float_to_half(from.minimum[s]);
+  }
+}
+
+}  // namespace
+
+Format packed_format(DType type) {
+  switch (type) {
+    case DType::q4_0:
+    case DType::q4_1:
+    case DType::q4_k:
+      return Format::q4;
+    case DType::q2_k:
+    case DType::q3_k:
+      return Format::q4_half;
+    case DType::q5_1:
+    case DType::q5_k:
+      return Format::q8_min;
+    case DType::q6_k:
+      return Format::q8_half;
+    default:
+      return Format::q8;
+  }
+}
+
+PackedMatrix packed_shape(const Tensor& tensor) {
+  PackedMatrix m;
+  m.format = packed_format(tensor.type);
+  m.rows = static_cast<std::uint32_t>(tensor.rows);
+  m.cols = static_cast<std::uint32_t>(tensor.cols);
+  m.blocks = (m.cols + 31) / 32;
+  m.strips = (m.rows + 15) / 16;
+  return m;
+}
+
+void pack_strips(const Tensor& tensor, const PackedMatrix& shape, std::uint32_t first, std::uint32_t last,
+                 std::uint8_t* to) {
+  const FormatShape format = format_shape(shape.format);
+  PackedMatrix target = shape;
+  target.data = to;
+  for (std::uint32_t s = first; s < last; ++s) {
+    const StripView view = target.strip(s);
+    auto* quants = const_cast<std::uint8_t*>(view.quants);  // of `to`, which is ours to write
+    auto* scales = const_cast<std::uint16_t*>(view.scales);
+    std::memset(quants, 0, target.strip_bytes());
+    const std::size_t rows = std::min<std::size_t>(strip_rows, shape.rows - s * strip_rows);
+    for (std::size_t r = 0; r < rows; ++r) {
+      const std::byte* row = tensor.row(s * strip_rows + r).data();
+      Unpacked unpacked;
+      for (std::uint32_t b = 0; b < shape.blocks; ++b) {
+        unpack_block(tensor.type, row, b, shape.cols, unpacked);
+        place_quants(unpacked, format.quant_bytes == 256, r, quants + b * format.quant_bytes);
+        place_scales(unpacked, format, r, scales + b * format.scale_halves());
+      }
+    }
+  }
+}
+
+}  // namespace frugal::cpu

@@ -1,0 +1,53 @@
+#include "cpu/product.hpp"
+
+#include <algorithm>
+#include <cstring>
+
+namespace frugal::cpu {
+namespace {
+
+constexpr std::uint32_t takes_per_member = 4;  // enough to even out, few enough to stream
+
+void finish_tile(const Kernels& kernels, const Product& p, std::size_t lanes, float* tile, const float* other,
+                 float* out) {
+  if (p.ending == Ending::gate) kernels.silu_mul(tile, other, lanes * strip_rows);
+  for (std::size_t l = 0; l < lanes; ++l, out += p.stride, tile += strip_rows) {
+    if (p.ending == Ending::add) {
+      for (std::size_t i = 0; i < strip_rows; ++i) out[i] += tile[i];
+    } else {
+      std::memcpy(out, tile, strip_rows * sizeof(float));
+    }
+  }
+}
+
+void one_strip(const Kernels& kernels, const Product& p, std::uint32_t strip, const Panels& x) {
+  alignas(64) float tile[panel_rows * strip_rows];
+  alignas(64) float other[panel_rows * strip_rows];
+  const StripView weight = p.weight->strip(strip);
+  const float* bias = p.bias != nullptr ? p.bias + strip * strip_rows : nullptr;
+  for (std::uint32_t i = 0; i < x.count(); ++i) {
+    const std::size_t lanes = x.lanes(i);
+    kernels.multiply(weight, x.panel(i), lanes, bias, tile);
+    if (p.ending == Ending::gate) kernels.multiply(p.partner->strip(strip), x.panel(i), lanes, nullptr, other);
+    finish_tile(kernels, p, lanes, tile, other, p.out + i * panel_rows * p.stride + strip * strip_rows);
+  }
+}
+
+}  // namespace
+
+void multiply(const Kernels& kernels, Crew& crew, std::span<const Product> products, const Panels& x) {
+  std::uint32_t total = 0;
+  for (const auto& p : products) total += p.weight->strips;
+  const std::uint32_t step = std::max(1U, total / (takes_per_member * crew.members()));
+  for (std::uint32_t start = crew.take(step); start < total; start = crew.take(step)) {
+    std::uint32_t before = 0;
+    for (const auto& p : products) {
+      const std::uint32_t first = std::max(start, before),
+                          last = std::min({start + step, total, before + p.weight->strips});
+      for (std::uint32_t s = first; s < last; ++s) one_strip(kernels, p, s - before, x);
+      before += p.weight->strips;
+    }
+  }
+}
+
+}  // namespace frugal::cpu

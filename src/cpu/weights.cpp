@@ -1,0 +1,94 @@
+#include "cpu/weights.hpp"
+
+#include "backend/rope.hpp"
+
+#include <frugal/core/error.hpp>
+
+#include <algorithm>
+
+namespace frugal::cpu {
+namespace {
+
+struct Plan {
+  const Tensor* tensor;
+  PackedMatrix* matrix;
+};
+
+PaddedFloats vector_of(const Tensor* tensor) {
+  if (tensor == nullptr) return {};
+  PaddedFloats values(round_up(tensor->rows * tensor->cols, block_inputs));
+  dequantize(tensor->type, tensor->data, {values.data(), tensor->rows * tensor->cols});
+  return values;
+}
+
+std::vector<Plan> plan_layer(const Model& model, std::uint32_t index, LayerWeights& layer) {
+  const auto at = [&](const char* part) { return model.layer(index, part); };
+  const DecoderSpec& spec = model.spec();
+  layer.attn_norm = vector_of(at("attn_norm")), layer.ffn_norm = vector_of(at("ffn_norm"));
+  if (spec.qk_norm) layer.q_norm = vector_of(at("attn_q_norm")), layer.k_norm = vector_of(at("attn_k_norm"));
+  if (spec.qkv_bias) {
+    layer.q_bias = vector_of(model.layer(index, "attn_q", true));
+    layer.k_bias = vector_of(model.layer(index, "attn_k", true));
+    layer.v_bias = vector_of(model.layer(index, "attn_v", true));
+  }
+  return {{at("attn_q"), &layer.q},      {at("attn_k"), &layer.k},      {at("attn_v"), &layer.v},
+          {at("attn_output"), &layer.o}, {at("ffn_gate"), &layer.gate}, {at("ffn_up"), &layer.up},
+          {at("ffn_down"), &layer.down}};
+}
+
+/// Places every matrix in the buffer, each strip on its own cache line.
+void place(std::vector<Plan>& plans, DecoderWeights& weights) {
+  std::size_t bytes = 0;
+  for (Plan& p : plans) {
+    *p.matrix = packed_shape(*p.tensor);
+    bytes += p.matrix->bytes();
+  }
+  weights.buffer = HugeBuffer(bytes);
+  const std::uint8_t* next = weights.buffer.data();
+  for (Plan& p : plans) {
+    p.matrix->data = next;
+    next += p.matrix->bytes();
+  }
+}
+
+constexpr std::uint32_t strips_per_take = 4;
+
+void fill(const std::vector<Plan>& plans, DecoderWeights& weights, Crew& crew) {
+  std::uint8_t* base = weights.buffer.data();
+  crew.run([&](unsigned) {
+    std::uint32_t before = 0, start = crew.take(strips_per_take);
+    for (const Plan& p : plans) {
+      const PackedMatrix& m = *p.matrix;
+      const std::uint32_t padded = static_cast<std::uint32_t>(round_up(m.strips, strips_per_take));  // whole takes
+      while (start < before + padded) {
+        const std::uint32_t first = start - before, last = std::min(first + strips_per_take, m.strips);
+        pack_strips(*p.tensor, m, first, last, base + (m.data - base));
+        start = crew.take(strips_per_take);
+      }
+      before += padded;
+    }
+    crew.meet();
+  });
+}
+
+}  // namespace
+
+DecoderWeights pack_weights(std::shared_ptr<const Model> model, Crew& crew) {
+  DecoderWeights weights;
+  const DecoderSpec& spec = model->spec();
+  if (spec.rope_dims > spec.head_dim || spec.rope_dims % 2 != 0)
+    throw Error(Errc::unsupported, "rope_dims " + std::to_string(spec.rope_dims) + " do not fit the head");
+  weights.layers.resize(spec.layers);
+  std::vector<Plan> plans;
+  for (std::uint32_t l = 0; l < spec.layers; ++l)
+    for (const Plan& p : plan_layer(*model, l, weights.layers[l])) plans.push_back(p);
+  plans.push_back({&model->head(), &weights.head});
+  weights.output_norm = vector_of(&model->output_norm());
+  weights.rope_frequencies = backend::rope_frequencies(spec);
+  place(plans, weights);
+  fill(plans, weights, crew);
+  weights.model = std::move(model);
+  return weights;
+}
+
+}  // namespace frugal::cpu

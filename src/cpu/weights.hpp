@@ -1,0 +1,39 @@
+// DecoderWeights: one model's weights as the kernels want them, packed into one huge-page buffer at add_model.
+// Immutable afterwards.
+#pragma once
+
+#include "cpu/memory.hpp"
+#include "cpu/packed.hpp"
+#include "cpu/pool.hpp"
+
+#include <frugal/model/model.hpp>
+
+#include <memory>
+#include <vector>
+
+namespace frugal::cpu {
+
+constexpr std::size_t round_up(std::size_t n, std::size_t to) { return (n + to - 1) / to * to; }
+
+/// A vector of floats padded with zeros to whole blocks of 32.
+using PaddedFloats = std::vector<float>;
+
+struct LayerWeights {
+  PackedMatrix q, k, v, o, gate, up, down;
+  PaddedFloats attn_norm, ffn_norm, q_norm, k_norm;  ///< the last two empty without qk_norm
+  PaddedFloats q_bias, k_bias, v_bias;               ///< empty without qkv_bias
+};
+
+struct DecoderWeights {
+  std::shared_ptr<const Model> model;
+  std::vector<LayerWeights> layers;
+  PaddedFloats output_norm;
+  PackedMatrix head;
+  std::vector<double> rope_frequencies;  ///< [rope_dims / 2], divisors applied
+  HugeBuffer buffer;
+};
+
+/// Throws Error(out_of_memory), Error(unsupported) for shapes no kernel serves. Uses the whole crew.
+DecoderWeights pack_weights(std::shared_ptr<const Model> model, Crew& crew);
+
+}  // namespace frugal::cpu
