@@ -24,14 +24,24 @@ enum class PreTokenizer { gpt2, smollm, qwen2, llama3 };
 /// The raw material of a byte-level BPE tokenizer, as a file holds it.
 struct BpeVocabulary {
   enum class Kind : std::uint8_t { normal, control, user_defined, unused, byte };
-  std::vector<std::string> tokens;                          ///< in the byte-to-unicode alphabet of GPT-2; index = id
-  std::vector<Kind> kinds;                                  ///< one a token; empty = all normal
+  /// How a special token is found in text, where the file says more than "as written".
+  struct Matching {
+    Token token = 0;
+    bool lstrip = false, rstrip = false;  ///< takes the blanks before / after it along
+    bool single_word = false;             ///< not beside a word character
+    bool normalized = false;              ///< looked for after normalisation, where no other special token stands
+  };
+  std::vector<std::string> tokens;  ///< index = id; in GPT-2's byte-to-unicode alphabet, special tokens literally
+  std::vector<Kind> kinds;          ///< one a token; empty = all normal
   std::vector<std::pair<std::string, std::string>> merges;  ///< best first
   PreTokenizer pre = PreTokenizer::gpt2;
-  std::optional<Token> bos, eos, eot, pad, unknown;
+  std::vector<Matching> matching;  ///< of some control and user-defined tokens
+  std::optional<Token> bos, eos, eot, pad;
+  std::optional<Token> unknown;   ///< stands for a byte that has no token; none = such bytes are left out
   std::vector<Token> end_tokens;  ///< generation ends at any of these (eos and eot are added)
   bool add_bos = false;           ///< encode with add_bos = std::nullopt puts bos first
   bool ignore_merges = false;     ///< a word that is itself a token is taken whole (Llama 3)
+  bool nfc = false;               ///< text is brought to Unicode normal form C first (Qwen2)
 };
 
 struct EncodeOptions {

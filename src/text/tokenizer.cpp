@@ -1,0 +1,164 @@
+// Encoding: special tokens are cut out first, the text between them is normalised, split into words and merged.
+#include "text/bpe.hpp"
+#include "text/pretokenize.hpp"
+#include "text/tokenizer_special.hpp"
+#include "text/tokenizer_vocabulary.hpp"
+#include "text/unicode.hpp"
+
+#include <frugal/core/error.hpp>
+#include <frugal/text/tokenizer.hpp>
+
+#include <deque>
+
+namespace frugal {
+namespace {
+
+using Kind = BpeVocabulary::Kind;
+enum Flag : std::uint8_t { kControl = 1, kSpecial = 2, kEnds = 4 };
+
+std::vector<std::uint8_t> token_flags(const BpeVocabulary& v) {
+  std::vector<std::uint8_t> flags(v.tokens.size());
+  for (std::size_t id = 0; id < flags.size(); ++id) {
+    const Kind kind = text::kind_of(v, id);
+    if (kind == Kind::control) flags[id] = kControl | kSpecial;
+    if (kind == Kind::user_defined) flags[id] = kSpecial;
+  }
+  const auto end = [&flags](Token token) { flags[static_cast<std::size_t>(token)] |= kEnds; };
+  for (const Token token : v.end_tokens) end(token);
+  if (v.eos) end(*v.eos);
+  if (v.eot) end(*v.eot);
+  return flags;
+}
+
+}  // namespace
+
+struct Tokenizer::Impl {
+  explicit Impl(const BpeVocabulary& v) : Impl(v, (text::check_vocabulary(v), text::token_ids(v))) {}
+  Impl(const BpeVocabulary& v, const text::TokenIds& ids)
+      : bytes(text::token_bytes(v)),
+        flags(token_flags(v)),
+        bpe(text::mergeable_words(v, bytes), text::resolve_merges(v, ids), text::bpe_options(v, ids)),
+        pre(v.pre),
+        bos(v.bos),
+        eos(v.eos),
+        add_bos(v.add_bos),
+        nfc(v.nfc),
+        fingerprint(text::vocabulary_fingerprint(v)) {
+    add_specials(v);
+    by_bytes.reserve(bytes.size());
+    for (const bool special : {true, false})
+      for (std::size_t id = 0; id < bytes.size(); ++id)
+        if (((flags[id] & kSpecial) != 0) == special && !bytes[id].empty())
+          by_bytes.emplace(bytes[id], static_cast<Token>(id));
+  }
+
+  void add_specials(const BpeVocabulary& v);
+  void encode_segment(std::string_view segment, bool controls, std::vector<Token>& out) const;
+  void encode_words(std::string_view segment, std::vector<Token>& out) const;
+  bool has(Token token, Flag flag) const noexcept {
+    return token >= 0 && static_cast<std::size_t>(token) < flags.size() &&
+           (flags[static_cast<std::size_t>(token)] & flag) != 0;
+  }
+  std::string_view bytes_of(Token token) const {
+    if (token >= 0 && static_cast<std::size_t>(token) < bytes.size()) return bytes[static_cast<std::size_t>(token)];
+    throw Error(Errc::invalid_argument,
+                "token " + std::to_string(token) + " is outside the vocabulary of " + std::to_string(bytes.size()));
+  }
+
+  std::vector<std::string> bytes;
+  std::vector<std::uint8_t> flags;
+  text::Bpe bpe;
+  text::SpecialMatcher as_written;  // looked for in the text as it comes
+  text::SpecialMatcher normalized;  // looked for in the normalised rest
+  std::deque<std::string> normalized_literals;
+  std::unordered_map<std::string_view, Token> by_bytes;
+  PreTokenizer pre;
+  std::optional<Token> bos, eos;
+  bool add_bos, nfc;
+  std::uint64_t fingerprint;
+};
+
+void Tokenizer::Impl::add_specials(const BpeVocabulary& v) {
+  std::unordered_map<Token, BpeVocabulary::Matching> matching;
+  for (const auto& m : v.matching) matching.insert_or_assign(m.token, m);
+  for (std::size_t id = 0; id < bytes.size(); ++id) {
+    const auto token = static_cast<Token>(id);
+    if (!has(token, kSpecial)) continue;
+    const auto found = matching.find(token);
+    const BpeVocabulary::Matching how = found == matching.end() ? BpeVocabulary::Matching{} : found->second;
+    text::SpecialToken special{token, bytes[id], has(token, kControl), how.lstrip, how.rstrip, how.single_word};
+    if (how.normalized && nfc) special.literal = normalized_literals.emplace_back(text::to_nfc(bytes[id]));
+    (how.normalized ? normalized : as_written).add(special);
+  }
+}
+
+namespace {
+
+/// Calls `special(token)` and `rest(text)` for what a matcher finds and what lies between, in order.
+template <class Special, class Rest>
+void cut(const text::SpecialMatcher& matcher, std::string_view text, bool controls, Special special, Rest rest) {
+  std::size_t at = 0;
+  for (const auto& found : matcher.find_all(text, controls)) {
+    if (found.begin > at) rest(text.substr(at, found.begin - at));
+    special(found.token);
+    at = found.end;
+  }
+  if (at < text.size()) rest(text.substr(at));
+}
+
+}  // namespace
+
+void Tokenizer::Impl::encode_words(std::string_view segment, std::vector<Token>& out) const {
+  text::WordSplitter splitter(pre, segment);
+  for (std::string_view word; splitter.next(word);) bpe.encode(word, out);
+}
+
+void Tokenizer::Impl::encode_segment(std::string_view segment, bool controls, std::vector<Token>& out) const {
+  std::string owned;
+  if (nfc && !text::is_surely_nfc(segment)) segment = owned = text::to_nfc(segment);
+  cut(
+      normalized, segment, controls, [&](Token t) { out.push_back(t); },
+      [&](std::string_view rest) { encode_words(rest, out); });
+}
+
+Tokenizer::Tokenizer(BpeVocabulary vocabulary) : impl_(std::make_unique<const Impl>(vocabulary)) {}
+Tokenizer::~Tokenizer() = default;
+Tokenizer::Tokenizer(Tokenizer&&) noexcept = default;
+Tokenizer& Tokenizer::operator=(Tokenizer&&) noexcept = default;
+
+std::vector<Token> Tokenizer::encode(std::string_view text, EncodeOptions options) const {
+  std::vector<Token> out;
+  out.reserve(text.size() / 4 + 4);
+  if (options.add_bos.value_or(impl_->add_bos) && impl_->bos) out.push_back(*impl_->bos);
+  const bool controls = options.parse_special;
+  cut(
+      impl_->as_written, text, controls, [&](Token t) { out.push_back(t); },
+      [&](std::string_view rest) { impl_->encode_segment(rest, controls, out); });
+  return out;
+}
+
+std::string Tokenizer::decode(const std::vector<Token>& tokens, bool keep_special) const {
+  std::string out;
+  for (const Token token : tokens) {
+    const std::string_view piece = impl_->bytes_of(token);
+    if (keep_special || !impl_->has(token, kControl)) out += piece;
+  }
+  return out;
+}
+
+std::string_view Tokenizer::bytes(Token token) const { return impl_->bytes_of(token); }
+std::size_t Tokenizer::size() const noexcept { return impl_->bytes.size(); }
+bool Tokenizer::is_special(Token token) const noexcept { return impl_->has(token, kSpecial); }
+bool Tokenizer::is_control(Token token) const noexcept { return impl_->has(token, kControl); }
+bool Tokenizer::is_end(Token token) const noexcept { return impl_->has(token, kEnds); }
+std::optional<Token> Tokenizer::bos() const noexcept { return impl_->bos; }
+std::optional<Token> Tokenizer::eos() const noexcept { return impl_->eos; }
+
+std::optional<Token> Tokenizer::find(std::string_view literal) const {
+  const auto found = impl_->by_bytes.find(literal);
+  return found == impl_->by_bytes.end() ? std::nullopt : std::optional<Token>(found->second);
+}
+
+std::uint64_t Tokenizer::fingerprint() const noexcept { return impl_->fingerprint; }
+
+}  // namespace frugal
