@@ -41,13 +41,20 @@ void hash_sample(model::Hash& hash, std::span<const std::byte> data) {
   hash.add(data.last(length));
 }
 
+std::uint64_t hash_tensor(const Tensor& t) {
+  model::Hash hash;
+  hash.add(t.name).add(static_cast<std::uint64_t>(t.type)).add(t.rows).add(t.cols);
+  hash_sample(hash, t.data);
+  return hash.value();
+}
+
+/// The order of the tensors does not matter: a model is the same whole, in shards or with its files rewritten.
 std::uint64_t derive_fingerprint(const ModelParts& parts) {
   model::Hash hash;
   hash_spec(hash, parts.spec);
-  for (const Tensor& t : parts.tensors) {
-    hash.add(t.name).add(static_cast<std::uint64_t>(t.type)).add(t.rows).add(t.cols);
-    hash_sample(hash, t.data);
-  }
+  std::uint64_t tensors = 0;
+  for (const Tensor& t : parts.tensors) tensors += hash_tensor(t);
+  hash.add(tensors);
   if (parts.tokenizer) hash.add(parts.tokenizer->fingerprint());
   if (parts.chat_template) hash.add(*parts.chat_template);
   return hash.value();
