@@ -26,6 +26,9 @@ function(frugal_component name)
     # Beyond what the objects ask for: the sanitizers' runtime, where one is on.
     target_link_options(${target} PRIVATE $<TARGET_PROPERTY:frugal_flags,INTERFACE_LINK_OPTIONS>)
     target_link_libraries(${target} PUBLIC ${C_PUBLIC} PRIVATE ${C_PRIVATE})
+    if(BUILD_SHARED_LIBS AND CMAKE_SYSTEM_NAME STREQUAL "Linux")
+      target_link_options(${target} PRIVATE LINKER:--no-undefined) # a component that needs a hidden symbol fails here, not at a host
+    endif()
   endif()
   add_library(frugal::${name} ALIAS ${target})
   set_target_properties(${target} PROPERTIES EXPORT_NAME ${name} VERIFY_INTERFACE_HEADER_SETS ${PROJECT_IS_TOP_LEVEL})

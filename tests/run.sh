@@ -21,6 +21,7 @@ done
 jobs=$(nproc)
 passed=0 failed=0 skipped=0
 times=()
+shared=
 
 finish() {
   printf '\ntimes:\n'
@@ -80,7 +81,7 @@ sanitized() {
   local name=$1 sanitizers=$2 targets=$3 folder=build/$1
   shift 3
   step "$name: configure" configure "$folder" -DCMAKE_BUILD_TYPE=RelWithDebInfo "-DCMAKE_CXX_FLAGS_RELWITHDEBINFO=-O1 -g1" \
-    -DFRUGAL_SANITIZE="$sanitizers" -DFRUGAL_BUILD_TORCH=OFF -DFRUGAL_BUILD_EXAMPLES=OFF -DFRUGAL_BUILD_TOOLS=OFF || return
+    -DFRUGAL_SANITIZE="$sanitizers" -DFRUGAL_BUILD_TORCH=OFF -DFRUGAL_BUILD_EXAMPLES=OFF -DFRUGAL_BUILD_TOOLS=OFF ${shared:+"$shared"} || return
   # shellcheck disable=SC2086 # a list of targets
   step "$name: build" build "$folder" $targets || return
   tests "$name: tests" "$folder" "$@"
@@ -99,7 +100,9 @@ step build build build/ci all || finish
 tests tests build/ci
 if [ $quick = 0 ]; then
   export ASAN_OPTIONS=detect_leaks=1:strict_string_checks=1 UBSAN_OPTIONS=print_stacktrace=1
+  shared=-DBUILD_SHARED_LIBS=ON # tests link their rooms in either case; so the shared components are linked once as well
   sanitized asan address,undefined all -L 'unit|property|fuzz'
+  shared=
   sanitized tsan thread "$(programs engine endpoint)" -R '^(engine|endpoint)$'
 fi
 if command -v ccache >/dev/null; then ccache --show-stats 2>/dev/null | grep -i -m 3 -E 'hit|miss' || true; fi

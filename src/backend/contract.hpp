@@ -1,10 +1,11 @@
 // What every backend checks of its caller before it touches memory, and the end every forward pass on the host shares.
 // A violated contract is the engine's bug or a hand-made batch: Error(invalid_argument) with the number that is wrong,
-// before any page is written.
+// before any page is written. Exported although the header is not installed: the cpu and torch components call it.
 #pragma once
 
 #include <frugal/backend/backend.hpp>
 #include <frugal/backend/sampling.hpp>
+#include <frugal/config.hpp>
 
 #include <frugal/core/error.hpp>
 
@@ -26,14 +27,14 @@ struct BoundArena {
 };
 
 /// Throws unless every model has a geometry whose pages hold what it says. `kv_bytes` [models]: bytes of one token.
-BoundArena check_layout(const ArenaLayout& layout, std::span<const std::size_t> kv_bytes);
+FRUGAL_API BoundArena check_layout(const ArenaLayout& layout, std::span<const std::size_t> kv_bytes);
 
 /// Throws unless every copy lies in the arena and no two pages of the call overlap where one is written.
-void check_copies(std::span<const PageCopy> copies, const BoundArena& arena);
+FRUGAL_API void check_copies(std::span<const PageCopy> copies, const BoundArena& arena);
 
 /// Throws unless tokens are in the vocabulary, block tables cover the rows and lie in the arena, and the outputs have
 /// the right sizes.
-void check_batch(const Batch& batch, const BoundArena& arena, std::uint32_t vocab, std::uint32_t max_rows);
+FRUGAL_API void check_batch(const Batch& batch, const BoundArena& arena, std::uint32_t vocab, std::uint32_t max_rows);
 
 /// Runs f; running out of memory leaves as Error(out_of_memory), as a Backend promises.
 template <class F>
