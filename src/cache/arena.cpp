@@ -10,9 +10,6 @@
 namespace frugal {
 namespace {
 
-constexpr std::uint32_t by_cache = 1, reference = 2;
-constexpr std::uint32_t idle_state = reference + by_cache;
-
 [[noreturn]] void broken(const std::string& what) { throw Error(Errc::internal, "arena: " + what); }
 
 void require(bool holds, const char* what) {
@@ -69,9 +66,9 @@ bool Arena::locate(ModelId model, Granule page, Place& at) const noexcept {
          within % page_granules(model) == 0 && at.page < this->page(model).pages_per_extent;
 }
 
-std::uint32_t Arena::state(ModelId model, Granule page) const noexcept {
+Arena::Page Arena::state(ModelId model, Granule page) const noexcept {
   Place at;
-  return locate(model, page, at) ? extents_[at.extent].pages[at.page] : 0;
+  return locate(model, page, at) ? extents_[at.extent].pages[at.page] : Page{};
 }
 
 // Gives the lowest free extent to the model. Throws bad_alloc before anything has changed.
@@ -80,7 +77,7 @@ void Arena::claim(ModelId model) {
   const std::uint32_t pages = page(model).pages_per_extent;
   Extent& extent = extents_[number];
   extent.free.reserve(pages);
-  extent.pages.assign(pages, 0);
+  extent.pages.assign(pages, Page{});
   extent.free.clear();
   for (std::uint32_t p = pages; p-- > 0;) extent.free.push_back(p);
   extent.owner = model.value + 1;
@@ -89,20 +86,20 @@ void Arena::claim(ModelId model) {
   ++owned_[model.index()].extents;
 }
 
-void Arena::change(ModelId model, Place at, std::uint32_t state) noexcept {
+void Arena::change(ModelId model, Place at, Page now) noexcept {
   Extent& extent = extents_[at.extent];
   Owned& owned = owned_[model.index()];
-  std::uint32_t& page = extent.pages[at.page];
+  Page& page = extent.pages[at.page];
   if (whole_idle(extent.held, extent.idle)) --owned.idle_extents;
-  const auto count = [](auto& counter, bool before, bool now) {
-    if (before != now) now ? ++counter : --counter;
+  const auto count = [](auto& counter, bool before, bool after) {
+    if (before != after) after ? ++counter : --counter;
   };
-  count(extent.held, page != 0, state != 0);
-  count(owned.held, page != 0, state != 0);
-  count(extent.idle, page == idle_state, state == idle_state);
-  count(owned.idle, page == idle_state, state == idle_state);
-  count(owned.cached, (page & by_cache) != 0, (state & by_cache) != 0);
-  page = state;
+  count(extent.held, page.held(), now.held());
+  count(owned.held, page.held(), now.held());
+  count(extent.idle, page.idle(), now.idle());
+  count(owned.idle, page.idle(), now.idle());
+  count(owned.cached, page.cached != 0, now.cached != 0);
+  page = now;
   if (whole_idle(extent.held, extent.idle)) ++owned.idle_extents;
 }
 
@@ -117,7 +114,7 @@ bool Arena::grant(ModelId model, std::size_t n, std::vector<Granule>& out) {
     const std::uint32_t p = extent.free.back();
     extent.free.pop_back();
     if (extent.free.empty()) owned.partial.erase(number);
-    change(model, {number, p}, reference);
+    change(model, {number, p}, {1, 0});
     out.push_back(static_cast<Granule>(number * extent_granules() + p * page_granules(model)));
   }
   return true;
@@ -125,29 +122,30 @@ bool Arena::grant(ModelId model, std::size_t n, std::vector<Granule>& out) {
 
 void Arena::retain(ModelId model, Granule page) {
   Place at;
-  require(locate(model, page, at) && extents_[at.extent].pages[at.page] != 0, "retain of a page that is not held");
-  change(model, at, extents_[at.extent].pages[at.page] + reference);
+  require(locate(model, page, at) && extents_[at.extent].pages[at.page].held(), "retain of a page that is not held");
+  const Page now = extents_[at.extent].pages[at.page];
+  change(model, at, {now.references + 1, now.cached});
 }
 
 void Arena::retain_cached(ModelId model, Granule page) {
-  const std::uint32_t now = state(model, page);
-  require(now != 0, "the cache wants a page that is not held");
-  require((now & by_cache) == 0, "the cache wants a page that it holds already");
   Place at;
-  locate(model, page, at);
-  change(model, at, now + reference + by_cache);
+  require(locate(model, page, at) && extents_[at.extent].pages[at.page].held(),
+          "the cache wants a page that is not held");
+  const Page now = extents_[at.extent].pages[at.page];
+  change(model, at, {now.references + 1, now.cached + 1});
 }
 
-void Arena::drop(ModelId model, Granule page, std::uint32_t amount) noexcept {
+// Gives back one reference: the cache's (cached = 1) or another's (cached = 0).
+void Arena::drop(ModelId model, Granule page, std::uint32_t cached) noexcept {
   Place at;
-  const std::uint32_t now = state(model, page), caches = (now & by_cache) * idle_state;
-  const bool held = locate(model, page, at) && (amount == idle_state ? caches : now - caches) >= amount;
+  const Page now = state(model, page);
+  const bool held = locate(model, page, at) && (cached != 0 ? now.cached != 0 : now.references > now.cached);
   FRUGAL_ASSERT(held && "release of a page that is not held");
   if (!held) return;
   Extent& extent = extents_[at.extent];
   Owned& owned = owned_[model.index()];
-  change(model, at, extent.pages[at.page] - amount);
-  if (extent.pages[at.page] != 0) return;
+  change(model, at, {now.references - 1, now.cached - cached});
+  if (extent.pages[at.page].held()) return;
   if (extent.free.empty()) owned.partial.insert(at.extent);
   extent.free.push_back(static_cast<std::uint32_t>(at.page));
   if (extent.held != 0) return;
@@ -157,11 +155,11 @@ void Arena::drop(ModelId model, Granule page, std::uint32_t amount) noexcept {
   free_extents_.insert(at.extent);
 }
 
-void Arena::release(ModelId model, Granule page) noexcept { drop(model, page, reference); }
-void Arena::release_cached(ModelId model, Granule page) noexcept { drop(model, page, reference + by_cache); }
-std::uint32_t Arena::references(ModelId model, Granule page) const { return state(model, page) / reference; }
-bool Arena::cached(ModelId model, Granule page) const { return (state(model, page) & by_cache) != 0; }
-bool Arena::idle(ModelId model, Granule page) const { return state(model, page) == idle_state; }
+void Arena::release(ModelId model, Granule page) noexcept { drop(model, page, 0); }
+void Arena::release_cached(ModelId model, Granule page) noexcept { drop(model, page, 1); }
+std::uint32_t Arena::references(ModelId model, Granule page) const { return state(model, page).references; }
+std::uint32_t Arena::cached_references(ModelId model, Granule page) const { return state(model, page).cached; }
+bool Arena::idle(ModelId model, Granule page) const { return state(model, page).idle(); }
 
 bool Arena::extent_idle(ModelId model, Granule page) const {
   Place at;
@@ -211,11 +209,11 @@ void Arena::check_extent(std::size_t number, std::vector<Owned>& sums) const {
   const ModelId model(extent.owner - 1);
   Owned& sum = sums[model.index()];
   std::uint32_t held = 0, idle = 0;
-  for (std::uint32_t state : extent.pages) {
-    held += state != 0, idle += state == idle_state, sum.cached += (state & by_cache) != 0;
-    require(state != by_cache, "a page without references is cached");
+  for (const Page& p : extent.pages) {
+    held += p.held(), idle += p.idle(), sum.cached += p.cached != 0;
+    require(p.cached <= p.references, "the cache holds more references than there are");
   }
-  for (std::uint32_t p : extent.free) require(extent.pages[p] == 0, "a free page is held");
+  for (std::uint32_t p : extent.free) require(!extent.pages[p].held(), "a free page is held");
   require(held != 0, "an empty extent has not returned");
   require(held == extent.held && idle == extent.idle, "an extent's counters are wrong");
   require(extent.pages.size() == page(model).pages_per_extent && extent.free.size() + held == extent.pages.size(),

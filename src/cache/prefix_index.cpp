@@ -82,9 +82,11 @@ struct PrefixIndex::Impl {
   void forget(Node& node) noexcept;
   struct Census {
     std::size_t nodes = 0, tails = 0;
-    std::set<std::pair<std::uint32_t, Granule>> pages{};
+    std::map<std::pair<std::uint32_t, Granule>, std::uint32_t> pages{};  // how often each is indexed
   };
   void check(const Node& node, Census& census) const;
+  void visit(const PrefixSpace& space, const Node& node, std::vector<Token>& tokens,
+             const std::function<void(const PrefixPiece&)>& see) const;
   template <class Skip>
   std::size_t evict(Skip skip, const std::function<bool()>& enough);
 };
@@ -212,11 +214,15 @@ void PrefixIndex::Impl::split(Node& node, std::size_t at) {
   ++stats.nodes;
 }
 
-// What a caller can get wrong, before the tree changes.
+// What a caller can get wrong, before the tree changes. Pages that are indexed elsewhere can only be short ones,
+// adopted from a prefix that parts from this one inside the first new block.
 void PrefixIndex::Impl::check_new(ModelId model, std::span<const Granule> pages) const {
+  const std::size_t per_block = shape.block / page_tokens(model), shareable = per_block - 1;
   const std::set<Granule> distinct(pages.begin(), pages.end());
   bool fit = distinct.size() == pages.size();
-  for (Granule page : pages) fit = fit && arena.references(model, page) != 0 && !arena.cached(model, page);
+  for (std::size_t i = 0; i < pages.size(); ++i)
+    fit = fit && arena.references(model, pages[i]) != 0 &&
+          (i < shareable || arena.cached_references(model, pages[i]) == 0);
   if (!fit) throw Error(Errc::internal, "prefix index: a page to insert is not held, or holds other tokens already");
 }
 
@@ -388,14 +394,27 @@ PrefixIndexStats PrefixIndex::stats() const {
   return now;
 }
 
+void PrefixIndex::Impl::visit(const PrefixSpace& space, const Node& node, std::vector<Token>& tokens,
+                              const std::function<void(const PrefixPiece&)>& see) const {
+  tokens.resize(node.before);
+  tokens.insert(tokens.end(), node.edge.begin(), node.edge.end());
+  for (std::uint32_t m = 0; m < node.pieces.size(); ++m)
+    if (!node.pieces[m].pages.empty()) see({space, ModelId(m), tokens, node.before, node.pieces[m].pages});
+  for (const std::unique_ptr<Node>& child : node.children) visit(space, *child, tokens, see);
+}
+
+void PrefixIndex::visit(const std::function<void(const PrefixPiece&)>& see) const {
+  std::vector<Token> tokens;
+  for (const auto& [space, root] : impl_->spaces) impl_->visit(space, root, tokens, see);
+}
+
 // Counts nodes, pages and tails of a tree, and holds each page and tail against arena and queue.
 void PrefixIndex::Impl::check(const Node& node, Census& census) const {
   census.nodes += node.parent != nullptr;
   for (std::uint32_t m = 0; m < node.pieces.size(); ++m) {
     const Piece& piece = node.pieces[m];
     for (Granule page : piece.pages) {
-      require(arena.cached(ModelId(m), page), "an indexed page is not counted as cached");
-      require(census.pages.insert({m, page}).second, "a page is indexed twice");
+      ++census.pages[{m, page}];
     }
     census.tails += piece.is_tail();
     require(!piece.is_tail() || (piece.tail->node == &node && piece.tail->model == ModelId(m)),
@@ -411,6 +430,9 @@ void PrefixIndex::check_integrity() const {
     prefix::check_tree(root, impl_->shape);
     impl_->check(root, census);
   }
+  for (const auto& [page, times] : census.pages)
+    require(impl_->arena.cached_references(ModelId(page.first), page.second) == times,
+            "the arena counts a page's cached references otherwise");
   std::size_t cached = 0;
   for (std::size_t pages : stats().pages) cached += pages;
   require(census.pages.size() == cached, "the arena counts other pages as cached");

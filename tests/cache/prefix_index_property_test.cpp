@@ -34,7 +34,8 @@ struct Silent : std::runtime_error {
 struct Key {
   PrefixSpace space{};
   std::uint32_t model = 0;
-  Tokens tokens{};  // of the whole prefix that the page ends
+  Tokens tokens{};       // of the prefix up to the end of the block that the page lies in
+  std::size_t page = 0;  // its place in the prefix
   friend auto operator<=>(const Key&, const Key&) = default;
 };
 
@@ -138,12 +139,13 @@ class Walk {
   std::size_t expected_length(const PrefixSpace& space, ModelId model, const Tokens& tokens) const {
     std::size_t best = 0;
     for (const auto& [key, page] : twin_)
-      if (key.space == space && key.model == model.value) best = std::max(best, common(key.tokens, tokens));
+      if (key.space == space && key.model == model.value)
+        best = std::max(best, std::min(common(key.tokens, tokens), (key.page + 1) * page_tokens(model)));
     return best;
   }
   bool has_successor(const Key& key, const std::set<Key>& among) const {
     for (const Key& other : among)
-      if (other.space == key.space && other.model == key.model && other.tokens.size() > key.tokens.size() &&
+      if (other.space == key.space && other.model == key.model && other.page > key.page &&
           common(other.tokens, key.tokens) == key.tokens.size())
         return true;
     return false;
@@ -152,10 +154,11 @@ class Walk {
   Pages evictable() const {
     std::set<Key> stuck;
     for (const auto& [key, page] : twin_)
-      if (arena_.references(ModelId(key.model), page) != 1) stuck.insert(key);
-    Pages pages;
+      if (!arena_.idle(ModelId(key.model), page)) stuck.insert(key);
+    Pages pages, stay;
     for (const auto& [key, page] : twin_)
-      if (!stuck.contains(key) && !has_successor(key, stuck)) pages.insert({key.model, page});
+      (stuck.contains(key) || has_successor(key, stuck) ? stay : pages).insert({key.model, page});
+    for (const auto& page : stay) pages.erase(page);
     return pages;
   }
   Pages held() const {
@@ -183,6 +186,30 @@ class Walk {
     return pages;
   }
 
+  // The twin knows this page as one of a prefix that starts with these tokens.
+  bool is_page(Granule page, const PrefixSpace& space, ModelId model, std::size_t place, const Tokens& start) const {
+    return std::ranges::any_of(twin_, [&](const auto& entry) {
+      const Key& key = entry.first;
+      return key.space == space && key.model == model.value && entry.second == page && key.page == place &&
+             common(key.tokens, start) == start.size();
+    });
+  }
+  std::map<Key, Granule> actual() const {
+    std::map<Key, Granule> keys;
+    index_.visit([&](const PrefixPiece& piece) {
+      const Tokens tokens(piece.tokens.begin(), piece.tokens.end());
+      for (std::size_t i = 0; i < piece.pages.size(); ++i) {
+        const std::size_t place = piece.before / page_tokens(piece.model) + i;
+        REQUIRE(keys.try_emplace(key_of(piece.space, piece.model, tokens, place), piece.pages[i]).second);
+      }
+    });
+    return keys;
+  }
+  Key key_of(const PrefixSpace& space, ModelId model, const Tokens& tokens, std::size_t page) const {
+    const std::size_t end = (page + 1) * page_tokens(model);
+    return {space, model.value, head(tokens, (end + block - 1) / block * block), page};
+  }
+
   // --- operations
 
   void expect_lease(const Lease& lease, const PrefixSpace& space, ModelId model, const Tokens& tokens) {
@@ -191,17 +218,12 @@ class Walk {
     REQUIRE(lease.pages().size() == length / per_page);
     REQUIRE(lease.tail_tokens() == length % per_page);
     for (std::size_t i = 0; i < lease.pages().size(); ++i)
-      REQUIRE(twin_.at({space, model.value, head(tokens, (i + 1) * per_page)}) == lease.pages()[i]);
+      REQUIRE(is_page(lease.pages()[i], space, model, i, head(tokens, (i + 1) * per_page)));
     REQUIRE(lease.tail_page().has_value() == (length % per_page != 0));
     hits += length != 0;
     if (!lease.tail_page()) return;
     ++tails;
-    const bool shares = std::ranges::any_of(twin_, [&](const auto& entry) {
-      const Key& key = entry.first;
-      return key.space == space && key.model == model.value && entry.second == *lease.tail_page() &&
-             key.tokens.size() == (length / per_page + 1) * per_page && common(key.tokens, tokens) == length;
-    });
-    REQUIRE(shares);
+    REQUIRE(is_page(*lease.tail_page(), space, model, length / per_page, head(tokens, length)));
   }
 
   void look() {
@@ -236,8 +258,7 @@ class Walk {
     }
     const std::size_t per_page = page_tokens(model), whole = tokens.size() / block * block / per_page;
     std::size_t expected = 0, kept = 0;
-    for (std::size_t i = 0; i < whole; ++i)
-      expected += !twin_.contains({space, model.value, head(tokens, (i + 1) * per_page)});
+    for (std::size_t i = 0; i < whole; ++i) expected += !twin_.contains(key_of(space, model, tokens, i));
     bool answered = true;
     try {
       kept = index_.insert(space, model, tokens, table.full_pages(tokens.size()), 1.0,
@@ -245,9 +266,11 @@ class Walk {
     } catch (const Silent&) {
       answered = false;
     }
-    for (std::size_t i = 0; i < whole; ++i)
-      if (answered || arena_.cached(model, table.pages()[i]))
-        twin_.try_emplace({space, model.value, head(tokens, (i + 1) * per_page)}, table.pages()[i]);
+    const std::map<Key, Granule> now = actual();
+    for (std::size_t i = 0; i < whole; ++i) {
+      const Key key = key_of(space, model, tokens, i);
+      if (answered || now.contains(key)) twin_.try_emplace(key, table.pages()[i]);
+    }
     if (answered) REQUIRE(kept == expected);
     if (tables_.size() < 4) tables_.push_back(std::move(table));
   }
@@ -268,9 +291,10 @@ class Walk {
   // Drops from the twin what the index has evicted; it must have been the index's alone, and nothing may stand behind
   // it.
   void forget_evicted() {
+    const std::map<Key, Granule> now = actual();
     std::set<Key> gone;
     for (const auto& [key, page] : twin_)
-      if (!arena_.cached(ModelId(key.model), page)) gone.insert(key);
+      if (!now.contains(key)) gone.insert(key);
     for (const Key& key : gone) twin_.erase(key);
     std::set<Key> left;
     for (const auto& [key, page] : twin_) left.insert(key);
@@ -291,14 +315,15 @@ class Walk {
 
   void check() {
     REQUIRE_NOTHROW(index_.check_integrity());
-    std::size_t pages[2] = {};
+    REQUIRE(actual() == twin_);
+    Pages indexed;
     for (const auto& [key, page] : twin_) {
-      ++pages[key.model];
-      REQUIRE(arena_.cached(ModelId(key.model), page));
+      indexed.insert({key.model, page});
+      REQUIRE(arena_.cached_references(ModelId(key.model), page) != 0);
     }
-    const PrefixIndexStats stats = index_.stats();
-    REQUIRE(stats.pages[0] == pages[0]);
-    REQUIRE(stats.pages[1] == pages[1]);
+    const std::vector<std::size_t> pages = index_.stats().pages;
+    REQUIRE(pages.size() == 2);
+    REQUIRE(pages[0] + pages[1] == indexed.size());
     const Pages all = held();
     for (std::uint32_t m = 0; m < 2; ++m) {
       const ArenaModelStats model = arena_.stats(ModelId(m));

@@ -81,10 +81,10 @@ class FRUGAL_API Arena {
   void release(ModelId model, Granule page) noexcept;
   std::uint32_t references(ModelId model, Granule page) const;  ///< 0 = free, or no page of this model
 
-  /// The cache's own reference, at most one a page.
+  /// The cache's own references. Several, where pages shorter than a block are shared by prefixes that part inside it.
   void retain_cached(ModelId model, Granule page);
   void release_cached(ModelId model, Granule page) noexcept;
-  bool cached(ModelId model, Granule page) const;
+  std::uint32_t cached_references(ModelId model, Granule page) const;  ///< included in references()
   /// Held by the cache alone: evicting it frees the page.
   bool idle(ModelId model, Granule page) const;
   /// Every held page of the page's extent is idle: evicting them all gives the extent to any model.
@@ -115,12 +115,18 @@ class FRUGAL_API Arena {
     std::vector<std::uint64_t> words_;
     std::size_t lowest_, size_ = 0;  // no bit is set below word lowest_
   };
+  struct Page {
+    std::uint32_t references = 0;
+    std::uint32_t cached = 0;  // of those, the cache's own
+    bool held() const noexcept { return references != 0; }
+    bool idle() const noexcept { return held() && references == cached; }
+  };
   struct Extent {
-    std::uint32_t owner = 0;             // model + 1; 0 = free
-    std::uint32_t held = 0;              // pages with a reference
-    std::uint32_t idle = 0;              // of those, pages held by the cache alone
-    std::vector<std::uint32_t> pages{};  // [pages_per_extent] references * 2 + (held by the cache)
-    std::vector<std::uint32_t> free{};   // page numbers, the next one to grant last
+    std::uint32_t owner = 0;            // model + 1; 0 = free
+    std::uint32_t held = 0;             // pages with a reference
+    std::uint32_t idle = 0;             // of those, pages held by the cache alone
+    std::vector<Page> pages{};          // [pages_per_extent]
+    std::vector<std::uint32_t> free{};  // page numbers, the next one to grant last
   };
   struct Owned {
     Numbers partial;  // extents with free pages; the lowest is filled first, so that high ones run empty
@@ -134,10 +140,10 @@ class FRUGAL_API Arena {
   std::size_t extent_granules() const noexcept { return plan_.extent_bytes / granule_bytes; }
   std::size_t page_granules(ModelId model) const { return page(model).page_bytes / granule_bytes; }
   bool locate(ModelId model, Granule page, Place& at) const noexcept;
-  std::uint32_t state(ModelId model, Granule page) const noexcept;
+  Page state(ModelId model, Granule page) const noexcept;
   void claim(ModelId model);
-  void change(ModelId model, Place at, std::uint32_t state) noexcept;
-  void drop(ModelId model, Granule page, std::uint32_t amount) noexcept;
+  void change(ModelId model, Place at, Page now) noexcept;
+  void drop(ModelId model, Granule page, std::uint32_t cached) noexcept;
   void check_extent(std::size_t number, std::vector<Owned>& sums) const;
 
   std::size_t bytes_;

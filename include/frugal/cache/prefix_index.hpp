@@ -70,6 +70,15 @@ class FRUGAL_API Lease {
   std::size_t tokens_ = 0;
 };
 
+/// One model's pages along one edge, as visit() shows it.
+struct PrefixPiece {
+  const PrefixSpace& space;
+  ModelId model{};
+  std::span<const Token> tokens;   ///< from the start of the prompt to the end of the edge
+  std::size_t before = 0;          ///< of those, ahead of the first page
+  std::span<const Granule> pages;  ///< may end short of the edge
+};
+
 struct PrefixIndexStats {
   std::uint64_t hits = 0, misses = 0;  ///< matches that found at least a token, or none
   std::uint64_t tokens_asked = 0, tokens_served = 0;
@@ -113,6 +122,8 @@ class FRUGAL_API PrefixIndex {
   /// Forgets everything; pages that others hold live on with them.
   void clear() noexcept;
 
+  /// Shows every piece, beginnings before ends: for saving an index, and for tests. `see` must not call the index.
+  void visit(const std::function<void(const PrefixPiece&)>& see) const;
   PrefixIndexStats stats() const;
   /// Throws Error(internal) unless the trees are well formed and their pages are exactly those that the arena counts as
   /// cached; includes the arena's own check.
