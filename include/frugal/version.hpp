@@ -16,8 +16,7 @@ struct Version {
 };
 
 /// The version of the headers this translation unit was compiled with.
-inline constexpr Version header_version{FRUGAL_VERSION_MAJOR, FRUGAL_VERSION_MINOR,
-                                        FRUGAL_VERSION_PATCH};
+inline constexpr Version header_version{FRUGAL_VERSION_MAJOR, FRUGAL_VERSION_MINOR, FRUGAL_VERSION_PATCH};
 
 /// The version of the library that was linked. A host that loads frugal dynamically compares it with
 /// `header_version` to catch a mismatch. Thread-safe, constant time.

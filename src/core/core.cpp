@@ -1,4 +1,5 @@
-// The few out-of-line pieces of the vocabulary: names of enumerators, sums, and the virtual destructors that anchor vtables.
+// The few out-of-line pieces of the vocabulary: names of enumerators, sums, and the virtual destructors that anchor
+// vtables.
 #include <frugal/core/clock.hpp>
 #include <frugal/core/error.hpp>
 #include <frugal/core/finish.hpp>
@@ -14,18 +15,30 @@ Clock::~Clock() = default;
 
 std::string_view to_string(Errc code) noexcept {
   switch (code) {
-    case Errc::invalid_argument: return "invalid_argument";
-    case Errc::bad_file: return "bad_file";
-    case Errc::bad_model: return "bad_model";
-    case Errc::unsupported: return "unsupported";
-    case Errc::too_large: return "too_large";
-    case Errc::out_of_memory: return "out_of_memory";
-    case Errc::busy: return "busy";
-    case Errc::device: return "device";
-    case Errc::policy: return "policy";
-    case Errc::unavailable: return "unavailable";
-    case Errc::cancelled: return "cancelled";
-    case Errc::internal: return "internal";
+    case Errc::invalid_argument:
+      return "invalid_argument";
+    case Errc::bad_file:
+      return "bad_file";
+    case Errc::bad_model:
+      return "bad_model";
+    case Errc::unsupported:
+      return "unsupported";
+    case Errc::too_large:
+      return "too_large";
+    case Errc::out_of_memory:
+      return "out_of_memory";
+    case Errc::busy:
+      return "busy";
+    case Errc::device:
+      return "device";
+    case Errc::policy:
+      return "policy";
+    case Errc::unavailable:
+      return "unavailable";
+    case Errc::cancelled:
+      return "cancelled";
+    case Errc::internal:
+      return "internal";
   }
   return "unknown";
 }
@@ -36,13 +49,20 @@ bool is_retryable(Errc code) noexcept {
 
 std::string_view to_string(FinishReason reason) noexcept {
   switch (reason) {
-    case FinishReason::stop: return "stop";
-    case FinishReason::length: return "length";
-    case FinishReason::capped: return "capped";
-    case FinishReason::cancelled: return "cancelled";
-    case FinishReason::deadline: return "deadline";
-    case FinishReason::refused: return "refused";
-    case FinishReason::error: return "error";
+    case FinishReason::stop:
+      return "stop";
+    case FinishReason::length:
+      return "length";
+    case FinishReason::capped:
+      return "capped";
+    case FinishReason::cancelled:
+      return "cancelled";
+    case FinishReason::deadline:
+      return "deadline";
+    case FinishReason::refused:
+      return "refused";
+    case FinishReason::error:
+      return "error";
   }
   return "unknown";
 }
