@@ -165,14 +165,12 @@ Call Cascade::start(Request request, std::shared_ptr<Sink> sink) {
   });
 }
 
-// Tiers take turns, a look each, so that one that is busy with other traffic cannot hold up an attempt that waits for
+// Tiers take turns, a step each, so that one that is busy with other traffic cannot hold up an attempt that waits for
 // the next.
-void Cascade::drive(const std::function<bool()>& until) {
-  for (Endpoint* tier : options_.tiers) {
-    if (until()) return;
-    int looks = 0;
-    tier->drive([&] { return until() || ++looks > 1; });
-  }
+bool Cascade::step() {
+  bool moved = false;
+  for (Endpoint* tier : options_.tiers) moved |= tier->step();
+  return moved;
 }
 
 }  // namespace frugal

@@ -10,6 +10,11 @@ namespace frugal {
 Sink::~Sink() = default;
 Endpoint::~Endpoint() = default;
 
+void Endpoint::drive(const std::function<bool()>& until) {
+  while (!until() && step()) {
+  }
+}
+
 Stream Endpoint::submit(Request request) {
   auto channel = std::make_shared<Stream::Channel>(request.stream_capacity);
   Call call = start(std::move(request), channel);

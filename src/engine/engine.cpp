@@ -72,6 +72,7 @@ struct Engine::Impl {
       request.model = model;
       return engine->start(std::move(request), std::move(sink));
     }
+    bool step() override { return engine->step(); }
     void drive(const std::function<bool()>& until) override { engine->drive(until); }
     Engine* engine;
     std::string model;

@@ -9,7 +9,7 @@
 #include <utility>
 #include <vector>
 
-namespace frugal::test {
+namespace frugal::testing {
 
 struct CannedAnswer {
   std::vector<std::string> pieces;
@@ -34,20 +34,20 @@ class CannedEndpoint final : public Endpoint {
     return Call([job] { job->cancelled = true; });
   }
 
-  void drive(const std::function<bool()>& until) override {
-    while (!jobs_.empty() && !until()) {
-      const std::shared_ptr<Job> job = jobs_.front();
-      jobs_.pop_front();
-      if (job->cancelled || job->next == answer_.pieces.size()) {
-        finish(*job, job->cancelled ? FinishReason::cancelled : answer_.reason);
-        continue;
-      }
-      Delta delta{answer_.pieces[job->next], {static_cast<Token>(job->next)}, {}};
-      if (job->scores) delta.scores.push_back({static_cast<Token>(job->next), -0.1F, answer_.margin, {}});
-      ++job->next;
-      job->sink->on_delta(std::move(delta));
-      jobs_.push_back(job);
+  bool step() override {
+    if (jobs_.empty()) return false;
+    const std::shared_ptr<Job> job = jobs_.front();
+    jobs_.pop_front();
+    if (job->cancelled || job->next == answer_.pieces.size()) {
+      finish(*job, job->cancelled ? FinishReason::cancelled : answer_.reason);
+      return true;
     }
+    Delta delta{answer_.pieces[job->next], {static_cast<Token>(job->next)}, {}};
+    if (job->scores) delta.scores.push_back({static_cast<Token>(job->next), -0.1F, answer_.margin, {}});
+    ++job->next;
+    job->sink->on_delta(std::move(delta));
+    jobs_.push_back(job);
+    return true;
   }
 
   std::vector<Request> requests;
@@ -80,4 +80,4 @@ class CannedEndpoint final : public Endpoint {
   std::deque<std::shared_ptr<Job>> jobs_;
 };
 
-}  // namespace frugal::test
+}  // namespace frugal::testing

@@ -7,7 +7,7 @@
 #include "endpoint/canned_endpoint.hpp"
 
 using namespace frugal;
-using namespace frugal::test;
+using namespace frugal::testing;
 
 namespace {
 Request ask() { return Request{RawPrompt{"why?"}}; }
@@ -106,7 +106,7 @@ TEST_CASE("cancelling reaches the tier that is trying, also after an escalation"
   Cascade cascade = tiers.cascade();
   Stream stream = cascade.submit(ask());
   int looks = 0;
-  while (tiers.big.requests.empty() && ++looks < 100) cascade.drive([] { return false; });
+  while (tiers.big.requests.empty() && ++looks < 100) cascade.step();
   REQUIRE(tiers.big.requests.size() == 1);
   stream.cancel();
   const Answer answer = stream.wait();

@@ -3,7 +3,7 @@
 #include "endpoint/canned_endpoint.hpp"
 
 using namespace frugal;
-using namespace frugal::test;
+using namespace frugal::testing;
 
 namespace {
 Request ask() { return Request{RawPrompt{"why?"}}; }

@@ -60,9 +60,6 @@ inline Request request_for(std::vector<Token> prompt, std::uint32_t max_tokens =
   return request;
 }
 
-using test::FaultyBackend;
-using test::ScriptedBackend;
-
 inline std::shared_ptr<ScriptedBackend> scripted_by(std::function<std::vector<float>(std::span<const Token>)> script) {
   return std::make_shared<ScriptedBackend>([script](ModelId, std::span<const Token> tokens, std::span<float> logits) {
     const std::vector<float> wanted = script(tokens);

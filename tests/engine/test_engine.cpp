@@ -101,7 +101,7 @@ TEST_CASE("tenants never share a prefix, and a request may keep out of the cache
   engine.run(request);
   request.tenant = "b";
   CHECK(engine.run(request).finish.usage.cached_read == 0);
-  CHECK(engine.run(request).finish.usage.cached_read == 99);
+  CHECK(engine.run(request).finish.usage.cached_read == 96);  // whole pages only
   request.use_prefix_cache = false;
   CHECK(engine.run(request).finish.usage.cached_read == 0);
 }

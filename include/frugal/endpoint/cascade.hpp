@@ -29,7 +29,7 @@ class FRUGAL_API Cascade final : public Endpoint {
   ~Cascade() override;
   std::string_view name() const override;
   Call start(Request request, std::shared_ptr<Sink> sink) override;
-  void drive(const std::function<bool()>& until) override;
+  bool step() override;
 
  private:
   struct Attempting;

@@ -51,9 +51,12 @@ class FRUGAL_API Endpoint {
   /// Never throws because of the request.
   virtual Call start(Request request, std::shared_ptr<Sink> sink) = 0;
 
-  /// Lends the calling thread until `until()` is true or nothing is left to do. `until` is called often, under no lock
-  /// of the endpoint's.
-  virtual void drive(const std::function<bool()>& until) = 0;
+  /// One unit of work with the calling thread. False = nothing to do at the moment, or another thread is at it.
+  virtual bool step() = 0;
+
+  /// Lends the calling thread until `until()` is true or there is nothing to do. `until` is called often, under no lock
+  /// of the endpoint's. The default repeats step(); an endpoint that can sleep until something changes overrides it.
+  virtual void drive(const std::function<bool()>& until);
 
   /// The pull form: a stream to read deltas from. The endpoint must outlive the stream.
   Stream submit(Request request);

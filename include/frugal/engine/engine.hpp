@@ -74,7 +74,7 @@ class FRUGAL_API Engine final : public Endpoint {
   void drive(const std::function<bool()>& until) override;
 
   /// One step, if there is work: plan, forward, commit. False when idle. For hosts with a loop of their own.
-  bool step();
+  bool step() override;
   /// A view of this engine that answers with one of its models, for composites. Lives as long as the engine.
   Endpoint& endpoint(std::string_view model);
 
