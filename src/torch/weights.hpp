@@ -1,0 +1,33 @@
+// Weights: a model dequantised onto the device in the compute type. Projections that read the same input are one
+// matrix: q|k|v and gate|up.
+#pragma once
+
+#include <frugal/model/model.hpp>
+
+#include <ATen/core/Tensor.h>
+
+#include <vector>
+
+#include "torch/device.hpp"
+
+namespace frugal::aten {
+
+struct LayerWeights {
+  at::Tensor attn_norm, ffn_norm;  // fp32 [d_model]
+  at::Tensor qkv, qkv_bias;        // [q_width + 2 kv_width, d_model]; bias undefined where there is none
+  at::Tensor qk_gain;              // fp32 [heads + kv_heads, head_dim], undefined where there is no qk_norm
+  at::Tensor output;               // [d_model, q_width]
+  at::Tensor gate_up, down;        // [2 d_ff, d_model], [d_model, d_ff]
+};
+
+struct Weights {
+  at::Tensor embedding;    // [vocab, d_model]
+  at::Tensor output_norm;  // fp32 [d_model]
+  at::Tensor head;         // [vocab, d_model]; the embedding itself where tied
+  std::vector<LayerWeights> layers;
+};
+
+/// Peak host memory: the weights in the compute type plus one fp32 matrix.
+Weights load_weights(const Model& model, const Device& device);
+
+}  // namespace frugal::aten
