@@ -1,0 +1,28 @@
+// How values become text: Python's str() and repr(), and json.dumps. Pure; linear in the value's extent.
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "text/jinja/value.hpp"
+
+namespace frugal::jinja {
+
+/// str(value): what {{ value }} prints.
+std::string to_text(const Value& value);
+/// repr(value): how a value prints inside a list.
+std::string to_repr(const Value& value);
+/// The shortest digits that read back as the same double, in Python's notation.
+std::string real_repr(double number);
+
+struct JsonStyle {
+  bool ensure_ascii = false;
+  bool sort_keys = false;
+  std::optional<std::string> indent{};  ///< white space of one level; none = one line
+  std::string item_separator = ", ", key_separator = ": ";
+};
+
+/// json.dumps as Hugging Face's tojson calls it; fails for what JSON has no form for.
+std::string to_json(const Value& value, const JsonStyle& style = {});
+
+}  // namespace frugal::jinja
