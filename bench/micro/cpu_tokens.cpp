@@ -17,10 +17,10 @@ using namespace frugal;
 
 namespace {
 
-using Clock = std::chrono::steady_clock;
+using Steady = std::chrono::steady_clock;
 
-double ms_since(Clock::time_point start) {
-  return std::chrono::duration<double, std::milli>(Clock::now() - start).count();
+double ms_since(Steady::time_point start) {
+  return std::chrono::duration<double, std::milli>(Steady::now() - start).count();
 }
 
 constexpr std::uint32_t page_tokens = 16, sequence_tokens = 2048, most_sequences = 16;
@@ -33,7 +33,7 @@ struct Bench {
 
   Bench(std::shared_ptr<const Model> model, const CpuOptions& options, const cpu::Kernels& kernels)
       : backend(cpu::backend_with(options, kernels)), vocab(model->spec().vocab) {
-    const auto start = Clock::now();
+    const auto start = Steady::now();
     const ModelId id = backend->add_model(std::move(model));
     std::printf("add_model %.0f ms\n", ms_since(start));
     const std::size_t page = (page_tokens * backend->kv_bytes_per_token(id) + granule_bytes - 1) / granule_bytes;
@@ -62,7 +62,7 @@ struct Bench {
     std::vector<Segment> segments;
     for (std::uint32_t s = 0; s < sequences; ++s) segments.push_back({tokens, start, tables[s], {&draw, 1}, {}});
     std::vector<TokenScore> drawn(sequences);
-    const auto begin = Clock::now();
+    const auto begin = Steady::now();
     backend->forward({ModelId(0), segments, drawn});
     return ms_since(begin);
   }
@@ -103,7 +103,7 @@ int main(int argc, char** argv) try {
     if (argc > 3 && k->name == argv[3]) kernels = k;
   CpuOptions options;
   options.threads = argc > 2 ? static_cast<unsigned>(std::atoi(argv[2])) : 2;
-  const auto start = Clock::now();
+  const auto start = Steady::now();
   auto model = load_model(argv[1]);
   std::printf("load_model %.0f ms; %s, %u threads\n", ms_since(start), std::string(kernels->name).c_str(),
               options.threads);

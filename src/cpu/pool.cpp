@@ -15,9 +15,9 @@ inline void breathe() {
 #endif
 }
 
-// About 100 microseconds of spinning (a pause is 40 to 140 cycles), a few gifts of the time slice to whoever holds our
+// About 50 microseconds of spinning (a pause is 40 to 140 cycles), a few gifts of the time slice to whoever holds our
 // core, then sleep.
-constexpr int spins = 4000;
+constexpr int spins = 1500;
 constexpr int yields = 20;
 
 }  // namespace
