@@ -78,17 +78,13 @@ class Vocabulary:
                        ("\u00e9t\u00e9", False, {"normalized": True}), ("    ", False, {"normalized": True}),
                        ("<both>", True, {"lstrip": True, "rstrip": True, "normalized": True}), ("<|im", False, {})]
             for content, special, flags in flagged:
-                specials.append(added(len(vocab) + 5, content, special, **flags))
-                vocab_id = specials[-1]["id"]
-                vocab["\u0120gap%d" % vocab_id] = vocab_id - 5
+                specials.append(added(vocab.get(content), content, special, **flags))
+            new = [t for t in specials if t["content"] not in vocab]
+            for i, token in enumerate(new):  # their ids follow the vocabulary
+                token["id"] = len(vocab) + i
         model = {"type": "BPE", "dropout": None, "unk_token": None, "continuing_subword_prefix": None, "end_of_word_suffix": None,
                  "fuse_unk": False, "byte_fallback": False, "ignore_merges": rich, "vocab": vocab,
                  "merges": [m.split(" ") for m in self.merges] if rich else self.merges}
-        if rich:  # added ids must follow the vocabulary without a gap
-            base = max(vocab.values()) + 1
-            new = [t for t in specials if t["content"] not in vocab]
-            for i, token in enumerate(new):
-                token["id"] = base + i
         return {"version": "1.0", "truncation": None, "padding": None, "added_tokens": specials,
                 "normalizer": {"type": "NFC"} if rich else None, "pre_tokenizer": PRE[pre], "post_processor": None,
                 "decoder": byte_level(True), "model": model}
@@ -158,7 +154,6 @@ class Twin:
         self.pre, self.hf, self.letters = pre, hf, letters()
         body = {"gpt2": GPT2, "smollm": GPT2, "qwen2": QWEN2, "llama3": LLAMA3}[pre]
         self.words = regex.compile(body)
-        self.bare = tokenizers.Tokenizer(tokenizers.models.BPE.from_file(*hf)) if isinstance(hf, tuple) else hf
 
     def encode(self, data):
         text = data.decode("utf-8", "surrogateescape")
@@ -167,7 +162,7 @@ class Twin:
         for piece in pieces:
             for word in self.words.findall(piece):
                 written = "".join(self.letters[b] for b in word.encode("utf-8", "surrogateescape"))
-                ids += [token.id for token in self.bare.model.tokenize(written)]
+                ids += [token.id for token in self.hf.model.tokenize(written)]
         return ids
 
 
@@ -209,7 +204,9 @@ def compare_pre(pre, variant, vocabulary, texts, broken, driver, folder):
     encoded = [t.encode("utf-8") for t in texts]
     theirs = [e.ids for e in hf.encode_batch(texts, add_special_tokens=False)]
     compare(name, texts, run(driver, folder, spec, encoded), theirs)
-    plain = [ids for ids in theirs if ids]
+    # The decoder over there reads an added token's text as byte letters, which garbles one that is not ASCII; ours gives the text.
+    garbled = {i for i, token in hf.get_added_tokens_decoder().items() if not token.content.isascii()}
+    plain = [ids for ids in theirs if ids and not garbled.intersection(ids)]
     compare(name + ", decoded", plain, run(driver, folder, spec, plain, "--decode"), [d.encode() for d in hf.decode_batch(plain)])
     hf.encode_special_tokens = True
     ordinary = [e.ids for e in hf.encode_batch(texts[:3000], add_special_tokens=False)]
