@@ -11,6 +11,7 @@
 #include <limits>
 #include <map>
 #include <set>
+#include <string>
 #include <utility>
 
 namespace frugal {
@@ -24,28 +25,6 @@ void require(bool holds, const char* what) {
   if (!holds) throw Error(Errc::internal, std::string("prefix index: ") + what);
 }
 }  // namespace
-
-Lease::~Lease() { release(); }
-
-Lease::Lease(Lease&& other) noexcept { *this = std::move(other); }
-
-Lease& Lease::operator=(Lease&& other) noexcept {
-  if (this == &other) return *this;
-  release();
-  arena_ = other.arena_, model_ = other.model_;
-  pages_ = std::exchange(other.pages_, {});
-  tail_ = std::exchange(other.tail_, std::nullopt);
-  tail_tokens_ = std::exchange(other.tail_tokens_, 0);
-  tokens_ = std::exchange(other.tokens_, 0);
-  return *this;
-}
-
-void Lease::release() noexcept {
-  for (; !pages_.empty(); pages_.pop_back()) arena_->release(model_, pages_.back());
-  if (tail_) arena_->release(model_, *tail_);
-  tail_.reset();
-  tail_tokens_ = 0, tokens_ = 0;
-}
 
 struct PrefixIndex::Impl {
   Arena& arena;
@@ -85,8 +64,6 @@ struct PrefixIndex::Impl {
     std::map<std::pair<std::uint32_t, Granule>, std::uint32_t> pages{};  // how often each is indexed
   };
   void check(const Node& node, Census& census) const;
-  void visit(const PrefixSpace& space, const Node& node, std::vector<Token>& tokens,
-             const std::function<void(const PrefixPiece&)>& see) const;
   template <class Skip>
   std::size_t evict(Skip skip, const std::function<bool()>& enough);
 };
@@ -232,6 +209,7 @@ std::size_t PrefixIndex::Impl::add_pages(Node& node, ModelId model, std::span<co
                                          const prefix::Use& fresh) {
   Piece& piece = node.pieces[model.index()];
   const std::size_t had = piece.pages.size();
+  piece.use.keep = std::max(piece.use.keep, fresh.keep);
   if (pages.size() <= had) return 0;
   piece.pages.reserve(pages.size());
   if (had == 0) {
@@ -246,7 +224,6 @@ std::size_t PrefixIndex::Impl::add_pages(Node& node, ModelId model, std::span<co
     arena.retain_cached(model, page);
     piece.pages.push_back(page);
   }
-  piece.use.keep = std::max(piece.use.keep, fresh.keep);
   if (fresh.seconds_per_token > 0) piece.use.seconds_per_token = fresh.seconds_per_token;
   return pages.size() - had;
 }
@@ -394,18 +371,13 @@ PrefixIndexStats PrefixIndex::stats() const {
   return now;
 }
 
-void PrefixIndex::Impl::visit(const PrefixSpace& space, const Node& node, std::vector<Token>& tokens,
-                              const std::function<void(const PrefixPiece&)>& see) const {
-  tokens.resize(node.before);
-  tokens.insert(tokens.end(), node.edge.begin(), node.edge.end());
-  for (std::uint32_t m = 0; m < node.pieces.size(); ++m)
-    if (!node.pieces[m].pages.empty()) see({space, ModelId(m), tokens, node.before, node.pieces[m].pages});
-  for (const std::unique_ptr<Node>& child : node.children) visit(space, *child, tokens, see);
-}
-
 void PrefixIndex::visit(const std::function<void(const PrefixPiece&)>& see) const {
   std::vector<Token> tokens;
-  for (const auto& [space, root] : impl_->spaces) impl_->visit(space, root, tokens, see);
+  for (const auto& entry : impl_->spaces)
+    prefix::visit(entry.second, tokens, [&](const Node& node) {
+      for (std::uint32_t m = 0; m < node.pieces.size(); ++m)
+        if (!node.pieces[m].pages.empty()) see({entry.first, ModelId(m), tokens, node.before, node.pieces[m].pages});
+    });
 }
 
 // Counts nodes, pages and tails of a tree, and holds each page and tail against arena and queue.

@@ -89,6 +89,13 @@ std::size_t present(const Node& root, const Shape& shape, ModelId model, std::sp
   return sum;
 }
 
+void visit(const Node& node, std::vector<Token>& tokens, const std::function<void(const Node&)>& see) {
+  tokens.resize(node.before);
+  tokens.insert(tokens.end(), node.edge.begin(), node.edge.end());
+  see(node);
+  for (const std::unique_ptr<Node>& child : node.children) visit(*child, tokens, see);
+}
+
 void check_tree(const Node& node, const Shape& shape) {
   std::vector<std::size_t> heirs(node.pieces.size());
   for (std::size_t i = 0; i < node.children.size(); ++i) {

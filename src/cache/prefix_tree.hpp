@@ -13,6 +13,7 @@
 #include <compare>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <set>
 #include <span>
@@ -87,6 +88,9 @@ std::vector<Step> find(const Node& root, const Shape& shape, ModelId model, std:
 
 /// Tokens of the longest prefix of whole blocks whose pages an insert would find in place.
 std::size_t present(const Node& root, const Shape& shape, ModelId model, std::span<const Token> tokens);
+
+/// Calls `see` for the node and all below it, parents first; `tokens` then holds the prefix up to the end of its edge.
+void visit(const Node& node, std::vector<Token>& tokens, const std::function<void(const Node&)>& see);
 
 /// Throws Error(internal) where the shape above is violated below `node`.
 void check_tree(const Node& node, const Shape& shape);

@@ -226,6 +226,16 @@ TEST_CASE("eviction takes the least recently used, from its end, and only what i
   house.index.check_integrity();
 }
 
+TEST_CASE("among equals the one used longest ago goes first, also where no time has passed") {
+  House house(2);
+  house.teach(a, count_from(0, 16));
+  house.teach(a, count_from(100, 16));
+  house.index.match(house.space, a, count_from(0, 16));
+  REQUIRE(house.index.make_room(a, 8));
+  CHECK(house.longest(a, count_from(0, 16)) == 16);
+  CHECK(house.longest(a, count_from(100, 16)) == 0);
+}
+
 TEST_CASE("ends of prefixes leave before what they share") {
   House house(2, [](const PrefixView& piece) { return static_cast<double>(piece.before); });  // beginnings worth least
   const Tokens head = count_from(0, 16);
@@ -302,6 +312,14 @@ TEST_CASE("what is unused for longer than it was to be kept expires") {
   house.clock.advance(11s);
   CHECK(house.index.expire() == 2);  // the lease holds the other half
   house.index.check_integrity();
+}
+
+TEST_CASE("a prefix indexed again is kept for the longer of both times") {
+  House house;
+  house.teach(a, count_from(0, 16), 0, 2s);
+  house.teach(a, count_from(0, 16), 0, 10s);
+  house.clock.advance(5s);
+  CHECK(house.index.expire() == 0);
 }
 
 TEST_CASE("worth is asked with what was measured, and its inflation rises with what it evicts") {
