@@ -106,7 +106,8 @@ void Arena::change(ModelId model, Place at, Page now) noexcept {
 bool Arena::grant(ModelId model, std::size_t n, std::vector<Granule>& out) {
   if (grantable(model) < n) return false;
   Owned& owned = owned_[model.index()];
-  out.reserve(out.size() + n);
+  if (out.capacity() < out.size() + n)
+    out.reserve(std::max(out.size() + n, 2 * out.capacity()));  // page by page is not quadratic
   for (std::size_t i = 0; i < n; ++i) {
     if (owned.partial.size() == 0) claim(model);
     const std::size_t number = owned.partial.lowest();

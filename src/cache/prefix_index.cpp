@@ -155,10 +155,8 @@ Node* PrefixIndex::Impl::add_child(Node& parent, std::span<const Token> edge) {
   child->before = parent.before + parent.edge.size();
   child->edge.assign(edge.begin(), edge.end());
   child->pieces.resize(arena.models());
-  const auto place =
-      parent.children.begin() + static_cast<std::ptrdiff_t>(prefix::place_of(parent, edge.first(shape.block)));
   ++stats.nodes;
-  return parent.children.insert(place, std::move(child))->get();
+  return parent.children.insert(std::move(child)).first->get();
 }
 
 // Cuts an edge in two at a block: the node keeps the start, a new only child takes the rest with its pages and the old
@@ -186,7 +184,7 @@ void PrefixIndex::Impl::split(Node& node, std::size_t at) {
   rest->children = std::move(node.children);
   for (const std::unique_ptr<Node>& child : rest->children) child->parent = rest.get();
   node.children.clear();
-  node.children.push_back(std::move(rest));
+  node.children.insert(std::move(rest));
   node.edge.resize(at);
   ++stats.nodes;
 }
@@ -273,9 +271,8 @@ void PrefixIndex::Impl::prune(Node& node) {
     if (node.children.empty()) node.edge.resize((longest + shape.block - 1) / shape.block * shape.block);
     return;
   }
-  const std::size_t place = prefix::place_of(parent, std::span<const Token>(node.edge).first(shape.block));
+  parent.children.erase(parent.children.find(std::span<const Token>(node.edge).first(shape.block)));
   --stats.nodes;
-  parent.children.erase(parent.children.begin() + static_cast<std::ptrdiff_t>(place));
   if (parent.parent == nullptr && parent.children.empty())
     std::erase_if(spaces, [&](const auto& entry) { return &entry.second == &parent; });
 }

@@ -3,6 +3,7 @@
 #include <frugal/core/error.hpp>
 
 #include <algorithm>
+#include <iterator>
 #include <string>
 
 namespace frugal::prefix {
@@ -25,13 +26,23 @@ Step best_partial(const Node& node, const Shape& shape, ModelId model, std::span
     if (usable > best.tokens) best = {&child, usable};
     return shared > best.tokens;
   };
-  const std::size_t middle = place_of(node, wanted);
-  for (std::size_t i = middle; i < node.children.size() && consider(*node.children[i]);) ++i;
-  for (std::size_t i = middle; i > 0 && consider(*node.children[i - 1]);) --i;
+  const auto middle = node.children.lower_bound(wanted);
+  for (auto it = middle; it != node.children.end() && consider(**it);) ++it;
+  for (auto it = middle; it != node.children.begin() && consider(**std::prev(it));) --it;
   return best;
 }
 
 }  // namespace
+
+bool ByTokens::operator()(const Child& a, const Child& b) const noexcept {
+  return std::ranges::lexicographical_compare(a->edge, b->edge);
+}
+bool ByTokens::operator()(const Child& a, std::span<const Token> b) const noexcept {
+  return std::ranges::lexicographical_compare(std::span(a->edge).first(std::min(a->edge.size(), b.size())), b);
+}
+bool ByTokens::operator()(std::span<const Token> a, const Child& b) const noexcept {
+  return std::ranges::lexicographical_compare(a, std::span(b->edge).first(std::min(b->edge.size(), a.size())));
+}
 
 std::size_t common(std::span<const Token> a, std::span<const Token> b) noexcept {
   const std::size_t most = std::min(a.size(), b.size());
@@ -39,22 +50,11 @@ std::size_t common(std::span<const Token> a, std::span<const Token> b) noexcept 
       std::mismatch(a.begin(), a.begin() + static_cast<std::ptrdiff_t>(most), b.begin()).first - a.begin());
 }
 
-std::size_t place_of(const Node& node, std::span<const Token> block) noexcept {
-  const auto less = [&](const std::unique_ptr<Node>& child, std::span<const Token> wanted) {
-    return std::lexicographical_compare(
-        child->edge.begin(),
-        child->edge.begin() + static_cast<std::ptrdiff_t>(std::min(wanted.size(), child->edge.size())), wanted.begin(),
-        wanted.end());
-  };
-  return static_cast<std::size_t>(std::lower_bound(node.children.begin(), node.children.end(), block, less) -
-                                  node.children.begin());
-}
-
 Node* child_of(const Node& node, std::span<const Token> tokens, std::size_t block) noexcept {
   if (tokens.size() < block) return nullptr;
-  const std::size_t place = place_of(node, tokens.first(block));
-  if (place == node.children.size()) return nullptr;
-  Node& child = *node.children[place];
+  const auto place = node.children.lower_bound(tokens.first(block));
+  if (place == node.children.end()) return nullptr;
+  Node& child = **place;
   return std::ranges::equal(first_block(child, block), tokens.first(block)) ? &child : nullptr;
 }
 
@@ -98,13 +98,15 @@ void visit(const Node& node, std::vector<Token>& tokens, const std::function<voi
 
 void check_tree(const Node& node, const Shape& shape) {
   std::vector<std::size_t> heirs(node.pieces.size());
-  for (std::size_t i = 0; i < node.children.size(); ++i) {
-    const Node& child = *node.children[i];
+  const Node* left = nullptr;
+  for (const std::unique_ptr<Node>& held : node.children) {
+    const Node& child = *held;
     require(child.parent == &node && child.before == node.before + node.edge.size(), "a child is in the wrong place");
     require(!child.edge.empty() && child.edge.size() % shape.block == 0, "an edge is not whole blocks");
-    require(i == 0 || std::ranges::lexicographical_compare(first_block(*node.children[i - 1], shape.block),
-                                                           first_block(child, shape.block)),
+    require(left == nullptr ||
+                std::ranges::lexicographical_compare(first_block(*left, shape.block), first_block(child, shape.block)),
             "children are out of order");
+    left = &child;
     for (std::size_t m = 0; m < heirs.size(); ++m) heirs[m] += !child.pieces[m].pages.empty();
     check_tree(child, shape);
   }

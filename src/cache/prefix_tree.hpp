@@ -55,12 +55,23 @@ struct Piece {
   bool is_tail() const noexcept { return heirs == 0 && !pages.empty(); }
 };
 
+/// Siblings in the order of their tokens. Tokens to look up stand before, in, or behind the run of children that start
+/// with them.
+struct ByTokens {
+  using is_transparent = void;
+  using Child = std::unique_ptr<Node>;
+  bool operator()(const Child& a, const Child& b) const noexcept;
+  bool operator()(const Child& a, std::span<const Token> b) const noexcept;
+  bool operator()(std::span<const Token> a, const Child& b) const noexcept;
+};
+using Children = std::set<std::unique_ptr<Node>, ByTokens>;
+
 struct Node {
   Node* parent = nullptr;
   std::size_t before = 0;       // tokens from the root to this edge
   std::vector<Token> edge{};    // empty at a root only
   std::vector<Piece> pieces{};  // [models]
-  std::vector<std::unique_ptr<Node>> children{};
+  Children children{};
 };
 
 /// Tokens per page, index = ModelId, and per block.
@@ -74,8 +85,6 @@ struct Shape {
 
 std::size_t common(std::span<const Token> a, std::span<const Token> b) noexcept;
 
-/// Where a child that starts with this block is, or would be inserted.
-std::size_t place_of(const Node& node, std::span<const Token> block) noexcept;
 /// The child whose edge starts with these tokens' first block; null where there is none or the tokens are fewer.
 Node* child_of(const Node& node, std::span<const Token> tokens, std::size_t block) noexcept;
 
