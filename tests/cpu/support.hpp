@@ -1,0 +1,74 @@
+// What the backend's tests share: a backend with one model and an arena cut into pages of a chosen size, and forward
+// passes over it.
+#pragma once
+
+#include <frugal/backend/backend.hpp>
+#include <frugal/model/model.hpp>
+
+#include <algorithm>
+#include <cstdint>
+#include <memory>
+#include <numeric>
+#include <span>
+#include <utility>
+#include <vector>
+
+namespace frugal::testing {
+
+class Rig {
+ public:
+  Rig(std::unique_ptr<Backend> backend, std::shared_ptr<const Model> model, std::uint32_t page_tokens = 16,
+      std::uint32_t sequences = 4, std::uint32_t tokens = 160)
+      : backend_(std::move(backend)),
+        vocab_(model->spec().vocab),
+        page_tokens_(page_tokens),
+        pages_((tokens + page_tokens - 1) / page_tokens) {
+    const std::size_t bytes = page_tokens * backend_->kv_bytes_per_token(backend_->add_model(std::move(model)));
+    granules_ = static_cast<std::uint32_t>((bytes + granule_bytes - 1) / granule_bytes);
+    const PageGeometry geometry{page_tokens, granules_ * granule_bytes};
+    backend_->bind_arena({std::size_t{granules_} * granule_bytes * pages_ * sequences, {&geometry, 1}});
+  }
+
+  Backend& backend() { return *backend_; }
+  std::uint32_t vocab() const { return vocab_; }
+
+  /// The block table of a sequence: its pages in an order that is not the arena's.
+  std::vector<Granule> table(std::uint32_t sequence) const {
+    std::vector<Granule> t(pages_);
+    for (std::uint32_t i = 0; i < pages_; ++i)
+      t[i] = static_cast<Granule>((sequence * pages_ + (pages_ - 1 - i)) * granules_);
+    return t;
+  }
+
+  /// Feeds `tokens` from `start` on in chunks; the logits of every row, [tokens, vocab].
+  std::vector<float> logits(std::span<const Token> tokens, std::uint32_t start = 0, std::uint32_t sequence = 0,
+                            std::size_t chunk = 1000) {
+    const auto pages = table(sequence);
+    std::vector<float> out(tokens.size() * vocab_);
+    for (std::size_t i = 0; i < tokens.size(); i += chunk) {
+      const std::size_t n = std::min(chunk, tokens.size() - i);
+      const Segment s{tokens.subspan(i, n),
+                      start + static_cast<std::uint32_t>(i),
+                      pages,
+                      {},
+                      std::span(out).subspan(i * vocab_, n * vocab_)};
+      backend_->forward({ModelId(0), {&s, 1}, {}});
+    }
+    return out;
+  }
+
+ private:
+  std::unique_ptr<Backend> backend_;
+  std::uint32_t vocab_, page_tokens_, pages_, granules_ = 0;
+};
+
+inline std::vector<Token> some_tokens(std::size_t n, std::uint32_t vocab, std::uint64_t seed = 1) {
+  std::vector<Token> t(n);
+  for (auto& x : t) {
+    seed = seed * 6364136223846793005U + 1442695040888963407U;
+    x = static_cast<Token>((seed >> 33) % vocab);
+  }
+  return t;
+}
+
+}  // namespace frugal::testing
