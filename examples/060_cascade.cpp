@@ -16,7 +16,8 @@ namespace {
 
 frugal::Answer ask(frugal::Endpoint& endpoint, std::string question) {
   frugal::Request request;
-  request.prompt = frugal::Chat{.messages = {{.role = "user", .content = std::move(question)}}};
+  request.prompt = frugal::Chat{.messages = {{.role = "system", .content = "Answer in one short sentence."},
+                                             {.role = "user", .content = std::move(question)}}};
   request.max_tokens = 32;
   frugal::Answer answer = endpoint.run(std::move(request));
   if (answer.finish.error) throw *answer.finish.error;

@@ -6,6 +6,7 @@
 #include <frugal/version.hpp>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <csignal>
 #include <iostream>
 #include <new>
@@ -49,6 +50,12 @@ int run(const frugal::tools::Command& command) {
   }
 }
 
+/// CLI11 takes an unknown command for a missing one; its name is what the user needs to see.
+bool is_unknown_command(int argc, char** argv, const std::vector<frugal::tools::Command>& commands) {
+  if (argc < 2 || argv[1][0] == '-') return false;
+  return std::none_of(commands.begin(), commands.end(), [&](const auto& c) { return c.app->get_name() == argv[1]; });
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -59,6 +66,10 @@ int main(int argc, char** argv) {
   app.require_subcommand(1);
   const std::vector<frugal::tools::Command> commands{frugal::tools::add_tokenize(app), frugal::tools::add_generate(app),
                                                      frugal::tools::add_score(app)};
+  if (is_unknown_command(argc, argv, commands)) {
+    std::cerr << "frugal: there is no command '" << argv[1] << "'; there are tokenize, generate and score\n";
+    return exit_failure;
+  }
   try {
     app.parse(argc, argv);
   } catch (const CLI::Success& e) {  // --help and --version

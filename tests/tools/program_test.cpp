@@ -61,8 +61,9 @@ TEST_CASE("a wrong command line ends with code 2 and says what is wrong") {
   CHECK_THAT(error({"dance"}), ContainsSubstring("dance"));
   CHECK_THAT(error({"tokenize", "--model", "m", "--colour"}), ContainsSubstring("--colour"));
   CHECK_THAT(error({"tokenize"}), ContainsSubstring("--model"));
-  CHECK_THAT(error({"generate", "--model", "m"}), ContainsSubstring("input"));
-  CHECK_THAT(error({"generate", "--model", "m", "--prompt", "a", "--messages", "b"}), ContainsSubstring("input"));
+  CHECK_THAT(error({"generate", "--model", "m"}), ContainsSubstring("--prompt-file"));
+  CHECK_THAT(error({"generate", "--model", "m", "--prompt", "a", "--messages", "b"}),
+             ContainsSubstring("--prompt-file"));
   CHECK_THAT(error({"generate", "--model", "m", "--prompt", "a", "--temperature", "-1"}),
              ContainsSubstring("--temperature"));
   CHECK_THAT(error({"generate", "--model", "m", "--prompt", "a", "--max-tokens", "x"}),
