@@ -1,5 +1,7 @@
 // Renders cases for jinja_differential.py: one JSON object a line in, one JSON object a line out.
-// In: {"template", "messages"?, "tools"?, "add_generation_prompt"?, "bos"?, "eos"?, "extra"?}. Out: {"text"} or
+// Tools, extra and the arguments of calls are JSON text inside the JSON, so that nothing but frugal reads their
+// numbers. In: {"template", "messages"?, "tools"?, "add_generation_prompt"?, "bos"?, "eos"?, "extra"?}. Out: {"text"}
+// or
 // {"error"}.
 #include <frugal/text/chat_template.hpp>
 
@@ -20,7 +22,7 @@ frugal::Message message_of(const Json& row) {
   message.tool_call_id = row.value("tool_call_id", "");
   for (const Json& call : row.value("tool_calls", Json::array())) {
     const Json& function = call.at("function");
-    message.tool_calls.push_back({call.value("id", ""), function.at("name"), function.at("arguments").dump()});
+    message.tool_calls.push_back({call.value("id", ""), function.at("name"), function.at("arguments")});
   }
   return message;
 }
@@ -28,7 +30,7 @@ frugal::Message message_of(const Json& row) {
 frugal::Chat chat_of(const Json& row) {
   frugal::Chat chat;
   for (const Json& message : row.value("messages", Json::array())) chat.messages.push_back(message_of(message));
-  if (row.contains("tools") && !row.at("tools").is_null()) chat.tools = row.at("tools").dump();
+  chat.tools = row.value("tools", "");
   chat.add_generation_prompt = row.value("add_generation_prompt", true);
   return chat;
 }
@@ -43,8 +45,7 @@ const frugal::ChatTemplate& compiled(const std::string& source) {
 
 Json rendered(const Json& row) {
   try {
-    frugal::ChatTemplateContext context{row.value("bos", ""), row.value("eos", "")};
-    if (row.contains("extra")) context.extra = row.at("extra").dump();
+    const frugal::ChatTemplateContext context{row.value("bos", ""), row.value("eos", ""), row.value("extra", "")};
     const auto text = compiled(row.at("template")).render(chat_of(row), context);
     return text ? Json{{"text", *text}} : Json{{"error", text.error().message()}};
   } catch (const frugal::Error& error) {

@@ -43,8 +43,8 @@ std::vector<std::string> split_lines(std::string_view text, bool keep_ends);
 std::string replace_text(Run& run, const std::string& text, const std::string& from, const std::string& to,
                          std::int64_t count);
 
-/// "a.b.0" applied to a value step by step.
-Value dotted_attribute(const Value& value, const Value& path);
+/// "a.b.0" applied to a value step by step; `otherwise`, unless none, stands for what a step does not find.
+Value dotted_attribute(const Value& value, const Value& path, const Value& otherwise = None{});
 
 /// The arguments from the i-th on.
 Args arguments_from(const Args& args, std::size_t i);

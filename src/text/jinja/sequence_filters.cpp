@@ -179,9 +179,7 @@ Value map(Run& run, const Value& input, const Args& args) {
   if (args.positional.empty()) {
     const Bound bound(args, "map", {"", "attribute", "default"});
     for (const Value& item : iterate(run, input)) {
-      Value found = dotted_attribute(item, bound.require(1));
-      const bool replaced = found.is_undefined() && bound[2] != nullptr && !bound[2]->is_none();
-      out.push_back(replaced ? *bound[2] : std::move(found));
+      out.push_back(dotted_attribute(item, bound.require(1), bound.get(2, Value(None{}))));
     }
     return iterator(std::move(out));
   }
@@ -283,15 +281,19 @@ constexpr Named kFilters[] = {{"length", length},
 
 Builtin find_sequence_filter(std::string_view name) noexcept { return find_in(kFilters, name); }
 
-Value dotted_attribute(const Value& value, const Value& path) {
-  if (path.integer()) return item_of(value, path);
+Value dotted_attribute(const Value& value, const Value& path, const Value& otherwise) {
+  const auto step = [&](const Value& from, const Value& part) {
+    Value found = item_of(from, part);
+    return found.is_undefined() && !otherwise.is_none() ? otherwise : found;
+  };
+  if (path.integer()) return step(value, path);
   const std::string all = text_argument(path, "an attribute's name");
   Value at = value;
   for (std::size_t from = 0; from <= all.size();) {
     const std::size_t end = std::min(all.find('.', from), all.size());
     const std::string part = all.substr(from, end - from);
     const bool digits = !part.empty() && part.find_first_not_of("0123456789") == std::string::npos && part.size() < 18;
-    at = item_of(at, digits ? Value(static_cast<std::int64_t>(std::stoll(part))) : Value(part));
+    at = step(at, digits ? Value(static_cast<std::int64_t>(std::stoll(part))) : Value(part));
     from = end + 1;
   }
   return at;
