@@ -1,0 +1,165 @@
+// What the differential test against jinja2 does not reach: the public API, errors, limits, and input that is ours
+// alone.
+#include <frugal/text/chat_template.hpp>
+
+#include <catch2/catch_test_macros.hpp>
+#include <string>
+#include <thread>
+#include <vector>
+
+namespace {
+
+using frugal::Chat;
+using frugal::ChatTemplate;
+using frugal::ChatTemplateContext;
+using frugal::Errc;
+
+std::string rendered(std::string_view source, const Chat& chat = {}, const ChatTemplateContext& context = {}) {
+  return ChatTemplate(source).render(chat, context).value();
+}
+
+frugal::Error failed(std::string_view source, const Chat& chat = {}, const ChatTemplateContext& context = {}) {
+  const auto text = ChatTemplate(source, "demo").render(chat, context);
+  REQUIRE_FALSE(text.has_value());
+  return text.error();
+}
+
+frugal::Error refused(std::string_view source) {
+  try {
+    ChatTemplate compiled(source, "demo");
+  } catch (const frugal::Error& error) {
+    return error;
+  }
+  FAIL("the template was accepted");
+  return {Errc::internal, ""};
+}
+
+Chat hello() {
+  Chat chat;
+  chat.messages = {{"user", "Hi"}};
+  return chat;
+}
+
+}  // namespace
+
+TEST_CASE("ChatML renders turns and the header of the answer") {
+  CHECK(rendered(ChatTemplate::chatml(), hello()) == "<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\n");
+  Chat closed = hello();
+  closed.add_generation_prompt = false;
+  CHECK(rendered(ChatTemplate::chatml(), closed) == "<|im_start|>user\nHi<|im_end|>\n");
+}
+
+TEST_CASE("a message shows only the fields it has, and a call's arguments as an object") {
+  Chat chat;
+  chat.messages = {{"assistant", "", "", "", {{"c1", "add", R"({"z": 1, "a": [2.50, 18446744073709551616]})"}}}};
+  CHECK(rendered("{{ messages[0] | tojson }}", chat) ==
+        R"({"role": "assistant", "content": "", "tool_calls": [{"id": "c1", "type": "function", "function": )"
+        R"({"name": "add", "arguments": {"z": 1, "a": [2.5, 18446744073709551616]}}}]})");
+  chat.messages[0].tool_calls[0].arguments.clear();
+  CHECK(rendered("{{ messages[0].tool_calls[0].function.arguments }}", chat) == "{}");
+}
+
+TEST_CASE("tools are none unless given") {
+  CHECK(rendered("{{ tools is none }}") == "True");
+  Chat chat;
+  chat.tools = R"([{"b": 1, "a": 2}])";
+  CHECK(rendered("{{ tools[0] | tojson }}", chat) == R"({"b": 1, "a": 2})");
+}
+
+TEST_CASE("malformed JSON ends in an error that says which JSON it was") {
+  Chat chat = hello();
+  chat.tools = "[{]";
+  CHECK(failed("x", chat).message().find("list of tools is not JSON") != std::string::npos);
+  chat.tools = "{}";
+  CHECK(failed("x", chat).message().find("must be a JSON array") != std::string::npos);
+  chat.tools.clear();
+  chat.messages[0].tool_calls = {{"c", "add", "{\"a\": "}};
+  CHECK(failed("x", chat).message().find("tool call 'add'") != std::string::npos);
+  CHECK(failed("x", hello(), {"", "", "[1]"}).message().find("extra must be a JSON object") != std::string::npos);
+  CHECK(failed("x", hello(), {"", "", std::string(100000, '[')}).code() == Errc::too_large);
+}
+
+TEST_CASE("the date comes from the caller or not at all") {
+  const ChatTemplateContext dated{"", "", R"({"strftime_now": "2024-07-04T15:09:00"})"};
+  CHECK(rendered("{{ strftime_now('%d %b %Y, %A, day %-j, %I:%M %p') }}", {}, dated) ==
+        "04 Jul 2024, Thursday, day 186, 03:09 PM");
+  CHECK(rendered("{{ strftime_now is defined }}") == "False");
+  CHECK(failed("{{ strftime_now('%Y') }}").message().find("needs a date") != std::string::npos);
+  CHECK(failed("x", {}, {"", "", R"({"strftime_now": "2024-02-30"})"}).message().find("must be a date") !=
+        std::string::npos);
+}
+
+TEST_CASE("an error at run time names template and line") {
+  const frugal::Error error = failed("a\n{% if true %}\n{{ missing.x }}{% endif %}");
+  CHECK(error.code() == Errc::invalid_argument);
+  CHECK(error.message() == "demo:3: 'missing' is undefined");
+  CHECK(failed("\n\n{{ raise_exception('roles must alternate') }}").message() == "demo:3: roles must alternate");
+}
+
+TEST_CASE("Jinja we lack is told apart from text that is no Jinja, with its line") {
+  CHECK(refused("\n{% include 'x' %}").code() == Errc::unsupported);
+  CHECK(refused("\n{% include 'x' %}").message() == "demo:2: tag 'include' is not supported");
+  CHECK(refused("{{ x | groupby('a') }}").code() == Errc::unsupported);
+  CHECK(refused("{% for x in y recursive %}{% endfor %}").code() == Errc::unsupported);
+  for (const char* wrong : {"{{ x", "{% if %}{% endif %}", "{% for x in y %}", "{% endif %}", "{{ x | nope }}",
+                            "{{ 'x }}", "{% raw %}", "{# x"}) {
+    INFO(wrong);
+    CHECK(refused(wrong).code() == Errc::bad_model);
+  }
+}
+
+TEST_CASE("a hostile template ends in an error soon, without much memory and without a deep stack") {
+  for (const char* hostile :
+       {"{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}",
+        "{% set n = namespace(x='abcdefgh') %}{% for i in range(99) %}{% set n.x = n.x ~ n.x %}{% endfor %}",
+        "{{ 'x' * 99999999999 }}", "{{ [0] * 99999999999 }}", "{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}",
+        "{% set n = namespace(x=[]) %}{% for i in range(9999) %}{% set n.x = [n.x] %}{% endfor %}",
+        "{% set n = namespace(x=[1]) %}{% for i in range(190) %}{% set n.x = [n.x, n.x] %}{% endfor %}{{ n.x }}",
+        "{% for a in range(99999) %}{{ 'x' * 99999 }}{% endfor %}", "{{ '%999999999d' % 1 }}"}) {
+    INFO(hostile);
+    CHECK(failed(hostile).code() == Errc::too_large);
+  }
+  CHECK(refused("{{ " + std::string(100000, '(') + " }}").code() == Errc::bad_model);
+  CHECK(refused("{{ 1" +
+                [] {
+                  std::string s;
+                  for (int i = 0; i < 5000; ++i) s += "+1";
+                  return s;
+                }() +
+                " }}")
+            .code() == Errc::bad_model);
+}
+
+TEST_CASE("namespaces and macros that refer to themselves are given back") {
+  CHECK(rendered("{% set a = namespace() %}{% set a.self = a %}{% macro m() %}{{ m is defined }}{% endmacro %}{% set "
+                 "a.m = m %}{{ a.m() }}") == "True");
+}
+
+TEST_CASE("a byte that is no UTF-8 passes through as it is") {
+  Chat chat;
+  chat.messages = {{"user", "a\xFF\xC3z"}};
+  CHECK(rendered("{{ messages[0].content | trim }}{{ messages[0].content | length }}", chat) == "a\xFF\xC3z4");
+}
+
+TEST_CASE("a long conversation stays within the limits") {
+  Chat chat;
+  for (int i = 0; i < 4000; ++i) chat.messages.push_back({i % 2 == 0 ? "user" : "assistant", std::string(500, 'x')});
+  const std::string source =
+      "{% for m in messages %}{% if loop.index0 == messages|length - 1 or 'tool_calls' in m %}!{% endif %}{{ "
+      "m.content|trim + '\n' }}{% endfor %}";
+  CHECK(rendered(source, chat).size() == 4000 * 501 + 1);
+}
+
+TEST_CASE("one compiled template renders on many threads at once") {
+  const ChatTemplate shared(
+      "{% macro m(x) %}<{{ x }}>{% endmacro %}{% for i in [1, 'a', none] %}{{ m(i) }}{% endfor %}{{ "
+      "messages[0].content }}");
+  std::vector<std::string> texts(8);
+  std::vector<std::thread> threads;
+  for (std::string& text : texts)
+    threads.emplace_back([&] {
+      for (int i = 0; i < 200; ++i) text = shared.render(hello()).value();
+    });
+  for (std::thread& thread : threads) thread.join();
+  CHECK(texts == std::vector<std::string>(8, "<1><a><None>Hi"));
+}
