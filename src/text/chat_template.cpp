@@ -129,7 +129,7 @@ expected<std::string> ChatTemplate::render(const Chat& chat, const ChatTemplateC
   try {
     variables = variables_of(chat, context);
   } catch (const jinja::Failure& failure) {
-    return unexpected(Errc::invalid_argument, impl_->name + ": " + failure.message);
+    return unexpected(failure.limit ? Errc::too_large : Errc::invalid_argument, impl_->name + ": " + failure.message);
   } catch (const std::bad_alloc&) {
     return unexpected(Errc::out_of_memory, impl_->name + ": no memory for the conversation");
   }

@@ -318,7 +318,9 @@ class Brace {
     std::size_t digits = 0;
     const auto number = static_cast<std::size_t>(read_number(name, digits));
     if (digits == name.size()) {
+      if (!name.empty()) numbered_ = true;
       const std::size_t i = name.empty() ? next_++ : number;
+      if (numbered_ && next_ > 0) fail("cannot mix {} and {0} in one format string");
       if (i >= args_.positional.size())
         fail("replacement index " + std::to_string(i) + " out of range for positional arguments");
       return args_.positional[i];
@@ -332,7 +334,8 @@ class Brace {
   Run& run_;
   const std::string& format_;
   const Args& args_;
-  std::size_t next_ = 0;
+  std::size_t next_ = 0;  ///< of the fields without a number
+  bool numbered_ = false;
 };
 
 bool ends_line(std::uint32_t code) noexcept {
