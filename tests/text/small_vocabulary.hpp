@@ -8,7 +8,7 @@
 
 namespace frugal::test {
 
-/// Bytes 0 to 255 (id = byte); then h+e, l+l, he+ll, hell+o, Ġ+hello, Ġ+Ġ, and their tokens in that order from 256 on.
+/// Bytes 0 to 255 (id = byte); from 256 on the tokens of the merges h+e, l+l, he+ll, hell+o, space+hello, space+space.
 inline BpeVocabulary small_vocabulary(PreTokenizer pre = PreTokenizer::gpt2) {
   BpeVocabulary v;
   for (const std::int32_t letter : text::byte_alphabet()) text::append_utf8(v.tokens.emplace_back(), letter);
