@@ -29,7 +29,7 @@ KvKind kind_of(KvType type) {
 class CpuBackend final : public Backend {
  public:
   CpuBackend(const CpuOptions& options, const Kernels& kernels)
-      : kernels_(kernels), kv_(kind_of(options.kv)), crew_(options.threads) {}
+      : kernels_(kernels), kv_(kind_of(options.kv)), fine_(options.fine), crew_(options.threads) {}
 
   std::string_view name() const override { return "cpu"; }
   BackendTraits traits() const override {
@@ -42,7 +42,7 @@ class CpuBackend final : public Backend {
   ModelId add_model(std::shared_ptr<const Model> model) override {
     if (model == nullptr) throw Error(Errc::invalid_argument, "add_model: null model");
     if (arena_.data() != nullptr) throw Error(Errc::invalid_argument, "add_model after bind_arena");
-    decoders_.push_back(std::make_unique<Decoder>(pack_weights(std::move(model), crew_), kernels_, crew_, kv_));
+    decoders_.push_back(std::make_unique<Decoder>(pack_weights(std::move(model), crew_), kernels_, crew_, kv_, fine_));
     return ModelId(static_cast<std::uint32_t>(decoders_.size() - 1));
   }
 
@@ -76,6 +76,7 @@ class CpuBackend final : public Backend {
 
   const Kernels& kernels_;
   KvKind kv_;
+  bool fine_;
   Crew crew_;
   std::vector<std::unique_ptr<Decoder>> decoders_;
   HugeBuffer arena_;

@@ -31,7 +31,7 @@ struct PagedHeads {
 
 class Decoder {
  public:
-  Decoder(DecoderWeights weights, const Kernels& kernels, Crew& crew, KvKind kv);
+  Decoder(DecoderWeights weights, const Kernels& kernels, Crew& crew, KvKind kv, bool fine);
   Decoder(Decoder&&) = default;
 
   const Model& model() const { return *weights_.model; }
@@ -55,7 +55,7 @@ class Decoder {
   };
   /// Memory of one member alone.
   struct Private {
-    std::vector<float> row, head, queries, mixed, scratch;
+    std::vector<float> row, left, head, queries, mixed, scratch;
     std::vector<std::uint32_t> begins, ends;
     std::vector<const std::uint8_t*> keys, values;
     std::vector<std::uint8_t> panels;
@@ -66,7 +66,7 @@ class Decoder {
   void reserve(std::uint32_t rows);
   void layers(unsigned m);
   void embed();
-  Panels prepare(unsigned m, const float* x, std::size_t stride, const PaddedFloats* norm);
+  Panels prepare(unsigned m, const float* x, std::size_t stride, const PaddedFloats* norm, bool fine = false);
   void attention(unsigned m, std::uint32_t layer);
   void place_keys(unsigned m, std::uint32_t layer, const Piece& piece, std::uint32_t head);
   void attend_tile(unsigned m, std::uint32_t layer, const Piece& tile, std::uint32_t head);
@@ -79,6 +79,7 @@ class Decoder {
   const Kernels* kernels_;
   Crew* crew_;
   KvKind kv_;
+  bool fine_;
   PagedHeads heads_;
 
   std::size_t d_stride_, qkv_stride_, k_at_, v_at_, attn_stride_, ff_stride_, vocab_stride_, dims_;

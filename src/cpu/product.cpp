@@ -8,16 +8,25 @@ namespace {
 
 constexpr std::uint32_t takes_per_member = 4;  // enough to even out, few enough to stream
 
-void finish_tile(const Kernels& kernels, const Product& p, std::size_t lanes, float* tile, const float* other,
+void finish_tile(const Kernels& kernels, const Product& p, std::size_t rows, float* tile, const float* other,
                  float* out) {
-  if (p.ending == Ending::gate) kernels.silu_mul(tile, other, lanes * strip_rows);
-  for (std::size_t l = 0; l < lanes; ++l, out += p.stride, tile += strip_rows) {
+  if (p.ending == Ending::gate) kernels.silu_mul(tile, other, rows * strip_rows);
+  for (std::size_t r = 0; r < rows; ++r, out += p.stride, tile += strip_rows) {
     if (p.ending == Ending::add) {
       for (std::size_t i = 0; i < strip_rows; ++i) out[i] += tile[i];
     } else {
       std::memcpy(out, tile, strip_rows * sizeof(float));
     }
   }
+}
+
+/// One tile of rows out of one of lanes, in place; the bias comes last.
+std::size_t join_lanes(std::size_t lanes, float* tile, const float* bias) {
+  for (std::size_t r = 0; r < lanes / 2; ++r)
+    for (std::size_t i = 0; i < strip_rows; ++i)
+      tile[r * strip_rows + i] =
+          tile[2 * r * strip_rows + i] + tile[(2 * r + 1) * strip_rows + i] + (bias != nullptr ? bias[i] : 0.0F);
+  return lanes / 2;
 }
 
 void one_strip(const Kernels& kernels, const Product& p, std::uint32_t strip, const Panels& x) {
@@ -27,9 +36,15 @@ void one_strip(const Kernels& kernels, const Product& p, std::uint32_t strip, co
   const float* bias = p.bias != nullptr ? p.bias + strip * strip_rows : nullptr;
   for (std::uint32_t i = 0; i < x.count(); ++i) {
     const std::size_t lanes = x.lanes(i);
-    kernels.multiply(weight, x.panel(i), lanes, bias, tile);
+    std::size_t rows = lanes;
+    kernels.multiply(weight, x.panel(i), lanes, x.fine ? nullptr : bias, tile);
     if (p.ending == Ending::gate) kernels.multiply(p.partner->strip(strip), x.panel(i), lanes, nullptr, other);
-    finish_tile(kernels, p, lanes, tile, other, p.out + i * panel_rows * p.stride + strip * strip_rows);
+    if (x.fine) {
+      rows = join_lanes(lanes, tile, bias);
+      if (p.ending == Ending::gate) join_lanes(lanes, other, nullptr);
+    }
+    finish_tile(kernels, p, rows, tile, other,
+                p.out + i * (panel_rows / x.lanes_of_row()) * p.stride + strip * strip_rows);
   }
 }
 

@@ -36,13 +36,14 @@ TEST_CASE(
     "Logits have the same bits for 1 and 2 threads, chunks of 1, 7 and 64, pages of 8, 16 and 32, every kernel table") {
   const auto model = mixed_model();
   const KvType kv = GENERATE(KvType::fp16, KvType::int8, KvType::fp32);
+  const bool fine = kv == KvType::int8;
   const auto tokens = some_tokens(length, model->spec().vocab);
-  Rig plain(cpu::backend_with({1, kv}, cpu::portable_kernels()), model, 16);
+  Rig plain(cpu::backend_with({1, kv, fine}, cpu::portable_kernels()), model, 16);
   const auto want = plain.logits(tokens);
   for (const cpu::Kernels* kernels : cpu::available_kernels()) {
     for (const unsigned threads : {1U, 2U}) {
       for (const std::uint32_t page : {8U, 16U, 32U}) {
-        Rig rig(cpu::backend_with({threads, kv}, *kernels), model, page);
+        Rig rig(cpu::backend_with({threads, kv, fine}, *kernels), model, page);
         for (const std::size_t chunk : {std::size_t{1}, std::size_t{7}, std::size_t{64}, length}) {
           if (kernels->name == "portable" && chunk * page != 64 * 8) continue;  // slow: one of them
           CAPTURE(std::string(kernels->name), threads, page, chunk);
@@ -55,7 +56,7 @@ TEST_CASE(
 
 TEST_CASE("A sequence's logits have the same bits alone and beside 1 to 33 other rows") {
   const auto model = mixed_model();
-  Rig rig(cpu_backend({2, KvType::fp16}), model, 16, 4);
+  Rig rig(cpu_backend({2, KvType::fp16, false}), model, 16, 4);
   const auto tokens = some_tokens(60, rig.vocab()), others = some_tokens(60, rig.vocab(), 77);
   const auto want = rig.logits(tokens);
   const auto pages = rig.table(0), other_pages = rig.table(1), third_pages = rig.table(2);
@@ -74,6 +75,6 @@ TEST_CASE("A segment longer than a step of the decoder has the bits of its chunk
   o.layers = 2;
   const auto model = testing::tiny_model(o);
   const auto tokens = some_tokens(400, o.vocab);
-  Rig rig(cpu_backend({2, KvType::fp16}), model, 16, 2, 400);
+  Rig rig(cpu_backend({2, KvType::fp16, false}), model, 16, 2, 400);
   CHECK(same_bits(rig.logits(tokens, 0, 0, 400), rig.logits(tokens, 0, 1, 50)));
 }

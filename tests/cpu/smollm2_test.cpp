@@ -6,6 +6,7 @@
 
 #include <catch2/catch_test_macros.hpp>
 #include <catch2/generators/catch_generators.hpp>
+#include <catch2/generators/catch_generators_adapters.hpp>
 
 #include <cmath>
 #include <filesystem>
@@ -13,7 +14,10 @@
 
 using namespace frugal;
 
-TEST_CASE("SmolLM2's first answer token has the golden log-probabilities within 0.2") {
+// One position of one prompt: 8-bit activations move a log-probability by about 0.1 (one standard deviation), 16-bit
+// ones by the rounding of the golden numbers and of fp16 keys.
+TEST_CASE(
+    "SmolLM2's first answer token has the golden log-probabilities: within 0.02 with fine activations, else 0.35") {
   const std::filesystem::path file = std::filesystem::path(FRUGAL_DEPS) / "models/SmolLM2-135M-Instruct.Q4_1.gguf";
   if (!std::filesystem::exists(file)) SKIP("no model file");
   // "What is the capital of France?" under the default system prompt
@@ -23,7 +27,9 @@ TEST_CASE("SmolLM2's first answer token has the golden log-probabilities within 
   const auto model = load_model(file);
   CpuOptions options;
   options.threads = 2;
-  options.kv = GENERATE(KvType::fp16, KvType::int8);
+  const auto [kv, fine, limit] = GENERATE(Catch::Generators::table<KvType, bool, double>(
+      {{KvType::fp16, true, 0.02}, {KvType::int8, true, 0.2}, {KvType::fp16, false, 0.35}}));
+  options.kv = kv, options.fine = fine;
   testing::Rig rig(cpu_backend(options), model);
   const auto logits = rig.logits(prompt);
   const std::span<const float> last = std::span(logits).subspan((prompt.size() - 1) * rig.vocab());
@@ -38,6 +44,6 @@ TEST_CASE("SmolLM2's first answer token has the golden log-probabilities within 
       {"The", -1.883}, {"L", -1.965}, {"La", -2.266}, {"Al", -2.806}, {"Le", -2.893}};
   for (const auto& [text, want] : golden) {
     CAPTURE(text, logprob(text), want);
-    CHECK(std::fabs(logprob(text) - want) < 0.2);
+    CHECK(std::fabs(logprob(text) - want) < limit);
   }
 }

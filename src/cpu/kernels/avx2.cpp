@@ -122,7 +122,7 @@ void multiply_lanes(const StripView& strip, const std::uint8_t* panel, const flo
 }  // namespace
 
 const Kernels& avx2_kernels() {
-  static constexpr Kernels table{"avx2", rms_norm, quantize, multiply, silu_mul, attend, store_head};
+  static constexpr Kernels table{"avx2", rms_norm, quantize, residual, multiply, silu_mul, attend, store_head};
   return table;
 }
 

@@ -42,6 +42,9 @@ struct Kernels {
   void (*rms_norm)(const float* x, const float* w, float* y, std::size_t n, float eps);
   /// Quantises one row of blocks * 32 floats into lane `lane` of a panel of `lanes` rows.
   void (*quantize)(const float* x, std::size_t blocks, std::uint8_t* panel, std::size_t lane, std::size_t lanes);
+  /// left = x - what lane `lane` of the panel holds of it.
+  void (*residual)(const float* x, std::size_t blocks, const std::uint8_t* panel, std::size_t lane, std::size_t lanes,
+                   float* left);
   /// tile [lanes, 16] = panel x strip + bias; bias [16] or null.
   void (*multiply)(const StripView& strip, const std::uint8_t* panel, std::size_t lanes, const float* bias,
                    float* tile);

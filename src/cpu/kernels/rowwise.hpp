@@ -60,6 +60,18 @@ void quantize(const float* x, std::size_t blocks, std::uint8_t* panel, std::size
   }
 }
 
+void residual(const float* x, std::size_t blocks, const std::uint8_t* panel, std::size_t lane, std::size_t lanes,
+              float* left) {
+  for (std::size_t b = 0; b < blocks; ++b, panel += panel_block_bytes(lanes)) {
+    PanelScale s;
+    std::memcpy(&s, panel + lanes * block_inputs + lane * sizeof s, sizeof s);
+    const Vec scale = splat(-s.scale);
+    for (std::size_t i = 0; i < block_inputs; i += 16)
+      store(left + b * block_inputs + i,
+            fma(load_bytes(panel + lane * block_inputs + i), scale, load(x + b * block_inputs + i)));
+  }
+}
+
 void silu_mul(float* gate, const float* up, std::size_t n) {
   const Vec one = splat(1.0F);
   for (std::size_t i = 0; i < n; i += 16) {
