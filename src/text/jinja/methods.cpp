@@ -350,7 +350,7 @@ Value refused(const std::string_view (&names)[N], std::string_view name, const V
                           ", which a template may not");
 }
 
-Value bind(Builtin method, std::string_view name, const Value& self) {
+Value bound_method(Builtin method, std::string_view name, const Value& self) {
   return Value(std::make_shared<const Function>(Function{std::string(name), [method, self](Run& run, const Args& args) {
                                                            run.charge(self.text() != nullptr ? 1 + self.extent().weight
                                                                                              : 1);
@@ -367,7 +367,7 @@ Value find_method(const Value& self, std::string_view name) {
   if (self.text() != nullptr) method = find_in(kText, name);
   if (self.dict() != nullptr) method = find_in(kDict, name);
   if (items != nullptr && items->flavor <= Flavor::tuple && (list || name != "copy")) method = find_in(kList, name);
-  if (method != nullptr) return bind(method, name, self);
+  if (method != nullptr) return bound_method(method, name, self);
   if (list) return refused(kListChanges, name, self);
   return self.dict() != nullptr ? refused(kDictChanges, name, self) : Value();
 }
