@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <string>
-#include <utility>
 
 namespace frugal::backend {
 namespace {
@@ -22,24 +21,34 @@ void check_page(Granule page, const PageGeometry& geometry, const BoundArena& ar
   }
 }
 
-/// Segments may share pages that none of them writes; a page written by one must not be named by another.
-void check_writes_are_private(const Batch& batch, std::uint32_t page_tokens) {
-  std::vector<std::pair<Granule, std::size_t>> written;  // page, segment
+/// Where a page is written: the segment, and the index in its block table.
+struct Write {
+  Granule page;
+  std::size_t segment, index;
+  bool operator<(const Write& o) const { return page < o.page; }
+};
+
+std::vector<Write> writes_of(const Batch& batch, std::size_t page_tokens) {
+  std::vector<Write> out;
   for (std::size_t i = 0; i < batch.segments.size(); ++i) {
     const Segment& s = batch.segments[i];
     const std::size_t end = s.start + s.tokens.size();
-    for (std::size_t p = s.start / page_tokens; p * page_tokens < end; ++p) written.emplace_back(s.pages[p], i);
+    for (std::size_t p = s.start / page_tokens; p * page_tokens < end; ++p) out.push_back({s.pages[p], i, p});
   }
-  std::sort(written.begin(), written.end());
+  std::sort(out.begin(), out.end());
+  return out;
+}
+
+/// Segments may share pages that none of them writes; a page that is written has one place in one block table.
+void check_writes_are_private(const Batch& batch, std::size_t page_tokens) {
+  const std::vector<Write> writes = writes_of(batch, page_tokens);
   for (std::size_t i = 0; i < batch.segments.size(); ++i) {
     const Segment& s = batch.segments[i];
     const std::size_t used = (s.start + s.tokens.size() + page_tokens - 1) / page_tokens;
-    for (const Granule page : s.pages.first(used)) {
-      const auto at = std::lower_bound(written.begin(), written.end(), std::pair{page, std::size_t{0}});
-      if (at == written.end() || at->first != page) continue;
-      if (at->second != i || (at + 1 != written.end() && (at + 1)->first == page)) {
-        refuse("page " + std::to_string(page) + " is written and used twice in one batch");
-      }
+    for (std::size_t p = 0; p < used; ++p) {
+      const auto [from, to] = std::equal_range(writes.begin(), writes.end(), Write{s.pages[p], 0, 0});
+      if (from == to || (to - from == 1 && from->segment == i && from->index == p)) continue;
+      refuse("page " + std::to_string(s.pages[p]) + " is written and used twice in one batch");
     }
   }
 }
