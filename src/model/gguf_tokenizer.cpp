@@ -63,7 +63,8 @@ std::optional<Token> read_id(const GgufFile& file, std::string_view key, std::si
   return id ? std::optional(static_cast<Token>(*id)) : std::nullopt;
 }
 
-/// Padding and unknown are informative only; files in the wild name ids they do not have.
+/// Padding is informative only; files in the wild name ids they do not have. The file's unknown token is left alone:
+/// byte-level BPE leaves a byte without a token out, and never writes <|endoftext|> in its place.
 std::optional<Token> read_loose_id(const GgufFile& file, std::string_view key, std::size_t tokens) {
   const auto id = file.number(key);
   return id && *id >= 0 && *id < static_cast<double>(tokens) ? std::optional(static_cast<Token>(*id)) : std::nullopt;
@@ -75,7 +76,6 @@ void read_ids(const GgufFile& file, BpeVocabulary& v) {
   v.eos = read_id(file, "tokenizer.ggml.eos_token_id", n);
   v.eot = read_id(file, "tokenizer.ggml.eot_token_id", n);
   v.pad = read_loose_id(file, "tokenizer.ggml.padding_token_id", n);
-  v.unknown = read_loose_id(file, "tokenizer.ggml.unknown_token_id", n);
   if (const auto eom = read_id(file, "tokenizer.ggml.eom_token_id", n)) v.end_tokens.push_back(*eom);
   for (std::size_t id = 0; id < n && id < v.kinds.size(); ++id)
     if (v.kinds[id] == Kind::control && std::find(turn_ends.begin(), turn_ends.end(), v.tokens[id]) != turn_ends.end())
@@ -105,6 +105,7 @@ std::optional<BpeVocabulary> vocabulary_from_gguf(const GgufFile& file) {
   read_ids(file, v);
   const bool llama3 = v.pre == PreTokenizer::llama3;
   v.ignore_merges = llama3;
+  v.nfc = v.pre == PreTokenizer::qwen2;
   v.add_bos = file.boolean("tokenizer.ggml.add_bos_token").value_or(llama3) && v.bos.has_value();
   return v;
 }
