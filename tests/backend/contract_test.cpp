@@ -137,7 +137,9 @@ TEST_CASE("a page that one segment writes may not be used by another") {
   Stage s;
   const std::vector<Token> tokens{1, 2}, more{3};
   const std::vector<Granule> a{0, 1}, b{0, 2}, twice{5, 5};
-  const auto forward = [&](std::vector<Segment> segments) { s.backend.forward({.model = s.id, .segments = segments}); };
+  const auto forward = [&](std::vector<Segment> segments) {
+    s.backend.forward({.model = s.id, .segments = segments, .drawn = {}});
+  };
   s.step({1, 2, 3, 4}, 0, {0});
   forward({{.tokens = tokens, .start = 4, .pages = a}, {.tokens = more, .start = 4, .pages = b}});  // share page 0
   CHECK_THROWS_AS(forward({{.tokens = tokens, .start = 4, .pages = a}, {.tokens = more, .start = 3, .pages = b}}),

@@ -47,7 +47,7 @@ inline void a_batch_equals_its_rows_alone(const MakeBackend& make, const Models&
       {.tokens = prompts[0], .pages = tables[0], .logits = logits[0]},
       {.tokens = prompts[1], .pages = tables[1], .logits = logits[1]},
       {.tokens = std::span(prompts[2]).last(3), .start = 30, .pages = tables[2], .logits = logits[2]}};
-  rig.backend->forward({.model = ModelId{0}, .segments = segments});
+  rig.backend->forward({.model = ModelId{0}, .segments = segments, .drawn = {}});
   for (std::size_t i = 0; i < prompts.size(); ++i) {
     const Rows got = Rig::split(logits[i], vocab);
     CHECK(distance(got, tail(alone.run(prompts[i]), got.size())) <= tolerance);

@@ -53,7 +53,7 @@ struct Rig {
     const std::uint32_t vocab = models[model]->spec().vocab;
     std::vector<float> logits(tokens.size() * vocab);
     const Segment s{.tokens = tokens, .start = start, .pages = table, .logits = logits};
-    backend->forward({.model = ModelId{static_cast<std::uint32_t>(model)}, .segments = {&s, 1}});
+    backend->forward({.model = ModelId{static_cast<std::uint32_t>(model)}, .segments = {&s, 1}, .drawn = {}});
     return split(logits, vocab);
   }
 
