@@ -21,7 +21,7 @@ from jinja_snippets import CONTEXT, FIXED, random_snippets
 
 HERE = pathlib.Path(__file__).parent
 WORDS = ["hello", "world", "rain", "  padded ", "line\nbreak", "tab\there", "\"quoted\"", "it's", "<b>&amp;</b>", "{{ braces }}",
-         "{% tag %}", "naïve", "日本語", "🙂🙃", "ß", "Ωmega", "é", "\\back", "<|im_end|>", "</think>", "<think>\nhm", "0", "\u2028", "a\r\nb"]
+         "{% tag %}", "na\u00efve", "\u65e5\u672c\u8a9e", "\U0001f642\U0001f643", "\u00df", "\u03a9mega", "\u00e9", "\\back", "<|im_end|>", "</think>", "<think>\nhm", "0", "\u2028", "a\r\nb"]
 TYPES = ["string", "integer", "number", "boolean", "array", "object"]
 
 
@@ -101,11 +101,11 @@ def schema(rng, depth=0):
     if rng.random() < 0.5:
         out["description"] = sentence(rng)
     if kind == "string" and rng.random() < 0.3:
-        out["enum"] = ["a", "b c", "é"]
+        out["enum"] = ["a", "b c", "\u00e9"]
     if kind == "array":
         out["items"] = schema(rng, depth + 1)
     if kind == "object":
-        out["properties"] = {name: schema(rng, depth + 1) for name in rng.sample(["Zeta", "alpha", "items", "get", "ünder_x"], 3)}
+        out["properties"] = {name: schema(rng, depth + 1) for name in rng.sample(["Zeta", "alpha", "items", "get", "\u00fcnder_x"], 3)}
         out["required"] = ["alpha"]
     return out
 
@@ -132,7 +132,7 @@ def conversation(rng):
     for _ in range(rng.randrange(1, 5)):
         user = {"role": "user", "content": sentence(rng)}
         if rng.random() < 0.1:
-            user["name"] = rng.choice(["ann", "Ümit"])
+            user["name"] = rng.choice(["ann", "\u00dcmit"])
         messages.append(user)
         if tools and rng.random() < 0.6:
             calls = [call(rng, i) for i in range(rng.choice([1, 1, 1, 2]))]
