@@ -43,7 +43,7 @@ struct Stage {
     const std::vector<Token> tokens{1, 2, 3};
     const std::vector<Granule> pages{0};
     Segment s{.tokens = tokens, .pages = pages};
-    Batch b{.model = id, .segments = {&s, 1}};
+    Batch b{.model = id, .segments = {&s, 1}, .drawn = {}};
     damage(s, b);
     try {
       backend.forward(b);
