@@ -39,16 +39,13 @@ struct Cascade::Attempting final : Sink, std::enable_shared_from_this<Cascade::A
   void begin(std::size_t which) {
     tier = std::min(which, options.tiers.size() - 1);
     answer = {};
-    {
-      const std::lock_guard lock(mutex);
-      if (cancelled) return give({.reason = FinishReason::cancelled});
-    }
+    if (is_cancelled()) return give({.reason = FinishReason::cancelled});
     Request again = request;
     again.model.clear();
     const std::size_t mine = attempt;
     Call call = options.tiers[tier]->start(std::move(again), shared_from_this());
     const std::lock_guard lock(mutex);
-    if (mine != attempt) return;  // it was refused on the spot, and the next tier is trying already
+    if (mine != attempt || over) return;  // it was refused on the spot, and the next tier is trying already
     current = std::move(call);
     if (cancelled) current.cancel();
   }
@@ -57,6 +54,11 @@ struct Cascade::Attempting final : Sink, std::enable_shared_from_this<Cascade::A
     const std::lock_guard lock(mutex);
     cancelled = true;
     current.cancel();
+  }
+
+  bool is_cancelled() {
+    const std::lock_guard lock(mutex);
+    return cancelled;
   }
 
   void on_delta(Delta delta) override {
@@ -68,9 +70,9 @@ struct Cascade::Attempting final : Sink, std::enable_shared_from_this<Cascade::A
   void on_finish(Finish end) override {
     spent += end.timing.e2e;
     queued += end.timing.queue;
-    const bool over = end.reason == FinishReason::cancelled || end.reason == FinishReason::deadline;
+    const bool given_up = end.reason == FinishReason::cancelled || end.reason == FinishReason::deadline;
     Verdict verdict;
-    if (!over) {
+    if (!given_up) {
       try {
         verdict = judge(end);
       } catch (const std::exception& error) {
@@ -82,7 +84,7 @@ struct Cascade::Attempting final : Sink, std::enable_shared_from_this<Cascade::A
     }
     const bool last =
         tier + 1 == options.tiers.size() || attempt + 1 >= options.tiers.size();  // no policy can go in circles
-    const bool escalate = !over && !last && verdict.next && *verdict.next != tier;
+    const bool escalate = !given_up && !last && verdict.next && *verdict.next != tier;
     record(end, verdict.score, !escalate);
     if (!escalate) return give(std::move(end));
     {
@@ -110,6 +112,11 @@ struct Cascade::Attempting final : Sink, std::enable_shared_from_this<Cascade::A
 
   // The caller sees one answer, with the times it waited and the bill of all tries.
   void give(Finish end) {
+    {
+      const std::lock_guard lock(mutex);
+      over = true;
+      current = {};  // a tier's call may hold its sink, which is this
+    }
     end.ledger = std::move(ledger);
     end.usage = end.ledger.usage();
     end.timing.queue = queued;
@@ -130,9 +137,10 @@ struct Cascade::Attempting final : Sink, std::enable_shared_from_this<Cascade::A
   Answer answer;
   Ledger ledger;
   Duration spent{}, queued{};
-  std::mutex mutex;  // guards the three below
+  std::mutex mutex;  // guards the four below
   std::size_t attempt = 0;
   bool cancelled = false;
+  bool over = false;
   Call current;
 };
 
