@@ -9,20 +9,15 @@
 #include <utility>
 #include <vector>
 
+#include "endpoint/prompt_text.hpp"
+
 namespace frugal {
 
 namespace {
 
-std::string_view last_text(const Request& request) {
-  if (const auto* chat = std::get_if<Chat>(&request.prompt))
-    return chat->messages.empty() ? std::string_view() : std::string_view(chat->messages.back().content);
-  if (const auto* raw = std::get_if<RawPrompt>(&request.prompt)) return raw->text;
-  return {};
-}
-
 RequestView view_of(const Request& r) {
   RequestView view;
-  view.type = r.type, view.tenant = r.tenant, view.model = r.model, view.text = last_text(r);
+  view.type = r.type, view.tenant = r.tenant, view.model = r.model, view.text = prompt_text(r);
   if (const auto* given = std::get_if<TokenPrompt>(&r.prompt)) view.prompt = given->tokens;
   view.max_tokens = r.max_tokens, view.deadline = r.deadline, view.now = steady_clock().now();
   return view;

@@ -3,16 +3,10 @@
 
 #include <frugal/core/view.hpp>
 
+#include "endpoint/prompt_text.hpp"
 #include "engine/sequence.hpp"
 
 namespace frugal {
-
-inline std::string_view prompt_text(const Request& request) {
-  if (const auto* chat = std::get_if<Chat>(&request.prompt))
-    return chat->messages.empty() ? std::string_view() : std::string_view(chat->messages.back().content);
-  if (const auto* raw = std::get_if<RawPrompt>(&request.prompt)) return raw->text;
-  return {};
-}
 
 inline RequestView request_view(const Sequence& s, TimePoint now) {
   return {s.id,       s.request.type,       s.request.tenant,   s.slot->name, prompt_text(s.request),
