@@ -7,6 +7,7 @@
 
 #include "model/gguf.hpp"
 #include "model/loaders.hpp"
+#include "support/error_of.hpp"
 #include "support/tiny_model.hpp"
 #include "support/write_gguf.hpp"
 
@@ -15,7 +16,9 @@ namespace {
 
 using model::GgufFile;
 using testing::Blob;
+using testing::error_of;
 using testing::GgufWriter;
+using testing::mentions;
 
 Blob bytes_of(std::string_view text) {
   const auto* data = reinterpret_cast<const std::byte*>(text.data());
@@ -34,22 +37,9 @@ Blob operator+(Blob a, const Blob& b) {
   return a;
 }
 
-/// The error reading these bytes ends in; fails where there is none.
-Error error_of(const std::function<void()>& action) {
-  try {
-    action();
-  } catch (const Error& error) {
-    return error;
-  }
-  FAIL("no error");
-  return Error(Errc::internal, "");
-}
-
 Error parse_error(const Blob& bytes) {
   return error_of([&] { GgufFile(bytes, "bad.gguf"); });
 }
-
-bool mentions(const Error& error, std::string_view text) { return error.message().find(text) != std::string::npos; }
 
 TEST_CASE("every metadata type reads back") {
   GgufWriter out;

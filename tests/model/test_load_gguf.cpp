@@ -10,6 +10,7 @@
 #include "model/architectures.hpp"
 #include "model/gguf.hpp"
 #include "model/loaders.hpp"
+#include "support/error_of.hpp"
 #include "support/tiny_model.hpp"
 #include "support/write_gguf.hpp"
 
@@ -17,20 +18,10 @@ namespace frugal {
 namespace {
 
 using testing::Blob;
+using testing::error_of;
 using testing::GgufWriter;
+using testing::mentions;
 using testing::TinyModelOptions;
-
-Error error_of(const std::function<void()>& action) {
-  try {
-    action();
-  } catch (const Error& error) {
-    return error;
-  }
-  FAIL("no error");
-  return Error(Errc::internal, "");
-}
-
-bool mentions(const Error& error, std::string_view text) { return error.message().find(text) != std::string::npos; }
 
 void check_same_spec(const DecoderSpec& a, const DecoderSpec& b) {
   CHECK(a.architecture == b.architecture);
