@@ -12,13 +12,14 @@ SEES = {
     "meter": {"core"},
     "model": {"core", "text"},
     "policy": {"core"},
+    "draft": {"core", "text"},
     "backend": {"core", "model"},
     "reference": {"core", "model", "backend"},
     "sim": {"core", "model", "backend"},
     "cpu": {"core", "model", "backend"},
     "torch": {"core", "model", "backend"},
     "endpoint": {"core", "text", "grammar", "meter", "policy"},
-    "engine": {"core", "text", "cache", "grammar", "meter", "model", "policy", "backend", "endpoint"},
+    "engine": {"core", "text", "cache", "grammar", "meter", "model", "policy", "draft", "backend", "endpoint"},
 }
 EVERYWHERE = {"config.hpp", "version.hpp", "fwd.hpp"}
 # A header of frugal may include frugal and the standard library; these are for the .cpp files of the rooms named.
