@@ -26,6 +26,8 @@ struct DraftRoom {
   std::span<const DrafterView> drafters{};  ///< at hand for this sequence, by priority; never empty
   std::uint32_t most_tokens = 0;            ///< budget, context and step limit taken together, and the request's own
   std::uint32_t decode_rows = 0;  ///< sequences that decode in this step: more rows make each extra one dearer
+  std::uint32_t draft_rows = 0;   ///< drafts already planned for other sequences of this step; 0 = the first asked
+  ModelId model{};                ///< the target: what PassCost::model says
   std::uint32_t catch_up = 0;     ///< most tokens that a draft model among them has yet to compute of this sequence
 };
 
@@ -68,6 +70,19 @@ class FRUGAL_API SpeculationPolicy {
   /// The sequence has ended: what was remembered of it alone may go.
   virtual void finished(RequestId /*request*/) {}
 };
+
+struct AdaptiveDraftsOptions {
+  std::uint32_t most_tokens = 16;  ///< longest draft
+  double probe_share = 0.01;       ///< most of the decoding time that may be lost to trying what seems not to pay
+  double hysteresis = 0.02;        ///< a new length must promise this much more than the present one
+};
+
+/// Drafts as many tokens as give the most answer tokens a second: argmax over g of E(g) / (g c + v(rows + g)), where
+/// E(g) is the expected number of tokens, c what a draft costs and v what a pass of so many rows costs, all measured.
+/// Acceptance is learned by sequence, drafter and place in the chain, from a prior that sequences share. Drafts nothing
+/// where that is best, as in large batches; what it loses by trying is bounded by `probe_share`. Throws
+/// Error(invalid_argument) on a share or hysteresis outside [0, 1) and on no tokens.
+FRUGAL_API std::shared_ptr<SpeculationPolicy> adaptive_drafts(AdaptiveDraftsOptions options = {});
 
 /// Always the first drafter at hand and as many tokens as fit, at most `tokens`. For measuring; throws
 /// Error(invalid_argument) on 0.
