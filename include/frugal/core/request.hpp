@@ -67,7 +67,7 @@ struct Sampling {
 struct DraftText {
   std::string text{};
   std::vector<Token> tokens{};
-  std::uint64_t vocabulary = 0;  ///< of the tokens, as Finish::vocabulary names it
+  std::uint64_t vocabulary = 0;  ///< of the tokens, as Finish::vocabulary names it; 0 = the answering model's own
 };
 
 struct Request {
