@@ -128,7 +128,8 @@ void Speculation::ask(Sequence& s, Room room) {
       if (m->target == s.slot && m->drafter >= from) behind = std::max(behind, pass_.behind(*m, s));
     const RequestView request = request_view(s, clock_.now());
     DraftPlan plan = named("speculation policy", policy_.name(), [&] {
-      return policy_.propose(sequence_view(s, request), {at_hand_, most, room.decode_rows, behind});
+      return policy_.propose(sequence_view(s, request),
+                             {at_hand_, most, room.decode_rows, room.draft_rows, s.slot->id, behind});
     });
     plan.tokens = std::min(plan.tokens, most);
     const bool known = std::any_of(at_hand_.begin(), at_hand_.end(),

@@ -30,6 +30,7 @@ class Speculation {
   struct Room {
     std::uint32_t rows = 0;         ///< left in this step
     std::uint32_t decode_rows = 0;  ///< sequences that decode in it
+    std::uint32_t draft_rows = 0;   ///< drafts planned for those before
   };
   /// The steps are counted for lanes that pause.
   void begin_step(std::uint64_t step) { step_ = step; }

@@ -11,21 +11,23 @@ namespace frugal {
 
 // Every sequence that decodes may add drafts to its row; the step's limit is shared in order of admission.
 void Scheduler::draft(std::vector<PlannedRows>& plan, std::uint32_t& left) {
-  const Speculation::Room room{left, static_cast<std::uint32_t>(plan.size())};
+  Speculation::Room room{left, static_cast<std::uint32_t>(plan.size())};
   std::vector<Held> drafting;
   for (const PlannedRows& p : plan) {
     Sequence& s = *p.sequence;
     try {
-      speculation_->ask(s, {left, room.decode_rows});
+      speculation_->ask(s, room);
     } catch (const Error& error) {
       finish(s, FinishReason::error, {}, error);
       continue;
     }
     if (!s.drafts || s.drafts->chain.committed == 0) continue;
-    left -=
-        std::min(left, std::max(s.drafts->chain.size(), s.drafts->chain.ordered() ? s.drafts->chain.plan.tokens : 0));
+    const Chain& chain = s.drafts->chain;
+    const std::uint32_t rows = chain.ordered() ? chain.plan.tokens : chain.size();
+    room.rows -= rows, room.draft_rows += rows;
     drafting.push_back(p.sequence);
   }
+  left = room.rows;
   speculation_->run_models(drafting);
   for (const Held& s : drafting) reserve_chain(*s);
   std::erase_if(plan, [](const PlannedRows& p) { return p.sequence->finished; });
