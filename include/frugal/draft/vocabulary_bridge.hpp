@@ -50,9 +50,10 @@ class FRUGAL_API Translation {
   /// Everything learned, as the draft model sees it. A later learn() may rewrite its end: keys and values hold as far
   /// as the tokens are equal.
   const std::vector<Token>& context() const noexcept;
-  /// Appends the target's tokens for what the draft model wrote after context(), through text: only those that more
-  /// text could not change, and an end token where it wrote one.
-  void to_target(std::span<const Token> drafted, std::vector<Token>& out) const;
+  /// Appends the target's tokens for what the draft model wrote after context(), through text, and an end token where
+  /// it wrote one. Returns how many of them are final: more text from the draft model could still change the others,
+  /// which are good drafts too where the last word happens to be whole.
+  std::size_t to_target(std::span<const Token> drafted, std::vector<Token>& out) const;
 
  private:
   struct State;
