@@ -84,7 +84,7 @@ class Nonsense final : public Drafter {
       void learn(std::span<const Token> accepted) override { seen += accepted.size(); }
       void propose(std::uint32_t most, std::vector<Token>& out) override {
         for (std::uint32_t i = 0; i < most + 2; ++i)
-          out.push_back(i == 3 ? 99999 : static_cast<Token>((seen + i) % 250));
+          out.push_back(i == 3 ? 99999 : static_cast<Token>(130 + (seen + i) % 100));
       }
       std::size_t seen = 0;
     };
@@ -118,9 +118,11 @@ inline std::vector<SpeculationSetup> speculation_setups() {
       {"oracle with errors", with(7, {std::make_shared<Oracle>(4)}, false)},
       {"nonsense", with(3, {std::make_shared<Nonsense>()}, false)},
       {"text", with(5, {}, false)},
+      {"prompt lookup", with(5, {prompt_lookup()}, false)},
+      {"suffixes", with(6, {suffix_drafter()}, false)},
       {"draft model", with(4, {}, true)},
       {"draft model, one token", with(1, {}, true)},
-      {"chain", with(5, {std::make_shared<Oracle>(3, 2), std::make_shared<Oracle>(5, 3)}, true)},
+      {"chain", with(5, {prompt_lookup(), std::make_shared<Oracle>(3, 2), suffix_drafter()}, true)},
   };
 }
 
