@@ -93,10 +93,13 @@ AdaptiveDrafts::Choice AdaptiveDrafts::best_of(const Step& step, const DraftRoom
                                                Own& own, std::uint32_t remaining) {
   const Shared& shared = drafters_[view.index];
   Choice best, present;
-  double expected = 1, standing = 1;
+  double expected = 1, standing = 1, shared_before = first_guess, own_before = first_guess;
   for (std::uint32_t g = 1; g <= std::min(room.most_tokens, options_.most_tokens); ++g) {
-    const double prior = shared.acceptance.at(g - 1, first_guess, first_weight);
-    standing *= own.acceptance.at(g - 1, prior, shared_weight);
+    // A place that was never tried is as good as the one before it.
+    shared_before = shared.acceptance.at(g - 1, shared_before, first_weight);
+    const double prior = (shared_before + own_before) / 2;
+    own_before = own.acceptance.at(g - 1, g == 1 ? shared_before : prior, shared_weight);
+    standing *= own_before;
     expected += standing;
     const double share = expected / std::max<double>(expected, remaining);
     const double seconds =

@@ -51,8 +51,8 @@ TEST_CASE("prompt lookup drafts what brute force finds: the latest of the longes
 
 TEST_CASE("the suffix drafter's match has any length") {
   CHECK(rc::check([] {
-    const SuffixDrafterOptions options{.shortest_match = *rc::gen::inRange(1U, 4U),
-                                       .draft_per_match = *rc::gen::inRange(1U, 4U)};
+    const SuffixDrafterOptions options{
+        .shortest_match = *rc::gen::inRange(1U, 4U), .draft_per_match = *rc::gen::inRange(1U, 4U), .least_likely = 0};
     const auto drafting = suffix_drafter(options)->open({});
     Ids text;
     for (const Ids& piece : in_pieces(text_of_few_tokens())) {
@@ -77,7 +77,7 @@ TEST_CASE("the suffix drafter's match has any length") {
 }
 
 TEST_CASE("what repeats is drafted to repeat") {
-  for (const auto& drafter : {prompt_lookup(), suffix_drafter()}) {
+  for (const auto& drafter : {prompt_lookup(), suffix_drafter({.least_likely = 0})}) {
     const auto drafting = drafter->open({});
     drafting->learn(Ids{9, 1, 2, 3, 1, 2, 3, 1, 2});
     CHECK(proposed(*drafting, 7) == Ids{3, 1, 2, 3, 1, 2, 3});
@@ -86,12 +86,39 @@ TEST_CASE("what repeats is drafted to repeat") {
 
 TEST_CASE("a draft is no longer than its match is worth") {
   const Ids text{1, 2, 3, 4, 5, 6, 7, 8, 9, 1, 2};
-  for (const auto& drafter : {prompt_lookup({.draft_per_match = 2}), suffix_drafter({.draft_per_match = 2})}) {
+  for (const auto& drafter :
+       {prompt_lookup({.draft_per_match = 2}), suffix_drafter({.draft_per_match = 2, .least_likely = 0})}) {
     const auto drafting = drafter->open({});
     drafting->learn(text);
     CHECK(proposed(*drafting, 16) == Ids{3, 4, 5, 6});
     CHECK(proposed(*drafting, 3) == Ids{3, 4, 5});
   }
+}
+
+TEST_CASE("matches that were wrong so far are left alone until they come true, and are followed far then") {
+  const auto drafting = suffix_drafter()->open({});
+  Ids text;
+  const auto say = [&](Ids words) { drafting->learn(words), text.insert(text.end(), words.begin(), words.end()); };
+  for (Token t = 0; t < 12; ++t) say({100, 101, 200 + t});  // 100 101 stood before and each time went on otherwise
+  say({100, 101});
+  CHECK(proposed(*drafting, 8).empty());
+  Ids phrase;
+  for (Token t = 0; t < 40; ++t) phrase.push_back(500 + t);
+  say(phrase);
+  say(Ids(phrase.begin(), phrase.begin() + 30));
+  CHECK(proposed(*drafting, 8) == Ids(phrase.begin() + 30, phrase.begin() + 38));
+}
+
+TEST_CASE("what a prompt repeats says nothing of what the answer will") {
+  Ids prompt;
+  for (Token t = 0; t < 40; ++t) prompt.insert(prompt.end(), {100, 101, 200 + t});
+  prompt.insert(prompt.end(), {100, 101});
+  RequestView request;
+  request.prompt = prompt;
+  const auto with = suffix_drafter()->open(request), without = suffix_drafter()->open({});
+  with->learn(prompt), without->learn(prompt);
+  CHECK(proposed(*with, 8).size() == 2);
+  CHECK(proposed(*without, 8).empty());
 }
 
 TEST_CASE("where nothing stood before there is no draft") {
@@ -106,7 +133,8 @@ TEST_CASE("where nothing stood before there is no draft") {
 }
 
 TEST_CASE("proposals leave no trace") {
-  const auto drafter = first_of({prompt_lookup({.shortest_match = 1}), suffix_drafter({.shortest_match = 1})});
+  const auto drafter =
+      first_of({prompt_lookup({.shortest_match = 1}), suffix_drafter({.shortest_match = 1, .least_likely = 0})});
   const auto drafting = drafter->open({});
   drafting->learn(Ids{1, 2, 3, 1});
   const Ids once = proposed(*drafting, 4);
@@ -119,7 +147,7 @@ RequestView request_of(std::string_view tenant, std::string_view type, std::stri
 }
 
 TEST_CASE("a past answer drafts for the next request of the same type, model and tenant, and for no other") {
-  const auto drafter = suffix_drafter();
+  const auto drafter = suffix_drafter({.least_likely = 0});
   const RequestView refund = request_of("a", "refund");
   const Ids answer{10, 11, 12, 13, 14, 15};
   drafter->finished(answer_of(refund, answer));
@@ -224,6 +252,7 @@ TEST_CASE("options that make no sense are named") {
   CHECK_THROWS_AS(prompt_lookup({.most_candidates = 0}), Error);
   CHECK_THROWS_AS(suffix_drafter({.shortest_match = 0}), Error);
   CHECK_THROWS_AS(suffix_drafter({.draft_per_match = 0}), Error);
+  CHECK_THROWS_AS(suffix_drafter({.least_likely = 1}), Error);
   CHECK_THROWS_AS(first_of(std::vector<std::shared_ptr<Drafter>>{}), Error);
   CHECK_THROWS_AS(first_of({prompt_lookup(), nullptr}), Error);
 }

@@ -27,12 +27,15 @@ FRUGAL_API std::shared_ptr<Drafter> prompt_lookup(PromptLookupOptions options = 
 struct SuffixDrafterOptions {
   std::uint32_t shortest_match = 2;
   std::uint32_t draft_per_match = 4;
+  double least_likely = 0.3;  ///< a run ends where it stands as a whole with less than this probability; 0 = never
   std::size_t past_bytes = std::size_t{16} << 20;  ///< for past answers, all together; 0 = none are kept
 };
 
 /// The longest suffix of the answer that stood before, of any length, in prompt, answer, or a past answer to a request
-/// of the same type, model and tenant: two tenants never share one. Past answers are kept by recent use. One suffix
-/// automaton a sequence, amortised O(1) and about 60 to 150 bytes a token.
+/// of the same type, model and tenant: two tenants never share one. Past answers are kept by recent use. What a match
+/// of so many tokens was worth is counted as the answer goes on, asked or not, and decides how far a draft goes: prose
+/// that repeats by chance is left alone, a copied document followed far. One suffix automaton a sequence, amortised
+/// O(1) and about 60 to 150 bytes a token.
 FRUGAL_API std::shared_ptr<Drafter> suffix_drafter(SuffixDrafterOptions options = {});
 
 /// Follows Request::draft for as long as the answer does, and finds its way back after a difference. The engine puts
