@@ -1,4 +1,4 @@
-// bench_spec MODE: frugal's side of `bench/run.py spec`, over a file of requests. Prints one JSON value.
+// bench_spec MODE: frugal's side of `bench/run.py spec`, over a file of requests. Prints JSON, or the lines of a trace.
 //
 // compare: each request without and with speculation in turn, in one process; decode time, whether the tokens are the
 // same, and what became of the drafts. trace: what any draft length would have met at each place of the plain answers,
@@ -27,6 +27,7 @@ namespace {
 
 struct Settings {
   std::string model, cases, group;
+  double least_likely = SuffixDrafterOptions{}.least_likely;
   unsigned threads = 2, repeat = 3, sequences = 1, draft = 0, self = 0, most = 16;
 };
 using ModelPtr = std::shared_ptr<const Model>;
@@ -63,7 +64,7 @@ std::unique_ptr<Engine> engine_of(const Settings& s, const ModelPtr& model, std:
   o.models = {{"model", model}};
   o.speculation = std::move(policy);
   if (s.self == 0) {
-    o.drafters = {suffix_drafter({.past_bytes = 0})};
+    o.drafters = {suffix_drafter({.least_likely = s.least_likely, .past_bytes = 0})};
   } else if (o.speculation) {
     o.draft_models = {{.target = {}, .model = first_layers(model, s.self), .name = "first layers"}};
   }
@@ -231,9 +232,9 @@ double median(std::vector<double> x) {
   return x[x.size() / 2];
 }
 
-/// [[rows, seconds]...] of passes with so many sequences.
-json pass_costs(const Settings& s, const ModelPtr& model, unsigned sequences, unsigned most) {
-  const auto scan = std::make_shared<Scan>(sequences, most);
+/// "pass ROWS SECONDS" of passes with so many sequences.
+std::string pass_costs(const Settings& s, const ModelPtr& model, unsigned most) {
+  const auto scan = std::make_shared<Scan>(s.sequences, most);
   EngineOptions o;
   o.backend = cpu_backend({.threads = s.threads});
   o.models = {{"model", model}};
@@ -242,16 +243,17 @@ json pass_costs(const Settings& s, const ModelPtr& model, unsigned sequences, un
   Engine engine(std::move(o));
   scan->times.clear();  // of the trials
   const std::vector<json> cases = cases_of(s);
-  unsigned open = sequences;
-  for (unsigned i = 0; i < sequences; ++i) {
+  unsigned open = s.sequences;
+  for (unsigned i = 0; i < s.sequences; ++i) {
     Request r = request_of(cases[i % cases.size()]);
-    r.max_tokens = 8 * most;
+    r.max_tokens = 8 * most, r.stop.clear();
     engine.submit(
         std::move(r), [](Delta) {}, [&open](Finish) { --open; });
   }
   engine.drive([&] { return open == 0; });
-  json out = json::array();
-  for (const auto& [rows, times] : scan->times) out.push_back({rows, median(times)});
+  std::string out;
+  for (const auto& [rows, times] : scan->times)
+    out += "pass " + std::to_string(rows) + " " + std::to_string(median(times)) + "\n";
   return out;
 }
 
@@ -264,17 +266,22 @@ Length length_of(const std::vector<Token>& proposal, std::span<const Token> answ
   return {proposal.size(), n};
 }
 
-/// What the draft model would say after each place of the answer.
-std::vector<Token> greedy_after(Engine& draft, std::span<const Token> tokens, unsigned most) {
+/// What the draft model would say after each place of the answer, and what each of its passes takes.
+std::vector<Token> greedy_after(Engine& draft, std::span<const Token> tokens, unsigned most,
+                                std::vector<double>& passes) {
   Request r{TokenPrompt{{tokens.begin(), tokens.end()}}};
   r.max_tokens = most;
   const Answer a = draft.run(std::move(r));
   if (a.finish.error) throw *a.finish.error;
+  if (const auto tpot = a.finish.timing.tpot(a.finish.usage.output)) passes.push_back(seconds(*tpot));
   return a.tokens;
 }
 
-json trace(const Settings& s, const ModelPtr& model) {
-  const auto recorder = std::make_shared<Recorder>(suffix_drafter({.past_bytes = 0}), s.most);
+/// Lines: "pass ROWS SECONDS", "draft SECONDS" of a token or "draft_pass SECONDS" of a draft model's pass, and for each
+/// answer "answer PROPOSED:ACCEPTED..." of its places from the second token on, had the longest draft been asked for.
+std::string trace(const Settings& s, const ModelPtr& model) {
+  const auto recorder =
+      std::make_shared<Recorder>(suffix_drafter({.least_likely = s.least_likely, .past_bytes = 0}), s.most);
   EngineOptions o;
   o.backend = cpu_backend({.threads = s.threads});
   o.models = {{"model", model}};
@@ -282,6 +289,7 @@ json trace(const Settings& s, const ModelPtr& model) {
   o.drafters = {recorder};
   Engine engine(std::move(o));
   std::unique_ptr<Engine> draft;
+  std::vector<double> passes;  // of the draft model
   if (s.self > 0) {
     EngineOptions d;
     d.backend = cpu_backend({.threads = s.threads});
@@ -289,40 +297,43 @@ json trace(const Settings& s, const ModelPtr& model) {
     d.prefix_cache = lru();
     draft = std::make_unique<Engine>(std::move(d));
   }
-  json out = json::array();
+  std::string out = pass_costs(s, model, s.sequences == 1 ? 17 : 3 * s.sequences), answers;
   for (const json& c : cases_of(s)) {
     const Answer a = engine.run(request_of(c));
     if (a.finish.error) throw *a.finish.error;
-    json places = json::array();
+    answers += "answer";
     const std::size_t prompt = a.finish.usage.input;
+    std::vector<Token> text(recorder->read.begin(), recorder->read.begin() + static_cast<std::ptrdiff_t>(prompt));
+    text.insert(text.end(), a.tokens.begin(), a.tokens.end());
     for (std::size_t i = 1; i < a.tokens.size(); ++i) {  // the first token comes with the prompt
-      const Length l = length_of(draft ? greedy_after(*draft, std::span(recorder->read).first(prompt + i), s.most)
+      const Length l = length_of(draft ? greedy_after(*draft, std::span(text).first(prompt + i), s.most, passes)
                                        : recorder->proposals[prompt + i],
                                  std::span(a.tokens).subspan(i));
-      places.push_back({l.proposed, l.accepted});
+      answers += " " + std::to_string(l.proposed) + ":" + std::to_string(l.accepted);
     }
-    out.push_back({{"name", c.at("name")}, {"places", places}});
+    answers += "\n";
   }
-  return {{"sequences", out},
-          {"draft_seconds_per_token", recorder->seconds / std::max(1.0, recorder->tokens)},
-          {"pass_seconds", pass_costs(s, model, s.sequences, s.sequences == 1 ? 17 : 3 * s.sequences)}};
+  if (draft) return out + "draft_pass " + std::to_string(median(passes)) + "\n" + answers;
+  return out + "draft " + std::to_string(recorder->seconds / std::max(1.0, recorder->tokens)) + "\n" + answers;
 }
 
 }  // namespace
 
 int main(int argc, char** argv) try {
   Settings s;
-  CLI::App app("frugal's side of bench/run.py spec; prints one JSON value");
+  CLI::App app("frugal's side of bench/run.py spec; prints JSON, or the lines of a trace");
   app.require_subcommand(1);
   const auto mode = [&](const char* name, const char* what) {
     CLI::App* sub = app.add_subcommand(name, what);
     sub->add_option("--model", s.model)->required();
-    sub->add_option("--cases", s.cases, "a JSON array of {name, group, prompt or messages, max_tokens, stop, draft}")->required();
+    sub->add_option("--cases", s.cases, "a JSON array of {name, group, prompt or messages, max_tokens, stop, draft}")
+        ->required();
     sub->add_option("--group", s.group, "only the requests of this group");
     sub->add_option("--threads", s.threads);
     sub->add_option("--repeat", s.repeat)->check(CLI::PositiveNumber);
     sub->add_option("--sequences", s.sequences, "requests at once")->check(CLI::PositiveNumber);
     sub->add_option("--most", s.most, "the longest draft")->check(CLI::PositiveNumber);
+    sub->add_option("--least-likely", s.least_likely, "of the suffix drafter");
     sub->add_option("--draft", s.draft, "a fixed length of drafts; 0 = adaptive");
     sub->add_option("--self", s.self, "the draft model is the target's first so many layers");
     return sub;
@@ -331,7 +342,7 @@ int main(int argc, char** argv) try {
   mode("trace", "what each place of the answers would have accepted");
   CLI11_PARSE(app, argc, argv);
   const ModelPtr model = load_model(s.model);
-  std::printf("%s\n", (comparing->parsed() ? compare(s, model) : trace(s, model)).dump(1).c_str());
+  std::printf("%s\n", (comparing->parsed() ? compare(s, model).dump(1) : trace(s, model)).c_str());
 } catch (const std::exception& error) {
   std::fprintf(stderr, "%s\n", error.what());
   return 1;

@@ -18,7 +18,7 @@ namespace {
 
 constexpr double first_guess = 0.7;    // before anything was drafted: worth a try
 constexpr double first_weight = 2;     // of it, in trials
-constexpr double shared_weight = 6;    // of what sequences share, for one of them
+constexpr double shared_weight = 3;    // of what sequences share, for one of them
 constexpr double shared_memory = 300;  // trials
 constexpr double sequence_memory = 40;
 constexpr double cost_share = 0.05;  // of a new measurement of what a drafter's token costs
