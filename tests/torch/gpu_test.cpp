@@ -24,8 +24,8 @@ std::unique_ptr<Backend> on_cuda(const std::string& compute = "fp32") {
   try {
     return torch_backend({.device = "cuda", .compute = compute});
   } catch (const Error& e) {
-    if (e.code() != Errc::unavailable) throw;
-    SKIP(e.message());
+    if (e.code() == Errc::unavailable) SKIP(e.message());
+    throw;
   }
 }
 
