@@ -81,8 +81,8 @@ class FRUGAL_API Tokenizer {
 };
 
 /// Reads a Hugging Face tokenizer.json (and beside it, where present, tokenizer_config.json for bos/eos and
-/// generation_config.json for the tokens that end an answer). Throws Error(bad_file) with file and offset, or Error(unsupported) naming the tokenizer type, pre-tokenizer or normaliser
-/// we lack.
+/// generation_config.json for the tokens that end an answer). Throws Error(bad_file) with file and offset, or
+/// Error(unsupported) naming the tokenizer type, pre-tokenizer or normaliser we lack.
 FRUGAL_API Tokenizer load_tokenizer_json(const std::string& file);
 
 /// The pre-tokenizer a GGUF file names ("gpt-2", "smollm", "qwen2", "llama-bpe", ...); none where we lack it.
