@@ -13,6 +13,7 @@ bool Scheduler::step() {
   ++stats_.steps;
   if (speculation_ != nullptr) speculation_->begin_step(stats_.steps);
   bool moved = reap();
+  expire_prefixes();
   moved |= admit();
   for (const auto& slot : slots_) moved |= run(*slot);
   sweep();
