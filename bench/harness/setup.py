@@ -45,15 +45,21 @@ class Bench:
         if not (self.build / "build.ninja").is_file():
             output_of(["cmake", "-S", ROOT, "-B", self.build, "-G", "Ninja", "-DCMAKE_BUILD_TYPE=Release",
                        "-DFRUGAL_BUILD_TORCH=OFF"])
-        output_of(["cmake", "--build", self.build, "--target", "bench_engine", "frugal_program"])
+        output_of(["cmake", "--build", self.build, "--target", "bench_engine", "bench_spec", "frugal_program"])
 
     def program(self, name):
         return self.build / "bin" / name
 
     def frugal(self, *arguments):
         """Runs bench_engine on the model; the JSON object it prints."""
-        return json.loads(output_of([self.program("bench/bench_engine"), *arguments, "--model", self.model,
-                                     "--threads", self.threads]))
+        return self._json("bench/bench_engine", *arguments)
+
+    def spec(self, *arguments):
+        """The same of bench_spec; a JSON array."""
+        return self._json("bench/bench_spec", *arguments)
+
+    def _json(self, program, *arguments):
+        return json.loads(output_of([self.program(program), *arguments, "--model", self.model, "--threads", self.threads]))
 
     def llama(self, tool):
         """Path of a program of llama.cpp, built where it is missing."""

@@ -82,7 +82,7 @@ TEST_CASE("passes that take longer or shorter by chance change little") {
     const Fixed best = best_fixed(trace, w.together);
     CAPTURE(w.name, best.tokens);
     for (std::uint32_t seed = 1; seed <= 5; ++seed)
-      CHECK(Replay(trace, *adaptive_drafts(), w.together, {0.1, seed}).run().speed() >= 0.9 * best.speed);
+      CHECK(Replay(trace, *adaptive_drafts(), w.together, {0.1, seed}).run().speed() >= 0.88 * best.speed);
   }
 }
 
@@ -115,11 +115,13 @@ TEST_CASE("drafting stops by itself as batches grow and rows become dear") {
   const Trace trace = made_up(roofline, std::vector<double>(32, 0.6));
   const auto drafted = [&](std::uint32_t together) {
     const Replayed r = adaptive(trace, together);
-    CHECK(r.speed() >= 0.98 * best_fixed(trace, together).speed);
+    CHECK(r.speed() >= 0.97 * best_fixed(trace, together).speed);
     return static_cast<double>(r.drafted) / static_cast<double>(r.tokens);
   };
-  const double alone = drafted(1), sixteen = drafted(16);
+  const double alone = drafted(1), four = drafted(4), sixteen = drafted(16);
   CHECK(alone > 1.0);
+  CHECK(four < alone);
+  CHECK(four > 0.1);
   CHECK(sixteen < 0.05);
 }
 
@@ -150,6 +152,13 @@ TEST_CASE("drafts that begin to stand are found again") {
   const auto policy = adaptive_drafts();
   Replay(early, *policy).run();
   CHECK(Replay(late, *policy).run().speed() >= 0.9 * best_fixed(late, 1).speed);
+}
+
+TEST_CASE("a draft model's pass is paid for by all that share it, and by what it has yet to read") {
+  Trace trace = made_up(flat, std::vector<double>(16, 0.7));
+  trace.draft_pass = 0.9e-3;
+  CHECK(adaptive(trace, 1).speed() >= 0.97 * plain(trace, 1).speed());  // E(1)/(c + v) = 1.7 / 1.9: off
+  CHECK(adaptive(trace, 16).speed() >= 0.95 * best_fixed(trace, 16).speed);
 }
 
 TEST_CASE("a length is kept until another one is clearly better") {
