@@ -148,7 +148,7 @@ void measure(const char* path, unsigned threads, std::uint64_t answer) {
   std::printf("Metered, a token             %10.0f ns  %.4f %% of a step\n", token, 100 * token / step);
   std::printf("Metered, a request           %10.0f ns  with %llu prompt tokens hashed and its line of trace\n", request,
               static_cast<unsigned long long>(prompt_tokens));
-  std::printf("of it Meter::record          %10.0f ns  with its line of trace\n", record);
+  std::printf("Meter::record alone          %10.0f ns  and a line of trace without hashes\n", record);
   std::printf("a token of a %llu-token answer %8.0f ns  %.4f %% of a step (at most 1 %%)\n",
               static_cast<unsigned long long>(answer), each, 100 * each / step);
 }
