@@ -191,6 +191,12 @@ void Speculation::settle(Sequence& s, Duration took, std::uint32_t accepted) {
   named("speculation policy", policy_.name(), [&] { policy_.learn(sequence_view(s, request), outcome); });
 }
 
+void Speculation::drop(Sequence& s) const {
+  s.drafts->chain.clear();
+  for (const auto& model : models_)
+    if (model->target == s.slot) pass_.trim(*model, s, static_cast<std::uint32_t>(s.tokens.size()));
+}
+
 bool Speculation::release_pages(std::span<const std::shared_ptr<Sequence>> running) {
   for (auto r = running.rbegin(); r != running.rend(); ++r) {
     if (!(*r)->drafts) continue;

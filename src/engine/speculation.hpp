@@ -41,6 +41,8 @@ class Speculation {
   void run_models(std::span<const std::shared_ptr<Sequence>> sequences);
   /// The chain went through the target's pass: its figures, before any of it is committed.
   void verified(Sequence& s, Duration took) const;
+  /// No draft was verified, as where pages ran short: none leaves keys in a draft model's pages.
+  void drop(Sequence& s) const;
   /// After the commit: brings the draft models' pages back to what was accepted and tells the policy. Throws
   /// Error(policy).
   void settle(Sequence& s, Duration took, std::uint32_t accepted);

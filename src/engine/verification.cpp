@@ -43,7 +43,7 @@ void Scheduler::reserve_chain(Sequence& s) {
     if (index_ != nullptr && index_->make_room(s.slot->id, s.pages->missing(chain.tokens.size()))) continue;
     chain.cut(static_cast<std::uint32_t>(std::max(s.pages->capacity(), s.tokens.size()) - s.tokens.size()));
   }
-  if (chain.size() == 0) chain.clear();
+  if (chain.size() == 0) speculation_->drop(s);
 }
 
 // A draft holds where it equals the draw of the row before it; the first draw that differs, or the one after the last

@@ -255,7 +255,8 @@ TEST_CASE("no page is lost and no answer bent in 10,000 random operations with d
 
 TEST_CASE("whichever pass of target or draft model fails, a draft costs no answer, and no page is lost") {
   for (const Errc code : {Errc::out_of_memory, Errc::device}) {
-    for (std::uint64_t k = 1; k <= 24; ++k) {
+    std::uint64_t faults = 0;
+    for (std::uint64_t k = 1; faults + 1 == k; ++k) {  // until the answers end before the fault comes
       auto faulty = std::make_shared<FaultyBackend>(scripted());
       EngineOptions options = options_with(faulty);
       options.prefix_cache = lru();
@@ -278,12 +279,13 @@ TEST_CASE("whichever pass of target or draft model fails, a draft costs no answe
           CHECK(answer.tokens == expected);
         }
       }
-      CHECK(faulty->thrown() == 1);
+      faults += faulty->thrown();
       CHECK(engine.stats().kv_bytes_leased == 0);
       engine.check_integrity();
       faulty->heal();
       CHECK(engine.run(request_for(prompt_of(55), 6)).tokens == expected_answer(prompt_of(55), 6));
     }
+    CHECK(faults > 8);
   }
 }
 
