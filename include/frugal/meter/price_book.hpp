@@ -70,6 +70,8 @@ FRUGAL_API expected<Cost> cost_of(const Usage& usage, const Rates& rates, const 
 
 class FRUGAL_API PriceBook {
  public:
+  struct Table;  ///< the rows; opaque
+
   PriceBook();  ///< knows no model
 
   /// Reads a book from JSON. Throws Error(bad_file) that says which model and field.
@@ -82,9 +84,9 @@ class FRUGAL_API PriceBook {
   /// This book with one flat price on top.
   PriceBook with(std::string id, const Rates& rates) const;
 
-  /// `model` is "provider/name", or a name alone where a maker sells it itself; a date suffix ("-20260314",
-  /// "-2026-03-14") is ignored where the dated name is not listed. Upper and lower case are one. `prompt_tokens` picks the
-  /// context tier. Errors: unavailable, and the message names the model and what is missing.
+  /// `model` is "provider/name", or a name alone where a maker sells it itself; a date at its end ("-20260314",
+  /// "-2026-03-14", "-latest") is ignored where the dated name is not listed. Upper and lower case are one.
+  /// `prompt_tokens` picks the context tier. Errors: unavailable, naming the model and what is missing.
   expected<Rates> rates(std::string_view model, std::uint64_t prompt_tokens, const PriceQuery& query = {}) const;
   /// Errors: those of `rates` and of `cost_of`.
   expected<Cost> cost(std::string_view model, const Usage& usage, const PriceQuery& query = {}) const;
@@ -98,7 +100,6 @@ class FRUGAL_API PriceBook {
   std::string_view date() const;            ///< ISO date of the source
 
  private:
-  struct Table;
   explicit PriceBook(std::shared_ptr<const Table> table);
   std::shared_ptr<const Table> table_;
 };

@@ -2,8 +2,9 @@
 // accuracy merge into exactly the sketch of both inputs. DDSketch: Masson, Rim, Lee, "DDSketch: a fast and
 // fully-mergeable quantile sketch with relative-error guarantees", VLDB 2019.
 //
-// A plain value, not synchronised. add() costs a logarithm; memory is 8 bytes a bin between the smallest and the largest
-// value: with alpha = 0.01 about 116 bins a decade, and at most `most_bins` (the lowest ones then collapse into one).
+// A plain value, not synchronised. add() costs a logarithm; memory is 8 bytes a bin between the smallest and the
+// largest value: with alpha = 0.01 about 116 bins a decade, and at most `most_bins` (the lowest ones then collapse into
+// one).
 #pragma once
 
 #include <frugal/config.hpp>
