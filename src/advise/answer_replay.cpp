@@ -1,6 +1,6 @@
 #include "advise/answer_replay.hpp"
 
-namespace frugal::advise {
+namespace frugal::advisor {
 
 namespace {
 
@@ -15,8 +15,8 @@ Repeat AnswerReplay::request(const TraceRecord& r, std::uint64_t salt) {
   Repeat repeat;
   repeat.known = r.prompt_hash.has_value() || !r.prefix_blocks.empty();
   if (!repeat.known || r.output_tokens == 0) return repeat;
-  const std::uint64_t key = r.prompt_hash ? mixed(*r.prompt_hash, salt)
-                                          : mixed(r.prefix_blocks.back() + r.prefix_blocks.size(), ~salt);
+  const std::uint64_t key =
+      r.prompt_hash ? mixed(*r.prompt_hash, salt) : mixed(r.prefix_blocks.back() + r.prefix_blocks.size(), ~salt);
   auto id = seen_.find(key);
   if (id == seen_.none) {
     id = seen_.insert(key);
@@ -28,9 +28,9 @@ Repeat AnswerReplay::request(const TraceRecord& r, std::uint64_t salt) {
   if (!r.prompt_hash && first.prompt_tokens != r.prompt_tokens) first.mixed = true;
   repeat.likely = !first.mixed;
   const bool whole = r.prompt_hash || r.prompt_tokens % r.block_tokens == 0;
-  repeat.sure = repeat.likely && (r.answer_hash ? *r.answer_hash == first.answer
-                                                : whole || r.output_tokens == first.output_tokens);
+  repeat.sure = repeat.likely &&
+                (r.answer_hash ? *r.answer_hash == first.answer : whole || r.output_tokens == first.output_tokens);
   return repeat;
 }
 
-}  // namespace frugal::advise
+}  // namespace frugal::advisor

@@ -9,7 +9,7 @@
 
 #include <cstdint>
 
-namespace frugal::advise {
+namespace frugal::advisor {
 
 struct Repeat {
   bool known = false;   ///< the record says enough to tell
@@ -31,4 +31,4 @@ class AnswerReplay {
   LruTable<Seen> seen_;
 };
 
-}  // namespace frugal::advise
+}  // namespace frugal::advisor

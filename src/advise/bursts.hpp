@@ -3,7 +3,7 @@
 
 #include <cstdint>
 
-namespace frugal::advise {
+namespace frugal::advisor {
 
 class Bursts {
  public:
@@ -12,8 +12,8 @@ class Bursts {
     ++run_, ++n_;
     last_ = at;
   }
-  /// In a trace that spans `span_s`: at least `most_of` of the requests came in runs of at least `least_run` with gaps of
-  /// at most `gap_s`, and these runs fill at most `little_time` of the span.
+  /// In a trace that spans `span_s`: at least `most_of` of the requests came in runs of at least `least_run` with gaps
+  /// of at most `gap_s`, and these runs fill at most `little_time` of the span.
   bool deferrable(double span_s) const {
     Bursts ended = *this;
     ended.close();
@@ -32,4 +32,4 @@ class Bursts {
   std::uint64_t run_ = 0, in_bursts_ = 0, n_ = 0;
 };
 
-}  // namespace frugal::advise
+}  // namespace frugal::advisor

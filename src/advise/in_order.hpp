@@ -9,7 +9,7 @@
 #include <utility>
 #include <vector>
 
-namespace frugal::advise {
+namespace frugal::advisor {
 
 class InOrder {
  public:
@@ -58,4 +58,4 @@ class InOrder {
   std::vector<std::size_t> free_{};
 };
 
-}  // namespace frugal::advise
+}  // namespace frugal::advisor

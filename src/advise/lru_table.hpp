@@ -6,7 +6,7 @@
 #include <limits>
 #include <vector>
 
-namespace frugal::advise {
+namespace frugal::advisor {
 
 template <class Value>
 class LruTable {
@@ -55,7 +55,9 @@ class LruTable {
     Value value{};
   };
 
-  std::size_t home(std::uint64_t key) const { return static_cast<std::size_t>((key * 0x9E3779B97F4A7C15U) >> 32) & mask_; }
+  std::size_t home(std::uint64_t key) const {
+    return static_cast<std::size_t>((key * 0x9E3779B97F4A7C15U) >> 32) & mask_;
+  }
   std::size_t free_slot(std::uint64_t key) const {
     std::size_t slot = home(key);
     while (index_[slot] != none) slot = (slot + 1) & mask_;
@@ -98,4 +100,4 @@ class LruTable {
   std::uint64_t evicted_ = 0;
 };
 
-}  // namespace frugal::advise
+}  // namespace frugal::advisor

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-namespace frugal::advise {
+namespace frugal::advisor {
 
 namespace {
 
@@ -46,4 +46,4 @@ PrefixResult PrefixReplay::request(const PrefixRequest& r, const CacheRules& rul
   return result;
 }
 
-}  // namespace frugal::advise
+}  // namespace frugal::advisor

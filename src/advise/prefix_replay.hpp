@@ -10,7 +10,7 @@
 #include <cstdint>
 #include <span>
 
-namespace frugal::advise {
+namespace frugal::advisor {
 
 struct PrefixRequest {
   std::uint64_t salt = 0;  ///< of the model: a prefix is another one there
@@ -44,4 +44,4 @@ class PrefixReplay {
   LruTable<Block> blocks_;
 };
 
-}  // namespace frugal::advise
+}  // namespace frugal::advisor

@@ -5,7 +5,7 @@
 #include <cstdint>
 #include <limits>
 
-namespace frugal::advise {
+namespace frugal::advisor {
 
 inline constexpr double absent = std::numeric_limits<double>::quiet_NaN();
 
@@ -15,17 +15,17 @@ struct Row {
   double prompt = 0, output = 0;
   double cached = 0;  ///< 0 where it was not recorded
   bool priced = false;
-  double cost = 0;                                          ///< paid, all attempts
+  double cost = 0;                                                    ///< paid, all attempts
   double per_input = 0, per_read = 0, per_write = 0, per_output = 0;  ///< of the answering model, a token
-  double batch_cost = absent;                               ///< of the same usage through a batch interface
+  double batch_cost = absent;                                         ///< of the same usage through a batch interface
 
   bool has_blocks = false;
-  double hit = 0, written = 0;                              ///< tokens, by the prefix replay
-  double hit_low = 1, hit_likely = 1, hit_high = 1;         ///< CacheRules::reliability
+  double hit = 0, written = 0;                       ///< tokens, by the prefix replay
+  double hit_low = 1, hit_likely = 1, hit_high = 1;  ///< CacheRules::reliability
   bool repeat_known = false, repeat = false, repeat_sure = false;
 
   double queue_ms = absent, ttft_ms = absent, decode_ms = absent;
-  double in_flight = 1;  ///< requests in flight when it was submitted, itself included
+  double in_flight = 1;   ///< requests in flight when it was submitted, itself included
   double score = absent;  ///< of the first attempt, where there were several
   bool first_accepted = false;
   double first_cost = 0, later_cost = 0;  ///< of the first attempt and of those behind it
@@ -33,4 +33,4 @@ struct Row {
   bool finish_known = false, cut = false;  ///< cut: ended by max_tokens, the context or a cap
 };
 
-}  // namespace frugal::advise
+}  // namespace frugal::advisor

@@ -8,7 +8,7 @@
 #include <cstdint>
 #include <vector>
 
-namespace frugal::advise {
+namespace frugal::advisor {
 
 class Sample {
  public:
@@ -21,6 +21,10 @@ class Sample {
       limit_ /= 2;
       std::erase_if(rows_, [this](const Row& r) { return !wants(r.ordinal); });
     }
+  }
+  template <class Change>
+  void each(const Change& change) {
+    for (Row& row : rows_) change(row);
   }
   const std::vector<Row>& rows() const { return rows_; }  ///< in the order of submission
 
@@ -36,4 +40,4 @@ class Sample {
   std::vector<Row> rows_{};
 };
 
-}  // namespace frugal::advise
+}  // namespace frugal::advisor

@@ -9,6 +9,7 @@
 
 #include <frugal/advise/workload.hpp>
 
+#include <functional>
 #include <queue>
 #include <string>
 #include <string_view>
@@ -23,15 +24,14 @@ struct Workload::State {
 
   WorkloadOptions options;
   SliceStats total{};
-  std::vector<SliceStats> types{}, models{};  ///< in the order of appearance until finish()
-  std::vector<advise::Bursts> bursts{};       ///< [types]
+  std::vector<SliceStats> types{}, models{};                 ///< in the order of appearance
+  std::vector<advisor::Bursts> bursts{};                     ///< [types]
   std::vector<std::unordered_set<std::uint64_t>> answers{};  ///< [types]: distinct answer hashes, at most 1,025
-  std::vector<std::uint64_t> answered{};      ///< [types]: requests with an answer hash
+  std::vector<std::uint64_t> answered{};                     ///< [types]: requests with an answer hash
   Recorded recorded{};
   PrefixOutcome prefix{};
-  advise::Sample sample;
+  advisor::Sample sample;
   double first_at = 0, last_at = 0;
-  double priced_cost = 0;
   std::uint64_t empty_answers = 0;
   bool finished = false;
 
@@ -47,22 +47,24 @@ struct Workload::State {
     CacheRules rules{};
   };
   void serve(TraceRecord& record, double at);
-  advise::Row row_of(const TraceRecord& record, double at);
-  void price(const TraceRecord& record, double at, advise::Row& row);
-  void replay(const TraceRecord& record, double at, advise::Row& row);
-  void clock(const TraceRecord& record, double at, advise::Row& row);
-  void sum(const TraceRecord& record, const advise::Row& row, SliceStats& slice) const;
-  void count(const TraceRecord& record, const advise::Row& row);
+  advisor::Row row_of(const TraceRecord& record, double at);
+  void price(const TraceRecord& record, double at, advisor::Row& row);
+  void replay(const TraceRecord& record, double at, advisor::Row& row);
+  void clock(const TraceRecord& record, double at, advisor::Row& row);
+  void sum(const TraceRecord& record, const advisor::Row& row, SliceStats& slice) const;
+  void count(const TraceRecord& record, const advisor::Row& row);
   std::size_t type_index(const std::string& name);
   Model& model(const std::string& name);
   Quote quote(const std::string& model, const Usage& usage, double at);
 
-  advise::InOrder order_;
-  advise::PrefixReplay prefixes_;
-  advise::AnswerReplay repeats_;
+  advisor::InOrder order_;
+  advisor::PrefixReplay prefixes_;
+  advisor::AnswerReplay repeats_;
   std::unordered_map<std::string, std::size_t> type_of_{};
   std::unordered_map<std::string, Model> model_of_{};
   std::priority_queue<double, std::vector<double>, std::greater<>> ends_{};  ///< of the requests in flight, s
+  std::vector<double> relative_of_type_{}, relative_of_model_{};             ///< costs where no model has a price
+  double relative_total_ = 0;
   std::uint64_t ordinal_ = 0;
 };
 

@@ -8,8 +8,7 @@
 
 namespace frugal {
 
-using advise::absent;
-using advise::Row;
+using advisor::Row;
 
 namespace {
 
@@ -25,7 +24,7 @@ Rates relative_rates() {
 }
 
 std::uint64_t hash_of(const std::string& text) {
-  return text.empty() ? 0 : std::hash<std::string>{}(text) * 0x9E3779B97F4A7C15U;
+  return text.empty() ? 0 : std::hash<std::string>{}(text)*0x9E3779B97F4A7C15U;
 }
 
 Usage usage_of(const TraceRecord& r) {
@@ -34,9 +33,14 @@ Usage usage_of(const TraceRecord& r) {
   return usage;
 }
 
-bool failed(const TraceRecord& r) {
-  return r.finish == FinishReason::refused || r.finish == FinishReason::error;
+/// A request without a price has no part in a bill of requests that have one.
+void unprice(Row& row) {
+  if (row.priced) return;
+  row.cost = row.first_cost = row.later_cost = 0;
+  row.per_input = row.per_read = row.per_write = row.per_output = 0;
 }
+
+bool failed(const TraceRecord& r) { return r.finish == FinishReason::refused || r.finish == FinishReason::error; }
 
 }  // namespace
 
@@ -62,6 +66,10 @@ void Workload::State::finish() {
   order_.flush([this](TraceRecord& r, double at) { serve(r, at); });
   prefix.evicted = prefixes_.evicted();
   finished = true;
+  if (recorded.priced > 0) return sample.each(unprice);
+  total.cost = relative_total_;
+  for (std::size_t i = 0; i < types.size(); ++i) types[i].cost = relative_of_type_[i];
+  for (std::size_t i = 0; i < models.size(); ++i) models[i].cost = relative_of_model_[i];
 }
 
 std::size_t Workload::State::type_index(const std::string& name) {
@@ -69,11 +77,10 @@ std::size_t Workload::State::type_index(const std::string& name) {
   if (found != type_of_.end()) return found->second;
   if (types.size() == most_types) return type_of_.at("(other)");
   const std::size_t index = types.size();
-  types.emplace_back().name = types.size() == most_types ? "(other)" : name.empty() ? "(none)" : name;
-  bursts.emplace_back(), answers.emplace_back(), answered.push_back(0);
-  if (types.size() == most_types) types.back().name = "(other)", type_of_.emplace("(other)", index);
-  else
-    type_of_.emplace(name, index);
+  const bool last = index + 1 == most_types;
+  types.emplace_back().name = last ? "(other)" : name.empty() ? "(none)" : name;
+  bursts.emplace_back(), answers.emplace_back(), answered.push_back(0), relative_of_type_.push_back(0);
+  type_of_.emplace(last ? "(other)" : name, index);
   return index;
 }
 
@@ -86,6 +93,7 @@ Workload::State::Model& Workload::State::model(const std::string& name) {
   if (!added) return m;
   m.slice = models.size();
   models.emplace_back().name = key.empty() ? "(none)" : key;
+  relative_of_model_.push_back(0);
   m.hosted = !name.empty() && options.prices.contains(name);
   m.salt = hash_of(name);
   m.rules = options.cache ? *options.cache : cache_rules_for(name, m.hosted);
@@ -133,7 +141,7 @@ void Workload::State::price(const TraceRecord& r, double at, Row& row) {
 void Workload::State::replay(const TraceRecord& r, double at, Row& row) {
   const Model& m = model(r.model);
   const std::uint64_t salt = m.salt ^ hash_of(r.tenant) * 31;
-  const Repeat repeat = repeats_.request(r, salt);
+  const advisor::Repeat repeat = repeats_.request(r, salt);
   row.repeat_known = repeat.known, row.repeat = repeat.likely, row.repeat_sure = repeat.sure;
   row.has_blocks = !r.prefix_blocks.empty() || r.prompt_tokens < r.block_tokens;
   if (r.prefix_blocks.empty()) return;
@@ -184,7 +192,7 @@ void Workload::State::sum(const TraceRecord& r, const Row& row, SliceStats& slic
   else
     slice.usage += usage_of(r);
   for (const TraceAttempt& a : r.attempts) slice.tokens += a.tokens;
-  slice.cost += row.cost;
+  slice.cost += row.priced ? row.cost : 0;
   slice.prompt_tokens.add(row.prompt), slice.output_tokens.add(row.output);
   if (!std::isnan(row.ttft_ms)) slice.ttft_ms.add(row.ttft_ms), slice.ttft_ms_sum += row.ttft_ms;
   if (std::isnan(row.decode_ms)) return;
@@ -199,7 +207,6 @@ void Workload::State::count(const TraceRecord& r, const Row& row) {
   recorded.prefix_blocks += row.has_blocks, recorded.prompt_hash += r.prompt_hash.has_value();
   recorded.scores += !std::isnan(row.score), recorded.drafts += row.accepted + row.wasted > 0;
   recorded.priced += row.priced;
-  priced_cost += row.priced ? row.cost : 0;
   if (!r.answer_hash) return;
   ++answered[row.type];
   if (answers[row.type].size() <= most_answers) answers[row.type].insert(*r.answer_hash);
@@ -214,7 +221,9 @@ void Workload::State::serve(TraceRecord& r, double at) {
   last_at = std::max(last_at, at);
   const Row row = row_of(r, at);
   if (r.timestamp) bursts[row.type].add(at);
-  sum(r, row, total), sum(r, row, types[row.type]), sum(r, row, models[model(r.model).slice]);
+  const std::size_t which = model(r.model).slice;
+  sum(r, row, total), sum(r, row, types[row.type]), sum(r, row, models[which]);
+  relative_total_ += row.cost, relative_of_type_[row.type] += row.cost, relative_of_model_[which] += row.cost;
   count(r, row);
   if (sample.wants(row.ordinal)) sample.add(row);
 }
@@ -233,6 +242,8 @@ const Recorded& Workload::recorded() const { return state_->recorded; }
 const PrefixOutcome& Workload::prefix() const { return state_->prefix; }
 double Workload::span_s() const { return state_->last_at - state_->first_at; }
 bool Workload::relative_prices() const { return state_->recorded.priced == 0; }
+const PriceBook& Workload::prices() const { return state_->options.prices; }
+double Workload::first_at() const { return state_->first_at; }
 
 std::vector<std::string> Workload::unknowable() const {
   const Recorded& known = recorded();
@@ -252,19 +263,23 @@ std::vector<std::string> Workload::unknowable() const {
   missing(known.cached_tokens, "cached_tokens", "taken as 0: a prefix cache that is at work already is not seen");
   missing(known.ttft_ms, "ttft_ms", "waiting for the first token is unknown");
   missing(known.e2e_ms, "e2e_ms", "time per output token is unknown, so what speculation would save as well");
-  missing(known.prefix_blocks, "prefix_blocks", "whether prompts share a beginning is unknown, so prefix_cache and "
-                                                "context cannot be judged");
+  missing(known.prefix_blocks, "prefix_blocks",
+          "whether prompts share a beginning is unknown, so prefix_cache and "
+          "context cannot be judged");
   if (known.prompt_hash == 0 && known.prefix_blocks == 0)
     said.push_back("prompt_hash is not recorded: repeated questions are unknown, so answer_cache cannot be judged");
   if (known.scores == 0)
     said.push_back("no attempt of a smaller model with its score is recorded: cascade cannot be judged");
-  if (known.drafts == 0) said.push_back("no drafted token is recorded: speculation is judged by usual acceptance rates");
+  if (known.drafts == 0)
+    said.push_back("no drafted token is recorded: speculation is judged by usual acceptance rates");
   if (known.priced < n && known.priced > 0)
-    said.push_back(std::to_string(n - known.priced) + " requests are of models without a known price and are left out "
-                                                      "of all costs");
+    said.push_back(std::to_string(n - known.priced) +
+                   " requests are of models without a known price and are left out "
+                   "of all costs");
   if (known.priced == 0 && known.model > 0)
-    said.push_back("no model of the trace has a known price: costs are relative, an output token counting 5 and a "
-                   "cached one 0.1 input tokens");
+    said.push_back(
+        "no model of the trace has a known price: costs are relative, an output token counting 5 and a "
+        "cached one 0.1 input tokens");
   if (state_->empty_answers > 0)
     said.push_back(std::to_string(state_->empty_answers) + " requests were refused or failed and are left out");
   return said;

@@ -11,7 +11,9 @@ namespace {
 
 constexpr int most_depth = 64;
 
-bool is_number_byte(char c) { return (c >= '0' && c <= '9') || c == '-' || c == '+' || c == '.' || c == 'e' || c == 'E'; }
+bool is_number_byte(char c) {
+  return (c >= '0' && c <= '9') || c == '-' || c == '+' || c == '.' || c == 'e' || c == 'E';
+}
 
 /// FNV-1a, 64 bits.
 std::uint64_t fnv(std::string_view text) {
@@ -25,13 +27,15 @@ void append_utf8(std::string& out, std::uint32_t code) {
   if (code < 0x80) return push(code);
   if (code < 0x800) return push(0xC0 | code >> 6), push(0x80 | (code & 0x3F));
   if (code < 0x10000) return push(0xE0 | code >> 12), push(0x80 | (code >> 6 & 0x3F)), push(0x80 | (code & 0x3F));
-  push(0xF0 | code >> 18), push(0x80 | (code >> 12 & 0x3F)), push(0x80 | (code >> 6 & 0x3F)), push(0x80 | (code & 0x3F));
+  push(0xF0 | code >> 18), push(0x80 | (code >> 12 & 0x3F)), push(0x80 | (code >> 6 & 0x3F)),
+      push(0x80 | (code & 0x3F));
 }
 
 }  // namespace
 
 void JsonCursor::blanks() {
-  while (at_ < text_.size() && (text_[at_] == ' ' || text_[at_] == '\t' || text_[at_] == '\r' || text_[at_] == '\n')) ++at_;
+  while (at_ < text_.size() && (text_[at_] == ' ' || text_[at_] == '\t' || text_[at_] == '\r' || text_[at_] == '\n'))
+    ++at_;
 }
 
 char JsonCursor::peek() {
@@ -50,7 +54,8 @@ bool JsonCursor::next(char close) {
   fresh_ = false;
   if (peek() == close) return ++at_, false;
   if (first) return true;
-  if (peek() != ',') fail(std::string("expected ',' or '") + close + "'" + (peek() == '\0' ? ", but the line ends" : ""));
+  if (peek() != ',')
+    fail(std::string("expected ',' or '") + close + "'" + (peek() == '\0' ? ", but the line ends" : ""));
   ++at_;
   if (peek() == close) fail("a comma with nothing behind it");
   return true;
@@ -158,7 +163,8 @@ void JsonCursor::append_code_point(std::string& out) {
     std::uint32_t value = 0;
     const std::string_view digits = text_.substr(std::min(at_ + 2, text_.size()), 4);
     const auto [end, fault] = std::from_chars(digits.data(), digits.data() + digits.size(), value, 16);
-    if (digits.size() != 4 || fault != std::errc{} || end != digits.data() + 4) fail("\\u without four hexadecimal digits");
+    if (digits.size() != 4 || fault != std::errc{} || end != digits.data() + 4)
+      fail("\\u without four hexadecimal digits");
     at_ += 6;
     return value;
   };

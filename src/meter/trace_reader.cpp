@@ -54,7 +54,8 @@ struct TraceReader::State {
       parse(view);
       return true;
     }
-    if (std::ferror(file.get()) != 0) throw Error(Errc::bad_file, path + ": cannot read behind line " + std::to_string(line));
+    if (std::ferror(file.get()) != 0)
+      throw Error(Errc::bad_file, path + ": cannot read behind line " + std::to_string(line));
     return false;
   }
 

@@ -1,5 +1,5 @@
-// price_driver: reads lines of JSON {"model", "usage": {...}, "at": unix seconds, "tier", "batch", "cache_write_1h"} and
-// answers each with {"input", "output", "total"} in dollars, or {"error"}. For differential_prices.py.
+// price_driver: reads lines of JSON {"model", "usage": {...}, "at": unix seconds, "tier", "batch", "cache_write_1h"}
+// and answers each with {"input", "output", "total"} in dollars, or {"error"}. For differential_prices.py.
 #include <frugal/meter/price_book.hpp>
 
 #include <iostream>

@@ -17,7 +17,7 @@ struct CacheRules {
   std::optional<double> ttl_s{};   ///< since the last use; none = until evicted
   bool waits = true;               ///< a request waits for a prefix that another one is computing; false: it misses
   double reliability_low = 1, reliability = 1, reliability_high = 1;  ///< share of the replayed hits that will happen
-  std::string source{};  ///< of the figures, for reports
+  std::string source{};                                               ///< of the figures, for reports
   friend bool operator==(const CacheRules&, const CacheRules&) = default;
 };
 
@@ -25,8 +25,8 @@ struct CacheRules {
 FRUGAL_API CacheRules engine_cache_rules();
 
 /// What the maker of `model` publishes (as of 2026-10; docs/advise.md has the table), found by the name's parts
-/// ("claude", "gpt", "gemini", "deepseek", ...); for another hosted model the strictest common rule. `hosted` = the price
-/// book knows the model; else engine_cache_rules().
+/// ("claude", "gpt", "gemini", "deepseek", ...); for another hosted model the strictest common rule. `hosted` = the
+/// price book knows the model; else engine_cache_rules().
 FRUGAL_API CacheRules cache_rules_for(std::string_view model, bool hosted);
 
 }  // namespace frugal

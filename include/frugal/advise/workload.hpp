@@ -25,11 +25,11 @@ class TraceReader;
 
 struct WorkloadOptions {
   PriceBook prices = PriceBook::built_in();
-  std::optional<CacheRules> cache{};          ///< for every model; none = cache_rules_for(model)
-  std::size_t sample = 65536;                 ///< requests kept for re-pricing, at most
-  std::size_t cache_blocks = 1U << 20U;       ///< capacity of the simulated prefix cache
-  std::size_t answers = 1U << 20U;            ///< capacity of the simulated answer cache
-  std::size_t reorder = 4096;                 ///< a trace is in the order of ends; submissions are sorted in a window
+  std::optional<CacheRules> cache{};            ///< for every model; none = cache_rules_for(model)
+  std::size_t sample = 65536;                   ///< requests kept for re-pricing, at most
+  std::size_t cache_blocks = 1U << 20U;         ///< capacity of the simulated prefix cache
+  std::size_t answers = 1U << 20U;              ///< capacity of the simulated answer cache
+  std::size_t reorder = 4096;                   ///< a trace is in the order of ends; submissions are sorted in a window
   std::vector<std::string> deferrable_types{};  ///< nobody waits for these: fit for a batch interface
 };
 
@@ -37,9 +37,9 @@ struct WorkloadOptions {
 struct SliceStats {
   std::string name{};
   std::uint64_t requests = 0;
-  Usage usage{};         ///< of all attempts: what was paid for
-  TokenLedger tokens{};  ///< of all attempts that recorded one
-  double cost = 0;       ///< by the price book, or relative (Workload::relative_prices)
+  Usage usage{};                              ///< of all attempts: what was paid for
+  TokenLedger tokens{};                       ///< of all attempts that recorded one
+  double cost = 0;                            ///< by the price book, or relative (Workload::relative_prices)
   double ttft_ms_sum = 0, decode_ms_sum = 0;  ///< over the requests that recorded them
   Sketch ttft_ms{}, tpot_ms{}, e2e_ms{}, prompt_tokens{}, output_tokens{};
 };
@@ -69,11 +69,13 @@ class FRUGAL_API Workload {
   void finish();  ///< no more requests; called once, before anything is asked
 
   const SliceStats& total() const;
-  const std::vector<SliceStats>& types() const;   ///< dearest first; types beyond 256 are "(other)", none is "(none)"
-  const std::vector<SliceStats>& models() const;  ///< dearest first
+  const std::vector<SliceStats>& types() const;   ///< in order of appearance; no type: "(none)"; beyond 256: "(other)"
+  const std::vector<SliceStats>& models() const;  ///< the same
   const Recorded& recorded() const;
   const PrefixOutcome& prefix() const;
-  double span_s() const;  ///< first to last submission
+  const PriceBook& prices() const;
+  double first_at() const;  ///< the first submission, as the trace counts time
+  double span_s() const;    ///< first to last submission
   /// No model of the trace has a price: costs count in units of an input token, an output token being 5 and a cached
   /// one 0.1 of it.
   bool relative_prices() const;

@@ -32,7 +32,7 @@ struct TraceRecord {
   std::optional<std::uint64_t> cached_tokens{};  ///< of the prompt: read from a cache
   std::optional<double> queue_ms{}, ttft_ms{}, e2e_ms{};
   std::optional<FinishReason> finish{};
-  std::optional<std::uint64_t> max_tokens{};   ///< the request's own limit; 0 = none
+  std::optional<std::uint64_t> max_tokens{};  ///< the request's own limit; 0 = none
   std::uint32_t block_tokens = trace_block_tokens;
   std::vector<std::uint64_t> prefix_blocks{};  ///< [floor(prompt / block_tokens)]: chained hashes of successive blocks
   std::optional<std::uint64_t> prompt_hash{};  ///< of the whole prompt and its sampling: equal = the same question

@@ -32,7 +32,7 @@ class FRUGAL_API TraceReader {
   /// (more cached than prompt tokens, a first token after the last, more blocks than the prompt has).
   bool next(TraceRecord& record);
 
-  std::uint64_t line() const noexcept;       ///< of the record read last, from 1
+  std::uint64_t line() const noexcept;        ///< of the record read last, from 1
   std::uint64_t bytes_read() const noexcept;  ///< for progress
 
  private:
