@@ -25,6 +25,7 @@ void check(const Workload& workload, const AdvisorOptions& o) {
   if (!workload.state().finished) refuse("the workload is not finished (Workload::finish)");
   if (!(o.worth >= 0 && o.worth < 1)) refuse("worth must be in [0, 1)");
   if (!(o.ttft_goal_ms > 0 && o.tpot_goal_ms > 0 && o.e2e_goal_ms > 0)) refuse("a goal must be above 0 ms");
+  if (!(o.clearly_missed >= 1)) refuse("clearly_missed must be at least 1");
   const Interval &a = o.speculation.acceptance, &c = o.speculation.draft, &v = o.speculation.row;
   if (!(a.low >= 0 && a.low <= a.estimate && a.estimate <= a.high && a.high < 1))
     refuse("speculation.acceptance must be ordered and in [0, 1)");
@@ -53,28 +54,67 @@ Felt felt(const Facts& facts) {
 
 std::string seconds(double ms) { return number(ms / 1000) + " s"; }
 
-/// Latency binds where nine of ten requests miss a goal; then the longer part of the wait is the bound. Else money is.
+/// Nine of ten requests are at least this good.
+struct Pace {
+  double ttft = 0, tpot = 0, e2e = 0;
+
+  explicit Pace(const Felt& f)
+      : ttft(f.ttft.quantile(0.9).value_or(0)),
+        tpot(f.tpot.quantile(0.9).value_or(0)),
+        e2e(f.e2e.quantile(0.9).value_or(0)) {}
+  /// As a multiple of the goal: above 1 it is missed.
+  double late(const AdvisorOptions& o) const { return ttft / o.ttft_goal_ms; }
+  double slow(const AdvisorOptions& o) const { return std::max(tpot / o.tpot_goal_ms, e2e / o.e2e_goal_ms); }
+};
+
+Metric metric_of(Bound bound) {
+  return bound == Bound::cost ? Metric::cost : bound == Bound::ttft ? Metric::ttft : Metric::e2e;
+}
+
+/// The greatest saving that is sure to be one.
+double best(const std::vector<LeverAdvice>& levers, Metric metric) {
+  double most = 0;
+  for (const LeverAdvice& l : levers)
+    if (l.on(metric) && l.on(metric)->low > 0) most = std::max(most, l.on(metric)->estimate);
+  return most;
+}
+
+/// What latency is made of where a goal is missed: the part that misses it; where both do, the longer one.
+Bound longer_part(const Felt& f, const Pace& pace, const AdvisorOptions& o) {
+  if (pace.slow(o) <= 1) return Bound::ttft;
+  return f.ttft_sum >= f.decode_sum ? Bound::ttft : Bound::tpot;
+}
+
+/// Latency binds where nine of ten requests miss a goal. Else money does.
 void find_bound(const Facts& facts, Advice& advice) {
   const AdvisorOptions& o = facts.options;
   const Felt f = felt(facts);
-  const double ttft = f.ttft.quantile(0.9).value_or(0), tpot = f.tpot.quantile(0.9).value_or(0),
-               e2e = f.e2e.quantile(0.9).value_or(0);
-  const bool late = ttft > o.ttft_goal_ms, slow = tpot > o.tpot_goal_ms || e2e > o.e2e_goal_ms;
+  const Pace pace(f);
+  const double missed = std::max(pace.late(o), pace.slow(o));
   const bool all_deferrable =
       std::find(facts.deferrable.begin(), facts.deferrable.end(), false) == facts.deferrable.end();
-  const std::string p90 = "p90 of TTFT " + seconds(ttft) + ", of TPOT " + number(tpot) + " ms, of e2e " + seconds(e2e);
+  const std::string p90 =
+      "p90 of TTFT " + seconds(pace.ttft) + ", of TPOT " + number(pace.tpot) + " ms, of e2e " + seconds(pace.e2e);
+  advice.bound = Bound::cost;
   if (o.bound) {
     advice.bound = *o.bound, advice.why = "as asked";
   } else if (f.ttft.count() + f.e2e.count() == 0) {
-    advice.bound = Bound::cost, advice.why = "no latency is recorded, so money is what can be judged";
-  } else if (all_deferrable || (!late && !slow)) {
-    advice.bound = Bound::cost;
+    advice.why = "no latency is recorded, so money is what can be judged";
+  } else if (all_deferrable || missed <= 1) {
     advice.why = (all_deferrable ? "nobody waits for these types; " : "latency meets its goals; ") + p90;
   } else {
-    advice.bound = f.ttft_sum >= f.decode_sum ? Bound::ttft : Bound::tpot;
-    advice.why = p90 + "; goals " + seconds(o.ttft_goal_ms) + ", " + number(o.tpot_goal_ms) + " ms and " +
-                 seconds(o.e2e_goal_ms) + "; " + percent(f.ttft_sum / std::max(1e-9, f.ttft_sum + f.decode_sum)) +
-                 " of the time goes before the first token";
+    const Bound part = longer_part(f, pace, o);
+    const double money = best(advice.levers, Metric::cost), time = best(advice.levers, metric_of(part));
+    const std::string goals =
+        "; goals " + seconds(o.ttft_goal_ms) + ", " + number(o.tpot_goal_ms) + " ms and " + seconds(o.e2e_goal_ms);
+    if (missed < o.clearly_missed && money > time) {
+      advice.why = p90 + goals + ": missed, but a lever saves " + percent(money) + " of the bill and none more than " +
+                   percent(time) + " of that wait";
+    } else {
+      advice.bound = part;
+      advice.why = p90 + goals + "; " + percent(f.ttft_sum / std::max(1e-9, f.ttft_sum + f.decode_sum)) +
+                   " of the time goes before the first token";
+    }
   }
 }
 
@@ -95,7 +135,7 @@ std::vector<double> tail_counts(const Facts& facts, Bound bound) {
   return counts;
 }
 
-double key(const SliceAdvice& s, Bound bound) {
+double share_of(const SliceAdvice& s, Bound bound) {
   return bound == Bound::cost ? s.cost : bound == Bound::ttft ? s.ttft : s.e2e;
 }
 
@@ -109,11 +149,11 @@ std::vector<SliceAdvice> slices(const Facts& facts, Bound bound) {
                     share(t.ttft_ms_sum + t.decode_ms_sum, all.ttft_ms_sum + all.decode_ms_sum), tails[i]});
   }
   std::stable_sort(list.begin(), list.end(),
-                   [&](const SliceAdvice& a, const SliceAdvice& b) { return key(a, bound) > key(b, bound); });
+                   [&](const SliceAdvice& a, const SliceAdvice& b) { return share_of(a, bound) > share_of(b, bound); });
   return list;
 }
 
-LeverAdvice judged(Lever lever, const Facts& facts, Metric metric) {
+LeverAdvice judged(Lever lever, const Facts& facts) {
   Judgement j = judges[static_cast<std::size_t>(lever)](facts);
   LeverAdvice advice{.lever = lever,
                      .settings = std::move(j.settings),
@@ -126,11 +166,19 @@ LeverAdvice judged(Lever lever, const Facts& facts, Metric metric) {
   if (touched(s.cost)) advice.cost = s.cost;
   if (touched(s.ttft)) advice.ttft = s.ttft;
   if (touched(s.e2e)) advice.e2e = s.e2e;
-  const std::optional<Interval>& main = advice.on(metric);
-  advice.worth = main && main->estimate >= facts.options.worth && main->low > 0;
   if (facts.workload.relative_prices() && advice.cost)
     advice.assumption += "; prices are relative, no model of the trace has one";
   return advice;
+}
+
+/// Those worth it first, best first.
+void rank(std::vector<LeverAdvice>& levers, Metric metric, double worth) {
+  for (LeverAdvice& l : levers) l.worth = l.on(metric) && l.on(metric)->estimate >= worth && l.on(metric)->low > 0;
+  const auto key = [&](const LeverAdvice& l) {
+    return std::pair(l.worth, l.on(metric) ? l.on(metric)->estimate : -1.0);
+  };
+  std::stable_sort(levers.begin(), levers.end(),
+                   [&](const LeverAdvice& a, const LeverAdvice& b) { return key(a) > key(b); });
 }
 
 }  // namespace
@@ -153,9 +201,7 @@ const std::optional<Interval>& LeverAdvice::on(Metric metric) const {
   return metric == Metric::cost ? cost : metric == Metric::ttft ? ttft : e2e;
 }
 
-Metric Advice::metric() const {
-  return bound == Bound::cost ? Metric::cost : bound == Bound::ttft ? Metric::ttft : Metric::e2e;
-}
+Metric Advice::metric() const { return metric_of(bound); }
 
 const LeverAdvice& Advice::of(Lever lever) const {
   return *std::find_if(levers.begin(), levers.end(), [&](const LeverAdvice& l) { return l.lever == lever; });
@@ -169,17 +215,11 @@ Advice advise(const Workload& workload, const AdvisorOptions& options) {
   facts.prefill = fit_prefill(rows);
   facts.decode = fit_decode(rows, options.speculation.row);
   facts.deferrable = deferrable_types(workload);
+  for (std::size_t i = 0; i < lever_names.size(); ++i) advice.levers.push_back(judged(static_cast<Lever>(i), facts));
   find_bound(facts, advice);
+  rank(advice.levers, advice.metric(), options.worth);
   advice.slices = slices(facts, advice.bound);
   advice.unknowable = workload.unknowable();
-  for (std::size_t i = 0; i < lever_names.size(); ++i)
-    advice.levers.push_back(judged(static_cast<Lever>(i), facts, advice.metric()));
-  const auto rank = [&](const LeverAdvice& l) {
-    const std::optional<Interval>& main = l.on(advice.metric());
-    return std::pair(l.worth, main ? main->estimate : -1.0);
-  };
-  std::stable_sort(advice.levers.begin(), advice.levers.end(),
-                   [&](const LeverAdvice& a, const LeverAdvice& b) { return rank(a) > rank(b); });
   return advice;
 }
 

@@ -13,7 +13,8 @@ std::uint64_t mixed(std::uint64_t hash, std::uint64_t salt) {
 
 Repeat AnswerReplay::request(const TraceRecord& r, std::uint64_t salt) {
   Repeat repeat;
-  repeat.known = r.prompt_hash.has_value() || !r.prefix_blocks.empty();
+  const bool whole_chain = !r.prefix_blocks.empty() && r.prefix_blocks.size() == r.prompt_tokens / r.block_tokens;
+  repeat.known = r.prompt_hash.has_value() || whole_chain;
   if (!repeat.known || r.output_tokens == 0) return repeat;
   const std::uint64_t key =
       r.prompt_hash ? mixed(*r.prompt_hash, salt) : mixed(r.prefix_blocks.back() + r.prefix_blocks.size(), ~salt);

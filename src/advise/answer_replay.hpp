@@ -1,6 +1,7 @@
 // AnswerReplay: which requests asked a question that was answered before. With `prompt_hash` that is exact. Without it,
-// equal chains of blocks and equal prompt lengths stand for equal prompts, as long as the chain was never seen with
-// another length: then the last, unhashed tokens are where the questions differ. One thread.
+// equal chains of blocks and equal prompt lengths stand for equal prompts, as long as the chain reaches the prompt's
+// end and was never seen with another length: then the last, unhashed tokens are where the questions differ. One
+// thread.
 #pragma once
 
 #include "advise/lru_table.hpp"

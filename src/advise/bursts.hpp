@@ -20,7 +20,7 @@ class Bursts {
     return span_s >= least_span_s && static_cast<double>(ended.in_bursts_) >= most_of * static_cast<double>(n_) &&
            ended.busy_s_ <= little_time * span_s;
   }
-  static constexpr double gap_s = 1, least_span_s = 3600, most_of = 0.8, little_time = 0.1;
+  static constexpr double gap_s = 30, least_span_s = 3600, most_of = 0.8, little_time = 0.1;
   static constexpr std::uint64_t least_run = 20;
 
  private:

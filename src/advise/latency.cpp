@@ -60,11 +60,12 @@ DecodeModel fit_decode(const std::vector<Row>& rows, const Interval& usual) {
     line.add(row.in_flight - 1, row.decode_ms / (row.output - 1));
     tokens += row.output, weighted += row.output * row.in_flight;
   }
-  DecodeModel model{.row = usual, .in_flight = tokens > 0 ? weighted / tokens : 1};
+  DecodeModel model{.row = usual};
   if (line.n < least_points || !line.is_clear() || line.constant() <= 0) return model;
   const double row = line.slope() / line.constant(), half = line.half_width() / line.constant();
   if (row > 1) return model;  // requests that push each other aside, not rows of one step
-  model.measured = true, model.row = {row, std::max(0.0, row - half), row + half};
+  model.measured = true, model.in_flight = weighted / tokens;
+  model.row = {row, std::max(0.0, row - half), row + half};
   return model;
 }
 

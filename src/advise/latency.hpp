@@ -20,11 +20,12 @@ struct PrefillModel {
   double saved_ms(const Row& row, double tokens, Level level) const;
 };
 
-/// Decode step with n rows = step with one row * (1 + row * (n - 1)).
+/// Decode step with n rows = step with one row * (1 + row * (n - 1)). Not measured where the pace does not clearly fall
+/// with the requests in flight: then nobody knows over how many machines they are spread, and one row a step is taken.
 struct DecodeModel {
   bool measured = false;
   Interval row{};
-  double in_flight = 1;  ///< mean over output tokens
+  double in_flight = 1;  ///< mean over output tokens; 1 where `row` is not measured
 };
 
 PrefillModel fit_prefill(const std::vector<Row>& rows);

@@ -23,6 +23,7 @@ struct PrefixRequest {
 
 struct PrefixResult {
   std::uint64_t hit_tokens = 0;
+  std::uint64_t seen_tokens = 0;     ///< sent before, whether or not a cache still has them
   std::uint64_t written_tokens = 0;  ///< to be paid as cache writes: of blocks that are read again, now or later
 };
 
@@ -36,10 +37,17 @@ class PrefixReplay {
  private:
   struct Block {
     double used = 0, ready = 0;
+    bool kept = false;    ///< by the cache; else only sent
     bool shared = false;  ///< was read at least once: a breakpoint stands behind it
     bool paid = false;    ///< its present copy's write is in `written_tokens`
   };
-  std::size_t leading_hits(const PrefixRequest& request, const CacheRules& rules);
+  struct Runs {
+    std::size_t seen = 0, hits = 0;  ///< leading blocks
+  };
+  static bool is_alive(const Block& block, double at, const CacheRules& rules);
+  Runs leading(const PrefixRequest& request, const CacheRules& rules);
+  /// A block of a cached prompt; returns the tokens that are to be paid as written.
+  static std::uint64_t keep(Block& block, const PrefixRequest& request, const CacheRules& rules, bool hit);
 
   LruTable<Block> blocks_;
 };

@@ -20,7 +20,9 @@ struct Row {
   double batch_cost = absent;                                         ///< of the same usage through a batch interface
 
   bool has_blocks = false;
-  double hit = 0, written = 0;                       ///< tokens, by the prefix replay
+  bool whole_chain = false;                          ///< the blocks reach the prompt's end
+  double hit = 0, seen = 0, written = 0;             ///< tokens, by the prefix replay
+  double block = 16;                                 ///< tokens
   double hit_low = 1, hit_likely = 1, hit_high = 1;  ///< CacheRules::reliability
   bool repeat_known = false, repeat = false, repeat_sure = false;
 

@@ -32,7 +32,7 @@ struct Workload::State {
   PrefixOutcome prefix{};
   advisor::Sample sample;
   double first_at = 0, last_at = 0;
-  std::uint64_t empty_answers = 0;
+  std::uint64_t empty_answers = 0, bad_lines = 0, short_chains = 0;
   bool finished = false;
 
   void add(TraceRecord record);

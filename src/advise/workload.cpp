@@ -144,6 +144,8 @@ void Workload::State::replay(const TraceRecord& r, double at, Row& row) {
   const advisor::Repeat repeat = repeats_.request(r, salt);
   row.repeat_known = repeat.known, row.repeat = repeat.likely, row.repeat_sure = repeat.sure;
   row.has_blocks = !r.prefix_blocks.empty() || r.prompt_tokens < r.block_tokens;
+  row.whole_chain = r.prefix_blocks.size() == r.prompt_tokens / r.block_tokens;
+  row.block = r.block_tokens;
   if (r.prefix_blocks.empty()) return;
   const auto result = prefixes_.request({.salt = salt,
                                          .blocks = r.prefix_blocks,
@@ -153,6 +155,7 @@ void Workload::State::replay(const TraceRecord& r, double at, Row& row) {
                                          .ready_at = at + r.ttft_ms.value_or(0) / 1000},
                                         m.rules);
   row.hit = static_cast<double>(result.hit_tokens), row.written = static_cast<double>(result.written_tokens);
+  row.seen = static_cast<double>(result.seen_tokens);
   row.hit_low = m.rules.reliability_low, row.hit_likely = m.rules.reliability, row.hit_high = m.rules.reliability_high;
   prefix.prompt += r.prompt_tokens, prefix.cached += r.cached_tokens.value_or(0), prefix.hits += result.hit_tokens;
 }
@@ -204,6 +207,7 @@ void Workload::State::count(const TraceRecord& r, const Row& row) {
   recorded.timestamp += r.timestamp.has_value(), recorded.type += !r.type.empty(), recorded.model += !r.model.empty();
   recorded.cached_tokens += r.cached_tokens.has_value(), recorded.queue_ms += r.queue_ms.has_value();
   recorded.ttft_ms += r.ttft_ms.has_value(), recorded.e2e_ms += r.e2e_ms.has_value();
+  short_chains += row.has_blocks && !row.whole_chain;
   recorded.prefix_blocks += row.has_blocks, recorded.prompt_hash += r.prompt_hash.has_value();
   recorded.scores += !std::isnan(row.score), recorded.drafts += row.accepted + row.wasted > 0;
   recorded.priced += row.priced;
@@ -234,6 +238,7 @@ Workload::Workload(Workload&&) noexcept = default;
 Workload& Workload::operator=(Workload&&) noexcept = default;
 
 void Workload::add(TraceRecord record) { state_->add(std::move(record)); }
+void Workload::note_bad_line() { ++state_->bad_lines; }
 void Workload::finish() { state_->finish(); }
 const SliceStats& Workload::total() const { return state_->total; }
 const std::vector<SliceStats>& Workload::types() const { return state_->types; }
@@ -280,21 +285,36 @@ std::vector<std::string> Workload::unknowable() const {
     said.push_back(
         "no model of the trace has a known price: costs are relative, an output token counting 5 and a "
         "cached one 0.1 input tokens");
+  if (state_->short_chains > 0)
+    said.push_back("prefix_blocks end before the prompt does in " + std::to_string(state_->short_chains) +
+                   " requests: whether these repeat another one, and whether their rest is shared, is unknown");
+  if (state_->bad_lines > 0)
+    said.push_back(std::to_string(state_->bad_lines) + " lines could not be read and are left out");
   if (state_->empty_answers > 0)
     said.push_back(std::to_string(state_->empty_answers) + " requests were refused or failed and are left out");
   return said;
 }
 
-Workload read_workload(const std::string& path, WorkloadOptions options,
-                       const std::function<void(std::uint64_t)>& progress) {
+Workload read_workload(const std::string& path, WorkloadOptions options, const ReadHooks& hooks) {
   constexpr std::uint64_t every = 8192;
   Workload workload(std::move(options));
   TraceReader reader(path);
   TraceRecord record;
-  for (std::uint64_t n = 1; reader.next(record); ++n) {
-    workload.add(std::move(record));
-    if (progress && n % every == 0) progress(reader.bytes_read());
+  std::uint64_t good = 0, bad = 0;
+  for (bool more = true; more;) {
+    try {
+      more = reader.next(record);
+      if (more) workload.add(std::move(record)), ++good;
+    } catch (const Error& e) {
+      if (!hooks.bad_line) throw;
+      hooks.bad_line(e), workload.note_bad_line(), ++bad;
+    }
+    if (hooks.progress && (good + bad) % every == 0) hooks.progress(reader.bytes_read());
   }
+  if (good == 0) throw Error(Errc::bad_file, path + ": no request in it");
+  if (bad > good)
+    throw Error(Errc::bad_file, path + ": no trace: " + std::to_string(bad) + " lines cannot be read, and only " +
+                                    std::to_string(good) + " requests can");
   workload.finish();
   return workload;
 }

@@ -58,8 +58,11 @@ Command add_advise(CLI::App& parent) {
   add_trace_options(*app, options->trace);
   app->add_flag("--json", options->json, "One JSON object: bound_by, slices, levers");
   app->footer(std::string(advise_examples) + trace_formats);
-  return {app, [options] {
+  return {app, [app, options] {
             if (!options->goal.empty()) options->advisor.bound = bound_named(options->goal);
+            const bool promised =
+                app->count("--ttft-goal-ms") + app->count("--tpot-goal-ms") + app->count("--e2e-goal-ms") > 0;
+            if (promised) options->advisor.clearly_missed = 1;
             run_advise(*options);
           }};
 }

@@ -24,6 +24,8 @@ void add_trace_options(CLI::App& app, TraceOptions& o) {
       ->capture_default_str()
       ->check(CLI::Range(std::size_t{1024}, std::size_t{1} << 36U));
   app.add_option("--deferrable", o.deferrable, "A request type that nobody waits for; may be repeated");
+  app.add_flag("--strict", o.strict,
+               "The first line that cannot be read ends it; else such lines are named and left out");
   app.add_flag("--quiet", o.quiet, "No progress on standard error");
 }
 
@@ -35,9 +37,18 @@ Workload read(const std::string& path, const TraceOptions& o) {
   std::error_code unknown;
   const std::uintmax_t size = path == "-" ? 0 : std::filesystem::file_size(path, unknown);
   Progress progress(o.quiet);
-  return read_workload(path, std::move(options), [&](std::uint64_t bytes) {
+  ReadHooks hooks;
+  hooks.progress = [&](std::uint64_t bytes) {
     if (size > 0 && !unknown) progress.at("reading " + path, static_cast<double>(bytes) / static_cast<double>(size));
-  });
+  };
+  std::uint64_t bad = 0;
+  constexpr std::uint64_t shown = 5;
+  if (!o.strict)
+    hooks.bad_line = [&](const Error& e) {
+      if (++bad <= shown) say("left out", {e.message()});
+      if (bad == shown + 1) say("left out", {"further lines, of which no more is said"});
+    };
+  return read_workload(path, std::move(options), hooks);
 }
 
 void write_file(const std::string& path, const std::string& text) {

@@ -17,7 +17,7 @@ struct TraceOptions {
   std::string trace, price_book;
   std::vector<std::string> deferrable;
   std::size_t cache_tokens = std::size_t{1} << 24U;
-  bool quiet = false;
+  bool quiet = false, strict = false;
 };
 
 /// Declares them; `options` must outlive the parse.

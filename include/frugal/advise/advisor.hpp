@@ -51,8 +51,11 @@ struct AdvisorOptions {
   double ttft_goal_ms = 2000;    ///< nine of ten requests have their first token by then (MLPerf Inference's limit)
   double tpot_goal_ms = 100;     ///< nine of ten answers come at this pace or faster: ten tokens a second
   double e2e_goal_ms = 10000;    ///< nine of ten answers are whole by then (Nielsen 1993: attention is lost after 10 s)
-  double worth = 0.05;           ///< a lever is recommended from this saving up
-  double accept_score = 0.5;     ///< cascade: scores from here up count as good answers, where none was accepted yet
+  /// A goal that is missed by less than this factor does not bind where more of the bill can be saved than of the time:
+  /// 1 for goals that are promised to somebody.
+  double clearly_missed = 3;
+  double worth = 0.05;        ///< a lever is recommended from this saving up
+  double accept_score = 0.5;  ///< cascade: scores from here up count as good answers, where none was accepted yet
   SpeculationFigures speculation{};
 };
 

@@ -8,6 +8,7 @@
 
 #include <frugal/advise/cache_rules.hpp>
 #include <frugal/config.hpp>
+#include <frugal/core/error.hpp>
 #include <frugal/meter/price_book.hpp>
 #include <frugal/meter/sketch.hpp>
 #include <frugal/meter/trace.hpp>
@@ -66,7 +67,8 @@ class FRUGAL_API Workload {
   Workload& operator=(Workload&&) noexcept;
 
   void add(TraceRecord record);
-  void finish();  ///< no more requests; called once, before anything is asked
+  void note_bad_line();  ///< a request that could not be read: counted, and said in unknowable()
+  void finish();         ///< no more requests; called once, before anything is asked
 
   const SliceStats& total() const;
   const std::vector<SliceStats>& types() const;   ///< in order of appearance; no type: "(none)"; beyond 256: "(other)"
@@ -89,8 +91,14 @@ class FRUGAL_API Workload {
   std::unique_ptr<State> state_;
 };
 
-/// All requests of a file. `progress` is told the bytes read, every few thousand requests. Throws as TraceReader does.
-FRUGAL_API Workload read_workload(const std::string& path, WorkloadOptions options = {},
-                                  const std::function<void(std::uint64_t)>& progress = {});
+struct ReadHooks {
+  std::function<void(std::uint64_t)> progress{};  ///< is told the bytes read, every few thousand requests
+  /// Is told of a line that cannot be read, which is then left out; none = the first such line throws.
+  std::function<void(const Error&)> bad_line{};
+};
+
+/// All requests of a file. Throws as TraceReader does, and Error(bad_file) where bad lines outnumber the requests or
+/// there is no request at all.
+FRUGAL_API Workload read_workload(const std::string& path, WorkloadOptions options = {}, const ReadHooks& hooks = {});
 
 }  // namespace frugal

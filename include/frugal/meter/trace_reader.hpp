@@ -29,7 +29,8 @@ class FRUGAL_API TraceReader {
 
   /// Overwrites `record` with the next request, in file order; false at the end. Throws Error(bad_file) whose message
   /// begins with "FILE:LINE:COLUMN: " for a line that is no JSON object, lacks a token count, or contradicts itself
-  /// (more cached than prompt tokens, a first token after the last, more blocks than the prompt has).
+  /// (more cached than prompt tokens, a first token after the last, more blocks than the prompt has). May be called
+  /// again: it then goes on behind that line.
   bool next(TraceRecord& record);
 
   std::uint64_t line() const noexcept;        ///< of the record read last, from 1

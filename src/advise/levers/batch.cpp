@@ -10,9 +10,10 @@ namespace frugal::advisor {
 
 namespace {
 
-constexpr double usual_discount = 0.5;       // where no price is known
+constexpr double usual_discount = 0.5;       // where the price book has no batch price: all makers' of 2024 to 2026
 constexpr Interval may_wait{1.0, 0.8, 1.0};  // share of a deferrable type that can really wait
-constexpr std::array<std::string_view, 6> words{"batch", "nightly", "offline", "bulk", "backfill", "cron"};
+constexpr std::array<std::string_view, 8> words{"batch", "nightly",  "overnight", "offline",
+                                                "bulk",  "backfill", "cron",      "scheduled"};
 
 bool named_so(std::string name) {
   std::transform(name.begin(), name.end(), name.begin(),
@@ -44,14 +45,15 @@ Judgement judge_batch(const Facts& facts) {
       j.unknown = "the trace has no time stamps, so nobody can tell which requests come in bulk";
     return j;
   }
-  const bool relative = facts.workload.relative_prices();
-  j.reprice = [&facts, relative](const Row& row, Level level) -> Saved {
+  bool assumed = false;
+  for (const Row& row : facts.rows) assumed = assumed || (facts.deferrable[row.type] && std::isnan(row.batch_cost));
+  j.reprice = [&facts](const Row& row, Level level) -> Saved {
     if (!facts.deferrable[row.type]) return {};
-    const double batch = relative ? row.cost * (1 - usual_discount) : row.batch_cost;
-    return {.cost = std::isnan(batch) ? 0 : (row.cost - batch) * at(may_wait, level)};
+    const double batch = std::isnan(row.batch_cost) ? row.cost * (1 - usual_discount) : row.batch_cost;
+    return {.cost = std::max(0.0, row.cost - batch) * at(may_wait, level)};
   };
   j.assumption = "nobody waits for " + list_of(names) + ": 80 to 100 % of these requests can take hours" +
-                 (relative ? "; a batch interface costs half" : "");
+                 (assumed ? "; a batch interface, whose price is not in the book, costs half" : "");
   j.experiment = "ask the owners of " + list_of(names) +
                  " by when they need the answers; send one day's work through the "
                  "batch interface";

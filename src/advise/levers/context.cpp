@@ -12,7 +12,7 @@ constexpr double most_answer = 0.1;     // output tokens to prompt tokens
 constexpr Interval cut{0.4, 0.1, 0.6};  // share of the unshared part that can go
 constexpr std::size_t least_rows = 20;
 
-double unshared(const Row& row) { return row.prompt - std::max(row.hit, row.cached); }
+double unshared(const Row& row) { return row.prompt - std::max(row.seen, row.cached); }
 
 bool is_stuffed(const std::vector<const Row*>& rows) {
   if (rows.size() < least_rows) return false;
@@ -30,9 +30,9 @@ Judgement judge_context(const Facts& facts) {
   std::vector<std::vector<const Row*>> by_type(facts.workload.types().size());
   bool any = false;
   for (const Row& row : facts.rows)
-    if (row.has_blocks) by_type[row.type].push_back(&row), any = true;
+    if (row.whole_chain) by_type[row.type].push_back(&row), any = true;
   if (!any) {
-    j.unknown = "the trace has no prefix_blocks: long prompts may be shared beginnings or one-time context";
+    j.unknown = "the trace has no prefix_blocks up to the prompts' ends: they may be shared or one-time context";
     return j;
   }
   std::vector<bool> stuffed;
@@ -43,7 +43,7 @@ Judgement judge_context(const Facts& facts) {
   }
   if (names.empty()) return j;
   j.reprice = [&facts, stuffed](const Row& row, Level level) -> Saved {
-    if (!stuffed[row.type] || !row.has_blocks || row.repeat) return {};
+    if (!stuffed[row.type] || !row.whole_chain || row.repeat) return {};
     const double tokens = unshared(row) * at(cut, level);
     const double wait = facts.prefill.saved_ms(row, tokens, level);
     return {tokens * row.per_input, wait, wait};

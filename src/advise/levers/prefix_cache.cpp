@@ -15,7 +15,9 @@ Judgement judge_prefix_cache(const Facts& facts) {
   }
   j.reprice = [&facts](const Row& row, Level level) -> Saved {
     const double share = level == Level::low ? row.hit_low : level == Level::high ? row.hit_high : row.hit_likely;
-    const double tokens = std::max(0.0, share * row.hit - row.cached);
+    // Where a prompt leaves a shared beginning, up to a block less one token more may be shared: no hash tells.
+    const double more = level == Level::high && row.hit > 0 ? std::min(row.block - 1, row.prompt - 1 - row.hit) : 0;
+    const double tokens = std::max(0.0, share * row.hit + more - row.cached);
     const double written = row.cached > 0 ? 0 : row.written;  // a cache at work has paid its writes
     const double cost = tokens * (row.per_input - row.per_read) - written * (row.per_write - row.per_input);
     const double wait = facts.prefill.saved_ms(row, tokens, level);

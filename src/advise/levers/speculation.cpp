@@ -78,8 +78,8 @@ Judgement judge_speculation(const Facts& facts) {
                  (drafts.measured() ? "measured" : "usual: " + number(a.low) + " to " + number(a.high)) +
                  "), drafting one costs c = " + number(figures.draft.estimate) +
                  " of a decode step, one more row v = " + number(row.estimate) + " (" +
-                 (facts.decode.measured ? "measured" : "usual") + "), with " + number(n) +
-                 " requests in flight; the bill stays as it is";
+                 (facts.decode.measured ? "measured, with " + number(n) + " requests in flight" : "usual") +
+                 "); the bill stays as it is";
   j.experiment =
       "draft by prompt look-up for a tenth of the traffic and compare the accepted tokens and the time per output "
       "token";

@@ -8,9 +8,9 @@ namespace frugal::advisor {
 
 namespace {
 
-constexpr double least_share = 0.1, least_requests = 200;
-constexpr double short_answer = 32,
-                 very_short_answer = 16;            // tokens; the latter where the answers themselves are unknown
+constexpr double least_share = 0.1, least_requests = 50;
+constexpr double short_answer = 32, very_short_answer = 16;  // tokens; the latter where the answers are unknown,
+constexpr double even = 1.25;  // unless they are equally long: p95 to median, as labels in a fixed frame are
 constexpr Interval answered_alone{0.8, 0.6, 0.95};  // share that the small model answers itself
 constexpr Interval small_cost{0.1, 0.25, 0.03};     // of the big model's price; the dear end is the low saving
 
@@ -19,7 +19,9 @@ bool is_narrow(const Workload& workload, std::size_t type) {
   const Workload::State& state = workload.state();
   const double longest = slice.output_tokens.quantile(0.95).value_or(0);
   const double answered = static_cast<double>(state.answered[type]);
-  if (answered < 0.5 * static_cast<double>(slice.requests)) return longest <= very_short_answer;
+  if (answered < 0.5 * static_cast<double>(slice.requests))
+    return longest <= very_short_answer ||
+           (longest <= short_answer && longest <= even * slice.output_tokens.quantile(0.5).value_or(0));
   const auto distinct = static_cast<double>(state.answers[type].size());
   return longest <= short_answer && distinct <= std::max(20.0, 0.05 * answered) && distinct <= 1000;
 }
