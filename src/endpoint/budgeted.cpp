@@ -85,17 +85,26 @@ struct Budgeted::Spending final : Sink {
     out->on_prompt(tokens);
   }
 
+  // An endpoint may end the request inside cancel(), so that is called without the lock.
   void give_up(const Error& error) {
-    const std::lock_guard lock(mutex);
-    broke = error;
-    call.cancel();
+    Call running;
+    {
+      const std::lock_guard lock(mutex);
+      broke = error;
+      running = call;
+    }
+    running.cancel();
   }
 
   // The call is known only when start() has returned; the answer may be over by then.
   Call keep(Call started) {
-    const std::lock_guard lock(mutex);
-    if (!over) call = started;
-    if (broke) started.cancel();
+    bool late = false;
+    {
+      const std::lock_guard lock(mutex);
+      if (!over) call = started;
+      late = broke.has_value();
+    }
+    if (late) started.cancel();
     return started;
   }
 

@@ -39,6 +39,16 @@ bool Scheduler::reap() {
   return any;
 }
 
+// What has been unused for longer than its keep goes before anyone may be admitted to it. Looked at a few times within
+// the shortest keep, not at every step: a look costs a walk over the ends of all prefixes.
+void Scheduler::expire_prefixes() {
+  if (shortest_keep_ == Duration::max()) return;
+  const TimePoint now = clock_.now();
+  if (now < next_expiry_) return;
+  index_->expire();
+  next_expiry_ = now + shortest_keep_ / 8;
+}
+
 // In order of arrival. A request whose prefix is being computed right now lets others pass; one that lacks pages does
 // not, or it would starve.
 bool Scheduler::admit() {
@@ -160,6 +170,7 @@ void Scheduler::offer_prefix(Sequence& s) {
   try {
     index_->insert(space_of(s), s.slot->id, tokens, s.pages->full_pages(whole),
                    whole * s.slot->seconds_per_prompt_token, s.keep);
+    shortest_keep_ = std::min(shortest_keep_, s.keep);
   } catch (const std::exception& error) {
     if (options_.log)
       options_.log(LogLevel::warning, s.id.value,

@@ -12,6 +12,7 @@ namespace frugal {
 bool Scheduler::step() {
   ++stats_.steps;
   bool moved = reap();
+  expire_prefixes();
   moved |= admit();
   for (const auto& slot : slots_) moved |= run(*slot);
   sweep();

@@ -47,6 +47,7 @@ class Scheduler {
 
   // admission.cpp: who comes in, who has to leave
   bool reap();
+  void expire_prefixes();
   bool admit();
   enum class Admission { admitted, later, no_pages, ended };
   Admission try_admit(const Held& sequence);
@@ -80,7 +81,9 @@ class Scheduler {
   Arena& arena_;
   PrefixIndex* index_;  // null = lever off
   std::deque<Held> waiting_;
-  std::vector<Held> running_;  // in order of admission: the oldest is never preempted
+  std::vector<Held> running_;                 // in order of admission: the oldest is never preempted
+  Duration shortest_keep_ = Duration::max();  // of what was indexed; max = nothing ever expires
+  TimePoint next_expiry_{};
   EngineStats stats_;
 };
 

@@ -94,6 +94,7 @@ LeverCosts levers_of(const Rates& rates, const TraceAttempt& a) {
 AttemptBill Till::bill(const Measured& m, const TraceAttempt& a) const {
   const PriceQuery query = query_of(m);
   AttemptBill out;
+  if (a.usage == Usage{}) return out.cost = Cost{}, out;  // refused, or gone before it began: nothing is billed
   const expected<Priced> priced = price(book, rules, a.model, a.usage, query);
   if (!priced) return out.warning = priced.error().message(), out;
   out.cost = priced->cost, out.is_assumed = priced->is_assumed, out.warning = priced->warning;

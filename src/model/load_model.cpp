@@ -2,6 +2,7 @@
 #include <frugal/core/error.hpp>
 #include <frugal/model/model.hpp>
 
+#include <filesystem>
 #include <new>
 
 #include "model/loaders.hpp"
@@ -25,15 +26,15 @@ ModelParts load_parts(const fs::path& path, const LoadOptions& options) {
 
 }  // namespace
 
-std::shared_ptr<const Model> load_model(const fs::path& path, const LoadOptions& options) {
+std::shared_ptr<const Model> load_model(const std::string& path, const LoadOptions& options) {
   try {
-    auto model = std::make_shared<const Model>(load_parts(path, options));
+    auto model = std::make_shared<const Model>(load_parts(fs::path(path), options));
     if (options.progress) options.progress("ready", 1.0);
     return model;
   } catch (const std::bad_alloc&) {
-    throw Error(Errc::out_of_memory, path.string() + ": not enough memory to load the model");
+    throw Error(Errc::out_of_memory, path + ": not enough memory to load the model");
   } catch (const fs::filesystem_error& error) {
-    throw Error(Errc::bad_file, path.string() + ": " + error.code().message());
+    throw Error(Errc::bad_file, path + ": " + error.code().message());
   }
 }
 

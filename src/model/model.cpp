@@ -81,6 +81,7 @@ struct Model::Impl {
     if (parts.tokenizer && parts.tokenizer->size() > parts.spec.vocab)
       throw Error(Errc::bad_model, parts.name + ": the tokenizer has " + std::to_string(parts.tokenizer->size()) +
                                        " tokens, the embedding only " + std::to_string(parts.spec.vocab) + " rows");
+    choose_template();
     compile_template();
     if (parts.fingerprint == 0) parts.fingerprint = derive_fingerprint(parts);
   }
@@ -121,6 +122,13 @@ struct Model::Impl {
     embedding = find("token_embd.weight");
     output_norm = find("output_norm.weight");
     head = parts.spec.tied_head ? embedding : find("output.weight");
+  }
+
+  // ChatML where the file has no template but the vocabulary has its marks.
+  void choose_template() {
+    const Tokenizer* t = parts.tokenizer.get();
+    if (!parts.chat_template && t != nullptr && t->find("<|im_start|>") && t->find("<|im_end|>"))
+      parts.chat_template = ChatTemplate::chatml();
   }
 
   void compile_template() {

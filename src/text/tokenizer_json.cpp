@@ -6,6 +6,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include <filesystem>
 #include <fstream>
 #include <iterator>
 #include <unordered_map>
@@ -172,7 +173,23 @@ void read_config(const std::filesystem::path& file, const Ids& ids, BpeVocabular
   vocabulary.pad = named_token(config, "pad_token", ids);
 }
 
-BpeVocabulary vocabulary_from(const Json& json, const std::filesystem::path& config) {
+/// generation_config.json's "eos_token_id", an id or a list of them: chat models end a turn by another token than the
+/// one that ends a document.
+void read_end_tokens(const std::filesystem::path& file, BpeVocabulary& vocabulary) {
+  std::error_code none;
+  if (!std::filesystem::exists(file, none)) return;
+  const Json config = parse_file(file);
+  const Json& ends = field(config, "eos_token_id");
+  if (ends.is_null()) return;
+  for (const Json& id : ends.is_array() ? ends : Json::array({ends})) {
+    if (!id.is_number_unsigned() || id.get<std::uint64_t>() >= vocabulary.tokens.size())
+      malformed(file.filename().string() + ": eos_token_id holds " + id.dump() + ", the vocabulary has " +
+                std::to_string(vocabulary.tokens.size()) + " tokens");
+    vocabulary.end_tokens.push_back(id.get<Token>());
+  }
+}
+
+BpeVocabulary vocabulary_from(const Json& json, const std::filesystem::path& folder) {
   BpeVocabulary vocabulary;
   Ids ids = read_model(field(json, "model"), vocabulary);
   read_added_tokens(field(json, "added_tokens"), ids, vocabulary);
@@ -185,16 +202,18 @@ BpeVocabulary vocabulary_from(const Json& json, const std::filesystem::path& con
     vocabulary.bos = id_of(ids, *first, "the token that post_processor adds,");
     vocabulary.add_bos = true;
   }
-  read_config(config, ids, vocabulary);
+  read_config(folder / "tokenizer_config.json", ids, vocabulary);
+  read_end_tokens(folder / "generation_config.json", vocabulary);
   return vocabulary;
 }
 
 }  // namespace
 
-Tokenizer load_tokenizer_json(const std::filesystem::path& file) {
+Tokenizer load_tokenizer_json(const std::string& name) {
+  const std::filesystem::path file(name);
   const Json json = parse_file(file);
   try {
-    return Tokenizer(vocabulary_from(json, file.parent_path() / "tokenizer_config.json"));
+    return Tokenizer(vocabulary_from(json, file.parent_path()));
   } catch (const Error& error) {
     throw Error(error.code(), file.string() + ": " + error.message());
   } catch (const Json::exception& error) {

@@ -1,9 +1,14 @@
 #include <frugal/endpoint/budgeted.hpp>
 
+#include <rapidcheck.h>
 #include <catch2/catch_approx.hpp>
 #include <catch2/catch_test_macros.hpp>
 
+#include <atomic>
 #include <optional>
+#include <random>
+#include <string>
+#include <thread>
 #include <vector>
 
 #include "endpoint/canned_endpoint.hpp"
@@ -43,6 +48,33 @@ struct Remote final : Endpoint {
   std::shared_ptr<Sink> sink;
   std::vector<Token> prompt;
   bool cancelled = false;
+};
+
+/// Answers at once on the caller's thread, in one of the ways in which answers end; safe from any thread.
+struct Fickle final : Endpoint {
+  explicit Fickle(std::uint32_t seed) : seed_(seed) {}
+  std::string_view name() const override { return "fickle"; }
+  Call start(Request r, std::shared_ptr<Sink> sink) override {
+    std::mt19937 random(seed_ + number_++);
+    const std::vector<Token> prompt(1 + random() % std::get<RawPrompt>(r.prompt).text.size(), 1);
+    if (random() % 2 == 0) sink->on_prompt(prompt);
+    const auto tokens = static_cast<std::uint32_t>(random() % (r.max_tokens + 1));
+    for (std::uint32_t i = 0; i < tokens; ++i) sink->on_delta({"x", {1}, {}});
+    Finish end;
+    end.reason = tokens == r.max_tokens ? FinishReason::length : FinishReason::stop;
+    end.usage = {.input = prompt.size(), .cached_read = random() % (prompt.size() + 1), .output = tokens};
+    if (random() % 4 == 0) end.reason = FinishReason::cancelled, end.usage = {};  // a stream that broke off
+    if (random() % 8 == 0) end.reason = FinishReason::error, end.model = "another";
+    if (end.reason != FinishReason::cancelled && random() % 2 == 0)
+      end.ledger.attempts.push_back({"fickle", "m", end.usage, {}, 0, true});
+    sink->on_finish(std::move(end));
+    return {};
+  }
+  bool step() override { return false; }
+
+ private:
+  std::uint32_t seed_;
+  std::atomic<std::uint32_t> number_{0};
 };
 
 }  // namespace
@@ -126,4 +158,39 @@ TEST_CASE("a refusal by the endpoint costs nothing") {
   CHECK(endpoint.run(ask()).finish.reason == FinishReason::refused);
   CHECK(spent(budget) == 0);
   CHECK(reserved(budget) == 0);
+}
+
+// At no moment may the dollars spent and set aside exceed a cap, whatever threads ask and however answers end.
+TEST_CASE("no interleaving of budgeted requests exceeds a cap") {
+  CHECK(rc::check("never over", [](std::uint32_t seed) {
+    Fickle inner(seed);
+    Budget budget({.limits = {{.usd = 600}, {.tenant = "0", .usd = 200}, {.tenant = "1", .type = "0", .usd = 90}}});
+    Budgeted endpoint(inner, budget, dollar_a_token());
+    std::atomic<bool> over{false}, stop{false};
+    const auto look = [&] {
+      for (const LimitState& s : budget.state())
+        if (s.spent + s.reserved > s.limit.usd + 1e-9 || s.overdraft > 0) over = true;
+    };
+    const auto work = [&](std::uint32_t thread) {
+      std::mt19937 random(seed ^ (thread * 977));
+      for (int i = 0; i < 60; ++i) {
+        Request r = ask(static_cast<std::uint32_t>(1 + random() % 12));
+        r.tenant = std::to_string(random() % 3), r.type = std::to_string(random() % 2);
+        endpoint.run(std::move(r));
+      }
+    };
+    std::vector<std::thread> threads;
+    for (std::uint32_t t = 0; t < 3; ++t) threads.emplace_back(work, t);
+    std::thread watcher([&] {
+      while (!stop) look();
+    });
+    for (std::thread& t : threads) t.join();
+    stop = true;
+    watcher.join();
+    look();
+    RC_ASSERT(!over);
+    for (const LimitState& s : budget.state()) RC_ASSERT(s.reserved == 0.0);
+    RC_ASSERT(budget.state()[0].spent > 300);  // the cap was within reach
+    RC_ASSERT(budget.state()[0].refused + budget.state()[1].refused + budget.state()[2].refused > 0);
+  }));
 }

@@ -106,6 +106,27 @@ TEST_CASE("tenants never share a prefix, and a request may keep out of the cache
   CHECK(engine.run(request).finish.usage.cached_read == 0);
 }
 
+TEST_CASE("a prefix unused for longer than it is kept is gone, one in use stays") {
+  ManualClock clock;
+  EngineOptions options = options_with(scripted());
+  options.clock = &clock;
+  options.prefix_cache = limited(lru(), std::chrono::seconds(60));
+  Engine engine(std::move(options));
+  const auto cached = [&](std::uint32_t seed) {
+    return engine.run(request_for(prompt_of(100, seed))).finish.usage.cached_read;
+  };
+  CHECK(cached(1) == 0);
+  clock.advance(std::chrono::seconds(40));
+  CHECK(cached(1) == 96);
+  CHECK(cached(2) == 0);
+  clock.advance(std::chrono::seconds(40));
+  CHECK(cached(1) == 96);  // used 40 s ago
+  clock.advance(std::chrono::seconds(61));
+  CHECK(cached(1) == 0);
+  CHECK(cached(2) == 0);
+  engine.check_integrity();
+}
+
 TEST_CASE("two models of different shapes answer from one arena") {
   EngineOptions options = options_with(scripted());
   TinyModelOptions other;

@@ -145,6 +145,13 @@ TEST_CASE("an unknown price is counted as unknown, said once, and never added as
   CHECK(careful.total().total().cost.total() == Approx(10));
 }
 
+TEST_CASE("a request that used nothing costs nothing, whoever would have answered") {
+  Meter meter({.prices = book()});
+  pass(meter, {.model = "", .input = 0, .output = 0, .finish = FinishReason::refused});
+  CHECK(meter.total().total().unpriced == 0);
+  CHECK(meter.total().total().cost == Cost{});
+}
+
 TEST_CASE("goodput counts the answers that kept every promise of their type") {
   Meter meter(
       {.prices = book(), .slos = {{.ttft = 200ms, .tpot = 150ms}, {.type = "mail", .e2e = 1s}, {.type = "free"}}});

@@ -3,6 +3,8 @@
 #include <catch2/catch_approx.hpp>
 #include <catch2/catch_test_macros.hpp>
 
+#include <fstream>
+#include <iterator>
 #include <string>
 
 #include "support/error_of.hpp"
@@ -214,6 +216,20 @@ TEST_CASE("a broken price file says where and what") {
   CHECK(says(complaint(of(R"({"input":{"base":1,"above":{"many":1}}})")), "many"));
   CHECK(says(complaint(of(R"({"tier":"flex","input":1})")), "variants"));
   CHECK(says(complaint(R"({"models":[{"id":"a","prices":{"input":1},"variants":[{"input":1}]}]})"), "a.variants[0]"));
+}
+
+TEST_CASE("the file shown in docs/prices.md is one, and says what the page says") {
+  std::ifstream page(FRUGAL_TEST_DATA "/../docs/prices.md");
+  const std::string text(std::istreambuf_iterator<char>(page), {});
+  const std::size_t begin = text.find("```json\n"), end = text.find("```", begin + 8);
+  REQUIRE(begin != std::string::npos);
+  const PriceBook book = PriceBook::parse(text.substr(begin + 8, end - begin - 8));
+  const auto input = [&](std::uint64_t prompt, const PriceQuery& q) { return *book.rates("large", prompt, q)->input; };
+  CHECK(input(1, on(2026y / 12 / 31)) == 3);
+  CHECK(input(200'000, on(2027y / 1 / 4, 12h)) == 2);
+  CHECK(input(200'001, on(2027y / 1 / 4, 12h)) == 4);
+  CHECK(input(1, on(2027y / 1 / 2, 23h)) == 1);  // a Saturday night
+  CHECK(input(1, {.at = sys_days(2026y / 12 / 31), .batch = true}) == 1.5);
 }
 
 TEST_CASE("the built-in table says where it comes from and knows current models") {

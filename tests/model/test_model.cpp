@@ -123,6 +123,19 @@ TEST_CASE("a template we cannot compile is an error only when it is used") {
   CHECK(model.tokenizer() != nullptr);
 }
 
+TEST_CASE("without a template a vocabulary with ChatML's marks is asked in ChatML, any other not at all") {
+  ModelParts parts = tiny_parts();
+  parts.chat_template.reset();
+  const Model model(parts);
+  REQUIRE(model.chat_template() != nullptr);
+  CHECK(model.chat_template()->render({.messages = {{.role = "user", .content = "Hi"}}}).value() ==
+        "<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\n");
+  BpeVocabulary bare = testing::byte_vocabulary();
+  bare.tokens[256] = "<|other|>";
+  parts.tokenizer = std::make_shared<const Tokenizer>(bare);
+  CHECK(Model(parts).chat_template() == nullptr);
+}
+
 TEST_CASE("the fingerprint follows spec, weights, tokenizer and template, not name or order") {
   const std::uint64_t base = tiny_model()->fingerprint();
   CHECK(base != 0);
@@ -139,7 +152,7 @@ TEST_CASE("the fingerprint follows spec, weights, tokenizer and template, not na
   CHECK(changed([](ModelParts& p) { p.spec.sliding_window = 3; }));
   CHECK(changed([](ModelParts& p) { p.spec.rope_divisors = {2, 2, 2, 2}; }));
   CHECK(changed([](ModelParts& p) { p.tokenizer = nullptr; }));
-  CHECK(changed([](ModelParts& p) { p.chat_template.reset(); }));
+  CHECK(changed([](ModelParts& p) { p.chat_template = "Hello"; }));
   CHECK(changed([](ModelParts& p) {
     std::swap(tensor_of(p, "blk.0.ffn_up.weight").data, tensor_of(p, "blk.1.ffn_up.weight").data);
   }));

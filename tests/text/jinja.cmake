@@ -6,4 +6,4 @@ set_target_properties(jinja_driver PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_B
 
 add_test(NAME jinja_differential COMMAND sh -c
   "test -x '${FRUGAL_ROOT}/.deps/venv/bin/python' || { echo 'no python environment; skipped'; exit 77; }; exec '${FRUGAL_ROOT}/.deps/venv/bin/python' '${CMAKE_CURRENT_SOURCE_DIR}/jinja_differential.py' --driver '$<TARGET_FILE:jinja_driver>' --gguf '${FRUGAL_ROOT}/.deps/models/SmolLM2-135M-Instruct.Q4_1.gguf'")
-set_tests_properties(jinja_differential PROPERTIES SKIP_RETURN_CODE 77 TIMEOUT 600)
+set_tests_properties(jinja_differential PROPERTIES SKIP_RETURN_CODE 77 TIMEOUT 600 LABELS differential)

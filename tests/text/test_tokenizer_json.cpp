@@ -53,8 +53,9 @@ std::string failure(const std::string& text) {
   return "none";
 }
 
-Tokenizer load(const std::string& text, const std::string& config = {}) {
+Tokenizer load(const std::string& text, const std::string& config = {}, const std::string& generation = {}) {
   const Folder folder;
+  if (!generation.empty()) folder.write("generation_config.json", generation);
   if (!config.empty()) folder.write("tokenizer_config.json", config);
   return load_tokenizer_json(folder.write("tokenizer.json", text));
 }
@@ -92,6 +93,16 @@ TEST_CASE("the post-processor says whether bos comes first, the config which tok
   CHECK(plain.encode("a") == Ids{0});
   CHECK(load(json({.more = added + post})).encode("a") == Ids{3, 0});
   CHECK(failure(json({.more = post})).starts_with("bad_file: the token that post_processor adds, \"<s>\""));
+}
+
+TEST_CASE("generation_config.json names further tokens that end an answer") {
+  const auto ends = [](const std::string& generation) { return load(json({}), "", generation); };
+  CHECK(ends(R"({"eos_token_id":2})").is_end(2));
+  const Tokenizer both = ends(R"({"eos_token_id":[2,1],"temperature":0.7})");
+  CHECK((both.is_end(2) && both.is_end(1) && !both.is_end(0)));
+  CHECK_FALSE(ends(R"({"eos_token_id":null})").is_end(2));
+  for (const std::string bad : {"-1", "3", "[0,\"b\"]", "1.5"})
+    CHECK_THROWS_AS(ends("{\"eos_token_id\":" + bad + "}"), Error);
 }
 
 TEST_CASE("malformed files end in an error with file and reason") {

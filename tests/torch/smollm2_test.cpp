@@ -11,7 +11,7 @@
 #include <utility>
 #include <vector>
 
-#include "torch/rig.hpp"
+#include "support/rig.hpp"
 
 namespace frugal::testing {
 namespace {

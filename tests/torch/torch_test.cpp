@@ -8,8 +8,8 @@
 #include <algorithm>
 #include <string>
 
-#include "torch/any_backend.hpp"
-#include "torch/switches.hpp"
+#include "support/any_backend.hpp"
+#include "support/switches.hpp"
 
 namespace frugal::testing {
 namespace {

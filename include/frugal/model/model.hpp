@@ -11,7 +11,6 @@
 #include <frugal/text/tokenizer.hpp>
 
 #include <cstdint>
-#include <filesystem>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -53,7 +52,8 @@ class FRUGAL_API Model {
   const Tensor& head() const noexcept;         ///< [vocab, d_model]; the embedding where tied
 
   const Tokenizer* tokenizer() const noexcept;
-  const ChatTemplate* chat_template() const;  ///< null where the file has none; compiled at load
+  /// Compiled at load: the file's own, else ChatML where the vocabulary has <|im_start|> and <|im_end|>, else null.
+  const ChatTemplate* chat_template() const;
   /// Changes whenever any output could: part of every cache key.
   std::uint64_t fingerprint() const noexcept;
   std::uint64_t weight_bytes() const noexcept;
@@ -69,6 +69,7 @@ struct LoadOptions {
 
 /// Throws Error: bad_file (file, offset, reason), bad_model (tensor), unsupported (architecture, quantisation,
 /// tokenizer), as the file deserves. A chat template we cannot compile is an error only when it is used.
-FRUGAL_API std::shared_ptr<const Model> load_model(const std::filesystem::path& path, const LoadOptions& options = {});
+/// `path` is a std::filesystem::path as well; its header, half a second for a compiler, is not needed here.
+FRUGAL_API std::shared_ptr<const Model> load_model(const std::string& path, const LoadOptions& options = {});
 
 }  // namespace frugal

@@ -8,7 +8,6 @@
 #include <frugal/core/ids.hpp>
 
 #include <cstdint>
-#include <filesystem>
 #include <memory>
 #include <optional>
 #include <string>
@@ -81,10 +80,10 @@ class FRUGAL_API Tokenizer {
   std::unique_ptr<const Impl> impl_;
 };
 
-/// Reads a Hugging Face tokenizer.json (and tokenizer_config.json beside it, where present, for bos/eos). Throws
-/// Error(bad_file) with file and offset, or Error(unsupported) naming the tokenizer type, pre-tokenizer or normaliser
-/// we lack.
-FRUGAL_API Tokenizer load_tokenizer_json(const std::filesystem::path& file);
+/// Reads a Hugging Face tokenizer.json (and beside it, where present, tokenizer_config.json for bos/eos and
+/// generation_config.json for the tokens that end an answer). Throws Error(bad_file) with file and offset, or
+/// Error(unsupported) naming the tokenizer type, pre-tokenizer or normaliser we lack.
+FRUGAL_API Tokenizer load_tokenizer_json(const std::string& file);
 
 /// The pre-tokenizer a GGUF file names ("gpt-2", "smollm", "qwen2", "llama-bpe", ...); none where we lack it.
 FRUGAL_API std::optional<PreTokenizer> pre_tokenizer_from_gguf_name(std::string_view name);

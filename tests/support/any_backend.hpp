@@ -8,7 +8,7 @@
 
 #include <functional>
 
-#include "torch/rig.hpp"
+#include "support/rig.hpp"
 
 namespace frugal::testing {
 

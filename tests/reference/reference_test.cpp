@@ -7,8 +7,8 @@
 #include <cmath>
 #include <vector>
 
-#include "torch/any_backend.hpp"
-#include "torch/switches.hpp"
+#include "support/any_backend.hpp"
+#include "support/switches.hpp"
 
 namespace frugal::testing {
 namespace {
@@ -78,9 +78,13 @@ TEST_CASE("with silent layers the logits are the normalised embedding times the 
   }
 }
 
-TEST_CASE("the reference refuses an unknown model and an arena too large to allocate") {
+TEST_CASE("the reference refuses an unknown model") {
+  CHECK_THROWS_AS(reference_backend()->kv_bytes_per_token(ModelId{0}), Error);
+}
+
+#ifndef __SANITIZE_ADDRESS__  // there operator new ends the process instead of throwing
+TEST_CASE("the reference refuses an arena too large to allocate") {
   const auto backend = reference_backend();
-  CHECK_THROWS_AS(backend->kv_bytes_per_token(ModelId{0}), Error);
   backend->add_model(tiny_model());
   const std::vector<PageGeometry> g{{.page_tokens = 16, .page_bytes = 16 * backend->kv_bytes_per_token(ModelId{0})}};
   try {
@@ -90,6 +94,7 @@ TEST_CASE("the reference refuses an unknown model and an arena too large to allo
     CHECK(e.code() == Errc::out_of_memory);
   }
 }
+#endif
 
 }  // namespace
 }  // namespace frugal::testing
