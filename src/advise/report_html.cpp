@@ -164,10 +164,8 @@ std::string outcome(const Report& r) {
                                         : "e2e") +
             "</td><td>" + figure(c.before) + "</td><td>" + figure(c.after) + "</td><td>" + interval_text(c.saving) +
             "</td><td>" + (c.predicted ? interval_text(*c.predicted) : "-") + "</td><td>" +
-            (!c.predicted     ? ""
-             : c.as_predicted ? "<span class=\"yes\">as predicted</span>"
-                              : "<span class=\"no\">not as predicted</span>") +
-            "</td></tr>\n";
+            (c.as_predicted ? "<span class=\"yes\">" : "<span class=\"no\">") + std::string(verdict(c)) +
+            "</span></td></tr>\n";
   }
   std::string inside =
       paragraph((r.outcome->lever ? std::string(to_string(*r.outcome->lever)) + " was pulled. " : std::string()) +

@@ -132,8 +132,7 @@ std::string outcome_text(const Report& report) {
                                            : "e2e",
                 6) +
             pad(figure(c.before) + " -> " + figure(c.after), 30) + "saved " + interval_text(c.saving);
-    if (c.predicted)
-      text += "; predicted " + interval_text(*c.predicted) + (c.as_predicted ? ": as predicted" : ": NOT as predicted");
+    if (c.predicted) text += "; predicted " + interval_text(*c.predicted) + ": " + std::string(verdict(c));
     text += "\n";
   }
   for (const std::string& note : o.notes) text += wrapped("  note", note, 18);

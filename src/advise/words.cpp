@@ -75,6 +75,12 @@ std::string_view spoken(Bound bound) {
                                 : "the tokens after it (TPOT)";
 }
 
+std::string_view verdict(const Change& c) {
+  if (!c.predicted) return "";
+  if (c.as_predicted) return "as predicted";
+  return c.saving.low > c.predicted->high ? "more than predicted" : "less than predicted";
+}
+
 std::string list_of(const std::vector<std::string>& names) {
   constexpr std::size_t shown = 3;
   std::string text;

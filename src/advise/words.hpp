@@ -20,6 +20,8 @@ std::string percentile_text(const Sketch& sketch, double q);
 /// "the bill", "the wait for the first token", "the time to the whole answer"
 std::string_view spoken(Metric metric);
 std::string_view spoken(Bound bound);
+/// "as predicted", or in which direction not; empty where nothing was predicted.
+std::string_view verdict(const Change& change);
 /// "refund", "refund and shipping", "refund, shipping and 3 more"
 std::string list_of(const std::vector<std::string>& names);
 

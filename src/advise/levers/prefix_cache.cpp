@@ -6,6 +6,15 @@
 
 namespace frugal::advisor {
 
+namespace {
+
+/// Requests overlap, so that one's prompt may be computed between another's tokens.
+bool prompts_overlap(const Facts& facts) {
+  return std::any_of(facts.rows.begin(), facts.rows.end(), [](const Row& row) { return row.in_flight > 1; });
+}
+
+}  // namespace
+
 Judgement judge_prefix_cache(const Facts& facts) {
   Judgement j;
   const Recorded& recorded = facts.workload.recorded();
@@ -30,7 +39,10 @@ Judgement judge_prefix_cache(const Facts& facts) {
                  " are read from a cache today" +
                  (found.evicted > 0 ? "; the simulated cache was full, so more may be found" : "") +
                  (recorded.timestamp == 0 ? "; no time stamps, so no entry ever expired" : "") +
-                 (facts.prefill.measured ? "" : "; 50 to 100 % of the wait for the first token is prefill");
+                 (facts.prefill.measured ? "" : "; 50 to 100 % of the wait for the first token is prefill") +
+                 (prompts_overlap(facts) ? "; that answers come faster once fewer prompts are computed between their "
+                                           "tokens is not counted"
+                                         : "");
   j.experiment =
       "switch the prefix cache on for a tenth of the traffic and compare cached_tokens and ttft_ms with the rest";
   return j;

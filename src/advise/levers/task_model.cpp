@@ -9,7 +9,7 @@ namespace frugal::advisor {
 namespace {
 
 constexpr double least_share = 0.1, least_requests = 50;
-constexpr double short_answer = 32, very_short_answer = 16;  // tokens; the latter where the answers are unknown,
+constexpr double short_answer = 32, very_short_answer = 24;  // tokens; the latter where the answers are unknown,
 constexpr double even = 1.25;  // unless they are equally long: p95 to median, as labels in a fixed frame are
 constexpr Interval answered_alone{0.8, 0.6, 0.95};  // share that the small model answers itself
 constexpr Interval small_cost{0.1, 0.25, 0.03};     // of the big model's price; the dear end is the low saving
