@@ -91,8 +91,9 @@ std::vector<Part> owners(const Workload& w) {
   double sum = 0;
   for (const auto& owner : all) sum += static_cast<double>(owner.second);
   std::vector<Part> parts;
-  for (const auto& [name, tokens] : all)
-    if (tokens > 0) parts.push_back({name, count(tokens), static_cast<double>(tokens) / sum});
+  for (std::size_t i = 0; i < all.size(); ++i)
+    if (const auto& [name, tokens] = all[i]; tokens > 0)
+      parts.push_back({name, count(tokens), static_cast<double>(tokens) / sum, i});
   return parts;
 }
 

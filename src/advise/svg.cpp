@@ -182,11 +182,11 @@ std::string stack_chart(const std::string& title, const std::vector<Part>& parts
   constexpr double legend = 17;
   std::string inside;
   double x = 0, y = 26;
-  for (std::size_t i = 0; i < parts.size(); ++i) {
-    const std::string kind = "s" + std::to_string(i);
-    inside += rect(kind, x, 0, width * parts[i].share, 14);
-    x += width * parts[i].share;
-    inside += rect(kind, 0, y, 9, 9) + text(14, y + 8.5, parts[i].label) + text(width, y + 8.5, parts[i].value, "end");
+  for (const Part& part : parts) {
+    const std::string kind = "s" + std::to_string(part.color);
+    inside += rect(kind, x, 0, width * part.share, 14);
+    x += width * part.share;
+    inside += rect(kind, 0, y, 9, 9) + text(14, y + 8.5, part.label) + text(width, y + 8.5, part.value, "end");
     y += legend;
   }
   return svg(title, y, inside);

@@ -38,6 +38,7 @@ std::string distribution_chart(const std::string& title, const std::vector<Curve
 struct Part {
   std::string label, value;
   double share = 0;
+  std::size_t color = 0;  ///< of nine: the same owner has the same one in every chart
 };
 /// One stacked bar and its legend.
 std::string stack_chart(const std::string& title, const std::vector<Part>& parts);
