@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Seconds and peak memory of `frugal replay` over a trace of 1,000,000 requests (some 1.5 GB, made once beside the build).
+"""Seconds and peak memory of `frugal replay` over a trace of 1,000,000 requests (some 0.9 GB, made once beside the build).
 
     bench/replay.py [PROGRAM] [--requests N] [--trace FILE]
 """
