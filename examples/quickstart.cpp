@@ -271,7 +271,8 @@ int serve(const Settings& s) {
   std::printf("%s\n%s", table(plain, levered).c_str(), advised.text().c_str());
   write(s.json, as_json(plain, levered, !difference));
   write(s.report, advised.html());
-  std::printf("figures: %s\nreport with prediction and outcome: %s\n", s.json.c_str(), s.report.c_str());
+  std::printf("figures: %s\nreport%s: %s\n", s.json.c_str(), recommended ? " with prediction and outcome" : "",
+              s.report.c_str());
   if (difference) std::fprintf(stderr, "NOT the same tokens: %s\n", difference->c_str());
   return difference ? 1 : 0;
 }
