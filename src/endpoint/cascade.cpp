@@ -56,6 +56,8 @@ struct Cascade::Attempting final : Sink, std::enable_shared_from_this<Cascade::A
     return cancelled;
   }
 
+  void on_prompt(std::span<const Token> prompt) override { out->on_prompt(prompt); }
+
   void on_delta(Delta delta) override {
     answer.text += delta.text;
     answer.tokens.insert(answer.tokens.end(), delta.tokens.begin(), delta.tokens.end());

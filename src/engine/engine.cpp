@@ -319,6 +319,11 @@ Call Engine::start(Request request, std::shared_ptr<Sink> sink) {
     return {};
   }
   std::shared_ptr<Sequence> sequence = *made;
+  try {
+    sink->on_prompt(sequence->prompt());
+  } catch (...) {  // as in on_delta: a reader that throws has given up
+    sequence->cancelled.store(true);
+  }
   bool full = false;
   {
     const std::lock_guard lock(impl.mutex);
