@@ -94,15 +94,15 @@ bool DraftModelPass::prepare(DraftModelSlot& model, Sequence& s, std::uint64_t s
     if (lane.translated < s.tokens.size()) lane.translation->learn(std::span(s.tokens).subspan(lane.translated));
     lane.translated = size_of(s.tokens);
     context = lane.translation->context();
-    // the draw needs the logits of the last token, so that one is computed again
-    const std::uint32_t last = context.empty() ? 0 : size_of(context) - 1;
-    const std::uint32_t valid = std::min({lane.kv, common_prefix(lane.previous, context), last});
-    if (valid < lane.indexed) {
-      lane.close(0);  // pages that others may read would be written again
-    } else if (lane.pages) {
-      lane.kv = valid;
-      lane.pages->trim_to(valid);
-    }
+  }
+  // The draw needs the logits of the last token, so that one is computed again where a step ended without verification.
+  std::uint32_t valid = std::min(lane.kv, context.empty() ? 0 : size_of(context) - 1);
+  if (model.bridge) valid = std::min(valid, common_prefix(lane.previous, context));
+  if (valid < lane.indexed) {
+    lane.close(0);  // pages that others may read would be written again
+  } else if (valid < lane.kv) {
+    lane.kv = valid;
+    lane.pages->trim_to(valid);
   }
   const DecoderSpec& spec = model.slot.model->spec();
   const std::uint64_t need = context.size() + chain.plan.tokens - 1;
@@ -197,6 +197,7 @@ Segment DraftModelPass::segment_of(const DraftModelSlot& model, Row& row) const 
 
 void DraftModelPass::forward(DraftModelSlot& model, std::vector<Row>& all) {
   const std::vector<Row*> rows = plan(all);
+  if (rows.empty()) throw Error(Errc::internal, "draft model " + model.slot.name + " has orders and no rows");
   std::vector<Segment> segments;
   std::size_t draws = 0;
   std::uint32_t total = 0;
