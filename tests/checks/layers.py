@@ -10,6 +10,7 @@ SEES = {
     "cache": {"core"},
     "grammar": {"core"},
     "meter": {"core"},
+    "advise": {"core", "meter"},
     "model": {"core", "text"},
     "policy": {"core"},
     "draft": {"core", "text"},
@@ -25,7 +26,7 @@ EVERYWHERE = {"config.hpp", "version.hpp", "fwd.hpp"}
 # A header of frugal may include frugal and the standard library; these are for the .cpp files of the rooms named.
 PRIVATE = {
     r"fmt/": set(SEES) - {"torch"},
-    r"nlohmann/": {"model", "text", "policy", "endpoint", "engine", "core", "grammar", "meter"},
+    r"nlohmann/": {"model", "text", "policy", "endpoint", "engine", "core", "grammar", "meter", "advise"},
     r"Eigen/": {"reference", "policy"},
     r"(ATen|c10|torch/csrc|torch/torch|torch/library|torch/script)": {"torch"},
     r"CLI/": set(),
