@@ -68,6 +68,6 @@ def openvino_python():
     if not (home / "ready").is_file():
         say("OpenVINO GenAI: installing")
         venv.create(home, with_pip=True)
-        shell([python, "-m", "pip", "install", "--only-binary", ":all:", "-r", LOCK / "openvino.txt"], PEERS / "openvino.log")
+        shell([python, "-m", "pip", "install", "--only-binary", ":all:", "--require-hashes", "-r", LOCK / "openvino.txt"], PEERS / "openvino.log")
         (home / "ready").touch()
     return python

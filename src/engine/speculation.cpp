@@ -167,7 +167,7 @@ void Speculation::run_models(std::span<const std::shared_ptr<Sequence>> sequence
   }
 }
 
-void Speculation::verified(Sequence& s, Duration took) const {
+DraftOutcome Speculation::verified(Sequence& s, Duration took, std::uint32_t agreed) {
   Drafts& drafts = *s.drafts;
   const std::uint32_t n = drafts.chain.size();
   DraftLedger& figures = drafts.figures;
@@ -176,17 +176,14 @@ void Speculation::verified(Sequence& s, Duration took) const {
   figures.verify_time += took;
   if (figures.verified_at.size() < n) figures.verified_at.resize(n), figures.accepted_at.resize(n);
   for (std::uint32_t i = 0; i < n; ++i) ++figures.verified_at[i];
+  for (const auto& model : models_)
+    if (model->target == s.slot) pass_.trim(*model, s, drafts.chain.committed + agreed);
+  return {drafts.chain.plan, n, agreed, drafts.chain.draft_seconds, seconds_of(took)};
 }
 
-void Speculation::settle(Sequence& s, Duration took, std::uint32_t accepted) {
-  Chain& chain = s.drafts->chain;
-  const DraftOutcome outcome{chain.plan, chain.size(), accepted, chain.draft_seconds, seconds_of(took)};
-  const std::uint32_t valid = chain.committed + accepted;
-  const bool ask = !chain.forced;
-  chain.clear();
-  for (const auto& model : models_)
-    if (model->target == s.slot) pass_.trim(*model, s, valid);
-  if (!ask) return;
+void Speculation::settle(Sequence& s, const DraftOutcome& outcome) {
+  s.drafts->chain.clear();
+  if (s.drafts->chain.forced) return;
   const RequestView request = request_view(s, clock_.now());
   named("speculation policy", policy_.name(), [&] { policy_.learn(sequence_view(s, request), outcome); });
 }

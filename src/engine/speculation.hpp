@@ -39,13 +39,13 @@ class Speculation {
   void ask(Sequence& s, Room room);
   /// Runs the draft models for those that ordered. A pass that fails costs its drafts only; Error(device) is thrown on.
   void run_models(std::span<const std::shared_ptr<Sequence>> sequences);
-  /// The chain went through the target's pass: its figures, before any of it is committed.
-  void verified(Sequence& s, Duration took) const;
+  /// The chain went through the target's pass, which agreed with its first `agreed` drafts: its figures, and the draft
+  /// models' pages go back to those, before any of it is committed: the answer may end inside the run.
+  DraftOutcome verified(Sequence& s, Duration took, std::uint32_t agreed);
   /// No draft was verified, as where pages ran short: none leaves keys in a draft model's pages.
   void drop(Sequence& s) const;
-  /// After the commit: brings the draft models' pages back to what was accepted and tells the policy. Throws
-  /// Error(policy).
-  void settle(Sequence& s, Duration took, std::uint32_t accepted);
+  /// After the commit, with how many were kept: tells the policy. Throws Error(policy).
+  void settle(Sequence& s, const DraftOutcome& outcome);
 
   /// Gives one draft model's pages of one sequence back, the youngest first. False: there are none.
   bool release_pages(std::span<const std::shared_ptr<Sequence>> running);

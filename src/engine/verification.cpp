@@ -54,13 +54,13 @@ void Scheduler::commit_run(const PlannedRows& p, std::span<TokenScore> drawn, Du
   const Owner owner = s.drafts->chain.forced ? Owner::forced : Owner::drafted;
   std::uint32_t equal = 0;
   while (equal < drafts.size() && drawn[equal].token == drafts[equal]) ++equal;
-  speculation_->verified(s, took);
+  DraftOutcome outcome = speculation_->verified(s, took, equal);
   account_rows(s, p.rows, 1 + equal);
   s.kv += 1;
-  std::uint32_t accepted = 0;
+  outcome.accepted = 0;
   for (std::uint32_t i = 0; i <= equal && !s.finished; ++i) {
     const bool drafted = i < equal;
-    if (drafted) ++s.kv, ++accepted;
+    if (drafted) ++s.kv, ++outcome.accepted;
     accept(s, std::move(drawn[i]), drafted ? owner : Owner::decoded);
   }
   if (!s.finished) {
@@ -68,7 +68,7 @@ void Scheduler::commit_run(const PlannedRows& p, std::span<TokenScore> drawn, Du
     send(s);
   }
   try {
-    speculation_->settle(s, took, accepted);
+    speculation_->settle(s, outcome);
   } catch (const Error& error) {
     finish(s, FinishReason::error, {}, error);
   }

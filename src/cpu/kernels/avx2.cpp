@@ -4,8 +4,6 @@
 // cannot overflow. 8-bit: |w| times x with w's sign, a pair is at most 32,512, widened at once.
 #include "cpu/kernels/rowwise.hpp"
 
-#include <type_traits>
-
 namespace frugal::cpu {
 namespace {
 
@@ -23,11 +21,9 @@ inline __m256i widen(__m256i pairs) { return _mm256_madd_epi16(pairs, _mm256_set
 /// spills what these keep alive (measured: half the speed).
 inline void settle(__m256i& sum) { asm volatile("" : "+x"(sum)); }
 
-/// Sums of w q over 16 (one of two `Part`s) or all 32 inputs, for rows 0-7 and 8-15 of each lane.
+/// Sums of w q over 16 (one of two `Part`s) or all 32 inputs: [lane][rows 0-7, rows 8-15].
 template <int Lanes>
-struct Sums {
-  __m256i of[Lanes][2];
-};
+using Sums = __m256i[Lanes][2];
 
 enum class Part : std::uint8_t { low, high, both };
 
@@ -36,37 +32,36 @@ template <bool Begin, int Lanes>
 [[gnu::always_inline]] inline void add4(Sums<Lanes>& sums, __m256i w0, __m256i w1, const std::uint8_t* q) {
   for (int l = 0; l < Lanes; ++l) {
     const __m256i x = piece(q + 32 * l), a = _mm256_maddubs_epi16(w0, x);
-    sums.of[l][0] = Begin ? a : _mm256_add_epi16(sums.of[l][0], a);
-    settle(sums.of[l][0]);
+    sums[l][0] = Begin ? a : _mm256_add_epi16(sums[l][0], a);
+    settle(sums[l][0]);
     const __m256i b = _mm256_maddubs_epi16(w1, x);
-    sums.of[l][1] = Begin ? b : _mm256_add_epi16(sums.of[l][1], b);
-    settle(sums.of[l][1]);
+    sums[l][1] = Begin ? b : _mm256_add_epi16(sums[l][1], b);
+    settle(sums[l][1]);
   }
 }
 
+inline __m256i lower(__m256i both) { return _mm256_and_si256(both, _mm256_set1_epi8(15)); }
+inline __m256i upper(__m256i both) { return lower(_mm256_srli_epi16(both, 4)); }
+
 template <Part P, int Lanes>
-[[gnu::always_inline]] inline Sums<Lanes> dot4(const std::uint8_t* quants, const std::uint8_t* q) {
-  const __m256i mask = _mm256_set1_epi8(15);
-  Sums<Lanes> sums;
-  const auto chunk = [&]<bool Begin>(std::bool_constant<Begin>, int j) {
-    const __m256i both0 = weights_at(quants + 64 * j), both1 = weights_at(quants + 64 * j + 32);
-    if constexpr (P != Part::high)
-      add4<Begin>(sums, _mm256_and_si256(both0, mask), _mm256_and_si256(both1, mask), q + 4 * j);
-    if constexpr (P != Part::low)
-      add4<Begin && P == Part::high>(sums, _mm256_and_si256(_mm256_srli_epi16(both0, 4), mask),
-                                     _mm256_and_si256(_mm256_srli_epi16(both1, 4), mask), q + 16 + 4 * j);
-  };
-  chunk(std::true_type{}, 0);
+[[gnu::always_inline]] inline void dot4(const std::uint8_t* quants, const std::uint8_t* q, Sums<Lanes>& sums) {
+  {
+    const __m256i both0 = weights_at(quants), both1 = weights_at(quants + 32);
+    if constexpr (P != Part::high) add4<true, Lanes>(sums, lower(both0), lower(both1), q);
+    if constexpr (P != Part::low) add4<P == Part::high, Lanes>(sums, upper(both0), upper(both1), q + 16);
+  }
 #pragma GCC unroll 3
-  for (int j = 1; j < 4; ++j) chunk(std::false_type{}, j);
-  return sums;
+  for (int j = 1; j < 4; ++j) {
+    const __m256i both0 = weights_at(quants + 64 * j), both1 = weights_at(quants + 64 * j + 32);
+    if constexpr (P != Part::high) add4<false, Lanes>(sums, lower(both0), lower(both1), q + 4 * j);
+    if constexpr (P != Part::low) add4<false, Lanes>(sums, upper(both0), upper(both1), q + 16 + 4 * j);
+  }
 }
 
 /// Already 32 bit wide.
 template <Part P, int Lanes>
-[[gnu::always_inline]] inline Sums<Lanes> dot8(const std::uint8_t* quants, const std::uint8_t* q) {
-  Sums<Lanes> sums;
-  for (int l = 0; l < Lanes; ++l) sums.of[l][0] = sums.of[l][1] = _mm256_setzero_si256();
+[[gnu::always_inline]] inline void dot8(const std::uint8_t* quants, const std::uint8_t* q, Sums<Lanes>& sums) {
+  for (int l = 0; l < Lanes; ++l) sums[l][0] = sums[l][1] = _mm256_setzero_si256();
 #pragma GCC unroll 8
   for (int j = P == Part::high ? 4 : 0; j < (P == Part::low ? 4 : 8); ++j) {
     const __m256i flip = _mm256_set1_epi8(-128);
@@ -76,14 +71,13 @@ template <Part P, int Lanes>
     for (int l = 0; l < Lanes; ++l) {
       const __m256i x = piece(q + 32 * l + 4 * j);
       const __m256i pairs0 = _mm256_maddubs_epi16(size0, _mm256_sign_epi8(x, w0));
-      sums.of[l][0] = _mm256_add_epi32(sums.of[l][0], widen(pairs0));
-      settle(sums.of[l][0]);
+      sums[l][0] = _mm256_add_epi32(sums[l][0], widen(pairs0));
+      settle(sums[l][0]);
       const __m256i pairs1 = _mm256_maddubs_epi16(size1, _mm256_sign_epi8(x, w1));
-      sums.of[l][1] = _mm256_add_epi32(sums.of[l][1], widen(pairs1));
-      settle(sums.of[l][1]);
+      sums[l][1] = _mm256_add_epi32(sums[l][1], widen(pairs1));
+      settle(sums[l][1]);
     }
   }
-  return sums;
 }
 
 /// Where the totals of a tile are between two blocks: registers for one lane or two, else memory, which is quicker than
@@ -115,22 +109,22 @@ struct Totals {
   }
 };
 
-/// total += d (scale sum), then += m factor where the format has a minimum: the order every path keeps.
-template <bool Wide, bool Minimum, int Lanes, class Factor>
+/// total += d (scale sum), then += m sum where the format has one minimum a block: the order every path keeps.
+template <bool Wide, bool Minimum, int Lanes>
 [[gnu::always_inline]] inline void add_scaled(const Sums<Lanes>& sums, const std::uint16_t* scales,
-                                              const std::uint16_t* minima, const PanelScale* s, Factor factor,
-                                              Totals<Lanes>& totals) {
-  const __m256 d[2] = {scales_at(scales), scales_at(scales + 8)};
-  __m256 m[2] = {};
-  if constexpr (Minimum) m[0] = scales_at(minima), m[1] = scales_at(minima + 8);
+                                              const std::uint16_t* minima, const PanelScale* s, Totals<Lanes>& totals) {
+  const __m256 d0 = scales_at(scales), d1 = scales_at(scales + 8);
+  const __m256 m0 = Minimum ? scales_at(minima) : d0, m1 = Minimum ? scales_at(minima + 8) : d1;
   for (int l = 0; l < Lanes; ++l) {
+    const __m256i a = Wide ? sums[l][0] : widen(sums[l][0]), b = Wide ? sums[l][1] : widen(sums[l][1]);
     const __m256 scale = _mm256_set1_ps(s[l].scale);
-    for (int h = 0; h < 2; ++h) {
-      const __m256 sum = _mm256_cvtepi32_ps(Wide ? sums.of[l][h] : widen(sums.of[l][h]));
-      __m256 total = _mm256_fmadd_ps(sum, _mm256_mul_ps(d[h], scale), totals.get(l, h));
-      if constexpr (Minimum) total = _mm256_fmadd_ps(m[h], _mm256_set1_ps(factor(s[l])), total);
-      totals.set(l, h, total);
+    __m256 t0 = _mm256_fmadd_ps(_mm256_cvtepi32_ps(a), _mm256_mul_ps(d0, scale), totals.get(l, 0));
+    __m256 t1 = _mm256_fmadd_ps(_mm256_cvtepi32_ps(b), _mm256_mul_ps(d1, scale), totals.get(l, 1));
+    if constexpr (Minimum) {
+      const __m256 factor = _mm256_set1_ps(s[l].sum);
+      t0 = _mm256_fmadd_ps(m0, factor, t0), t1 = _mm256_fmadd_ps(m1, factor, t1);
     }
+    totals.set(l, 0, t0), totals.set(l, 1, t1);
     asm volatile("" ::: "memory");  // one lane after the other
   }
 }
@@ -146,11 +140,11 @@ template <int Lanes>
 }
 
 template <Format F, Part P, int Lanes>
-[[gnu::always_inline]] inline Sums<Lanes> dot(const std::uint8_t* quants, const std::uint8_t* q) {
+[[gnu::always_inline]] inline void dot(const std::uint8_t* quants, const std::uint8_t* q, Sums<Lanes>& sums) {
   if constexpr (format_shape(F).quant_bytes == 256)
-    return dot4<P, Lanes>(quants, q);
+    dot4<P, Lanes>(quants, q, sums);
   else
-    return dot8<P, Lanes>(quants, q);
+    dot8<P, Lanes>(quants, q, sums);
 }
 
 template <Format F, int Lanes>
@@ -158,12 +152,15 @@ template <Format F, int Lanes>
                                              const std::uint8_t* q, const PanelScale* s, Totals<Lanes>& totals) {
   constexpr FormatShape shape = format_shape(F);
   constexpr bool wide = shape.quant_bytes == 512;
-  const auto whole = [](const PanelScale& p) { return p.sum; };
+  Sums<Lanes> sums;
   if constexpr (shape.subs == 1) {
-    add_scaled<wide, shape.minimum>(dot<F, Part::both, Lanes>(quants, q), scales, scales + 16, s, whole, totals);
+    dot<F, Part::both, Lanes>(quants, q, sums);
+    add_scaled<wide, shape.minimum, Lanes>(sums, scales, scales + 16, s, totals);
   } else {
-    add_scaled<wide, false>(dot<F, Part::low, Lanes>(quants, q), scales, scales, s, whole, totals);
-    add_scaled<wide, false>(dot<F, Part::high, Lanes>(quants, q), scales + 16, scales, s, whole, totals);
+    dot<F, Part::low, Lanes>(quants, q, sums);
+    add_scaled<wide, false, Lanes>(sums, scales, scales, s, totals);
+    dot<F, Part::high, Lanes>(quants, q, sums);
+    add_scaled<wide, false, Lanes>(sums, scales + 16, scales, s, totals);
     if constexpr (shape.minimum) add_minimum(scales + 32, s, true, totals), add_minimum(scales + 48, s, false, totals);
   }
 }
