@@ -35,9 +35,9 @@ void Decoder::place_keys(unsigned m, std::uint32_t layer, const Piece& piece, st
     const std::uint32_t position = piece.segment->start + piece.first + r;
     const Granule page = piece.segment->pages[position / heads_.page_tokens];
     const std::uint32_t token = position % heads_.page_tokens;
-    kernels_->store_head(key, spec.head_dim, kv_, heads_.at(page, layer, false, token, head));
+    kernels_->store_head(key, spec.head_dim, kv_, heads_.at(page, layer, false, head, token));
     kernels_->store_head(qkv + v_at_ + head * spec.head_dim, spec.head_dim, kv_,
-                         heads_.at(page, layer, true, token, head));
+                         heads_.at(page, layer, true, head, token));
   }
 }
 
@@ -66,12 +66,14 @@ void Decoder::attend_tile(unsigned m, std::uint32_t layer, const Piece& tile, st
   task.queries = tile.rows * group;
   task.last = own.ends[task.queries - 1];
   own.keys.resize(task.last - task.first), own.values.resize(task.last - task.first);
-  const std::size_t values_after = heads_.page_tokens * heads_.token_bytes;
-  for (std::uint32_t p = task.first; p < task.last; ++p) {
-    const Granule page = tile.segment->pages[p / heads_.page_tokens];
-    const std::uint8_t* key = heads_.at(page, layer, false, p % heads_.page_tokens, head);
-    own.keys[p - task.first] = key;
-    own.values[p - task.first] = key + values_after;
+  const std::size_t values_after = heads_.heads * heads_.run_bytes();
+  for (std::uint32_t p = task.first; p < task.last;) {
+    const std::uint32_t token = p % heads_.page_tokens, rest = std::min(heads_.page_tokens - token, task.last - p);
+    const std::uint8_t* key = heads_.at(tile.segment->pages[p / heads_.page_tokens], layer, false, head, token);
+    for (std::uint32_t i = 0; i < rest; ++i, ++p, key += heads_.head_bytes) {
+      own.keys[p - task.first] = key;
+      own.values[p - task.first] = key + values_after;
+    }
   }
   task.keys = own.keys.data(), task.values = own.values.data();
   task.q = own.queries.data(), task.out = own.mixed.data(), task.scratch = own.scratch.data();

@@ -23,7 +23,7 @@ Decoder::Decoder(DecoderWeights weights, const Kernels& kernels, Crew& crew, KvK
   qkv_stride_ = v_at_ + round_up(s.kv_width(), 16);
   vocab_stride_ = round_up(s.vocab, 16), dims_ = round_up(s.head_dim, 16);
   heads_.head_bytes = head_bytes(kv_, s.head_dim);
-  heads_.token_bytes = heads_.head_bytes * s.kv_heads;
+  heads_.heads = s.kv_heads;
   const std::size_t queries = tile_rows * (s.heads / s.kv_heads);
   private_.resize(crew.members());
   errors_.resize(crew.members());
@@ -38,7 +38,7 @@ Decoder::Decoder(DecoderWeights weights, const Kernels& kernels, Crew& crew, KvK
   }
 }
 
-std::size_t Decoder::kv_bytes_per_token() const { return 2 * model().spec().layers * heads_.token_bytes; }
+std::size_t Decoder::kv_bytes_per_token() const { return 2 * model().spec().layers * heads_.heads * heads_.head_bytes; }
 
 void Decoder::bind(std::uint8_t* arena, std::uint32_t page_tokens) {
   heads_.arena = arena;
@@ -48,8 +48,9 @@ void Decoder::bind(std::uint8_t* arena, std::uint32_t page_tokens) {
 void Decoder::copy_page(const PageCopy& copy) const {
   for (std::uint32_t l = 0; l < model().spec().layers; ++l)
     for (const bool value : {false, true})
-      std::memcpy(heads_.at(copy.to, l, value, 0, 0), heads_.at(copy.from, l, value, 0, 0),
-                  copy.tokens * heads_.token_bytes);
+      for (std::uint32_t h = 0; h < heads_.heads; ++h)
+        std::memcpy(heads_.at(copy.to, l, value, h, 0), heads_.at(copy.from, l, value, h, 0),
+                    copy.tokens * heads_.head_bytes);
 }
 
 void Decoder::forward(const Batch& batch) {

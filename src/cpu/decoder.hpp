@@ -16,16 +16,18 @@
 
 namespace frugal::cpu {
 
-/// The arena as one model sees it: page g, layer l, K or V, token t, head h.
+/// The arena as one model sees it: page g, layer l, K or V, head h, token t. The tokens of a page lie side by side for
+/// each head, so that an attention task reads whole lines in order.
 struct PagedHeads {
   std::uint8_t* arena = nullptr;
   std::uint32_t page_tokens = 0;
-  std::size_t token_bytes = 0;  ///< K or V of one layer: kv_heads heads
-  std::size_t head_bytes = 0;
+  std::uint32_t heads = 0;     ///< kv heads
+  std::size_t head_bytes = 0;  ///< of one token
 
-  std::uint8_t* at(Granule page, std::uint32_t layer, bool value, std::uint32_t token, std::uint32_t head) const {
-    const std::size_t slot = (std::size_t{layer} * 2 + (value ? 1 : 0)) * page_tokens + token;
-    return arena + static_cast<std::size_t>(page) * granule_bytes + slot * token_bytes + head * head_bytes;
+  std::size_t run_bytes() const { return page_tokens * head_bytes; }  ///< one head's tokens of a page
+  std::uint8_t* at(Granule page, std::uint32_t layer, bool value, std::uint32_t head, std::uint32_t token) const {
+    const std::size_t run = (std::size_t{layer} * 2 + (value ? 1 : 0)) * heads + head;
+    return arena + static_cast<std::size_t>(page) * granule_bytes + run * run_bytes() + token * head_bytes;
   }
 };
 

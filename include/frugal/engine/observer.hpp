@@ -16,8 +16,9 @@ struct StepReport {
   ModelId model{};
   std::uint32_t segments = 0;  ///< sequences in the pass
   std::uint32_t prefill_rows = 0;
-  std::uint32_t decode_rows = 0;
-  Duration forward{};  ///< time inside Backend::forward
+  std::uint32_t decode_rows = 0;  ///< drafts included
+  std::uint32_t draft_rows = 0;   ///< of those, guesses to be verified
+  Duration forward{};             ///< time inside Backend::forward
 };
 
 class FRUGAL_API Observer {

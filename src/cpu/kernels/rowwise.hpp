@@ -123,41 +123,70 @@ void store_head(const float* x, std::size_t n, KvKind kind, std::uint8_t* to) {
   }
 }
 
-/// One stored head as fp32, padded with zeros to `dims`.
-void expand_head(const std::uint8_t* from, KvKind kind, std::size_t n, std::size_t dims, float* to) {
+/// The last dimensions of a head that is no multiple of 16 long, and what belongs to no dimension as zeros.
+void expand_tail(const std::uint8_t* from, KvKind kind, std::size_t done, std::size_t n, float scale, float* to) {
+  std::uint8_t bytes[64] = {};
+  const std::size_t width = kind == KvKind::fp32 ? 4 : kind == KvKind::fp16 ? 2 : 1;
+  std::memcpy(bytes, from + done * width, (n - done) * width);
+  if (kind == KvKind::fp32)
+    std::memcpy(to + done, bytes, 16 * sizeof(float));
+  else
+    store(to + done, kind == KvKind::fp16 ? load_half(bytes) : mul(load_bytes(bytes), splat(scale)));
+}
+
+/// One stored head as fp32, padded with zeros to a multiple of 16.
+inline void expand_head(const std::uint8_t* from, KvKind kind, std::size_t n, float* to) {
   const std::size_t whole = n / 16 * 16;
-  if (kind == KvKind::fp32) {
-    std::memcpy(to, from, n * sizeof(float));
-    std::memset(to + n, 0, (dims - n) * sizeof(float));
-    return;
+  float scale = 1.0F;
+  if (kind == KvKind::fp16) {
+    for (std::size_t i = 0; i < whole; i += 16) store(to + i, load_half(from + 2 * i));
+  } else if (kind == KvKind::fp32) {
+    std::memcpy(to, from, whole * sizeof(float));
+  } else {
+    for (std::size_t i = 0; i < whole; i += 16) {
+      if (i % 32 == 0) scale = half_at(from + n + i / 32 * 2);
+      store(to + i, mul(load_bytes(from + i), splat(scale)));
+    }
+    if (whole % 32 == 0 && whole < n) scale = half_at(from + n + whole / 32 * 2);
   }
-  Vec scale = splat(1.0F);
-  for (std::size_t i = 0; i < dims; i += 16) {
-    std::uint8_t tail[32] = {};
-    const bool half = kind == KvKind::fp16;
-    const std::size_t width = half ? 2 : 1;
-    const std::uint8_t* source = from + i * width;
-    if (i >= whole) {
-      std::memcpy(tail, source, (n - i) * width);
-      source = tail;
-    }
-    if (half) {
-      store(to + i, load_half(source));
-    } else {
-      if (i % 32 == 0) scale = splat(half_at(from + n + i / 32 * 2));
-      store(to + i, mul(load_bytes(source), scale));
-    }
+  if (whole < n) expand_tail(from, kind, whole, n, scale, to);
+}
+
+/// Expands keys or values of a block; asks for those of the next one, which the processor cannot guess across pages.
+inline void expand_block(const AttendTask& t, const std::uint8_t* const* heads, std::uint32_t count, std::uint32_t left,
+                         float* to) {
+  const std::size_t bytes = head_bytes(t.kind, t.head_dim);
+  for (std::uint32_t j = 0; j < count; ++j) {
+    if (j + key_block < left)
+      for (std::size_t b = 0; b < bytes; b += 64) __builtin_prefetch(heads[j + key_block] + b);
+    expand_head(heads[j], t.kind, t.head_dim, to + j * t.dims);
   }
 }
 
-/// scores[32] of one query against an expanded key block.
+/// scores[16 g ...] of one query against groups of 16 expanded keys. With `Pieces` registers the query stays in them.
+template <std::size_t Pieces>
+inline void score_pieces(const float* q, const float* keys, std::uint32_t groups, float* scores) {
+  Vec query[Pieces];
+  for (std::size_t d = 0; d < Pieces; ++d) query[d] = load(q + 16 * d);
+  for (std::uint32_t g = 0; g < groups; ++g) {
+    Narrow parts[16];
+    for (std::size_t k = 0; k < 16; ++k, keys += 16 * Pieces) {
+      Vec part = mul(query[0], load(keys));
+      for (std::size_t d = 1; d < Pieces; ++d) part = fma(query[d], load(keys + 16 * d), part);
+      parts[k] = narrow(part);
+    }
+    store(scores + 16 * g, sums(parts));
+  }
+}
+
 inline void score_block(const float* q, const float* keys, std::size_t dims, std::uint32_t groups, float* scores) {
-  for (std::uint32_t g = 0; g < groups; ++g, keys += 16 * dims) {
-    Vec parts[16];
-    for (std::size_t k = 0; k < 16; ++k) parts[k] = mul(load(q), load(keys + k * dims));
-    for (std::size_t d = 16; d < dims; d += 16) {
-      const Vec piece = load(q + d);
-      for (std::size_t k = 0; k < 16; ++k) parts[k] = fma(piece, load(keys + k * dims + d), parts[k]);
+  if (dims == 64) return score_pieces<4>(q, keys, groups, scores);
+  for (std::uint32_t g = 0; g < groups; ++g) {
+    Narrow parts[16];
+    for (std::size_t k = 0; k < 16; ++k, keys += dims) {
+      Vec part = mul(load(q), load(keys));
+      for (std::size_t d = 16; d < dims; d += 16) part = fma(load(q + d), load(keys + d), part);
+      parts[k] = narrow(part);
     }
     store(scores + 16 * g, sums(parts));
   }
@@ -214,10 +243,8 @@ void attend(const AttendTask& t) {
   std::memset(t.out, 0, std::size_t{t.queries} * t.dims * sizeof(float));
   for (std::uint32_t start = t.first; start < t.last; start += key_block) {
     const std::uint32_t count = t.last - start < key_block ? t.last - start : key_block;
-    for (std::uint32_t j = 0; j < count; ++j) {
-      expand_head(t.keys[start - t.first + j], t.kind, t.head_dim, t.dims, keys + j * t.dims);
-      expand_head(t.values[start - t.first + j], t.kind, t.head_dim, t.dims, values + j * t.dims);
-    }
+    expand_block(t, t.keys + (start - t.first), count, t.last - start, keys);
+    expand_block(t, t.values + (start - t.first), count, t.last - start, values);
     std::memset(keys + count * t.dims, 0, std::size_t{key_block - count} * t.dims * sizeof(float));
     for (std::uint32_t i = 0; i < t.queries; ++i) fold_block(t, i, start, keys, values, states + 2 * i);
   }

@@ -56,8 +56,11 @@ template <int Low, int High>
 inline Vec fold_lanes(Vec x, Vec y) {
   return add(_mm512_shuffle_ps(x, y, Low), _mm512_shuffle_ps(x, y, High));
 }
+/// A Vec on its way to its sum, as narrow as the registers like it.
+using Narrow = Vec;
+inline Narrow narrow(Vec v) { return v; }
 /// Lane i of the result is sum(v[i]): the same tree, sixteen at once.
-inline Vec sums(const Vec* v) {
+inline Vec sums(const Narrow* v) {
   Vec quarter[4];  // quarter[j], 128-bit lane k: four partial sums of v[4k + j]
   for (int j = 0; j < 4; ++j)
     quarter[j] = fold_quarters<0x88, 0xDD>(fold_quarters<0x44, 0xEE>(v[j], v[j + 4]),
@@ -130,13 +133,14 @@ template <int Low, int High>
 inline __m256 fold_lanes(__m256 x, __m256 y) {
   return _mm256_add_ps(_mm256_shuffle_ps(x, y, Low), _mm256_shuffle_ps(x, y, High));
 }
-inline __m256 sums_of_eight(const Vec* v) {
+using Narrow = __m256;
+inline Narrow narrow(Vec v) { return _mm256_add_ps(v.a, v.b); }
+inline __m256 sums_of_eight(const Narrow* v) {
   __m256 half[4];  // half[j], 128-bit lane k: four partial sums of v[4k + j]
-  for (int j = 0; j < 4; ++j)
-    half[j] = fold_halves<0x20, 0x31>(_mm256_add_ps(v[j].a, v[j].b), _mm256_add_ps(v[j + 4].a, v[j + 4].b));
+  for (int j = 0; j < 4; ++j) half[j] = fold_halves<0x20, 0x31>(v[j], v[j + 4]);
   return fold_lanes<0x88, 0xDD>(fold_lanes<0x44, 0xEE>(half[0], half[1]), fold_lanes<0x44, 0xEE>(half[2], half[3]));
 }
-inline Vec sums(const Vec* v) { return {sums_of_eight(v), sums_of_eight(v + 8)}; }
+inline Vec sums(const Narrow* v) { return {sums_of_eight(v), sums_of_eight(v + 8)}; }
 inline __m128i load16(const void* p) { return _mm_loadu_si128(static_cast<const __m128i*>(p)); }
 inline Vec load_half(const std::uint8_t* p) { return {_mm256_cvtph_ps(load16(p)), _mm256_cvtph_ps(load16(p + 16))}; }
 inline void store_half(std::uint8_t* p, Vec v) {
@@ -221,7 +225,9 @@ inline float sum(Vec x) {
     for (int i = 0; i < width; ++i) x.v[i] = x.v[i] + x.v[i + width];
   return x.v[0];
 }
-inline Vec sums(const Vec* v) {
+using Narrow = Vec;
+inline Narrow narrow(const Vec& v) { return v; }
+inline Vec sums(const Narrow* v) {
   Vec r;
   FRUGAL_LANES r.v[i] = sum(v[i]);
   return r;

@@ -1,0 +1,66 @@
+"""Bench: what a suite needs: the model, the threads, frugal's programs (built on demand) and the peers."""
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import time
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+MODEL = ROOT / ".deps/models/SmolLM2-135M-Instruct.Q4_1.gguf"
+CACHE = ROOT / ".deps/bench"  # what is dear to make again: the reference's logits
+
+
+def output_of(command, **more):
+    """Standard output of a command; its words on standard error are shown where it fails."""
+    done = subprocess.run([str(c) for c in command], capture_output=True, text=True, **more)
+    if done.returncode != 0:
+        sys.exit(f"{' '.join(map(str, command))}\nfailed with {done.returncode}:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
+    return done.stdout
+
+
+def timed_process(command):
+    """(seconds from start to exit, greatest resident set in MB) of a process of its own."""
+    with open(os.devnull, "r+b") as null:
+        start = time.perf_counter()
+        process = subprocess.Popen([str(c) for c in command], stdin=null, stdout=null, stderr=null)
+        _, status, usage = os.wait4(process.pid, 0)
+        seconds = time.perf_counter() - start
+        process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode != 0:
+        sys.exit(f"{' '.join(map(str, command))} failed with {process.returncode}")
+    return seconds, usage.ru_maxrss * 1024 / 1e6
+
+
+class Bench:
+    def __init__(self, options, peers):
+        self.model, self.threads, self.rounds, self.build = options.model, options.threads, options.rounds, options.build
+        self.peers = peers
+        if not self.model.is_file():
+            sys.exit(f"{self.model} is not there; cmake/bootstrap.sh brings the default model")
+        if not options.no_build:
+            self._build()
+
+    def _build(self):
+        if not (self.build / "build.ninja").is_file():
+            output_of(["cmake", "-S", ROOT, "-B", self.build, "-G", "Ninja", "-DCMAKE_BUILD_TYPE=Release",
+                       "-DFRUGAL_BUILD_TORCH=OFF"])
+        output_of(["cmake", "--build", self.build, "--target", "bench_engine", "bench_spec", "frugal_program"])
+
+    def program(self, name):
+        return self.build / "bin" / name
+
+    def frugal(self, *arguments):
+        """Runs bench_engine on the model; the JSON object it prints."""
+        return self._json("bench/bench_engine", *arguments)
+
+    def spec(self, *arguments):
+        """The same of bench_spec; a JSON array."""
+        return self._json("bench/bench_spec", *arguments)
+
+    def _json(self, program, *arguments):
+        return json.loads(output_of([self.program(program), *arguments, "--model", self.model, "--threads", self.threads]))
+
+    def llama(self, tool):
+        """Path of a program of llama.cpp, built where it is missing."""
+        return self.peers.llama(tool)
