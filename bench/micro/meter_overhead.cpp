@@ -132,17 +132,18 @@ void measure(const char* path, unsigned threads, std::uint64_t answer) {
   constexpr std::uint64_t few = 8, many = 1032;
   Instant short_answer(few), long_answer(many);
   Metered metered_short(short_answer, measuring.meter), metered_long(long_answer, measuring.meter);
-  double step = 1e30, token = 1e30, request = 1e30, record = 1e30;
+  double step = 1e30, record = 1e30;
+  double plain[2] = {1e30, 1e30}, with_meter[2] = {1e30, 1e30};  // a request of few tokens, of many
+  const auto best = [](double& so_far, double ns) { so_far = std::min(so_far, ns); };
   for (int round = 0; round < rounds; ++round) {
-    step = std::min(step, decode_step_ns(engine, *steps));
-    const double plain_short = request_ns(short_answer), metered = request_ns(metered_short);
-    const double plain_slope = slope(request_ns(long_answer), plain_short, many - few);
-    const double slope_metered = slope(request_ns(metered_long), metered, many - few);
-    token = std::min(token, slope_metered - plain_slope);
-    request = std::min(request, metered - plain_short);
-    record = std::min(record, record_ns(measuring.meter));
+    best(step, decode_step_ns(engine, *steps));
+    best(plain[0], request_ns(short_answer)), best(with_meter[0], request_ns(metered_short));
+    best(plain[1], request_ns(long_answer)), best(with_meter[1], request_ns(metered_long));
+    best(record, record_ns(measuring.meter));
   }
-  request = std::max(0.0, request - static_cast<double>(few) * token);
+  // Bests are subtracted, for the best of the differences would prefer rounds in which the plain side was slow.
+  const double token = slope(with_meter[1] - plain[1], with_meter[0] - plain[0], many - few);
+  const double request = std::max(0.0, with_meter[0] - plain[0] - static_cast<double>(few) * token);
   const double each = token + request / static_cast<double>(answer);
   std::printf("decode step, %u threads       %10.0f ns\n", threads, step);
   std::printf("Metered, a token             %10.0f ns  %.4f %% of a step\n", token, 100 * token / step);

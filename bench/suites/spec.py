@@ -63,7 +63,7 @@ def speed(parts):
 
 def run(bench):
     groups = [*REPEATING, "chat"]
-    ours = lambda: bench.spec("compare", "--cases", CASES, "--repeat", 1)
+    ours = lambda: bench.spec("compare", "--cases", CASES, "--repeat", 2)
     peers = [lambda o=o: peer_speeds(bench, o, groups) for o in PEERS.values()] if bench.peers else []
     mine, *theirs = interleave(bench.rounds, ours, *peers)
     on, off = best_of(mine, "on"), best_of(mine, "off")

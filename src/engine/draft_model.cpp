@@ -210,6 +210,7 @@ void DraftModelPass::forward(DraftModelSlot& model, std::vector<Row>& all) {
   host_.backend->forward({model.slot.id, segments, drawn});
   const Duration took = host_.clock->now() - before;
   measure(model, {static_cast<std::uint32_t>(rows.size()), total}, took);
+  if (host_.options->observer) host_.options->observer->on_draft_pass(model.slot.id, total, took);
 
   std::size_t next = 0;
   for (Row* row : rows) {

@@ -13,7 +13,11 @@ using namespace frugal::test;
 
 namespace {
 
+#ifdef __SANITIZE_ADDRESS__
+constexpr std::uint64_t seeds = 20;  // for its errors, not its figures: seconds instead of minutes
+#else
 constexpr std::uint64_t seeds = 200;
+#endif
 
 double total(const Period& p, Metric metric) {
   return metric == Metric::cost ? p.cost : metric == Metric::ttft ? p.ttft : p.e2e;
@@ -63,9 +67,9 @@ TEST_CASE("the true lever is ranked first in 95 of 100 worlds, and its saving is
     for (std::uint64_t seed = 1; seed <= seeds; ++seed) judge(kind, seed, tally);
     INFO(kind.name << ": first " << tally.first << ", covered " << tally.covered << ", mean width "
                    << tally.width / static_cast<double>(seeds) << "; " << tally.example);
-    CHECK(tally.first >= 190);
-    // 90 % is promised; 2.4 standard deviations of 200 draws below it
-    if (kind.best) CHECK(tally.covered >= 170);
+    CHECK(tally.first * 100 >= 95 * seeds);
+    // 90 % is promised; 2.4 standard deviations of 200 draws below it (20 draws say less)
+    if (kind.best) CHECK(tally.covered * 100 >= (seeds == 200 ? 85U : 70U) * seeds);
     if (std::getenv("FRUGAL_SHOW_WORLDS") != nullptr)
       std::printf("%-55s first %3llu covered %3llu width %.3f %s\n", kind.name.c_str(),
                   static_cast<unsigned long long>(tally.first), static_cast<unsigned long long>(tally.covered),

@@ -8,7 +8,7 @@
 #include <stdexcept>
 #include <vector>
 
-#include "engine/fixture.hpp"
+#include "engine/speculation_fixture.hpp"
 
 using namespace frugal;
 using namespace frugal::testing;
@@ -85,6 +85,34 @@ TEST_CASE("a step meter's rows are the ledger's, and its seconds give a price") 
   const Rates rates = self_hosted(use).value();
   CHECK(*rates.input > 0);
   CHECK(*rates.output > 0);
+}
+
+// However many drafts are rejected and whoever makes them: what the answers are billed is what the machine cost.
+TEST_CASE("bills at a machine's own price add up to the machine's money, whatever was drafted in vain") {
+  for (const SpeculationSetup& setup : speculation_setups()) {
+    INFO(setup.name);
+    auto steps = std::make_shared<StepMeter>();
+    EngineOptions options = options_with(wordy_backend());
+    options.prefix_cache = lru();
+    options.observer = steps;
+    setup.apply(options);
+    const bool has_draft_model = !options.draft_models.empty();
+    Engine engine(std::move(options));
+    Usage billed;
+    for (std::uint32_t i = 1; i <= 3; ++i) billed += engine.run(request_for(prompt_of(40), 10 * i)).finish.usage;
+    const StepTotals t = steps->totals();
+    CHECK(t.prompt_tokens == billed.input - billed.cached_read);
+    CHECK(t.output_tokens == billed.output);
+    CHECK(t.prefill_rows + t.decode_rows == engine.stats().tokens.rows);
+    CHECK((t.draft_rows > 0) == has_draft_model);
+    CHECK((t.draft_seconds > 0) == has_draft_model);
+    const MachineUse use = steps->use(3600);  // a dollar a second
+    const double worked = t.prefill_seconds + t.decode_seconds + t.draft_seconds;
+    CHECK(use.prefill_seconds + use.decode_seconds == Approx(worked));
+    MachineUse always = use;
+    always.busy = 1;
+    CHECK(cost_of(billed, self_hosted(always).value()).value().total() == Approx(worked));
+  }
 }
 
 TEST_CASE("a mixed step's seconds are shared out by rows") {

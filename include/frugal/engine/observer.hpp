@@ -27,6 +27,8 @@ class FRUGAL_API Observer {
   virtual void on_admitted(RequestId, std::uint32_t /*prompt_tokens*/, std::uint32_t /*cached_tokens*/) {}
   virtual void on_preempted(RequestId) {}
   virtual void on_step(const StepReport&) {}
+  /// A pass of a draft model; its rows are no part of on_step.
+  virtual void on_draft_pass(ModelId, std::uint32_t /*rows*/, Duration /*forward*/) {}
   virtual void on_finished(RequestId, const Finish&) {}
 };
 

@@ -126,7 +126,7 @@ class FRUGAL_API Meter {
 
   void started();                  ///< a request is in flight until it is recorded
   void record(Measured measured);  ///< an ended one; an attempt was not `started`
-  void flush();                    ///< adds up what was recorded; waits for who is at it
+  void flush();                    ///< adds up what was recorded; waits for who is at it. The destructor does not
 
   MeterSnapshot total(MeterBy by = {}) const;   ///< since the meter was made
   MeterSnapshot recent(MeterBy by = {}) const;  ///< the last MeterOptions::window
