@@ -2,6 +2,7 @@
 // however the engine runs them. By default a tiny model goes through a quarter of the matrix and SmolLM2, with
 // 12 of the requests, through three corners of it; with FRUGAL_IDENTITY=full in the environment both go through all of
 // it.
+#include "cpu/identity.hpp"
 #include "support/tiny_model.hpp"
 
 #include <frugal/cpu/backend.hpp>
@@ -10,18 +11,14 @@
 #include <catch2/catch_test_macros.hpp>
 
 #include <algorithm>
-#include <bit>
 #include <cstdint>
-#include <cstdlib>
-#include <filesystem>
-#include <fstream>
-#include <iterator>
 #include <memory>
-#include <string>
-#include <string_view>
 #include <vector>
 
 using namespace frugal;
+using testing::Bits;
+using testing::bits_of;
+using testing::full_run;
 
 namespace {
 
@@ -34,20 +31,6 @@ struct Way {
   KvType kv = KvType::fp16;
 };
 
-/// Everything a reader learns of an answer, as bits.
-using Bits = std::vector<std::uint32_t>;
-
-Bits bits_of(const Answer& answer) {
-  Bits bits;
-  for (const Token t : answer.tokens) bits.push_back(static_cast<std::uint32_t>(t));
-  for (const TokenScore& s : answer.scores) {
-    bits.insert(bits.end(), {static_cast<std::uint32_t>(s.token), std::bit_cast<std::uint32_t>(s.logprob)});
-    for (const TokenLogprob& t : s.top)
-      bits.insert(bits.end(), {static_cast<std::uint32_t>(t.token), std::bit_cast<std::uint32_t>(t.logprob)});
-  }
-  return bits;
-}
-
 /// Tokens of the request after the shared ones: mostly short, three that fill pages, key blocks and chunks.
 std::uint32_t own_tokens(std::uint32_t i) {
   if (i == 5) return 90;
@@ -57,10 +40,7 @@ std::uint32_t own_tokens(std::uint32_t i) {
 
 /// A quarter greedy without a shared prefix, a quarter greedy behind it, and both again with a seed.
 std::vector<Request> workload(const Model& model, std::uint32_t count) {
-  std::ifstream file(FRUGAL_TEST_DATA "/../examples/data/support_policy.txt");
-  const std::string text{std::istreambuf_iterator<char>(file), {}};
-  const std::vector<Token> ids = model.tokenizer()->encode(text);
-  REQUIRE(ids.size() > 800);
+  const std::vector<Token> ids = testing::tokens_of_text(model);
   std::vector<Request> all;
   for (std::uint32_t i = 0; i < count; ++i) {
     const auto own = ids.begin() + shared_tokens + i * 3;
@@ -155,11 +135,6 @@ std::shared_ptr<const Model> mixed_model() {
   return testing::tiny_model(o);
 }
 
-bool full_run() {
-  const char* said = std::getenv("FRUGAL_IDENTITY");
-  return said != nullptr && std::string_view(said) == "full";
-}
-
 }  // namespace
 
 TEST_CASE(
@@ -173,9 +148,7 @@ TEST_CASE(
 }
 
 TEST_CASE("SmolLM2's answers have the same bits however the engine runs them") {
-  const std::filesystem::path file = std::filesystem::path(FRUGAL_DEPS) / "models/SmolLM2-135M-Instruct.Q4_1.gguf";
-  if (!std::filesystem::exists(file)) SKIP("no model file");
-  const auto model = load_model(file);
+  const auto model = testing::smollm2();
   const auto want = plainly(model, KvType::fp16, full_run() ? requests : 12);
   const std::vector<Way> corners{{2, 3, 1}, {1, 12, 7}, {2, 5, 64}};
   for (const Way& way : full_run() ? matrix(KvType::fp16, true) : corners) check(model, way, want);
