@@ -1,7 +1,7 @@
 // Byte identity of speculation on real weights: eight requests, each with another thing that reads tokens one by one,
 // give the same tokens, text and log-probabilities with every drafter as without, cold, behind cached prefixes and
 // after preemption, alone and in a batch, greedy and seeded. By default every pair of these meets somewhere, and single
-// requests are three of the eight; with FRUGAL_IDENTITY=full in the environment all of it runs.
+// requests are two of the eight; with FRUGAL_IDENTITY=full in the environment all of it runs.
 #include "cpu/identity.hpp"
 #include "support/tiny_model.hpp"
 
@@ -223,11 +223,11 @@ std::vector<Cell> cells(std::size_t count, bool whole) {
   return out;
 }
 
-/// Three of the eight alone, others each time, or all.
+/// Two of the eight alone, others each time, or all.
 std::vector<std::uint32_t> chosen(const Cell& cell, std::size_t number, bool whole) {
   std::vector<std::uint32_t> out;
-  const std::uint32_t count = whole || cell.batch > 1 ? requests : 3;
-  for (std::uint32_t i = 0; i < count; ++i) out.push_back((static_cast<std::uint32_t>(number) * 3 + i) % requests);
+  const std::uint32_t count = whole || cell.batch > 1 ? requests : 2;
+  for (std::uint32_t i = 0; i < count; ++i) out.push_back((static_cast<std::uint32_t>(number) * 2 + i) % requests);
   return out;
 }
 
@@ -255,7 +255,7 @@ TEST_CASE("no answer of SmolLM2 changes by speculation, to the last bit of its l
     if (identity.all()[i].name != "another vocabulary") CHECK(s.accepted > 5);
   }
   CHECK(by_state[State::prefix_hit].cached > 1000);
-  CHECK(by_state[State::preempted].preemptions > 10);
+  CHECK(by_state[State::preempted].preemptions > (full_run() ? 30 : 3));
   CHECK(by_state[State::cold].preemptions == 0);
   if (full_run()) WARN(report);
 }
