@@ -32,7 +32,7 @@ Decoder::Decoder(DecoderWeights weights, const Kernels& kernels, Crew& crew, KvK
     p.head.assign(dims_, 0.0F);
     p.queries.assign(queries * dims_, 0.0F), p.mixed.assign(queries * dims_, 0.0F);
     p.begins.resize(queries), p.ends.resize(queries);
-    p.scratch.assign(2 * key_block * dims_ + 2 * queries, 0.0F);
+    p.scratch.assign(attend_scratch(queries, dims_), 0.0F);
     p.left.assign(std::max({d_stride_, ff_stride_, attn_stride_}), 0.0F);
     p.panels.resize(Panels::bytes(2 * replicated_rows, std::max({d_stride_, ff_stride_, attn_stride_}) / 32));
   }

@@ -6,8 +6,6 @@
 namespace frugal::cpu {
 namespace {
 
-constexpr std::uint32_t takes_per_member = 4;  // enough to even out, few enough to stream
-
 void finish_tile(const Kernels& kernels, const Product& p, std::size_t rows, float* tile, const float* other,
                  float* out) {
   if (p.ending == Ending::gate) kernels.silu_mul(tile, other, rows * strip_rows);
@@ -53,12 +51,10 @@ void one_strip(const Kernels& kernels, const Product& p, std::uint32_t strip, co
 void multiply(const Kernels& kernels, Crew& crew, std::span<const Product> products, const Panels& x) {
   std::uint32_t total = 0;
   for (const auto& p : products) total += p.weight->strips;
-  const std::uint32_t step = std::max(1U, total / (takes_per_member * crew.members()));
-  for (std::uint32_t start = crew.take(step); start < total; start = crew.take(step)) {
+  for (auto share = crew.take_guided(total); share.first < share.last; share = crew.take_guided(total)) {
     std::uint32_t before = 0;
     for (const auto& p : products) {
-      const std::uint32_t first = std::max(start, before),
-                          last = std::min({start + step, total, before + p.weight->strips});
+      const std::uint32_t first = std::max(share.first, before), last = std::min(share.last, before + p.weight->strips);
       for (std::uint32_t s = first; s < last; ++s) one_strip(kernels, p, s - before, x);
       before += p.weight->strips;
     }

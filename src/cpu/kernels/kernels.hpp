@@ -30,10 +30,15 @@ struct AttendTask {
   const std::uint32_t* begins = nullptr;  ///< [queries] each sees [begins, ends)
   const std::uint32_t* ends = nullptr;
   float* out = nullptr;      ///< [queries, dims]
-  float* scratch = nullptr;  ///< [2 * key_block * dims + queries * 2]
+  float* scratch = nullptr;  ///< [attend_scratch(queries, dims)]
 };
 
 inline constexpr std::uint32_t key_block = 32;
+inline constexpr std::size_t running_floats = 16 * (3 + key_block);  ///< softmax of 16 queries
+
+constexpr std::size_t attend_scratch(std::size_t queries, std::size_t dims) {
+  return 2 * key_block * dims + (queries + 15) / 16 * running_floats;
+}
 
 struct Kernels {
   std::string_view name;
