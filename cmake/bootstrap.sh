@@ -218,7 +218,7 @@ get_oracles() {
     say "python packages: all there"
     return
   fi
-  say "python packages: tokenizers, jinja2, safetensors, gguf, numpy, tiktoken, clang-format"
+  say "python packages: what the tests compare frugal with, and clang-format"
   "$DEPS/venv/bin/python" -m pip install -q --disable-pip-version-check --no-deps --only-binary :all: --require-hashes \
     -r cmake/lock/python.txt || die "pip could not install cmake/lock/python.txt: see its words above" \
     "check the network and pip's settings (pip config list), then run again"

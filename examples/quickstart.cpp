@@ -1,14 +1,17 @@
 // quickstart: a support desk. Every request carries the shop's policy (about 900 tokens) and one short question; four
-// are in flight at a time. The same questions are answered twice, each time by a fresh engine: "plain" without any
-// lever, "frugal" with the prefix cache and with caps per request type. What both runs spent is printed side by side
-// and written as JSON.
+// are in flight at a time. The same questions are answered again and again, each time by a fresh engine: "plain"
+// without any lever, "advised" with the one lever that the advisor recommends after a look at the plain run, "frugal"
+// with the prefix cache and with caps per request type. What was spent is printed side by side and written as JSON; a
+// report sets the advisor's prediction beside the outcome.
 //
 // Greedy decoding, so the levers must not change a token: each frugal answer equals the plain one, or is its beginning
 // where a cap cut it. Exit code 0; 1 where that does not hold; 2 where something failed. One thread drives; the backend
 // may use more.
 #include "pick_backend.hpp"
+#include "quickstart_advice.hpp"
 #include "quickstart_report.hpp"
 
+#include <frugal/endpoint/metered.hpp>
 #include <frugal/engine/engine.hpp>
 #include <frugal/model/model.hpp>
 
@@ -16,6 +19,7 @@
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
+#include <functional>
 #include <optional>
 #include <sstream>
 #include <string>
@@ -31,15 +35,17 @@ struct Settings {
   std::string backend;  // empty = the fastest one built in
   unsigned threads = 0;
   unsigned requests = 24;
-  std::string json = "build/quickstart.json";
+  std::string json = "build/quickstart.json", report = "build/quickstart.html";
 };
 
-constexpr const char* help = R"(A support desk, answered twice: without levers, then with prefix cache and caps.
+constexpr const char* help =
+    R"(A support desk, answered without levers, with the one that is recommended, and with prefix cache and caps.
   --model M       GGUF file or Hugging Face folder (default .deps/models/SmolLM2-135M-Instruct.Q4_1.gguf)
   --backend B     cpu, torch or reference (default: the fastest one in this build)
   --threads N     computing threads (default: one per processor)
   --requests N    only the first N of the 24 questions; they take turns among the three types
   --json F        where the figures go (default build/quickstart.json)
+  --report F      where the report goes (default build/quickstart.html)
 )";
 
 constexpr std::size_t in_flight = 4;
@@ -67,6 +73,8 @@ void set(Settings& s, std::string_view option, std::string_view value) {
     s.requests = number(option, value, 1, 24);
   else if (option == "--json")
     s.json = value;
+  else if (option == "--report")
+    s.report = value;
   else
     throw frugal::Error(frugal::Errc::invalid_argument, "unknown option " + std::string(option) + "; see --help");
 }
@@ -120,7 +128,9 @@ frugal::Request request_for(const Desk& desk, const Question& question) {
   return request;
 }
 
-/// The levers of the second run. The caps are this desk's own: a policy answer needs two or three sentences.
+using Pull = std::function<void(frugal::EngineOptions&)>;
+
+/// The levers of the last run. The caps are this desk's own: a policy answer needs two or three sentences.
 void pull_levers(frugal::EngineOptions& options) {
   options.prefix_cache = frugal::greedy_dual_size();
   options.output = frugal::first_of({
@@ -133,7 +143,7 @@ void pull_levers(frugal::EngineOptions& options) {
 /// Four streams polled by one thread, which lends itself to the engine between the looks.
 class Shift {
  public:
-  Shift(frugal::Engine& engine, const Desk& desk, bool live)
+  Shift(frugal::Endpoint& engine, const Desk& desk, bool live)
       : engine_(engine), desk_(desk), live_(live), served_(desk.questions.size()) {}
 
   std::vector<Served> work() {
@@ -191,7 +201,7 @@ class Shift {
 
   bool shown(std::size_t index) const { return live_ && index == std::min(live_request, served_.size() - 1); }
 
-  frugal::Engine& engine_;
+  frugal::Endpoint& engine_;
   const Desk& desk_;
   bool live_;
   std::vector<Served> served_;
@@ -199,18 +209,36 @@ class Shift {
   std::size_t next_ = 0, answered_ = 0;
 };
 
-Run run(const Settings& s, const std::shared_ptr<const frugal::Model>& model, const Desk& desk, bool levers) {
+/// The lever as the advisor sets it; null = one that this desk has not built in.
+Pull pull_of(const frugal::LeverAdvice& advice) {
+  if (advice.lever == frugal::Lever::prefix_cache)
+    return [](frugal::EngineOptions& o) { o.prefix_cache = frugal::greedy_dual_size(); };
+  if (advice.lever != frugal::Lever::cap) return {};
+  return [caps = advice.settings](frugal::EngineOptions& o) {
+    std::vector<std::shared_ptr<frugal::OutputPolicy>> policies;
+    for (const frugal::LeverSetting& cap : caps)
+      policies.push_back(frugal::for_type(cap.what, frugal::max_tokens(static_cast<std::uint32_t>(cap.value))));
+    o.output = frugal::first_of(std::move(policies));
+  };
+}
+
+Run run(const Settings& s, const std::string& name, const std::shared_ptr<const frugal::Model>& model, const Desk& desk,
+        const Pull& pull) {
   frugal::EngineOptions options;
   options.backend = pick_backend(s.backend, s.threads);
   options.models = {{.name = model->name(), .model = model}};
   options.kv_bytes = std::size_t{384} << 20;
-  if (levers) pull_levers(options);
-  Run result{.name = levers ? "frugal" : "plain", .backend = std::string(options.backend->name()), .served = {}};
-  std::fprintf(stderr, "%s: %zu requests, %zu in flight\n", result.name.c_str(), desk.questions.size(), in_flight);
+  if (pull) pull(options);
+  Run result{.name = name, .backend = std::string(options.backend->name())};
+  std::fprintf(stderr, "%s: %zu requests, %zu in flight\n", name.c_str(), desk.questions.size(), in_flight);
   frugal::Engine engine(std::move(options));
+  frugal::Meter meter({.prices = example_prices(model->name()),
+                       .trace = [&](const frugal::Measured& m) { result.trace.push_back(m.record); }});
+  frugal::Metered metered(engine, meter);
   const frugal::TimePoint begin = frugal::steady_clock().now();
-  result.served = Shift(engine, desk, levers).work();
+  result.served = Shift(metered, desk, name == "frugal").work();
   result.wall = frugal::steady_clock().now() - begin;
+  meter.flush();
   return result;
 }
 
@@ -224,16 +252,27 @@ void write(const std::string& path, const std::string& text) {
   if (!file) throw frugal::Error(frugal::Errc::bad_file, path + ": cannot write");
 }
 
-int serve_twice(const Settings& s) {
+int serve(const Settings& s) {
   const Desk desk = read_desk(s.requests);
   std::fprintf(stderr, "loading %s\n", s.model.c_str());
   const auto model = frugal::load_model(s.model);
-  const Run plain = run(s, model, desk, false);
-  const Run levered = run(s, model, desk, true);
-  const std::optional<std::string> difference = first_difference(plain, levered);
-  std::printf("%s", table(plain, levered).c_str());
+  const Run plain = run(s, "plain", model, desk, {});
+  Advised advised(plain, model->name());
+  const Pull recommended = advised.recommended() ? pull_of(*advised.recommended()) : Pull();
+  std::fprintf(stderr, "%s", advised.recommendation(recommended != nullptr).c_str());
+  std::optional<std::string> difference;
+  if (recommended) {
+    const Run pulled = run(s, "advised", model, desk, recommended);
+    difference = first_difference(plain, pulled);
+    advised.measured(pulled);
+  }
+  const Run levered = run(s, "frugal", model, desk, pull_levers);
+  if (!difference) difference = first_difference(plain, levered);
+  std::printf("%s\n%s", table(plain, levered).c_str(), advised.text().c_str());
   write(s.json, as_json(plain, levered, !difference));
-  std::printf("figures: %s\n", s.json.c_str());
+  write(s.report, advised.html());
+  std::printf("figures: %s\nreport%s: %s\n", s.json.c_str(), recommended ? " with prediction and outcome" : "",
+              s.report.c_str());
   if (difference) std::fprintf(stderr, "NOT the same tokens: %s\n", difference->c_str());
   return difference ? 1 : 0;
 }
@@ -245,7 +284,7 @@ int main(int argc, char** argv) {
   for (const std::string_view argument : arguments)
     if (argument == "--help" || argument == "-h") return std::printf("%s", help), 0;
   try {
-    return serve_twice(parse(arguments));
+    return serve(parse(arguments));
   } catch (const std::exception& e) {
     std::fprintf(stderr, "quickstart: %s\n", e.what());
     return 2;

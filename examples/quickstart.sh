@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# The main job in one command: brings what is missing, builds frugal, and runs a support desk on a real model twice, plainly and
-# frugally. Arguments go to the program (see build/bin/quickstart --help); --backend torch fetches LibTorch as well (530 MB).
+# The main job in one command: brings what is missing, builds frugal, and runs a support desk on a real model: plainly,
+# with the lever that the advisor recommends, and frugally; ends with a report of prediction and outcome. Arguments go
+# to the program (see build/bin/quickstart --help); --backend torch fetches LibTorch as well (530 MB).
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 

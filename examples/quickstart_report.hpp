@@ -3,6 +3,7 @@
 #pragma once
 
 #include <frugal/core/finish.hpp>
+#include <frugal/meter/trace.hpp>
 
 #include <algorithm>
 #include <array>
@@ -24,8 +25,9 @@ struct Served {
 
 struct Run {
   std::string name, backend;
-  std::vector<Served> served;
+  std::vector<Served> served{};
   frugal::Duration wall{};
+  std::vector<frugal::TraceRecord> trace{};  ///< in the order of ends
 };
 
 /// An example price table in US dollars per million tokens, of the shape hosted APIs use: a cached prompt token costs a

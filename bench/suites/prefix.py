@@ -32,10 +32,10 @@ def post(url, body):
 class Server:
     """llama-server on a port of its own while the block runs."""
 
-    def __init__(self, bench):
+    def __init__(self, bench, *more):
         self.url = f"http://127.0.0.1:{free_port()}"
         self.command = [bench.llama("llama-server"), "-m", bench.model, "-t", bench.threads, "-c", 4096, "-np", 1, "--no-webui",
-                        "--port", self.url.rsplit(":", 1)[1]]
+                        "--port", self.url.rsplit(":", 1)[1], *more]
 
     def __enter__(self):
         null = subprocess.DEVNULL

@@ -5,6 +5,7 @@
 // A weight is exp((x - max) / T) with max itself mapped to 1: infinities then need no case of their own (several +inf
 // share the mass, a row of nothing but -inf is uniform).
 #include <frugal/backend/sampling.hpp>
+#include <frugal/backend/verification.hpp>
 
 #include <frugal/core/error.hpp>
 
@@ -15,6 +16,7 @@
 #include <cmath>
 #include <cstddef>
 #include <limits>
+#include <string>
 #include <unordered_map>
 
 namespace frugal {
@@ -178,6 +180,36 @@ Token inverse_cdf(const Kept& kept, double u) noexcept {
 
 bool is_greedy(const Sampling& s) noexcept { return !(s.temperature > 0.0F); }
 
+/// Probabilities [vocab] of adjusted logits.
+std::vector<float> distribution(std::span<const float> x, const DrawSpec& spec) {
+  std::vector<float> p(x.size(), 0.0F);
+  if (is_greedy(*spec.sampling)) {
+    p[static_cast<std::size_t>(best_allowed(x, spec.mask))] = 1.0F;
+    return p;
+  }
+  const Kept kept = filter(x, spec);
+  for (std::size_t i = 0; i < kept.ids.size(); ++i) p[static_cast<std::size_t>(kept.ids[i])] = kept.probability[i];
+  return p;
+}
+
+Token own_draw(std::span<const float> x, const DrawSpec& spec) {
+  if (is_greedy(*spec.sampling)) return best_allowed(x, spec.mask);
+  return inverse_cdf(filter(x, spec), counter_uniform(spec.seed, spec.position));
+}
+
+/// What a token drafted at random comes to.
+Token judged_draft(std::span<const float> x, const DrawSpec& spec) {
+  const auto fail = [](const std::string& what) { throw Error(Errc::invalid_argument, "draw: the draft " + what); };
+  if (spec.draft_distribution.size() != x.size())
+    fail("has a distribution of " + std::to_string(spec.draft_distribution.size()) + " tokens, the vocabulary " +
+         std::to_string(x.size()));
+  const std::string name = "token " + std::to_string(spec.drafted);
+  if (!in_range(spec.drafted, x.size())) fail(name + " is outside the vocabulary");
+  if (!(spec.draft_distribution[static_cast<std::size_t>(spec.drafted)] > 0.0F))
+    fail(name + " has no probability where it is said to be drawn from");
+  return verify(distribution(x, spec), spec.draft_distribution, spec.drafted, spec.seed, spec.position);
+}
+
 /// Log-probabilities of the model's own distribution: x - log_mass(x), where the maximum counts as 0.
 struct RawDistribution {
   std::span<const float> logits;
@@ -247,8 +279,7 @@ TokenScore draw(std::span<const float> logits, const DrawSpec& spec) {
   std::vector<float> storage;
   const std::span<const float> x = adjust(logits, spec, storage);
   TokenScore out;
-  out.token = is_greedy(*spec.sampling) ? best_allowed(x, spec.mask)
-                                        : inverse_cdf(filter(x, spec), counter_uniform(spec.seed, spec.position));
+  out.token = spec.draft_distribution.empty() ? own_draw(x, spec) : judged_draft(x, spec);
   if (spec.scores || spec.top_logprobs > 0) score(logits, spec, out);
   return out;
 }
@@ -256,15 +287,7 @@ TokenScore draw(std::span<const float> logits, const DrawSpec& spec) {
 std::vector<float> draw_distribution(std::span<const float> logits, const DrawSpec& spec) {
   check(logits, spec);
   std::vector<float> storage;
-  const std::span<const float> x = adjust(logits, spec, storage);
-  std::vector<float> p(logits.size(), 0.0F);
-  if (is_greedy(*spec.sampling)) {
-    p[static_cast<std::size_t>(best_allowed(x, spec.mask))] = 1.0F;
-    return p;
-  }
-  const Kept kept = filter(x, spec);
-  for (std::size_t i = 0; i < kept.ids.size(); ++i) p[static_cast<std::size_t>(kept.ids[i])] = kept.probability[i];
-  return p;
+  return distribution(adjust(logits, spec, storage), spec);
 }
 
 }  // namespace frugal

@@ -83,9 +83,33 @@ TokenLedger& TokenLedger::operator+=(const TokenLedger& o) {
   return *this;
 }
 
+namespace {
+
+void add_each(std::vector<std::uint64_t>& sum, const std::vector<std::uint64_t>& more) {
+  if (sum.size() < more.size()) sum.resize(more.size());
+  for (std::size_t i = 0; i < more.size(); ++i) sum[i] += more[i];
+}
+
+}  // namespace
+
+DraftLedger& DraftLedger::operator+=(const DraftLedger& o) {
+  drafted += o.drafted, verified += o.verified, accepted += o.accepted, wasted += o.wasted;
+  passes += o.passes, catch_up += o.catch_up;
+  add_each(verified_at, o.verified_at);
+  add_each(accepted_at, o.accepted_at);
+  draft_time += o.draft_time, catch_up_time += o.catch_up_time, verify_time += o.verify_time, saved += o.saved;
+  return *this;
+}
+
 TokenLedger Ledger::total() const {
   TokenLedger sum;
   for (const Attempt& a : attempts) sum += a.tokens;
+  return sum;
+}
+
+DraftLedger Ledger::drafts() const {
+  DraftLedger sum;
+  for (const Attempt& a : attempts) sum += a.drafts;
   return sum;
 }
 
@@ -101,6 +125,8 @@ bool Ledger::consistent() const {
     if (t.prompt_computed + t.prompt_cached != a.usage.input) return false;
     if (t.prompt_cached != a.usage.cached_read) return false;
     if (t.decoded + t.accepted + t.forced != a.usage.output) return false;
+    const DraftLedger& d = a.drafts;
+    if (d.accepted > d.verified || d.accepted + d.wasted != d.drafted || d.wasted != t.wasted_drafts) return false;
   }
   return true;
 }

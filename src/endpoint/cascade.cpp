@@ -56,6 +56,8 @@ struct Cascade::Attempting final : Sink, std::enable_shared_from_this<Cascade::A
     return cancelled;
   }
 
+  void on_prompt(std::span<const Token> prompt) override { out->on_prompt(prompt); }
+
   void on_delta(Delta delta) override {
     answer.text += delta.text;
     answer.tokens.insert(answer.tokens.end(), delta.tokens.begin(), delta.tokens.end());
@@ -86,7 +88,16 @@ struct Cascade::Attempting final : Sink, std::enable_shared_from_this<Cascade::A
       const std::lock_guard lock(mutex);
       ++attempt;
     }
+    hand_over(end);
     begin(*verdict.next);
+  }
+
+  // The next tier starts from what was already written: it verifies the answer instead of writing it again, by tokens
+  // where both share a vocabulary, else by text.
+  void hand_over(const Finish& end) {
+    if (answer.text.empty() && (answer.tokens.empty() || end.vocabulary == 0)) return;
+    request.draft = {std::move(answer.text), {}, end.vocabulary};
+    if (end.vocabulary != 0) request.draft.tokens = std::move(answer.tokens);
   }
 
   Verdict judge(const Finish& end) {

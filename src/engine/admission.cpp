@@ -126,11 +126,12 @@ bool Scheduler::adopt_prefix(Sequence& s) {
   return true;
 }
 
-// Room for so many tokens: free pages, then idle prefixes, then the pages of the youngest sequence that is younger than
-// this one.
+// Room for so many tokens: free pages, then idle prefixes, then those of draft models, then the pages of the youngest
+// sequence that is younger than this one.
 bool Scheduler::reserve(Sequence& s, std::uint32_t tokens) {
   while (!s.pages->grow_to(tokens)) {
     if (index_ != nullptr && index_->make_room(s.slot->id, s.pages->missing(tokens))) continue;
+    if (speculation_ != nullptr && speculation_->release_pages(running_)) continue;
     const Held victim = victim_for(s);
     if (!victim) return false;
     preempt(victim);
@@ -152,6 +153,7 @@ Scheduler::Held Scheduler::victim_for(const Sequence& s) const {
 
 void Scheduler::preempt(const Held& victim) {
   offer_prefix(*victim);
+  if (speculation_ != nullptr) speculation_->leave(*victim);
   victim->pages.reset();
   victim->kv = victim->indexed = 0;
   std::erase(running_, victim);

@@ -30,6 +30,19 @@ void require(bool holds, const char* what) {
   if (!holds) throw Error(Errc::invalid_argument, std::string("EngineOptions::") + what);
 }
 
+void check_drafts(EngineOptions& options) {
+  require(std::count(options.drafters.begin(), options.drafters.end(), nullptr) == 0, "drafters holds a null");
+  for (DraftModel& d : options.draft_models) {
+    require(d.model != nullptr, "draft_models holds a null model");
+    if (d.target.empty()) d.target = options.models.front().name;
+    if (d.name.empty()) d.name = d.model->name();
+    const auto named = [&](const EngineModel& m) { return m.name == d.target; };
+    if (std::none_of(options.models.begin(), options.models.end(), named))
+      throw Error(Errc::invalid_argument,
+                  "EngineOptions::draft_models names the target \"" + d.target + "\", which is not in models");
+  }
+}
+
 EngineOptions checked(EngineOptions options) {
   require(options.backend != nullptr, "backend is null");
   require(!options.models.empty(), "models is empty");
@@ -41,6 +54,7 @@ EngineOptions checked(EngineOptions options) {
   require(options.max_running > 0, "max_running is 0");
   require(options.step_tokens > 0, "step_tokens is 0");
   require(options.prefill_chunk > 0, "prefill_chunk is 0");
+  check_drafts(options);
   return options;
 }
 
@@ -80,26 +94,59 @@ struct Engine::Impl {
 
   Impl(Engine& self, EngineOptions o)
       : options(checked(std::move(o))), clock(options.clock ? *options.clock : steady_clock()) {
-    std::vector<std::size_t> bytes_per_token;
     for (const EngineModel& m : options.models) {
-      auto slot = std::make_unique<ModelSlot>();
-      slot->name = m.name;
-      slot->model = m.model;
-      slot->id = options.backend->add_model(m.model);
-      slot->tokenizer = m.model->tokenizer() ? m.model->tokenizer()->fingerprint() : m.model->fingerprint();
-      bytes_per_token.push_back(options.backend->kv_bytes_per_token(slot->id));
+      slots.push_back(std::make_unique<ModelSlot>());
+      add_model(*slots.back(), m.name, m.model);
       facades.push_back(std::make_unique<Facade>(self, m.name));
-      slots.push_back(std::move(slot));
     }
-    set_up_arena(bytes_per_token);
-    scheduler = std::make_unique<Scheduler>(options, clock, slots, *arena, index.get());
+    std::vector<std::unique_ptr<DraftModelSlot>> drafts;
+    if (options.speculation) {
+      for (const DraftModel& d : options.draft_models) drafts.push_back(add_draft_model(d));
+    }
+    set_up_arena(drafts);
+    if (options.speculation) {
+      speculation = std::make_unique<Speculation>(
+          options, clock, std::move(drafts),
+          DraftModelPass::Host{options.backend.get(), arena.get(), index.get(), &clock, &options});
+      speculation->run_trials(slots);
+    }
+    scheduler = std::make_unique<Scheduler>(options, clock, slots, *arena, index.get(), speculation.get());
   }
 
-  void set_up_arena(std::span<const std::size_t> bytes_per_token) {
+  void add_model(ModelSlot& slot, const std::string& name, std::shared_ptr<const Model> model) {
+    slot.name = name;
+    slot.id = options.backend->add_model(model);
+    slot.tokenizer = model->tokenizer() ? model->tokenizer()->fingerprint() : model->fingerprint();
+    slot.model = std::move(model);
+  }
+
+  std::unique_ptr<DraftModelSlot> add_draft_model(const DraftModel& d) {
+    auto draft = std::make_unique<DraftModelSlot>();
+    draft->target = find(d.target);
+    draft->sampled = d.sampled;
+    const Model& target = *draft->target->model;
+    if (target.tokenizer() == nullptr || d.model->tokenizer() == nullptr) {
+      if (target.spec().vocab != d.model->spec().vocab)
+        throw Error(Errc::invalid_argument, "draft model " + d.name + " and " + d.target +
+                                                " have vocabularies of different sizes and no tokenizers to compare");
+    } else if (target.tokenizer()->fingerprint() != d.model->tokenizer()->fingerprint()) {
+      draft->bridge = std::make_unique<VocabularyBridge>(*target.tokenizer(), *d.model->tokenizer());
+    }
+    add_model(draft->slot, d.name, d.model);
+    if (!draft->bridge) draft->slot.tokenizer = draft->target->tokenizer;  // one tree, a page list per model
+    return draft;
+  }
+
+  void set_up_arena(std::span<const std::unique_ptr<DraftModelSlot>> drafts) {
+    std::vector<ModelSlot*> all;
+    for (const auto& slot : slots) all.push_back(slot.get());
+    for (const auto& draft : drafts) all.push_back(&draft->slot);
+    std::vector<std::size_t> bytes_per_token;
+    for (const ModelSlot* slot : all) bytes_per_token.push_back(options.backend->kv_bytes_per_token(slot->id));
     const std::size_t bytes = options.kv_bytes / Arena::granule_bytes * Arena::granule_bytes;
     arena = std::make_unique<Arena>(bytes, plan_arena(bytes, bytes_per_token, std::span(&options.page_tokens, 1)));
     std::vector<PageGeometry> geometry;
-    for (const auto& slot : slots) {
+    for (ModelSlot* slot : all) {
       const PagePlan& page = arena->page(slot->id);
       slot->page_tokens = page.page_tokens;
       slot->most_pages = arena->grantable(slot->id);
@@ -132,7 +179,8 @@ struct Engine::Impl {
   std::vector<std::unique_ptr<ModelSlot>> slots;
   std::vector<std::unique_ptr<Facade>> facades;
   std::unique_ptr<PrefixIndex> index;
-  std::unique_ptr<Scheduler> scheduler;  // touched by the driving thread only
+  std::unique_ptr<Speculation> speculation;  // null = lever off
+  std::unique_ptr<Scheduler> scheduler;      // touched by the driving thread only
 
   mutable std::mutex mutex;
   std::condition_variable changed;  // a step ended, a request arrived, or the engine stops
@@ -157,6 +205,11 @@ expected<std::shared_ptr<Sequence>> Engine::Impl::make_sequence(RequestId id, Re
   auto s = std::make_shared<Sequence>(id, std::move(request), std::move(sink), *slot);
   s->tokens = std::move(*tokens);
   s->prompt_tokens = static_cast<std::uint32_t>(s->tokens.size());
+  if (options.speculation) {
+    expected<std::vector<Token>> draft = tokenize_draft(s->request, *slot);
+    if (!draft) return unexpected(draft.error());
+    s->draft_text = std::move(*draft);
+  }
   s->seed = s->request.sampling.seed.value_or(mixed(options.seed ^ id.value));
   s->submitted = clock.now();
   const std::size_t room = std::min<std::size_t>(slot->model->spec().context, slot->most_pages * slot->page_tokens);
@@ -266,6 +319,11 @@ Call Engine::start(Request request, std::shared_ptr<Sink> sink) {
     return {};
   }
   std::shared_ptr<Sequence> sequence = *made;
+  try {
+    sink->on_prompt(sequence->prompt());
+  } catch (...) {  // as in on_delta: a reader that throws has given up
+    sequence->cancelled.store(true);
+  }
   bool full = false;
   {
     const std::lock_guard lock(impl.mutex);

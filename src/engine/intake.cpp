@@ -91,4 +91,19 @@ expected<std::vector<Token>> tokenize(const Request& request, const ModelSlot& s
   return tokens;
 }
 
+expected<std::vector<Token>> tokenize_draft(const Request& request, const ModelSlot& slot) {
+  const DraftText& draft = request.draft;
+  const bool own = !draft.tokens.empty() && (draft.vocabulary == 0 || draft.vocabulary == slot.tokenizer);
+  if (own) {
+    for (const Token t : draft.tokens)
+      if (t < 0 || static_cast<std::uint32_t>(t) >= slot.model->spec().vocab)
+        return bad("draft.tokens holds token " + std::to_string(t) + ", the vocabulary has " +
+                   std::to_string(slot.model->spec().vocab));
+    return draft.tokens;
+  }
+  const Tokenizer* tokenizer = slot.model->tokenizer();
+  if (tokenizer == nullptr || draft.text.empty()) return std::vector<Token>();
+  return tokenizer->encode(draft.text, {false, false});
+}
+
 }  // namespace frugal

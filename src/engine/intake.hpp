@@ -17,4 +17,7 @@ expected<void> validate(const Request& request, const ModelSlot& slot);
 /// Renders and tokenises the prompt, and checks that it fits the context and the arena. Thread-safe.
 expected<std::vector<Token>> tokenize(const Request& request, const ModelSlot& slot);
 
+/// Request::draft in the model's vocabulary; empty where there is none or it cannot be read. Thread-safe.
+expected<std::vector<Token>> tokenize_draft(const Request& request, const ModelSlot& slot);
+
 }  // namespace frugal

@@ -11,6 +11,7 @@ namespace frugal {
 
 bool Scheduler::step() {
   ++stats_.steps;
+  if (speculation_ != nullptr) speculation_->begin_step(stats_.steps);
   bool moved = reap();
   expire_prefixes();
   moved |= admit();
@@ -19,7 +20,8 @@ bool Scheduler::step() {
   return moved;
 }
 
-// Decode rows first (they pay TPOT), then prompt chunks in order of admission, until the step is full.
+// Decode rows first (they pay TPOT), then their drafts, then prompt chunks in order of admission, until the step is
+// full.
 void Scheduler::plan(ModelSlot& slot, std::vector<PlannedRows>& plan) {
   std::uint32_t left = std::min(options_.step_tokens, options_.backend->traits().max_rows);
   const std::vector<Held> candidates = running_;  // reserve() may preempt, which edits running_
@@ -28,25 +30,25 @@ void Scheduler::plan(ModelSlot& slot, std::vector<PlannedRows>& plan) {
     if (left == 0) break;
     if (s->slot != &slot || !still_running(s) || s->missing() != 1 || s->sink->full()) continue;
     if (!reserve(*s, static_cast<std::uint32_t>(s->tokens.size()))) continue;
-    plan.push_back({s, 1, true});
+    plan.push_back({s, 1, 1});
     --left;
   }
+  std::erase_if(plan, [&](const PlannedRows& p) { return !still_running(p.sequence); });  // by a later reserve
+  if (speculation_ != nullptr) draft(plan, left);
   for (const Held& s : candidates) {
     if (left == 0) break;
     if (s->slot != &slot || !still_running(s) || s->missing() <= 1 || s->sink->full()) continue;
     const std::uint32_t rows = std::min({s->missing(), options_.prefill_chunk, left});
-    plan.push_back({s, rows, rows == s->missing()});
+    plan.push_back({s, rows, rows == s->missing() ? 1U : 0U});
     left -= rows;
   }
-  std::erase_if(plan,
-                [&](const PlannedRows& p) { return !still_running(p.sequence); });  // preempted by a later reserve
 }
 
 bool Scheduler::run(ModelSlot& slot) {
   std::vector<PlannedRows> rows;
-  plan(slot, rows);
-  if (rows.empty()) return false;
   try {
+    plan(slot, rows);
+    if (rows.empty()) return false;
     forward(slot, rows);
   } catch (const Error& error) {
     fail(rows, error);
@@ -58,16 +60,27 @@ bool Scheduler::run(ModelSlot& slot) {
 
 namespace {
 
-DrawSpec draw_spec(const Sequence& s) {
+// The draw after `drafts` guesses of the sequence's chain.
+DrawSpec draw_spec(const Sequence& s, std::uint32_t drafts) {
   DrawSpec spec;
   spec.sampling = &s.request.sampling;
   spec.prompt = s.prompt();
   spec.output = s.output();
   spec.seed = s.seed;
-  spec.position = static_cast<std::uint32_t>(s.tokens.size());
+  spec.position = static_cast<std::uint32_t>(s.tokens.size()) + drafts;
   spec.top_logprobs = s.request.logprobs.value_or(0);
   spec.scores = s.request.scores || s.request.logprobs.has_value();
+  if (!s.drafts || s.drafts->chain.size() == 0) return spec;
+  const Chain& chain = s.drafts->chain;
+  spec.output = std::span(chain.tokens).subspan(s.prompt_tokens, s.output_tokens() + drafts);
+  if (drafts < chain.q.size()) spec.draft_distribution = chain.q[drafts], spec.drafted = chain.drafts()[drafts];
   return spec;
+}
+
+// A verify chain's rows are the last committed token and the drafts.
+std::span<const Token> row_tokens(const Sequence& s, std::uint32_t rows) {
+  const bool chain = s.drafts && s.drafts->chain.size() > 0;
+  return std::span(chain ? s.drafts->chain.tokens : s.tokens).subspan(s.kv, rows);
 }
 
 }  // namespace
@@ -75,112 +88,140 @@ DrawSpec draw_spec(const Sequence& s) {
 void Scheduler::forward(ModelSlot& slot, std::span<const PlannedRows> plan) {
   std::vector<DrawSpec> draws;
   std::vector<Segment> segments;
-  draws.reserve(plan.size());  // segments keep spans into it
+  std::size_t drawing = 0;
+  for (const PlannedRows& p : plan) drawing += p.draws;
+  draws.reserve(drawing);  // segments keep spans into it
   StepReport report{.step = stats_.steps, .model = slot.id};
   for (const PlannedRows& p : plan) {
     const Sequence& s = *p.sequence;
     Segment segment;
-    segment.tokens = std::span(s.tokens).subspan(s.kv, p.rows);
+    segment.tokens = row_tokens(s, p.rows);
     segment.start = s.kv;
     segment.pages = s.pages->pages();
-    if (p.draws) segment.draws = std::span(&draws.emplace_back(draw_spec(s)), 1);
+    for (std::uint32_t i = 0; i < p.draws; ++i) draws.push_back(draw_spec(s, i));
+    segment.draws = std::span(draws).last(p.draws);
     segments.push_back(segment);
     (s.kv + 1 < s.prompt_tokens ? report.prefill_rows : report.decode_rows) += p.rows;
+    if (p.draws > 1) report.draft_rows += p.rows - 1;
   }
   std::vector<TokenScore> drawn(draws.size());
   const TimePoint before = clock_.now();
   options_.backend->forward({slot.id, segments, drawn});
   report.forward = clock_.now() - before;
   report.segments = static_cast<std::uint32_t>(plan.size());
-  ++stats_.passes;
-  stats_.rows += report.prefill_rows + report.decode_rows;
-  if (report.prefill_rows > report.decode_rows) {
-    const double now = std::chrono::duration<double>(report.forward).count() / report.prefill_rows;
-    double& mean = slot.seconds_per_prompt_token;
-    mean = mean == 0 ? now : 0.9 * mean + 0.1 * now;
-  }
-  if (options_.observer) options_.observer->on_step(report);
+  measure(slot, report);
 
   std::span<TokenScore> rest(drawn);
   for (const PlannedRows& p : plan) {
-    commit(p, rest.first(p.draws ? 1 : 0));
-    rest = rest.subspan(p.draws ? 1 : 0);
+    if (p.draws > 1)
+      commit_run(p, rest.first(p.draws), report.forward);
+    else
+      commit(p, rest.first(p.draws));
+    rest = rest.subspan(p.draws);
   }
+}
+
+void Scheduler::measure(ModelSlot& slot, const StepReport& report) {
+  ++stats_.passes;
+  stats_.rows += report.prefill_rows + report.decode_rows;
+  const double seconds = std::chrono::duration<double>(report.forward).count();
+  const auto mix = [](double& mean, double now) { mean = mean == 0 ? now : 0.9 * mean + 0.1 * now; };
+  if (report.prefill_rows > report.decode_rows) mix(slot.seconds_per_prompt_token, seconds / report.prefill_rows);
+  if (report.prefill_rows == 0 && report.draft_rows == 0) mix(slot.seconds_per_plain_pass, seconds);
+  if (speculation_ != nullptr && report.prefill_rows == 0)
+    speculation_->observe({slot.id, false, 0, report.segments, report.decode_rows, seconds});
+  if (options_.observer) options_.observer->on_step(report);
 }
 
 void Scheduler::commit(const PlannedRows& p, std::span<TokenScore> drawn) {
   Sequence& s = *p.sequence;
-  account_rows(s, p.rows);
+  account_rows(s, p.rows, p.rows);
   s.kv += p.rows;
   if (s.indexed < s.prompt_tokens) offer_prefix(s);
-  if (!drawn.empty()) accept(s, std::move(drawn.front()));
+  if (!drawn.empty()) accept(s, std::move(drawn.front()), Owner::decoded);
+  send(s);
 }
 
 // Row i of the pass stands at position kv + i: new prompt work, work done before a preemption, or the feeding of the
-// last token (already counted as decoded when it was drawn).
-void Scheduler::account_rows(Sequence& s, std::uint32_t rows) {
+// last token (already counted as decoded when it was drawn). Rows beyond `kept` were rejected drafts.
+void Scheduler::account_rows(Sequence& s, std::uint32_t rows, std::uint32_t kept) {
   ++s.ledger.passes;
   s.ledger.rows += rows;
-  const std::uint32_t end = s.kv + rows;
+  const std::uint32_t end = s.kv + kept;
   s.ledger.recomputed += std::min(end, s.computed) - std::min(s.kv, s.computed);
   const std::uint32_t fresh = std::max(s.kv, s.computed);
   if (end > fresh) s.ledger.prompt_computed += std::min(end, s.prompt_tokens) - std::min(fresh, s.prompt_tokens);
   s.computed = std::max(s.computed, end);
 }
 
-void Scheduler::accept(Sequence& s, TokenScore score) {
+namespace {
+
+void own(Sequence& s, std::uint64_t& tokens) {
+  ++tokens;
+  if (&tokens == &s.ledger.decoded) return;
+  DraftLedger& figures = s.drafts->figures;
+  ++figures.accepted;
+  ++figures.accepted_at[s.tokens.size() - s.drafts->chain.committed];
+}
+
+}  // namespace
+
+// One more token of the answer. It joins those of its pass in `held`, which go out together: a policy may cut the
+// newest token, but none that has been judged.
+void Scheduler::accept(Sequence& s, TokenScore score, Owner owner) {
   if (s.output_tokens() == 0) s.first_token = clock_.now();
+  own(s, owner == Owner::decoded ? s.ledger.decoded : owner == Owner::drafted ? s.ledger.accepted : s.ledger.forced);
   const Token token = score.token;
   s.tokens.push_back(token);
-  ++s.ledger.decoded;
-  s.held.tokens.push_back(token);
-  if (s.request.scores || s.request.logprobs) {
-    s.scores.push_back(score);
-    s.held.scores.push_back(std::move(score));
-  }
+  const bool scored = s.request.scores || s.request.logprobs;
+  if (scored) s.scores.push_back(std::move(score));
   std::string text = s.text.push(token);
+  const auto keep = [&] {
+    s.held.tokens.push_back(token);
+    if (scored) s.held.scores.push_back(s.scores.back());
+    s.held.text += text;
+  };
 
   const Tokenizer* tokenizer = s.slot->model->tokenizer();
-  if (tokenizer != nullptr && tokenizer->is_end(token)) {
-    send(s, std::move(text));
-    return finish(s, FinishReason::stop);
-  }
-  if (s.text.matched()) {
-    send(s, std::move(text));
-    return finish(s, FinishReason::stop, *s.text.matched());
-  }
+  if (tokenizer != nullptr && tokenizer->is_end(token)) return keep(), finish(s, FinishReason::stop);
+  if (s.text.matched()) return keep(), finish(s, FinishReason::stop, *s.text.matched());
   std::optional<Stop> stop;
   if (options_.output) {
     try {
       const RequestView request = request_view(s, clock_.now());
       stop = options_.output->after(sequence_view(s, request));
     } catch (const std::exception& error) {
-      send(s, std::move(text));
-      return finish(s, FinishReason::error, {},
+      return keep(),
+             finish(s, FinishReason::error, {},
                     Error(Errc::policy, "output policy " + std::string(options_.output->name()) + ": " + error.what()));
     }
   }
-  if (stop && stop->trim_tokens > 0) {
-    drop_newest(s);
-    return finish(s, FinishReason::capped, stop->policy);
-  }
-  send(s, std::move(text));
+  if (stop && stop->trim_tokens > 0) return drop_newest(s, owner), finish(s, FinishReason::capped, stop->policy);
+  keep();
   if (stop) return finish(s, FinishReason::capped, stop->policy);
   if (s.output_tokens() >= s.budget) return finish(s, s.budget_reason, s.capped_by);
 }
 
-// A policy may cut tokens that nobody has seen; every token but the newest has been delivered.
-void Scheduler::drop_newest(Sequence& s) {
+// A policy may cut tokens that nobody has seen; every token but the newest counts as delivered. One that was drafted is
+// a wasted draft then.
+void Scheduler::drop_newest(Sequence& s, Owner owner) {
   s.tokens.pop_back();
-  s.held = {};
+  if (s.request.scores || s.request.logprobs) s.scores.pop_back();
+  s.kv = std::min(s.kv, static_cast<std::uint32_t>(s.tokens.size()));
   s.text.discard();
-  --s.ledger.decoded;
-  ++s.ledger.trimmed;
+  if (owner == Owner::decoded) {
+    --s.ledger.decoded;
+    ++s.ledger.trimmed;
+    return;
+  }
+  --(owner == Owner::drafted ? s.ledger.accepted : s.ledger.forced);
+  DraftLedger& figures = s.drafts->figures;
+  --figures.accepted;
+  --figures.accepted_at[s.tokens.size() - s.drafts->chain.committed];
 }
 
-void Scheduler::send(Sequence& s, std::string text) {
-  if (s.held.tokens.empty() && text.empty()) return;
-  s.held.text = std::move(text);
+void Scheduler::send(Sequence& s) {
+  if (s.held.tokens.empty() && s.held.text.empty()) return;
   try {
     s.sink->on_delta(std::exchange(s.held, {}));
   } catch (...) {  // a reader that throws has given up; nobody else may suffer for it
@@ -191,8 +232,11 @@ void Scheduler::send(Sequence& s, std::string text) {
 void Scheduler::finish(Sequence& s, FinishReason reason, std::string detail, std::optional<Error> error) {
   if (s.finished) return;
   s.finished = true;
-  send(s, s.text.flush());
+  s.reason = reason;
+  s.held.text += s.text.flush();
+  send(s);
   if (s.pages) offer_prefix(s);
+  if (speculation_ != nullptr) speculation_->leave(s);
   s.pages.reset();
   s.ended = clock_.now();
 
@@ -202,14 +246,18 @@ void Scheduler::finish(Sequence& s, FinishReason reason, std::string detail, std
   end.error = std::move(error);
   end.model = s.slot->name;
   end.seed = s.seed;
+  end.vocabulary = s.slot->tokenizer;
   end.usage.input = s.ledger.prompt_computed + s.ledger.prompt_cached;
   end.usage.cached_read = s.ledger.prompt_cached;
   end.usage.output = s.output_tokens();
   end.timing.queue = (s.was_admitted ? s.admitted : s.ended) - s.submitted;
   if (s.output_tokens() > 0) end.timing.ttft = s.first_token - s.submitted;
   end.timing.e2e = s.ended - s.submitted;
-  end.ledger.attempts.push_back({"engine", s.slot->name, end.usage, s.ledger, 0, true});
-  stats_.tokens += s.ledger;
+  Attempt attempt{"engine", s.slot->name, end.usage, s.ledger, 0, true, {}};
+  if (s.drafts) report_drafts(s, attempt);
+  stats_.tokens += attempt.tokens;
+  stats_.drafts += attempt.drafts;
+  end.ledger.attempts.push_back(std::move(attempt));
   if (options_.observer) options_.observer->on_finished(s.id, end);
   try {
     s.sink->on_finish(std::move(end));
@@ -224,6 +272,7 @@ void Scheduler::fail(std::span<const PlannedRows> plan, const Error& error) {
   if (error.code() == Errc::device) {
     for (const Held& s : running_) {
       s->indexed = static_cast<std::uint32_t>(s->tokens.size());  // offers nothing
+      if (speculation_ != nullptr) speculation_->abandon(*s);
       finish(*s, FinishReason::error, {}, error);
     }
     if (index_ != nullptr) index_->clear();
@@ -233,6 +282,10 @@ void Scheduler::fail(std::span<const PlannedRows> plan, const Error& error) {
 }
 
 void Scheduler::sweep() {
+  if (speculation_ != nullptr) {
+    for (const Held& s : running_)
+      if (s->finished) speculation_->finished(*s, s->reason);
+  }
   std::erase_if(running_, [](const Held& s) { return s->finished; });
   std::erase_if(waiting_, [](const Held& s) { return s->finished; });
   stats_.running = static_cast<std::uint32_t>(running_.size());
@@ -244,6 +297,7 @@ void Scheduler::check_integrity() const {
   for (const Held& s : running_) {
     if (!s->pages || s->pages->tokens() < s->kv)
       throw Error(Errc::internal, "sequence " + std::to_string(s->id.value) + " has fewer pages than tokens");
+    if (speculation_ != nullptr) speculation_->check_integrity(*s);
   }
   for (const Held& s : waiting_)
     if (s->pages && s->pages->tokens() > 0) throw Error(Errc::internal, "a waiting sequence holds pages");

@@ -1,7 +1,7 @@
 // Scheduler: the loop's state and its one step. A step is a transaction: plan the rows, reserve the pages, run the
 // batch, then commit or end the sequences it held. Owned by one driving thread at a time; knows nothing of threads.
 //
-//   waiting --admit--> running --(prefill chunks, then one row a step)--> finished
+//   waiting --admit--> running --(prefill chunks, then one row a step and its drafts)--> finished
 //      ^                  |
 //      +----- preempt ----+     pages given back (and offered to the prefix index), tokens kept
 #pragma once
@@ -16,14 +16,15 @@
 #include <vector>
 
 #include "engine/sequence.hpp"
+#include "engine/speculation.hpp"
 
 namespace frugal {
 
 class Scheduler {
  public:
   Scheduler(const EngineOptions& options, const Clock& clock, std::vector<std::unique_ptr<ModelSlot>>& slots,
-            Arena& arena, PrefixIndex* index)
-      : options_(options), clock_(clock), slots_(slots), arena_(arena), index_(index) {}
+            Arena& arena, PrefixIndex* index, Speculation* speculation)
+      : options_(options), clock_(clock), slots_(slots), arena_(arena), index_(index), speculation_(speculation) {}
 
   void enqueue(std::shared_ptr<Sequence> sequence) { waiting_.push_back(std::move(sequence)); }
   /// True where anything moved. False: nothing to do, or every sequence waits for its reader.
@@ -42,7 +43,7 @@ class Scheduler {
   struct PlannedRows {
     Held sequence;
     std::uint32_t rows;
-    bool draws;
+    std::uint32_t draws;  ///< the last so many rows draw a token each: 0, 1, or all of a verify chain
   };
 
   // admission.cpp: who comes in, who has to leave
@@ -66,20 +67,29 @@ class Scheduler {
   bool run(ModelSlot& slot);
   void plan(ModelSlot& slot, std::vector<PlannedRows>& plan);
   void forward(ModelSlot& slot, std::span<const PlannedRows> plan);
+  void measure(ModelSlot& slot, const StepReport& report);
   void commit(const PlannedRows& rows, std::span<TokenScore> drawn);
-  void account_rows(Sequence& sequence, std::uint32_t rows);
-  void accept(Sequence& sequence, TokenScore score);
-  static void drop_newest(Sequence& sequence);
-  static void send(Sequence& sequence, std::string text);
+  void account_rows(Sequence& sequence, std::uint32_t rows, std::uint32_t kept);
+  enum class Owner { decoded, drafted, forced };
+  void accept(Sequence& sequence, TokenScore score, Owner owner);
+  static void drop_newest(Sequence& sequence, Owner owner);
+  static void send(Sequence& sequence);
   void finish(Sequence& sequence, FinishReason reason, std::string detail = {}, std::optional<Error> error = {});
   void fail(std::span<const PlannedRows> plan, const Error& error);
   void sweep();
+
+  // verification.cpp: from decode rows to verify chains, and from their draws back to tokens
+  void draft(std::vector<PlannedRows>& plan, std::uint32_t& left);
+  void reserve_chain(Sequence& sequence);
+  void commit_run(const PlannedRows& rows, std::span<TokenScore> drawn, Duration took);
+  void report_drafts(const Sequence& sequence, Attempt& attempt) const;
 
   const EngineOptions& options_;
   const Clock& clock_;
   std::vector<std::unique_ptr<ModelSlot>>& slots_;
   Arena& arena_;
-  PrefixIndex* index_;  // null = lever off
+  PrefixIndex* index_;        // null = lever off
+  Speculation* speculation_;  // null = lever off
   std::deque<Held> waiting_;
   std::vector<Held> running_;                 // in order of admission: the oldest is never preempted
   Duration shortest_keep_ = Duration::max();  // of what was indexed; max = nothing ever expires

@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "engine/answer_text.hpp"
+#include "engine/drafts.hpp"
 
 namespace frugal {
 
@@ -28,6 +29,7 @@ struct ModelSlot {
   std::uint64_t tokenizer = 0;          ///< fingerprint of the vocabulary, or of the model where it has none
   std::size_t most_pages = 0;           ///< what the whole arena could hold of this model alone
   double seconds_per_prompt_token = 0;  ///< running mean of measured prefill, for what a cached prefix is worth
+  double seconds_per_plain_pass = 0;    ///< the same of decode passes without drafts, for what these save
 };
 
 struct Sequence {
@@ -47,20 +49,23 @@ struct Sequence {
   std::uint32_t indexed = 0;   ///< tokens of this sequence already offered to the prefix index
   std::uint32_t computed = 0;  ///< high-water mark of kv: rows below it are recomputed, not fresh
   std::optional<PageTable> pages;
-  std::string salt;  ///< who may share its prefix
-  Duration keep{};   ///< how long its prefix stays unused; zero = never indexed
+  std::vector<Token> draft_text;   ///< Request::draft in this model's vocabulary
+  std::unique_ptr<Drafts> drafts;  ///< null = nothing was ever drafted
+  std::string salt;                ///< who may share its prefix
+  Duration keep{};                 ///< how long its prefix stays unused; zero = never indexed
 
   std::uint64_t seed = 0;
   std::uint32_t budget = 0;  ///< most output tokens
   FinishReason budget_reason = FinishReason::length;
   AnswerText text;
-  Delta held;                      ///< the newest tokens, not yet sent
+  Delta held;                      ///< the newest tokens, not yet sent: those of one pass
   std::vector<TokenScore> scores;  ///< of the whole output, where measured
   std::string capped_by;           ///< the output policy that set the budget
 
   TimePoint submitted{}, admitted{}, first_token{}, ended{};
   bool was_admitted = false;
   bool finished = false;
+  FinishReason reason{};  ///< once finished
   Usage usage{};
   TokenLedger ledger{};
 

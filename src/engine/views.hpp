@@ -10,7 +10,7 @@ namespace frugal {
 
 inline RequestView request_view(const Sequence& s, TimePoint now) {
   return {s.id,       s.request.type,       s.request.tenant,   s.slot->name, prompt_text(s.request),
-          s.prompt(), s.request.max_tokens, s.request.deadline, now};
+          s.prompt(), s.request.max_tokens, s.request.deadline, now,          s.draft_text};
 }
 
 inline SequenceView sequence_view(const Sequence& s, const RequestView& request) {

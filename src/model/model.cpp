@@ -168,4 +168,22 @@ const ChatTemplate* Model::chat_template() const {
 std::uint64_t Model::fingerprint() const noexcept { return impl_->parts.fingerprint; }
 std::uint64_t Model::weight_bytes() const noexcept { return impl_->weight_bytes; }
 
+std::shared_ptr<const Model> first_layers(std::shared_ptr<const Model> model, std::uint32_t layers) {
+  const std::uint32_t all = model->spec().layers;
+  if (layers == 0 || layers > all)
+    throw Error(Errc::invalid_argument, "first_layers: " + std::to_string(layers) + " of " + model->name() +
+                                            ", which has " + std::to_string(all));
+  ModelParts parts;
+  parts.name = model->name() + "/" + std::to_string(layers) + "-layers";
+  parts.spec = model->spec();
+  parts.spec.layers = layers;
+  for (const Tensor& t : model->tensors()) {
+    const bool of_layer = t.name.starts_with("blk.");
+    if (!of_layer || std::stoul(t.name.substr(4)) < layers) parts.tensors.push_back(t);
+  }
+  if (model->tokenizer() != nullptr) parts.tokenizer = {model, model->tokenizer()};
+  parts.storage = model;
+  return std::make_shared<const Model>(std::move(parts));
+}
+
 }  // namespace frugal

@@ -8,6 +8,7 @@
 #include <frugal/core/error.hpp>
 #include <frugal/text/tokenizer.hpp>
 
+#include <algorithm>
 #include <deque>
 
 namespace frugal {
@@ -55,6 +56,7 @@ struct Tokenizer::Impl {
   void add_specials(const BpeVocabulary& v);
   void encode_segment(std::string_view segment, bool controls, std::vector<Token>& out) const;
   void encode_words(std::string_view segment, std::vector<Token>& out) const;
+  std::size_t sure_limit(std::string_view text) const;
   bool has(Token token, Flag flag) const noexcept {
     return token >= 0 && static_cast<std::size_t>(token) < flags.size() &&
            (flags[static_cast<std::size_t>(token)] & flag) != 0;
@@ -71,6 +73,7 @@ struct Tokenizer::Impl {
   text::SpecialMatcher as_written;  // looked for in the text as it comes
   text::SpecialMatcher normalized;  // looked for in the normalised rest
   std::deque<std::string> normalized_literals;
+  std::size_t longest_user_defined = 0;  // bytes of the longest literal that is found although specials are not parsed
   std::unordered_map<std::string_view, Token> by_bytes;
   PreTokenizer pre;
   std::optional<Token> bos, eos;
@@ -87,6 +90,7 @@ void Tokenizer::Impl::add_specials(const BpeVocabulary& v) {
     const auto found = matching.find(token);
     const BpeVocabulary::Matching how = found == matching.end() ? BpeVocabulary::Matching{} : found->second;
     text::SpecialToken special{token, bytes[id], has(token, kControl), how.lstrip, how.rstrip, how.single_word};
+    if (!special.control) longest_user_defined = std::max(longest_user_defined, bytes[id].size());
     if (how.normalized && nfc) special.literal = normalized_literals.emplace_back(text::to_nfc(bytes[id]));
     (how.normalized ? normalized : as_written).add(special);
   }
@@ -119,6 +123,63 @@ void Tokenizer::Impl::encode_segment(std::string_view segment, bool controls, st
   cut(
       normalized, segment, controls, [&](Token t) { out.push_back(t); },
       [&](std::string_view rest) { encode_words(rest, out); });
+}
+
+namespace {
+
+bool ends_in_blank(std::string_view text) {
+  std::size_t at = text.size();
+  while (at > 0 && (static_cast<unsigned char>(text[--at]) & 0xC0U) == 0x80) continue;
+  return at < text.size() && (text::ClassTable::instance()[text::decode_utf8(text, at).value] & text::kSpace) != 0;
+}
+
+}  // namespace
+
+// Beyond it a border may still move: a contraction reads three bytes ahead ("'r" becomes "'re"), a run of blanks gives
+// its last one to the word that follows, an unfinished character and the beginning of a user-defined token become
+// something else, and under normal form C a mark changes the character before it.
+std::size_t Tokenizer::Impl::sure_limit(std::string_view text) const {
+  const text::ClassTable& classes = text::ClassTable::instance();
+  std::size_t whole = 0, words = 0, starter = 0;  // ends of whole characters and of the last word, the last starter
+  while (whole < text.size()) {
+    const text::CodePoint c = text::decode_utf8(text, whole);
+    if (c.value < 0 && text::utf8_prefix(text, whole).open) break;
+    const std::uint8_t bits = classes[c.value];
+    if ((bits & text::kUnstable) == 0) starter = whole;
+    whole += c.bytes;
+    if ((bits & text::kSpace) == 0) words = whole;
+  }
+  const std::size_t ahead = std::max<std::size_t>(2, longest_user_defined);
+  return std::min({whole - std::min(whole, ahead), words, nfc ? starter : whole});
+}
+
+std::size_t Tokenizer::settled_bytes(std::string_view text) const {
+  const std::size_t limit = impl_->sure_limit(text);
+  std::size_t settled = 0, at = 0;
+  bool sure = true;
+  // Not after a blank: by itself a run of blanks keeps the last one that it would leave to a word.
+  const auto move_to = [&](std::size_t end) {
+    at = end;
+    if (sure && at <= limit && !ends_in_blank(text.substr(0, at))) settled = at;
+  };
+  const auto words = [&](std::string_view piece) {
+    text::WordSplitter splitter(impl_->pre, piece);
+    for (std::string_view word; splitter.next(word);) move_to(at + word.size());
+  };
+  const auto pieces = [&](const text::SpecialMatcher& matcher, std::string_view whole, auto rest) {
+    std::size_t from = 0;
+    for (const auto& found : matcher.find_all(whole, false)) {
+      if (found.begin > from) rest(whole.substr(from, found.begin - from));
+      move_to(at + (found.end - found.begin));
+      from = found.end;
+    }
+    if (from < whole.size()) rest(whole.substr(from));
+  };
+  pieces(impl_->as_written, text, [&](std::string_view piece) {
+    if (impl_->nfc && !text::is_surely_nfc(piece) && text::to_nfc(piece) != piece) sure = false;
+    pieces(impl_->normalized, piece, words);
+  });
+  return settled;
 }
 
 Tokenizer::Tokenizer(BpeVocabulary vocabulary) : impl_(std::make_unique<const Impl>(vocabulary)) {}

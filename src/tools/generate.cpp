@@ -7,11 +7,14 @@
 #include "tools/report.hpp"
 
 #include <frugal/core/error.hpp>
+#include <frugal/draft/drafters.hpp>
 #include <frugal/engine/engine.hpp>
 #include <frugal/model/model.hpp>
+#include <frugal/policy/speculation.hpp>
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <charconv>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -26,7 +29,7 @@ struct GenerateOptions {
   std::string model, prompt, prompt_file, messages;
   std::uint32_t max_tokens = 256;
   Sampling sampling{};
-  std::vector<std::string> stop;
+  std::vector<std::string> stop, speculate;
   std::optional<std::uint32_t> logprobs;
   std::uint64_t kv_mib = 0;
   BackendChoice backend;
@@ -38,6 +41,7 @@ constexpr const char* generate_examples = R"(Examples:
   frugal generate --model M.gguf --prompt-file story.txt --temperature 0.8 --top-p 0.95 --seed 7
   echo '[{"role": "user", "content": "What is the capital of France?"}]' > chat.json
   frugal generate --model M.gguf --messages chat.json --max-tokens 32 --logprobs 5 --json
+  frugal generate --model M.gguf --prompt-file quote.txt --speculate suffix --json
 A prompt goes to the model as it is, special tokens written in it included; messages go through the model's own chat
 template. With --json: {"ids", "text", "finish", "usage", "timing": {"ttft_ms", "tpot_ms", ...}, "ledger", ...}.
 "finish" is stop, length, capped, cancelled, deadline, refused or error; the last two exit with code 2.)";
@@ -63,11 +67,33 @@ std::size_t kv_bytes(const GenerateOptions& o, const DecoderSpec& spec) {
   return std::min(most, token_bytes * spec.context + slack);
 }
 
+/// suffix, prompt_lookup, draft:MODEL, layers:K.
+void add_drafter(const std::string& what, const std::shared_ptr<const Model>& target, bool quiet,
+                 EngineOptions& options) {
+  const std::string kind = what.substr(0, what.find(':'));
+  const std::string rest = kind.size() < what.size() ? what.substr(kind.size() + 1) : "";
+  std::uint32_t layers = 0;
+  const auto [end, failure] = std::from_chars(rest.data(), rest.data() + rest.size(), layers);
+  if (what == "suffix")
+    options.drafters.push_back(suffix_drafter());
+  else if (what == "prompt_lookup")
+    options.drafters.push_back(prompt_lookup());
+  else if (kind == "draft" && !rest.empty())
+    options.draft_models.push_back({.target = {}, .model = load_with_progress(rest, quiet)});
+  else if (kind == "layers" && failure == std::errc{} && end == rest.data() + rest.size())
+    options.draft_models.push_back({.target = {}, .model = first_layers(target, layers), .name = what});
+  else
+    throw Error(Errc::invalid_argument,
+                "--speculate " + what + ": must be suffix, prompt_lookup, draft:MODEL or layers:K");
+}
+
 std::unique_ptr<Engine> engine_of(const GenerateOptions& o, const std::shared_ptr<const Model>& model) {
   EngineOptions options;
   options.backend = make_backend(o.backend);
   options.models = {{.name = model->name(), .model = model}};
   options.kv_bytes = kv_bytes(o, model->spec());
+  if (!o.speculate.empty()) options.speculation = adaptive_drafts();
+  for (const std::string& what : o.speculate) add_drafter(what, model, o.quiet, options);
   Progress progress(o.quiet);
   progress.at("preparing weights for " + std::string(options.backend->name()), 0.0);
   return std::make_unique<Engine>(std::move(options));
@@ -131,6 +157,12 @@ Command add_generate(CLI::App& parent) {
   app->add_option("--logprobs", options->logprobs, "Report each token's log-probability and the K most likely")
       ->check(CLI::Range(0U, 100U));
   app->add_flag("--json", options->json, "One JSON object at the end instead of text as it comes");
+  app->add_option(
+         "--speculate", options->speculate,
+         "Draft tokens and verify them in one pass, for the same answer: suffix, prompt_lookup (both from the "
+         "text so far), draft:MODEL (a smaller model) or layers:K (the model's own first layers); may be given "
+         "several times, the first that has an idea drafts")
+      ->allow_extra_args(false);
   add_backend_options(*app, options->backend);
   app->add_option("--kv-mib", options->kv_mib, "Memory for keys and values; 0 = the model's context, at most 1024 MiB")
       ->check(CLI::Range(std::uint64_t{0}, std::uint64_t{1} << 20))

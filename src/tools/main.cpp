@@ -1,5 +1,6 @@
-// The program `frugal`: tokenize, generate and score with a local model. Results go to standard output, progress and
-// errors to standard error; the exit code is 0, or 2 where the command line, a file or the request was wrong.
+// The program `frugal`: tokenize, generate and score with a local model; replay a trace and advise on it. Results go to
+// standard output, progress and errors to standard error; the exit code is 0, or 2 where the command line, a file or
+// the request was wrong.
 #include "tools/commands.hpp"
 
 #include <frugal/core/error.hpp>
@@ -22,6 +23,8 @@ constexpr const char* examples = R"(Examples:
   frugal generate --model M.gguf --messages chat.json --max-tokens 64 --json
   printf 'Hello there' | frugal tokenize --model M.gguf
   frugal score --model M.gguf --ids-file ids.json --out logits.npy
+  frugal advise requests.jsonl
+  frugal replay trace.jsonl --report out.html
 
 M.gguf is a GGUF file or a Hugging Face folder (config.json, *.safetensors, tokenizer.json).
 `frugal COMMAND --help` explains one command with examples of its own.)";
@@ -64,10 +67,12 @@ int main(int argc, char** argv) {
   app.footer(examples);
   app.set_version_flag("--version", version_text());
   app.require_subcommand(1);
-  const std::vector<frugal::tools::Command> commands{frugal::tools::add_tokenize(app), frugal::tools::add_generate(app),
-                                                     frugal::tools::add_score(app)};
+  using namespace frugal::tools;
+  const std::vector<Command> commands{add_tokenize(app), add_generate(app), add_score(app), add_replay(app),
+                                      add_advise(app)};
   if (is_unknown_command(argc, argv, commands)) {
-    std::cerr << "frugal: there is no command '" << argv[1] << "'; there are tokenize, generate and score\n";
+    std::cerr << "frugal: there is no command '" << argv[1]
+              << "'; there are tokenize, generate, score, replay and advise\n";
     return exit_failure;
   }
   try {

@@ -30,6 +30,20 @@ json to_json(const TokenLedger& t) {
           {"rows", t.rows}};
 }
 
+json to_json(const DraftLedger& d) {
+  return {{"drafted", d.drafted},
+          {"verified", d.verified},
+          {"accepted", d.accepted},
+          {"wasted", d.wasted},
+          {"passes", d.passes},
+          {"verified_at", d.verified_at},
+          {"accepted_at", d.accepted_at},
+          {"draft_ms", milliseconds(d.draft_time)},
+          {"catch_up_ms", milliseconds(d.catch_up_time)},
+          {"verify_ms", milliseconds(d.verify_time)},
+          {"saved_ms", milliseconds(d.saved)}};
+}
+
 json to_json(const Ledger& ledger) {
   json attempts = json::array();
   for (const Attempt& a : ledger.attempts)
@@ -39,7 +53,9 @@ json to_json(const Ledger& ledger) {
                         {"tokens", to_json(a.tokens)},
                         {"score", a.score},
                         {"accepted", a.accepted}});
-  return {{"attempts", attempts}, {"total", to_json(ledger.total())}};
+  json object{{"attempts", attempts}, {"total", to_json(ledger.total())}};
+  if (const DraftLedger drafts = ledger.drafts(); drafts.drafted > 0) object["drafts"] = to_json(drafts);
+  return object;
 }
 
 json to_json(const Timing& timing, std::uint64_t output_tokens) {

@@ -10,21 +10,23 @@ SEES = {
     "cache": {"core"},
     "grammar": {"core"},
     "meter": {"core"},
+    "advise": {"core", "meter"},
     "model": {"core", "text"},
     "policy": {"core"},
+    "draft": {"core", "text"},
     "backend": {"core", "model"},
     "reference": {"core", "model", "backend"},
     "sim": {"core", "model", "backend"},
     "cpu": {"core", "model", "backend"},
     "torch": {"core", "model", "backend"},
     "endpoint": {"core", "text", "grammar", "meter", "policy"},
-    "engine": {"core", "text", "cache", "grammar", "meter", "model", "policy", "backend", "endpoint"},
+    "engine": {"core", "text", "cache", "grammar", "meter", "model", "policy", "draft", "backend", "endpoint"},
 }
 EVERYWHERE = {"config.hpp", "version.hpp", "fwd.hpp"}
 # A header of frugal may include frugal and the standard library; these are for the .cpp files of the rooms named.
 PRIVATE = {
     r"fmt/": set(SEES) - {"torch"},
-    r"nlohmann/": {"model", "text", "policy", "endpoint", "engine", "core", "grammar", "meter"},
+    r"nlohmann/": {"model", "text", "policy", "endpoint", "engine", "core", "grammar", "meter", "advise"},
     r"Eigen/": {"reference", "policy"},
     r"(ATen|c10|torch/csrc|torch/torch|torch/library|torch/script)": {"torch"},
     r"CLI/": set(),

@@ -28,7 +28,8 @@ def output(*command, stdin=None):
 
 def desk(quickstart, model, backend, folder):
     path = folder / f"quickstart_{backend}.json"
-    output(quickstart, "--model", model, "--backend", backend, "--requests", str(REQUESTS), "--json", path)
+    output(quickstart, "--model", model, "--backend", backend, "--requests", str(REQUESTS), "--json", path,
+           "--report", path.with_suffix(".html"))
     return json.loads(path.read_text())
 
 

@@ -40,8 +40,12 @@ std::vector<float> npy_row(const std::string& bytes, std::size_t row, std::size_
 }  // namespace
 
 TEST_CASE("--help teaches with examples, for the program and for each command") {
-  for (const std::vector<std::string>& arguments : std::vector<std::vector<std::string>>{
-           {"--help"}, {"tokenize", "--help"}, {"generate", "--help"}, {"score", "--help"}}) {
+  for (const std::vector<std::string>& arguments : std::vector<std::vector<std::string>>{{"--help"},
+                                                                                         {"tokenize", "--help"},
+                                                                                         {"generate", "--help"},
+                                                                                         {"score", "--help"},
+                                                                                         {"replay", "--help"},
+                                                                                         {"advise", "--help"}}) {
     const Outcome help = frugal_program(arguments);
     CHECK(help.code == 0);
     CHECK_THAT(help.out, ContainsSubstring("Examples:") &&

@@ -18,7 +18,8 @@ FRUGAL_API double counter_uniform(std::uint64_t seed, std::uint32_t position, st
 
 /// Chooses one token as `spec` says. `logits` [vocab] may hold any floats; NaN counts as -inf. Thread-safe. O(vocab)
 /// greedy or plain temperature; filters cost a partial sort. Throws Error(invalid_argument) where the mask allows no
-/// token.
+/// token. Where `spec` carries a drafted token: what verify() makes of it; O(vocab), and Error(invalid_argument) where
+/// its distribution cannot have given it.
 FRUGAL_API TokenScore draw(std::span<const float> logits, const DrawSpec& spec);
 
 /// The distribution draw() samples from: probabilities [vocab] after bias, penalties, mask, temperature and filters

@@ -67,6 +67,7 @@ struct Finish {
   std::optional<Error> error{};  ///< set for refused and error
   std::string model{};           ///< which model's answer this is
   std::uint64_t seed = 0;        ///< the seed that was used
+  std::uint64_t vocabulary = 0;  ///< fingerprint of the vocabulary the answer's tokens are of; 0 = unknown
   Usage usage{};
   Timing timing{};
   Ledger ledger{};

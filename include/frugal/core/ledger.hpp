@@ -3,6 +3,7 @@
 #pragma once
 
 #include <frugal/config.hpp>
+#include <frugal/core/clock.hpp>
 
 #include <cstdint>
 #include <string>
@@ -50,6 +51,26 @@ struct TokenLedger {
   friend bool operator==(const TokenLedger&, const TokenLedger&) = default;
 };
 
+/// What speculation did for one request. accepted <= verified <= drafted; accepted + wasted = drafted.
+struct DraftLedger {
+  std::uint64_t drafted = 0;   ///< proposed by a drafter
+  std::uint64_t verified = 0;  ///< of those, rows of a target's pass (the rest found no room or came too late)
+  std::uint64_t accepted = 0;  ///< of those, kept in the answer: each saved a pass
+  std::uint64_t wasted = 0;
+  std::uint64_t passes = 0;    ///< target passes with at least one drafted row
+  std::uint64_t catch_up = 0;  ///< rows that a draft model computed to see what the target had seen
+  // By place in the chain, index 0 = the first draft: acceptance at place i is accepted_at[i] / verified_at[i].
+  std::vector<std::uint64_t> verified_at{}, accepted_at{};
+  // Wall time of the work this request took part in, shared with the sequences beside it.
+  Duration draft_time{}, catch_up_time{}, verify_time{};
+  /// Estimate: the plain passes that the accepted tokens would have cost (mean of this engine's own, measured in
+  /// passing) less the three times above; negative = it cost more than it saved; 0 = nothing to compare with yet.
+  Duration saved{};
+
+  FRUGAL_API DraftLedger& operator+=(const DraftLedger& o);
+  friend bool operator==(const DraftLedger&, const DraftLedger&) = default;
+};
+
 /// One endpoint's try at a request.
 struct Attempt {
   std::string endpoint, model;
@@ -57,14 +78,16 @@ struct Attempt {
   TokenLedger tokens{};
   double score = 0;      ///< what the cascade policy judged by; 0 where none did
   bool accepted = true;  ///< false: its answer was thrown away
+  DraftLedger drafts{};
 };
 
 /// The whole account of a request. `attempts` has one entry for a plain endpoint and one per try for a cascade.
 struct Ledger {
   std::vector<Attempt> attempts{};
 
-  FRUGAL_API TokenLedger total() const;  ///< over all attempts
-  FRUGAL_API Usage usage() const;        ///< over all attempts: what is paid for
+  FRUGAL_API TokenLedger total() const;   ///< over all attempts
+  FRUGAL_API DraftLedger drafts() const;  ///< over all attempts
+  FRUGAL_API Usage usage() const;         ///< over all attempts: what is paid for
   /// The stated sums hold in every attempt.
   FRUGAL_API bool consistent() const;
 };

@@ -62,6 +62,14 @@ struct Sampling {
       seed{};  ///< same seed, prompt and model: same answer; none = the endpoint picks one and reports it
 };
 
+/// How an answer probably goes: a previous answer, the document being edited, another model's try. Tokens are used
+/// where they are of the answering model's own vocabulary, else the text is tokenised again.
+struct DraftText {
+  std::string text{};
+  std::vector<Token> tokens{};
+  std::uint64_t vocabulary = 0;  ///< of the tokens, as Finish::vocabulary names it; 0 = the answering model's own
+};
+
 struct Request {
   std::variant<Chat, RawPrompt, TokenPrompt> prompt;
   std::string model{};  ///< a name the endpoint knows; empty = its default
@@ -75,8 +83,10 @@ struct Request {
   std::optional<std::uint32_t>
       logprobs{};       ///< report the log-probability of each token and of the k most likely; 0 = the token only
   bool scores = false;  ///< measure the margin of every token (a cascade sets this)
-  bool use_prefix_cache = true;         ///< false: neither read nor write shared prefixes
-  std::uint32_t stream_capacity = 256;  ///< deltas a slow reader may leave unread before the sequence pauses
+  DraftText draft{};    ///< only costs or saves time, whatever it says; needs an engine with a SpeculationPolicy
+  std::optional<std::uint32_t> max_draft{};  ///< most drafted tokens a step; 0 = none; none = what the policy says
+  bool use_prefix_cache = true;              ///< false: neither read nor write shared prefixes
+  std::uint32_t stream_capacity = 256;       ///< deltas a slow reader may leave unread before the sequence pauses
 };
 
 }  // namespace frugal

@@ -28,6 +28,8 @@ struct RequestView {
   std::uint32_t max_tokens = 0;  ///< of the request; 0 = until the context is full
   std::optional<TimePoint> deadline{};
   TimePoint now{};
+  std::span<const Token>
+      draft{};  ///< Request::draft in the answering model's vocabulary; empty = none, or not yet known
 };
 
 /// A running answer.

@@ -13,6 +13,7 @@
 
 #include <functional>
 #include <memory>
+#include <span>
 #include <string_view>
 
 namespace frugal {
@@ -22,6 +23,9 @@ namespace frugal {
 class FRUGAL_API Sink {
  public:
   virtual ~Sink();
+  /// The prompt as the model sees it, lent for the call: once an attempt, before any delta, by an endpoint that makes
+  /// tokens itself. For those who count or hash; does nothing by default.
+  virtual void on_prompt(std::span<const Token> /*prompt*/) {}
   virtual void on_delta(Delta delta) = 0;
   virtual void on_finish(Finish finish) = 0;
   /// True while the reader is behind: the sequence then pauses and keeps its pages.

@@ -9,6 +9,8 @@
 #include <frugal/backend/backend.hpp>
 #include <frugal/config.hpp>
 #include <frugal/core/clock.hpp>
+#include <frugal/draft/draft_model.hpp>
+#include <frugal/draft/drafter.hpp>
 #include <frugal/endpoint/endpoint.hpp>
 #include <frugal/engine/observer.hpp>
 #include <frugal/policy/output.hpp>
@@ -43,7 +45,9 @@ struct EngineOptions {
   std::uint32_t prefill_chunk = 256;  ///< most prompt rows of one sequence in a step
   std::shared_ptr<PrefixCachePolicy> prefix_cache{};
   std::shared_ptr<OutputPolicy> output{};
-  std::shared_ptr<SpeculationPolicy> speculation{};
+  std::shared_ptr<SpeculationPolicy> speculation{};  ///< without one the two below and Request::draft lie idle
+  std::vector<std::shared_ptr<Drafter>> drafters{};  ///< by priority, for all models; ahead of draft models
+  std::vector<DraftModel> draft_models{};
   std::uint64_t seed = 0x66727567616cULL;  ///< from which requests without a seed get theirs
   const Clock* clock = nullptr;            ///< null = the process's steady clock; must outlive the engine
   LogSink log{};
@@ -57,6 +61,7 @@ struct EngineStats {
   std::uint32_t running = 0, waiting = 0;
   std::size_t kv_bytes_total = 0, kv_bytes_leased = 0, kv_bytes_indexed = 0;
   TokenLedger tokens{};  ///< over all finished requests
+  DraftLedger drafts{};  ///< the same
 };
 
 class FRUGAL_API Engine final : public Endpoint {

@@ -16,8 +16,9 @@ struct StepReport {
   ModelId model{};
   std::uint32_t segments = 0;  ///< sequences in the pass
   std::uint32_t prefill_rows = 0;
-  std::uint32_t decode_rows = 0;
-  Duration forward{};  ///< time inside Backend::forward
+  std::uint32_t decode_rows = 0;  ///< drafts included
+  std::uint32_t draft_rows = 0;   ///< of those, guesses to be verified
+  Duration forward{};             ///< time inside Backend::forward
 };
 
 class FRUGAL_API Observer {
@@ -26,6 +27,8 @@ class FRUGAL_API Observer {
   virtual void on_admitted(RequestId, std::uint32_t /*prompt_tokens*/, std::uint32_t /*cached_tokens*/) {}
   virtual void on_preempted(RequestId) {}
   virtual void on_step(const StepReport&) {}
+  /// A pass of a draft model; its rows are no part of on_step.
+  virtual void on_draft_pass(ModelId, std::uint32_t /*rows*/, Duration /*forward*/) {}
   virtual void on_finished(RequestId, const Finish&) {}
 };
 

@@ -12,6 +12,9 @@
 
 namespace frugal {
 
+/// Tokens of one prefix block.
+inline constexpr std::uint32_t trace_block_tokens = 16;
+
 /// One endpoint's try: who answered, what it took, what the cascade policy thought of it.
 struct TraceAttempt {
   std::string endpoint, model;
@@ -29,14 +32,12 @@ struct TraceRecord {
   std::optional<std::uint64_t> cached_tokens{};  ///< of the prompt: read from a cache
   std::optional<double> queue_ms{}, ttft_ms{}, e2e_ms{};
   std::optional<FinishReason> finish{};
-  std::optional<std::uint64_t> max_tokens{};   ///< the request's own limit; 0 = none
-  std::vector<std::uint64_t> prefix_blocks{};  ///< [floor(prompt / 16)]: chained hashes of successive 16-token blocks
+  std::optional<std::uint64_t> max_tokens{};  ///< the request's own limit; 0 = none
+  std::uint32_t block_tokens = trace_block_tokens;
+  std::vector<std::uint64_t> prefix_blocks{};  ///< [floor(prompt / block_tokens)]: chained hashes of successive blocks
   std::optional<std::uint64_t> prompt_hash{};  ///< of the whole prompt and its sampling: equal = the same question
   std::optional<std::uint64_t> answer_hash{};  ///< of the answer's tokens
   std::vector<TraceAttempt> attempts{};        ///< one a plain endpoint, one a try of a cascade
 };
-
-/// Tokens of one prefix block.
-inline constexpr std::uint32_t trace_block_tokens = 16;
 
 }  // namespace frugal

@@ -63,6 +63,11 @@ class FRUGAL_API Model {
   std::unique_ptr<const Impl> impl_;
 };
 
+/// The first `layers` layers of a model under its own norm and head, over the same weights: a draft model that needs no
+/// file (self-speculation by skipped layers; Zhang et al. 2023). Throws Error(invalid_argument) on 0 layers or more
+/// than there are.
+FRUGAL_API std::shared_ptr<const Model> first_layers(std::shared_ptr<const Model> model, std::uint32_t layers);
+
 struct LoadOptions {
   std::function<void(std::string_view stage, double share)> progress{};  ///< share in [0, 1] of the named stage
 };

@@ -58,6 +58,10 @@ class FRUGAL_API Tokenizer {
 
   /// Any bytes are accepted; invalid UTF-8 is encoded byte by byte. O(n log n) in the longest word.
   std::vector<Token> encode(std::string_view text, EncodeOptions options = {}) const;
+  /// How many bytes at the head of `text` are encoded by themselves, whatever follows `text`: a border between words
+  /// that no further character can move. Then encode(text + more) = encode(head), then encode(rest + more), where
+  /// specials are not parsed and no bos is added. 0 where nothing is sure. Linear.
+  std::size_t settled_bytes(std::string_view text) const;
   /// The bytes of the tokens joined. Special (control) tokens are left out unless asked for. An id outside the
   /// vocabulary throws Error(invalid_argument).
   std::string decode(const std::vector<Token>& tokens, bool keep_special = false) const;

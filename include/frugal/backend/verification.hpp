@@ -1,0 +1,30 @@
+// verify: whether a drafted token stays, and what takes its place: speculative sampling, exact in distribution for any
+// p and q (Leviathan et al. 2023, algorithm 1; Chen et al. 2023, theorem 1).
+//
+// Only for drafts that were themselves drawn at random. A deterministic draft needs none of this: it stays where it
+// equals the target's own draw.
+#pragma once
+
+#include <frugal/config.hpp>
+#include <frugal/core/ids.hpp>
+
+#include <cstdint>
+#include <span>
+
+namespace frugal {
+
+/// What a random number is for: the third argument of counter_uniform(). Independent streams for one (seed, position).
+enum class DrawPurpose : std::uint32_t { draw = 0, draft = 1, accept = 2, residual = 3 };
+
+/// Inverse CDF in id order: the token at `u` in [0, 1) of weights [vocab] (any scale, at least one > 0). Never a token
+/// of weight 0. O(vocab).
+FRUGAL_API Token sample(std::span<const float> weights, double u) noexcept;
+
+/// `drafted` was drawn from q; p is what the target would have drawn from, both [vocab] after temperature, penalties,
+/// mask and filters. Returns `drafted` with probability min(1, p/q), else a draw of max(0, p - q) renormalised, which
+/// is never `drafted`: so the draft was accepted if and only if it comes back. Random numbers: (seed, position) for
+/// accept and residual. Thread-safe. O(vocab).
+FRUGAL_API Token verify(std::span<const float> p, std::span<const float> q, Token drafted, std::uint64_t seed,
+                        std::uint32_t position) noexcept;
+
+}  // namespace frugal

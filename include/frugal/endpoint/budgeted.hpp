@@ -1,0 +1,50 @@
+// Budgeted: an endpoint that spends within a Budget. Before a request starts it reserves the most the request may cost;
+// when it ends, however it ends, it settles what its tokens did cost. What does not fit is refused with Errc::busy.
+//
+// The reservation is the price of the prompt plus that of the longest answer. The prompt's length is exact where the
+// endpoint tells it (Sink::on_prompt); before that, and for remote endpoints, it is estimated from the text.
+//
+// Threads: as the inner endpoint. Cost: a price and two locks a request.
+#pragma once
+
+#include <frugal/config.hpp>
+#include <frugal/endpoint/endpoint.hpp>
+#include <frugal/meter/budget.hpp>
+#include <frugal/meter/price_book.hpp>
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+
+namespace frugal {
+
+struct BudgetedOptions {
+  PriceBook prices = PriceBook::built_in();
+  PriceRules price_rules{};       ///< `fail` refuses what has no price; `warn` lets it pass for nothing
+  std::string model{};            ///< whose price, where a request names no model
+  std::string service_tier{};     ///< of this endpoint's calls
+  bool batch = false;             ///< likewise
+  std::uint32_t most_output = 0;  ///< tokens assumed for a request without max_tokens; 0 = such a request is refused
+  double tokens_per_byte = 1;     ///< of prompt text: 1 is never too low for a byte-level vocabulary, 0.3 is usual
+  std::uint32_t tokens_per_message = 16;  ///< what a chat template adds to each
+};
+
+class FRUGAL_API Budgeted final : public Endpoint {
+ public:
+  /// Endpoint and budget are lent and outlive this and every request that was started through it.
+  Budgeted(Endpoint& inner, Budget& budget, BudgetedOptions options = {});
+  ~Budgeted() override;
+  std::string_view name() const override;  ///< the inner one's
+  Call start(Request request, std::shared_ptr<Sink> sink) override;
+  bool step() override;
+  void drive(const std::function<bool()>& until) override;
+
+ private:
+  struct Spending;
+  Endpoint& inner_;
+  Budget& budget_;
+  BudgetedOptions options_;
+};
+
+}  // namespace frugal

@@ -1,0 +1,72 @@
+#include "advise/latency.hpp"
+
+#include <algorithm>
+#include <cmath>
+
+namespace frugal::advisor {
+
+namespace {
+
+constexpr double least_points = 20, largest_error = 0.3;
+
+/// Least squares of y on x; the slope's half width at the confidence level.
+struct Line {
+  double n = 0, x = 0, y = 0, xx = 0, xy = 0, yy = 0;
+
+  void add(double at, double value) { ++n, x += at, y += value, xx += at * at, xy += at * value, yy += value * value; }
+  double spread() const { return xx - x * x / n; }
+  double slope() const { return (xy - x * y / n) / spread(); }
+  double constant() const { return (y - slope() * x) / n; }
+  double half_width() const {
+    const double residual = std::max(0.0, yy - y * y / n - slope() * slope() * spread());
+    return student(n - 2) * std::sqrt(residual / (n - 2) / spread());
+  }
+  bool is_clear() const {
+    return n >= least_points && spread() > 1e-9 * xx && slope() > 0 && half_width() < largest_error * slope();
+  }
+};
+
+double service_ms(const Row& row) { return std::max(0.0, row.ttft_ms - (std::isnan(row.queue_ms) ? 0 : row.queue_ms)); }
+
+double at_level(const Interval& i, Level level) {
+  return level == Level::low ? i.low : level == Level::high ? i.high : i.estimate;
+}
+
+}  // namespace
+
+double PrefillModel::saved_ms(const Row& row, double tokens, Level level) const {
+  if (std::isnan(row.ttft_ms) || tokens <= 0) return 0;
+  const double service = service_ms(row);
+  if (measured) return std::min(service, at_level(slope_ms, level) * tokens);
+  constexpr Interval proportional{0.8, 0.5, 1.0};
+  return service * at_level(proportional, level) * std::min(1.0, tokens / std::max(1.0, row.prompt - row.cached));
+}
+
+PrefillModel fit_prefill(const std::vector<Row>& rows) {
+  Line line;
+  for (const Row& row : rows)
+    if (!std::isnan(row.ttft_ms)) line.add(row.prompt - row.cached, service_ms(row));
+  if (line.n < least_points || !line.is_clear()) return {};
+  const double slope = line.slope(), half = line.half_width();
+  return {true, {slope, slope - half, slope + half}};
+}
+
+DecodeModel fit_decode(const std::vector<Row>& rows, const Interval& usual) {
+  constexpr double least_output = 16;
+  Line line;
+  double tokens = 0, weighted = 0;
+  for (const Row& row : rows) {
+    if (std::isnan(row.decode_ms) || std::isnan(row.ttft_ms) || row.output < least_output) continue;
+    line.add(row.in_flight - 1, row.decode_ms / (row.output - 1));
+    tokens += row.output, weighted += row.output * row.in_flight;
+  }
+  DecodeModel model{.row = usual};
+  if (line.n < least_points || !line.is_clear() || line.constant() <= 0) return model;
+  const double row = line.slope() / line.constant(), half = line.half_width() / line.constant();
+  if (row > 1) return model;  // requests that push each other aside, not rows of one step
+  model.measured = true, model.in_flight = weighted / tokens;
+  model.row = {row, std::max(0.0, row - half), row + half};
+  return model;
+}
+
+}  // namespace frugal::advisor

@@ -1,0 +1,49 @@
+// The eight levers, one file each: what a lever would save of a request, on which assumption, and how to find out.
+#pragma once
+
+#include "advise/estimate.hpp"
+#include "advise/latency.hpp"
+#include "advise/state.hpp"
+#include "advise/words.hpp"
+
+#include <functional>
+#include <string>
+#include <vector>
+
+namespace frugal::advisor {
+
+/// What every lever may look at.
+struct Facts {
+  const Workload& workload;
+  const std::vector<Row>& rows;  ///< the sample, in the order of submission
+  const AdvisorOptions& options;
+  PrefillModel prefill{};
+  DecodeModel decode{};
+  std::vector<bool> deferrable{};  ///< [types]: nobody waits for these
+};
+
+/// `reprice` empty: the lever cannot be judged (`unknown` says why) or finds nothing to save (`unknown` is empty).
+struct Judgement {
+  Reprice reprice{};
+  std::string assumption{}, experiment{}, unknown{};
+  std::vector<LeverSetting> settings{};
+};
+
+Judgement judge_prefix_cache(const Facts& facts);
+Judgement judge_cascade(const Facts& facts);
+Judgement judge_task_model(const Facts& facts);
+Judgement judge_speculation(const Facts& facts);
+Judgement judge_cap(const Facts& facts);
+Judgement judge_batch(const Facts& facts);
+Judgement judge_answer_cache(const Facts& facts);
+Judgement judge_context(const Facts& facts);
+
+/// [types]: deferrable by the caller's word, by name, or by their bursts.
+std::vector<bool> deferrable_types(const Workload& workload);
+
+/// The value at a level.
+inline double at(const Interval& interval, Level level) {
+  return level == Level::low ? interval.low : level == Level::high ? interval.high : interval.estimate;
+}
+
+}  // namespace frugal::advisor

@@ -1,0 +1,127 @@
+#include <frugal/advise/report.hpp>
+
+#include <nlohmann/json.hpp>
+
+namespace frugal {
+
+using json = nlohmann::ordered_json;
+
+namespace {
+
+json to_json(const Interval& i) { return {{"estimate", i.estimate}, {"low", i.low}, {"high", i.high}}; }
+
+json to_json(Metric of, const Interval& i) {
+  return {{"of", to_string(of)}, {"estimate", i.estimate}, {"low", i.low}, {"high", i.high}};
+}
+
+json to_json(const Advice& advice) {
+  json slices = json::array(), levers = json::array();
+  for (const SliceAdvice& s : advice.slices)
+    slices.push_back({{"type", s.type},
+                      {"requests", s.requests},
+                      {"share", {{"cost", s.cost}, {"ttft", s.ttft}, {"e2e", s.e2e}, {"tail", s.tail}}}});
+  for (const LeverAdvice& l : advice.levers)
+    if (l.worth)
+      levers.push_back({{"lever", to_string(l.lever)},
+                        {"saving", to_json(advice.metric(), *l.on(advice.metric()))},
+                        {"assumption", l.assumption},
+                        {"experiment", l.experiment}});
+  return {{"bound_by", to_string(advice.bound)}, {"slices", std::move(slices)}, {"levers", std::move(levers)}};
+}
+
+/// Quantiles that rest on too few values are null; "n" says how many there are.
+json to_json(const Sketch& sketch) {
+  json object{{"n", sketch.count()}};
+  for (const auto& [name, q] : {std::pair("p50", 0.5), std::pair("p90", 0.9), std::pair("p99", 0.99)}) {
+    const Percentile p = percentile(sketch, q);
+    object[name] = p.value ? json(*p.value) : json();
+    if (p.n_too_small) object[std::string(name) + "_n_too_small"] = true;
+  }
+  return object;
+}
+
+json to_json(const Usage& u) {
+  return {{"input", u.input},
+          {"cached_read", u.cached_read},
+          {"cache_write", u.cache_write},
+          {"output", u.output},
+          {"reasoning", u.reasoning}};
+}
+
+json to_json(const TokenLedger& t) {
+  return {{"prompt_computed", t.prompt_computed},
+          {"prompt_cached", t.prompt_cached},
+          {"decoded", t.decoded},
+          {"accepted", t.accepted},
+          {"forced", t.forced},
+          {"wasted_drafts", t.wasted_drafts},
+          {"recomputed", t.recomputed},
+          {"trimmed", t.trimmed},
+          {"avoided", t.avoided},
+          {"passes", t.passes},
+          {"rows", t.rows}};
+}
+
+json to_json(const SliceStats& s) {
+  return {{"name", s.name},
+          {"requests", s.requests},
+          {"cost", s.cost},
+          {"usage", to_json(s.usage)},
+          {"ttft_ms", to_json(s.ttft_ms)},
+          {"tpot_ms", to_json(s.tpot_ms)},
+          {"e2e_ms", to_json(s.e2e_ms)}};
+}
+
+json to_json(const std::vector<SliceStats>& slices) {
+  json list = json::array();
+  for (const SliceStats& s : slices) list.push_back(to_json(s));
+  return list;
+}
+
+json to_json(const Outcome& outcome) {
+  json changes = json::array();
+  for (const Change& c : outcome.changes)
+    changes.push_back({{"of", to_string(c.metric)},
+                       {"before", c.before},
+                       {"after", c.after},
+                       {"saving", to_json(c.saving)},
+                       {"predicted", c.predicted ? to_json(*c.predicted) : json()},
+                       {"as_predicted", c.predicted ? json(c.as_predicted) : json()}});
+  return {{"lever", outcome.lever ? json(to_string(*outcome.lever)) : json()},
+          {"changes", std::move(changes)},
+          {"notes", outcome.notes}};
+}
+
+std::string line(const json& object) { return object.dump(-1, ' ', false, json::error_handler_t::replace) + "\n"; }
+
+}  // namespace
+
+std::string advice_json(const Advice& advice) { return line(to_json(advice)); }
+
+std::string replay_json(const Report& report) {
+  const Workload& w = *report.workload;
+  const SliceStats& all = w.total();
+  const PrefixOutcome& prefix = w.prefix();
+  json object{{"requests", all.requests},
+              {"span_s", w.span_s()},
+              {"cost", all.cost},
+              {"relative_prices", w.relative_prices()},
+              {"usage", to_json(all.usage)},
+              {"tokens", to_json(all.tokens)},
+              {"ttft_ms", to_json(all.ttft_ms)},
+              {"tpot_ms", to_json(all.tpot_ms)},
+              {"e2e_ms", to_json(all.e2e_ms)},
+              {"types", to_json(w.types())},
+              {"models", to_json(w.models())},
+              {"prefix_cache",
+               {{"prompt_tokens", prefix.prompt},
+                {"cached_tokens", prefix.cached},
+                {"replayed_hits", prefix.hits},
+                {"evicted_blocks", prefix.evicted}}},
+              {"unknowable", w.unknowable()}};
+  if (report.advice != nullptr) object["advice"] = to_json(*report.advice);
+  if (report.outcome != nullptr) object["outcome"] = to_json(*report.outcome);
+  return line(object);
+}
+
+}  // namespace frugal

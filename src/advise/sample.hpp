@@ -1,0 +1,43 @@
+// Sample: an even sample of a stream of unknown length. Every element is kept with one probability, which halves, for
+// old and new elements alike, each time the sample is full; the choice depends on the element's ordinal alone.
+#pragma once
+
+#include "advise/row.hpp"
+
+#include <algorithm>
+#include <cstdint>
+#include <vector>
+
+namespace frugal::advisor {
+
+class Sample {
+ public:
+  explicit Sample(std::size_t most) : most_(std::max<std::size_t>(most, 64)) {}
+
+  bool wants(std::uint64_t ordinal) const { return scatter(ordinal) >> 1U <= limit_; }
+  void add(const Row& row) {
+    rows_.push_back(row);
+    while (rows_.size() > most_) {
+      limit_ /= 2;
+      std::erase_if(rows_, [this](const Row& r) { return !wants(r.ordinal); });
+    }
+  }
+  template <class Change>
+  void each(const Change& change) {
+    for (Row& row : rows_) change(row);
+  }
+  const std::vector<Row>& rows() const { return rows_; }  ///< in the order of submission
+
+ private:
+  static std::uint64_t scatter(std::uint64_t x) {  // splitmix64
+    x += 0x9E3779B97F4A7C15U;
+    x = (x ^ (x >> 30U)) * 0xBF58476D1CE4E5B9U;
+    x = (x ^ (x >> 27U)) * 0x94D049BB133111EBU;
+    return x ^ (x >> 31U);
+  }
+  std::size_t most_;
+  std::uint64_t limit_ = ~std::uint64_t{0} >> 1U;
+  std::vector<Row> rows_{};
+};
+
+}  // namespace frugal::advisor

@@ -1,0 +1,92 @@
+#include "advise/words.hpp"
+
+#include <array>
+#include <cmath>
+#include <cstdio>
+
+namespace frugal::advisor {
+
+namespace {
+
+std::string printed(const char* pattern, double value) {
+  std::array<char, 64> text;
+  std::snprintf(text.data(), text.size(), pattern, value);
+  return text.data();
+}
+
+}  // namespace
+
+std::string percent(double share) {
+  const double value = 100 * share;
+  return printed(std::abs(value) >= 9.95 || value == 0 ? "%.0f %%" : "%.1f %%", value);
+}
+
+std::string number(double value) {
+  const double size = std::abs(value);
+  return printed(size >= 100 || value == std::floor(value) ? "%.0f"
+                 : size >= 10                              ? "%.1f"
+                 : size >= 1                               ? "%.2f"
+                                                           : "%.3g",
+                 value);
+}
+
+std::string count(std::uint64_t value) {
+  std::string digits = std::to_string(value);
+  for (std::size_t i = digits.size(); i > 3; i -= 3) digits.insert(i - 3, ",");
+  return digits;
+}
+
+std::string milliseconds_text(double ms) {
+  if (ms < 1000) return number(ms) + " ms";
+  return ms < 120000 ? number(ms / 1000) + " s" : number(ms / 60000) + " min";
+}
+
+std::string money(double value, bool relative) {
+  if (relative) return number(value * 1e6) + " input tokens' worth";  // a relative price is 1 per million input tokens
+  const double size = std::abs(value);
+  return "$" + printed(size >= 100 || size == 0 ? "%.2f" : size >= 0.1 ? "%.4f" : "%.3g", value);
+}
+
+std::string span_text(double seconds) {
+  if (seconds < 120) return number(seconds) + " s";
+  if (seconds < 7200) return number(seconds / 60) + " min";
+  return seconds < 172800 ? number(seconds / 3600) + " h" : number(seconds / 86400) + " days";
+}
+
+std::string interval_text(const Interval& i) {
+  return percent(i.estimate) + " (" + percent(i.low) + " to " + percent(i.high) + ")";
+}
+
+std::string percentile_text(const Sketch& sketch, double q) {
+  const Percentile p = percentile(sketch, q);
+  if (!p.value) return "-";
+  return milliseconds_text(*p.value) + (p.n_too_small ? "*" : "");
+}
+
+std::string_view spoken(Metric metric) {
+  return metric == Metric::cost   ? "the bill"
+         : metric == Metric::ttft ? "the wait for the first token"
+                                  : "the time to the whole answer";
+}
+
+std::string_view spoken(Bound bound) {
+  return bound == Bound::cost   ? "money"
+         : bound == Bound::ttft ? "the first token (TTFT)"
+                                : "the tokens after it (TPOT)";
+}
+
+std::string_view verdict(const Change& c) {
+  if (!c.predicted) return "";
+  if (c.as_predicted) return "as predicted";
+  return c.saving.low > c.predicted->high ? "more than predicted" : "less than predicted";
+}
+
+std::string list_of(const std::vector<std::string>& names) {
+  constexpr std::size_t shown = 3;
+  std::string text;
+  const std::size_t most = names.size() > shown ? shown - 1 : names.size();
+  for (std::size_t i = 0; i < most; ++i) text += (i == 0 ? "" : i + 1 == names.size() ? " and " : ", ") + names[i];
+  return names.size() > shown ? text + " and " + std::to_string(names.size() - most) + " more" : text;
+}
+
+}  // namespace frugal::advisor

@@ -1,0 +1,8 @@
+#include <frugal/draft/drafter.hpp>
+
+namespace frugal {
+
+Drafting::~Drafting() = default;
+Drafter::~Drafter() = default;
+
+}  // namespace frugal

@@ -1,0 +1,112 @@
+// One Measuring per request: a sink in front of the caller's that notes times and hashes as the answer passes.
+#include <frugal/endpoint/metered.hpp>
+
+#include <frugal/meter/prefix_hash.hpp>
+
+#include <algorithm>
+#include <chrono>
+#include <optional>
+#include <utility>
+
+#include "endpoint/prompt_text.hpp"
+
+namespace frugal {
+
+struct Metered::Measuring final : Sink {
+  Measuring(Meter& m, const MeteredOptions& o, std::string_view endpoint, const Request& r, std::shared_ptr<Sink> s)
+      : meter(m), out(std::move(s)), started(m.clock().now()) {
+    question.sampling = r.sampling, question.max_tokens = r.max_tokens, question.stop = r.stop;
+    measured.gaps = Sketch(meter.options().alpha);
+    measured.is_attempt = o.is_tier;
+    measured.service_tier = o.service_tier, measured.batch = o.batch;
+    TraceRecord& record = measured.record;
+    record.timestamp = std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
+    record.id = r.id, record.type = r.type, record.tenant = r.tenant;
+    record.endpoint = endpoint, record.model = r.model;
+    record.max_tokens = r.max_tokens;
+    record.prompt_hash = question_hash(r);
+    if (meter.options().text) measured.text.prompt = whole_text(r);
+    if (!o.is_tier) meter.started();
+  }
+
+  // A cascade tells of every try's prompt; the last one is the answer's.
+  void on_prompt(std::span<const Token> prompt) override {
+    measured.record.prefix_blocks = prefix_blocks(prompt, measured.record.tenant);
+    measured.record.prompt_hash = question_hash(question, prompt);
+    out->on_prompt(prompt);
+  }
+
+  void on_delta(Delta delta) override {
+    note(delta);
+    out->on_delta(std::move(delta));
+  }
+
+  bool full() const override { return out->full(); }
+
+  void on_finish(Finish finish) override {
+    complete(finish);
+    meter.record(std::move(measured));
+    out->on_finish(std::move(finish));
+  }
+
+  // n tokens in one delta are n equal gaps, so that the mean gap is the time per output token.
+  void note(const Delta& delta) {
+    if (delta.tokens.empty() && delta.text.empty()) return;
+    const TimePoint now = meter.clock().now();
+    const std::size_t tokens = std::max<std::size_t>(delta.tokens.size(), 1);
+    if (!first) {
+      first = now;
+    } else {
+      measured.gaps.add(std::chrono::duration<double>(now - last).count() / static_cast<double>(tokens), tokens);
+    }
+    last = now;
+    delta.tokens.empty() ? answer.add(delta.text) : answer.add(delta.tokens);
+    if (meter.options().text) measured.text.answer += delta.text;
+  }
+
+  void complete(const Finish& finish) {
+    TraceRecord& record = measured.record;
+    const TimePoint now = meter.clock().now();
+    record.finish = finish.reason;
+    if (!finish.model.empty()) record.model = finish.model;
+    record.queue_ms = milliseconds(finish.timing.queue);
+    if (first) record.ttft_ms = milliseconds(*first - started), record.answer_hash = answer.value();
+    record.e2e_ms = milliseconds(now - started);
+    Usage usage = finish.usage;
+    for (const Attempt& a : finish.ledger.attempts) {
+      if (a.accepted) usage = a.usage;
+      record.attempts.push_back({a.endpoint, a.model, a.usage, a.tokens,
+                                 a.score != 0 ? std::optional<double>(a.score) : std::nullopt, a.accepted});
+    }
+    record.prompt_tokens = usage.input, record.output_tokens = usage.output, record.cached_tokens = usage.cached_read;
+    if (record.attempts.empty())
+      record.attempts.push_back({record.endpoint, record.model, finish.usage, {}, std::nullopt, true});
+    auto& blocks = record.prefix_blocks;
+    blocks.resize(std::min<std::size_t>(blocks.size(), record.prompt_tokens / trace_block_tokens));
+  }
+
+  Meter& meter;
+  Request question;  ///< without its prompt: how to answer
+  std::shared_ptr<Sink> out;
+  const TimePoint started;
+  std::optional<TimePoint> first;
+  TimePoint last{};
+  RunningHash answer;
+  Measured measured;
+};
+
+Metered::Metered(Endpoint& inner, Meter& meter, MeteredOptions options)
+    : inner_(inner), meter_(meter), options_(std::move(options)) {}
+Metered::~Metered() = default;
+
+std::string_view Metered::name() const { return inner_.name(); }
+
+Call Metered::start(Request request, std::shared_ptr<Sink> sink) {
+  auto measuring = std::make_shared<Measuring>(meter_, options_, inner_.name(), request, std::move(sink));
+  return inner_.start(std::move(request), std::move(measuring));
+}
+
+bool Metered::step() { return inner_.step(); }
+void Metered::drive(const std::function<bool()>& until) { inner_.drive(until); }
+
+}  // namespace frugal

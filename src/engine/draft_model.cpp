@@ -1,0 +1,320 @@
+#include "engine/draft_model.hpp"
+
+#include <frugal/backend/sampling.hpp>
+#include <frugal/backend/verification.hpp>
+#include <frugal/core/error.hpp>
+
+#include <algorithm>
+#include <string>
+
+namespace frugal {
+namespace {
+
+std::uint32_t common_prefix(std::span<const Token> a, std::span<const Token> b) {
+  const std::size_t most = std::min(a.size(), b.size());
+  std::size_t n = 0;
+  while (n < most && a[n] == b[n]) ++n;
+  return static_cast<std::uint32_t>(n);
+}
+
+std::uint32_t size_of(std::span<const Token> tokens) { return static_cast<std::uint32_t>(tokens.size()); }
+
+PrefixSpace space_of(const DraftModelSlot& model, const Sequence& s) { return {model.slot.tokenizer, s.salt}; }
+
+Lane& lane_of(const DraftModelSlot& model, Sequence& s) { return s.drafts->lanes[model.lane]; }
+
+// A seed asks for the answer that this seed gives, so it always gets the target's own draws.
+bool draws_at_random(const DraftModelSlot& model, const Sequence& s) {
+  return model.sampled && s.request.sampling.temperature > 0.0F && !s.request.sampling.seed;
+}
+
+// Of another vocabulary's draws only what does not name tokens makes sense.
+Sampling without_tokens(const Sampling& s) {
+  Sampling out;
+  out.temperature = s.temperature, out.top_k = s.top_k, out.top_p = s.top_p, out.min_p = s.min_p;
+  return out;
+}
+
+}  // namespace
+
+/// One order at work. `own` holds the tokens in the model's vocabulary where that is another one.
+struct DraftModelPass::Row {
+  Sequence* s;
+  Lane* lane;
+  bool bridged;
+  bool random;
+  Sampling sampling{};  // where bridged
+  std::vector<Token> own{};
+  std::uint32_t context = 0;  // tokens that are no drafts
+  std::uint32_t rows = 0;     // in this pass
+  bool draws = false;
+  bool done = false;
+  DrawSpec spec{};
+  std::vector<float> logits{};  // [vocab] where random
+
+  std::vector<Token>& tokens() { return bridged ? own : s->drafts->chain.tokens; }
+  std::uint32_t drafted() { return size_of(tokens()) - context; }
+};
+
+std::uint32_t DraftModelPass::behind(const DraftModelSlot& model, const Sequence& s) const {
+  return size_of(s.tokens) - std::min(s.drafts->lanes[model.lane].kv, size_of(s.tokens));
+}
+
+bool DraftModelPass::grow(Lane& lane, std::size_t tokens) const {
+  while (!lane.pages->grow_to(tokens)) {
+    const std::size_t missing = lane.pages->missing(tokens);
+    if (host_.index == nullptr || !host_.index->make_room(lane.pages->model(), missing)) return false;
+  }
+  return true;
+}
+
+bool DraftModelPass::adopt_prefix(DraftModelSlot& model, Sequence& s, std::span<const Token> context) const {
+  Lane& lane = lane_of(model, s);
+  lane.pages.emplace(*host_.arena, model.slot.id);
+  if (!shares_prefixes(s)) return true;
+  const Lease lease = host_.index->match(space_of(model, s), model.slot.id, context.first(context.size() - 1));
+  lane.pages->adopt(lease.pages());
+  if (!grow(lane, lease.tokens())) return false;
+  if (lease.tail_page()) {
+    const PageCopy copy{model.slot.id, *lease.tail_page(), lane.pages->pages()[lease.pages().size()],
+                        lease.tail_tokens()};
+    host_.backend->copy_pages(std::span(&copy, 1));
+  }
+  lane.kv = lane.indexed = static_cast<std::uint32_t>(lease.tokens());
+  return true;
+}
+
+// The lane has pages for the context and all drafts but the last, which is never fed. False: no room, no drafts.
+bool DraftModelPass::prepare(DraftModelSlot& model, Sequence& s, std::uint64_t step) const {
+  Lane& lane = lane_of(model, s);
+  Chain& chain = s.drafts->chain;
+  std::span<const Token> context = chain.tokens;
+  if (model.bridge) {
+    if (!lane.translation) lane.translation.emplace(*model.bridge);
+    if (lane.translated < s.tokens.size()) lane.translation->learn(std::span(s.tokens).subspan(lane.translated));
+    lane.translated = size_of(s.tokens);
+    context = lane.translation->context();
+  }
+  // The draw needs the logits of the last token, so that one is computed again where a step ended without verification.
+  std::uint32_t valid = std::min(lane.kv, context.empty() ? 0 : size_of(context) - 1);
+  if (model.bridge) valid = std::min(valid, common_prefix(lane.previous, context));
+  if (valid < lane.indexed) {
+    lane.close(0);  // pages that others may read would be written again
+  } else if (valid < lane.kv) {
+    lane.kv = valid;
+    lane.pages->trim_to(valid);
+  }
+  const DecoderSpec& spec = model.slot.model->spec();
+  const std::uint64_t need = context.size() + chain.plan.tokens - 1;
+  const auto foreign = [&](Token t) { return static_cast<std::uint32_t>(t) >= spec.vocab; };
+  if (context.empty() || need > spec.context || std::any_of(context.begin() + lane.kv, context.end(), foreign)) {
+    lane.close(~std::uint64_t{0});
+    return false;
+  }
+  if (!lane.pages && !adopt_prefix(model, s, context)) return lane.close(step + pause_steps), false;
+  if (!grow(lane, need)) return lane.close(step + pause_steps), false;
+  return true;
+}
+
+void DraftModelPass::draft(DraftModelSlot& model, std::span<const Order> orders, std::uint64_t step) {
+  std::vector<Row> rows;
+  try {
+    for (Sequence* s : orders)
+      if (prepare(model, *s, step)) rows.push_back(row_of(model, *s));
+    while (std::any_of(rows.begin(), rows.end(), [](const Row& r) { return !r.done; })) forward(model, rows);
+  } catch (...) {
+    for (Sequence* s : orders) lane_of(model, *s).close(step + pause_steps), s->drafts->chain.cut(0);
+    throw;
+  }
+  for (Row& row : rows)
+    if (row.bridged) cross(model, row);
+}
+
+DraftModelPass::Row DraftModelPass::row_of(const DraftModelSlot& model, Sequence& s) const {
+  Row row{&s, &lane_of(model, s), model.bridge != nullptr, draws_at_random(model, s)};
+  if (row.bridged) row.own = row.lane->translation->context();
+  if (row.bridged && row.random) row.sampling = without_tokens(s.request.sampling);
+  row.context = size_of(row.tokens());
+  return row;
+}
+
+// The drafts in the target's own tokens: one for one where they were drawn from what both vocabularies have, else
+// through their text.
+void DraftModelPass::cross(const DraftModelSlot& model, Row& row) const {
+  Chain& chain = row.s->drafts->chain;
+  const std::span<const Token> drafted = std::span(row.own).subspan(row.context);
+  if (row.random) {
+    for (const Token t : drafted) chain.tokens.push_back(model.bridge->to_target(t));
+  } else if (!drafted.empty()) {
+    row.lane->translation->to_target(drafted, chain.tokens);
+  }
+  chain.cut(chain.plan.tokens);
+  row.lane->previous = std::move(row.own);
+}
+
+// The newest token of each, and what was not yet seen, in chunks as a prompt would be.
+std::vector<DraftModelPass::Row*> DraftModelPass::plan(std::vector<Row>& all) const {
+  std::uint32_t left = std::min(host_.options->step_tokens, host_.backend->traits().max_rows);
+  std::vector<Row*> rows;
+  for (Row& row : all) {
+    const std::uint32_t missing = size_of(row.tokens()) - row.lane->kv;
+    row.rows = row.done ? 0 : std::min({missing, host_.options->prefill_chunk, left});
+    row.draws = row.rows == missing;
+    if (row.rows == 0) continue;
+    left -= row.rows;
+    rows.push_back(&row);
+  }
+  return rows;
+}
+
+Segment DraftModelPass::segment_of(const DraftModelSlot& model, Row& row) const {
+  static const Sampling greedy{};
+  Segment segment;
+  segment.tokens = std::span(row.tokens()).subspan(row.lane->kv, row.rows);
+  segment.start = row.lane->kv;
+  segment.pages = row.lane->pages->pages();
+  if (!row.draws) return segment;
+  const Sequence& s = *row.s;
+  row.spec = {};
+  row.spec.seed = s.seed;
+  row.spec.position = size_of(s.tokens) + row.drafted();
+  if (row.bridged) {
+    row.spec.sampling = row.random ? &row.sampling : &greedy;
+    if (row.random) row.spec.mask = model.bridge->shared();
+  } else {
+    row.spec.sampling = &s.request.sampling;
+    row.spec.prompt = s.prompt();
+    row.spec.output = std::span(row.tokens()).subspan(s.prompt_tokens);
+  }
+  if (row.random) {
+    row.logits.resize(model.slot.model->spec().vocab);
+    segment.logits = row.logits;
+  } else {
+    segment.draws = std::span(&row.spec, 1);
+  }
+  return segment;
+}
+
+void DraftModelPass::forward(DraftModelSlot& model, std::vector<Row>& all) {
+  const std::vector<Row*> rows = plan(all);
+  if (rows.empty()) throw Error(Errc::internal, "draft model " + model.slot.name + " has orders and no rows");
+  std::vector<Segment> segments;
+  std::size_t draws = 0;
+  std::uint32_t total = 0;
+  for (Row* row : rows) {
+    segments.push_back(segment_of(model, *row));
+    draws += segments.back().draws.size(), total += row->rows;
+  }
+  std::vector<TokenScore> drawn(draws);
+  const TimePoint before = host_.clock->now();
+  host_.backend->forward({model.slot.id, segments, drawn});
+  const Duration took = host_.clock->now() - before;
+  measure(model, {static_cast<std::uint32_t>(rows.size()), total}, took);
+  if (host_.options->observer) host_.options->observer->on_draft_pass(model.slot.id, total, took);
+
+  std::size_t next = 0;
+  for (Row* row : rows) {
+    account(*row, took, total);
+    row->lane->kv += row->rows;
+    if (!row->draws) {
+      row->done = true;  // goes on catching up in the next step
+      continue;
+    }
+    if (row->drafted() == 0 && row->lane->indexed < row->s->prompt_tokens) {
+      if (row->bridged) row->lane->previous = row->own;
+      offer(model, *row->s);
+    }
+    take(model, *row, row->random ? draw_at_random(model, *row) : drawn[next++].token);
+  }
+}
+
+void DraftModelPass::measure(DraftModelSlot& model, PassSize size, Duration took) const {
+  const double seconds = std::chrono::duration<double>(took).count();
+  if (size.rows <= 2 * size.segments) {
+    if (host_.observe) host_.observe({model.slot.id, true, model.drafter, size.segments, size.rows, seconds});
+    return;
+  }
+  double& mean = model.slot.seconds_per_prompt_token;
+  mean = mean == 0 ? seconds / size.rows : 0.9 * mean + 0.1 * seconds / size.rows;
+}
+
+// All but the row that draws is catching up.
+void DraftModelPass::account(Row& row, Duration took, std::uint32_t total) const {
+  Drafts& drafts = *row.s->drafts;
+  const std::uint32_t late = row.rows - (row.draws ? 1 : 0);
+  const Duration catching_up = took * late / row.rows;
+  drafts.figures.catch_up += late;
+  drafts.figures.catch_up_time += catching_up;
+  drafts.figures.draft_time += took - catching_up;
+  drafts.chain.draft_seconds += std::chrono::duration<double>(took).count() * row.rows / total;
+}
+
+// Draws from the draft's own distribution and keeps it, in the target's tokens, for verification.
+Token DraftModelPass::draw_at_random(const DraftModelSlot& model, Row& row) const {
+  const std::uint32_t target_vocab = model.target->model->spec().vocab;
+  const std::span<const float> logits = row.logits;
+  const std::size_t known = row.bridged ? logits.size() : std::min<std::size_t>(logits.size(), target_vocab);
+  std::vector<float> q = draw_distribution(logits.first(known), row.spec);
+  const double u = counter_uniform(row.spec.seed, row.spec.position, static_cast<std::uint32_t>(DrawPurpose::draft));
+  const Token token = sample(q, u);
+  if (!row.bridged) {
+    q.resize(target_vocab, 0.0F);
+    row.s->drafts->chain.q.push_back(std::move(q));
+    return token;
+  }
+  std::vector<float> crossed(target_vocab, 0.0F);
+  for (std::size_t t = 0; t < q.size(); ++t)
+    if (q[t] > 0.0F) crossed[static_cast<std::size_t>(model.bridge->to_target(static_cast<Token>(t)))] += q[t];
+  row.s->drafts->chain.q.push_back(std::move(crossed));
+  return token;
+}
+
+// A token that the target does not have, or an end, ends the run.
+void DraftModelPass::take(const DraftModelSlot& model, Row& row, Token token) const {
+  row.done = !row.bridged && static_cast<std::uint32_t>(token) >= model.target->model->spec().vocab;
+  if (row.done) return;
+  row.tokens().push_back(token);
+  const Tokenizer* tokenizer = model.slot.model->tokenizer();
+  row.done = row.drafted() >= row.s->drafts->chain.plan.tokens || (tokenizer != nullptr && tokenizer->is_end(token));
+}
+
+void DraftModelPass::trim(DraftModelSlot& model, Sequence& s, std::uint32_t valid) const {
+  Lane& lane = lane_of(model, s);
+  if (!lane.pages || model.bridge) return;  // another vocabulary's are compared when they are needed
+  lane.kv = std::min(lane.kv, valid);
+  lane.pages->trim_to(lane.kv);
+}
+
+void DraftModelPass::offer(DraftModelSlot& model, Sequence& s) const {
+  Lane& lane = lane_of(model, s);
+  if (!lane.pages || !shares_prefixes(s)) return;
+  std::span<const Token> context = s.tokens;
+  std::uint32_t valid = std::min(lane.kv, size_of(context));
+  if (model.bridge) {
+    context = lane.translation->context();
+    valid = std::min(lane.kv, common_prefix(lane.previous, context));
+  }
+  const std::uint32_t block = host_.arena->plan().block_tokens();
+  const std::uint32_t whole = valid / block * block;
+  if (whole <= lane.indexed) return;
+  try {
+    host_.index->insert(space_of(model, s), model.slot.id, context.first(whole), lane.pages->full_pages(whole),
+                        whole * model.slot.seconds_per_prompt_token, s.keep);
+  } catch (const std::exception& error) {
+    if (host_.options->log)
+      host_.options->log(LogLevel::warning, s.id.value,
+                         std::string("draft prefix not indexed, the policy failed: ") + error.what());
+  }
+  lane.indexed = whole;
+}
+
+void DraftModelPass::check_integrity(const DraftModelSlot& model, const Sequence& s) const {
+  const Lane& lane = s.drafts->lanes[model.lane];
+  if (!lane.pages) return;
+  if (lane.pages->tokens() < lane.kv)
+    throw Error(Errc::internal, "a draft model has fewer pages than tokens of sequence " + std::to_string(s.id.value));
+  if (!model.bridge && lane.kv > s.tokens.size())
+    throw Error(Errc::internal, "a draft model keeps rejected tokens of sequence " + std::to_string(s.id.value));
+}
+
+}  // namespace frugal

@@ -1,0 +1,240 @@
+// The table of names, and how each metric is read off the sums.
+#include "meter/families.hpp"
+
+#include <array>
+
+#include <frugal/core/finish.hpp>
+
+namespace frugal {
+namespace {
+
+enum Metric : std::size_t {
+  requests,
+  in_flight,
+  request_seconds,
+  ttft_seconds,
+  tpot_seconds,
+  gap_seconds,
+  queue_seconds,
+  input_tokens,
+  cached_read_tokens,
+  cache_write_tokens,
+  output_tokens,
+  reasoning_tokens,
+  owned_tokens,
+  cost,
+  unpriced,
+  lever_dollars,
+  promised,
+  good,
+  attempts,
+  attempt_cost,
+  recent_requests,
+  recent_seconds,
+  budget_limit,
+  budget_spent,
+  budget_reserved,
+  budget_refused,
+  metric_count
+};
+
+using enum MetricKind;
+constexpr std::array<MetricName, metric_count> table{{
+    {counter, "frugal_requests", "frugal.requests", "{request}", "Requests that ended, by how"},
+    {gauge, "frugal_in_flight_requests", "frugal.in_flight.requests", "{request}", "Requests started and not ended"},
+    {histogram, "frugal_request_seconds", "gen_ai.server.request.duration", "s", "Submission until the end"},
+    {histogram, "frugal_ttft_seconds", "gen_ai.server.time_to_first_token", "s",
+     "Submission until the first token that the caller saw"},
+    {histogram, "frugal_tpot_seconds", "gen_ai.server.time_per_output_token", "s",
+     "Time per output token after the first, one value a request"},
+    {histogram, "frugal_token_gap_seconds", "frugal.token_gap", "s", "Time between tokens, one value a token"},
+    {histogram, "frugal_queue_seconds", "frugal.queue", "s", "Submission until admission"},
+    {counter, "frugal_input_tokens", "gen_ai.client.inference.usage.input_tokens", "{token}",
+     "Prompt tokens, cached ones included"},
+    {counter, "frugal_cached_read_tokens", "gen_ai.client.inference.usage.cache_read.input_tokens", "{token}",
+     "Of the prompt: read from a cache"},
+    {counter, "frugal_cache_write_tokens", "gen_ai.client.inference.usage.cache_write.input_tokens", "{token}",
+     "Of the prompt: written to a provider's cache"},
+    {counter, "frugal_output_tokens", "gen_ai.client.inference.usage.output_tokens", "{token}",
+     "Answer tokens, reasoning included"},
+    {counter, "frugal_reasoning_tokens", "gen_ai.client.inference.usage.reasoning.output_tokens", "{token}",
+     "Of the answer: not shown to the caller"},
+    {counter, "frugal_owned_tokens", "frugal.owned_tokens", "{token}", "Tokens by their owner in the ledger"},
+    {counter, "frugal_cost_dollars", "frugal.cost", "{USD}",
+     "Spent, by component; a lower bound where some had no price"},
+    {counter, "frugal_unpriced_requests", "frugal.unpriced_requests", "{request}",
+     "Requests with a part whose price is not known"},
+    {gauge, "frugal_lever_dollars", "frugal.lever", "{USD}", "Saved or spent by a lever since the start"},
+    {counter, "frugal_promised_requests", "frugal.promised_requests", "{request}", "Requests under a stated objective"},
+    {counter, "frugal_good_requests", "frugal.good_requests", "{request}", "Of those: answered within it"},
+    {counter, "frugal_attempts", "frugal.attempts", "{attempt}", "Tries by model and endpoint"},
+    {counter, "frugal_attempt_cost_dollars", "frugal.attempt_cost", "{USD}", "Spent by tries of a model and endpoint"},
+    {gauge, "frugal_recent_requests", "frugal.recent.requests", "{request}", "Requests that ended in the last window"},
+    {gauge, "frugal_recent_seconds", "frugal.recent", "s",
+     "Percentiles over the last window, where it holds enough requests"},
+    {gauge, "frugal_budget_limit_dollars", "frugal.budget.limit", "{USD}", "A budget's cap"},
+    {gauge, "frugal_budget_spent_dollars", "frugal.budget.spent", "{USD}", "Spent of it in this period"},
+    {gauge, "frugal_budget_reserved_dollars", "frugal.budget.reserved", "{USD}", "Set aside for running requests"},
+    {counter, "frugal_budget_refused_requests", "frugal.budget.refused", "{request}", "Reservations that did not fit"},
+}};
+
+// The bucket edges that OpenTelemetry recommends for these metrics; gaps begin lower.
+constexpr double request_bounds[] = {0.01, 0.02, 0.04, 0.08,  0.16,  0.32,  0.64,
+                                     1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92};
+constexpr double first_bounds[] = {0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1,
+                                   0.25,  0.5,   0.75, 1.0,  2.5,  5.0,  7.5,  10.0};
+constexpr double token_bounds[] = {0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 1.0, 2.5};
+constexpr double gap_bounds[] = {0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5};
+
+class Builder {
+ public:
+  Builder() {
+    for (std::size_t i = 0; i < metric_count; ++i) families_[i].name = &table[i];
+  }
+
+  void add(Metric m, Labels labels, double value) { families_[m].samples.push_back({std::move(labels), value}); }
+  void add(Metric m, Labels labels, std::uint64_t value) { add(m, std::move(labels), static_cast<double>(value)); }
+  void add(Metric m, Labels labels, const Sketch& sketch, std::span<const double> bounds) {
+    HistogramSample h{{bounds.begin(), bounds.end()}, {}, sketch.count(), sketch.sum()};
+    for (const double b : bounds) h.up_to.push_back(sketch.count_up_to(b));
+    families_[m].samples.push_back({std::move(labels), std::move(h)});
+  }
+
+  std::vector<Family> take() {
+    std::vector<Family> out;
+    for (Family& f : families_)
+      if (!f.samples.empty()) out.push_back(std::move(f));
+    return out;
+  }
+
+ private:
+  std::array<Family, metric_count> families_;
+};
+
+Labels labels_of(const MeterKey& key, MeterBy by) {
+  Labels out;
+  if (by.type) out.emplace_back("type", key.type);
+  if (by.tenant) out.emplace_back("tenant", key.tenant);
+  if (by.model) out.emplace_back("model", key.model);
+  if (by.endpoint) out.emplace_back("endpoint", key.endpoint);
+  return out;
+}
+
+Labels with(Labels labels, std::string_view name, std::string_view value) {
+  labels.emplace_back(name, std::string(value));
+  return labels;
+}
+
+void add_tokens(Builder& b, const Labels& l, const MeterStats& s) {
+  b.add(input_tokens, l, s.usage.input), b.add(cached_read_tokens, l, s.usage.cached_read);
+  b.add(cache_write_tokens, l, s.usage.cache_write), b.add(output_tokens, l, s.usage.output);
+  b.add(reasoning_tokens, l, s.usage.reasoning);
+  const TokenLedger& t = s.tokens;
+  for (const auto& [owner, n] : {std::pair{"prompt_computed", t.prompt_computed},
+                                 {"prompt_cached", t.prompt_cached},
+                                 {"decoded", t.decoded},
+                                 {"accepted", t.accepted},
+                                 {"forced", t.forced},
+                                 {"wasted_drafts", t.wasted_drafts},
+                                 {"recomputed", t.recomputed},
+                                 {"trimmed", t.trimmed},
+                                 {"avoided", t.avoided}})
+    b.add(owned_tokens, with(l, "owner", owner), n);
+}
+
+void add_money(Builder& b, const Labels& l, const MeterStats& s) {
+  const Cost& c = s.cost;
+  for (const auto& [component, usd] : {std::pair{"input", c.input},
+                                       {"cached_read", c.cached_read},
+                                       {"cache_write", c.cache_write},
+                                       {"output", c.output},
+                                       {"reasoning", c.reasoning},
+                                       {"call", c.call},
+                                       {"storage", c.storage}})
+    b.add(cost, with(l, "component", component), usd);
+  b.add(unpriced, l, s.unpriced);
+  const LeverCosts& v = s.levers;
+  const auto lever = [&](const char* name, const char* what, double usd) {
+    b.add(lever_dollars, with(with(l, "lever", name), "effect", what), usd);
+  };
+  lever("prefix_cache", "saved", v.cache_saved), lever("prefix_cache", "spent", v.cache_spent);
+  lever("cascade", "saved", v.cascade_saved), lever("cascade", "spent", v.cascade_spent);
+  lever("output", "saved", v.output_saved);
+}
+
+void add_request_row(Builder& b, const MeterRow& row, MeterBy by) {
+  const Labels l = labels_of(row.key, by);
+  const MeterStats& s = row.stats;
+  for (std::size_t i = 0; i < s.by_finish.size(); ++i)
+    if (s.by_finish[i] > 0) b.add(requests, with(l, "finish", to_string(static_cast<FinishReason>(i))), s.by_finish[i]);
+  b.add(request_seconds, l, s.e2e, request_bounds);
+  b.add(ttft_seconds, l, s.ttft, first_bounds), b.add(queue_seconds, l, s.queue, first_bounds);
+  b.add(tpot_seconds, l, s.tpot, token_bounds), b.add(gap_seconds, l, s.gap, gap_bounds);
+  add_tokens(b, l, s), add_money(b, l, s);
+  if (s.promised > 0) b.add(promised, l, s.promised), b.add(good, l, s.good);
+}
+
+void add_attempt_row(Builder& b, const MeterRow& row, MeterBy by) {
+  const Labels l = labels_of(row.key, by);
+  b.add(attempts, with(l, "accepted", "true"), row.stats.attempts - row.stats.rejected);
+  b.add(attempts, with(l, "accepted", "false"), row.stats.rejected);
+  b.add(attempt_cost, l, row.stats.cost.total());
+}
+
+void add_recent_row(Builder& b, const MeterRow& row, MeterBy by) {
+  const Labels l = labels_of(row.key, by);
+  b.add(recent_requests, l, row.stats.requests);
+  const MeterStats& s = row.stats;
+  for (const auto& [of, sketch] :
+       {std::pair{"queue", &s.queue}, {"ttft", &s.ttft}, {"tpot", &s.tpot}, {"gap", &s.gap}, {"e2e", &s.e2e}}) {
+    for (const auto& [name, q] : {std::pair{"0.5", 0.5}, {"0.9", 0.9}, {"0.99", 0.99}}) {
+      const Percentile p = percentile(*sketch, q);
+      if (!p.n_too_small) b.add(recent_seconds, with(with(l, "of", of), "q", name), *p.value);
+    }
+  }
+}
+
+void add_budget(Builder& b, const Budget& budget) {
+  for (const LimitState& s : budget.state()) {
+    const Labels l{{"tenant", s.limit.tenant}, {"type", s.limit.type}};
+    b.add(budget_limit, l, s.limit.usd), b.add(budget_spent, l, s.spent), b.add(budget_reserved, l, s.reserved);
+    b.add(budget_refused, l, s.refused);
+  }
+}
+
+}  // namespace
+
+std::span<const MetricName> metric_names() { return table; }
+
+std::string_view otel_attribute(std::string_view label) {
+  constexpr std::array<std::pair<std::string_view, std::string_view>, 12> names{
+      {{"model", "gen_ai.response.model"},
+       {"type", "frugal.request.type"},
+       {"tenant", "frugal.tenant"},
+       {"endpoint", "frugal.endpoint"},
+       {"finish", "frugal.finish"},
+       {"owner", "frugal.token.owner"},
+       {"component", "frugal.cost.component"},
+       {"lever", "frugal.lever.name"},
+       {"effect", "frugal.lever.effect"},
+       {"accepted", "frugal.attempt.accepted"},
+       {"of", "frugal.recent.of"},
+       {"q", "frugal.recent.quantile"}}};
+  for (const auto& [ours, theirs] : names)
+    if (ours == label) return theirs;
+  return label;
+}
+
+std::vector<Family> families_of(const Meter& meter, const MetricsOptions& options, double* seconds) {
+  Builder b;
+  const MeterSnapshot total = meter.total(options.by), recent = meter.recent(options.by);
+  if (seconds != nullptr) *seconds = total.seconds;
+  b.add(in_flight, {}, total.in_flight);
+  for (const MeterRow& row : total.requests) add_request_row(b, row, options.by);
+  for (const MeterRow& row : total.attempts) add_attempt_row(b, row, options.by);
+  for (const MeterRow& row : recent.requests) add_recent_row(b, row, options.by);
+  if (options.budget != nullptr) add_budget(b, *options.budget);
+  return b.take();
+}
+
+}  // namespace frugal

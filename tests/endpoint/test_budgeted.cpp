@@ -1,0 +1,196 @@
+#include <frugal/endpoint/budgeted.hpp>
+
+#include <rapidcheck.h>
+#include <catch2/catch_approx.hpp>
+#include <catch2/catch_test_macros.hpp>
+
+#include <atomic>
+#include <optional>
+#include <random>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "endpoint/canned_endpoint.hpp"
+#include "support/error_of.hpp"
+
+using namespace frugal;
+using namespace frugal::testing;
+using Catch::Approx;
+
+namespace {
+
+BudgetedOptions dollar_a_token() {
+  return {.prices = PriceBook().with("m", {.input = 1e6, .output = 1e6}), .model = "m", .tokens_per_message = 0};
+}
+
+Request ask(std::uint32_t max_tokens = 5) { return {.prompt = RawPrompt{"why?"}, .max_tokens = max_tokens}; }
+
+double reserved(const Budget& b) { return b.state()[0].reserved; }
+double spent(const Budget& b) { return b.state()[0].spent; }
+
+/// Tells of its prompt, says one token a step, and ends without any usage: a stream that broke off.
+struct Remote final : Endpoint {
+  std::string_view name() const override { return "remote"; }
+  Call start(Request, std::shared_ptr<Sink> s) override {
+    sink = std::move(s);
+    if (!prompt.empty()) sink->on_prompt(prompt);
+    return Call([this] { cancelled = true; });
+  }
+  bool step() override {
+    if (!sink) return false;
+    if (!cancelled) return sink->on_delta({"x", {1}, {}}), true;
+    Finish end;
+    end.reason = FinishReason::cancelled;
+    std::exchange(sink, nullptr)->on_finish(end);
+    return true;
+  }
+  std::shared_ptr<Sink> sink;
+  std::vector<Token> prompt;
+  bool cancelled = false;
+};
+
+/// Answers at once on the caller's thread, in one of the ways in which answers end; safe from any thread.
+struct Fickle final : Endpoint {
+  explicit Fickle(std::uint32_t seed) : seed_(seed) {}
+  std::string_view name() const override { return "fickle"; }
+  Call start(Request r, std::shared_ptr<Sink> sink) override {
+    std::mt19937 random(seed_ + number_++);
+    const std::vector<Token> prompt(1 + random() % std::get<RawPrompt>(r.prompt).text.size(), 1);
+    if (random() % 2 == 0) sink->on_prompt(prompt);
+    const auto tokens = static_cast<std::uint32_t>(random() % (r.max_tokens + 1));
+    for (std::uint32_t i = 0; i < tokens; ++i) sink->on_delta({"x", {1}, {}});
+    Finish end;
+    end.reason = tokens == r.max_tokens ? FinishReason::length : FinishReason::stop;
+    end.usage = {.input = prompt.size(), .cached_read = random() % (prompt.size() + 1), .output = tokens};
+    if (random() % 4 == 0) end.reason = FinishReason::cancelled, end.usage = {};  // a stream that broke off
+    if (random() % 8 == 0) end.reason = FinishReason::error, end.model = "another";
+    if (end.reason != FinishReason::cancelled && random() % 2 == 0)
+      end.ledger.attempts.push_back({"fickle", "m", end.usage, {}, 0, true});
+    sink->on_finish(std::move(end));
+    return {};
+  }
+  bool step() override { return false; }
+
+ private:
+  std::uint32_t seed_;
+  std::atomic<std::uint32_t> number_{0};
+};
+
+}  // namespace
+
+TEST_CASE("the most a request may cost is set aside while it runs, and what it did cost is booked") {
+  CannedEndpoint inner("m", {{"a", "b"}, 1, FinishReason::stop, 3});
+  Budget budget({.limits = {{.usd = 20}}});
+  Budgeted endpoint(inner, budget, dollar_a_token());
+  Stream stream = endpoint.submit(ask());
+  CHECK(reserved(budget) == Approx(4 + 5));  // four bytes of prompt are at most four tokens
+  CHECK(stream.wait().text == "ab");
+  CHECK(reserved(budget) == 0);
+  CHECK(spent(budget) == Approx(3 + 2));
+}
+
+TEST_CASE("what does not fit is refused before it starts, and the next smaller request may still go") {
+  CannedEndpoint inner("m", {{"a"}, 1, FinishReason::stop, 4});
+  Budget budget({.limits = {{.usd = 8}}});
+  Budgeted endpoint(inner, budget, dollar_a_token());
+  const Finish refused = endpoint.run(ask()).finish;
+  CHECK(refused.reason == FinishReason::refused);
+  CHECK(refused.error->code() == Errc::busy);
+  CHECK(inner.requests.empty());
+  CHECK(endpoint.run(ask(3)).finish.reason == FinishReason::stop);
+  CHECK(spent(budget) == Approx(5));
+}
+
+TEST_CASE("a cancelled stream pays for the tokens that were counted") {
+  Remote remote;
+  Budget budget({.limits = {{.usd = 100}}});
+  Budgeted endpoint(remote, budget, dollar_a_token());
+  Stream stream = endpoint.submit(ask(50));
+  for (int i = 0; i < 7; ++i) static_cast<void>(stream.next());
+  stream.cancel();
+  CHECK(stream.wait().finish.reason == FinishReason::cancelled);
+  CHECK(reserved(budget) == 0);
+  CHECK(spent(budget) == Approx(4 + 7));  // the prompt by its estimate, since nobody told its length
+}
+
+TEST_CASE("a prompt's true length replaces the estimate") {
+  Remote remote;
+  remote.prompt = {1, 2};
+  Budget budget({.limits = {{.usd = 100}}});
+  Budgeted endpoint(remote, budget, dollar_a_token());
+  Stream stream = endpoint.submit(ask(50));
+  CHECK(reserved(budget) == Approx(2 + 50));
+  stream.cancel();
+  CHECK(stream.wait().finish.reason == FinishReason::cancelled);
+  CHECK(spent(budget) == 0);  // nothing was answered and nothing reported
+}
+
+TEST_CASE("a prompt that turns out too long for the budget is given up") {
+  Remote remote;
+  remote.prompt.assign(200, 1);
+  Budget budget({.limits = {{.usd = 100}}});
+  BudgetedOptions options = dollar_a_token();
+  options.tokens_per_byte = 0.5;
+  Budgeted endpoint(remote, budget, options);
+  const Finish end = endpoint.run(ask(50)).finish;
+  CHECK(end.reason == FinishReason::refused);
+  CHECK(end.error->code() == Errc::busy);
+  CHECK(reserved(budget) == 0);
+}
+
+TEST_CASE("a request without any limit of its own, or without a price, is refused under the default rules") {
+  CannedEndpoint inner("m", {{"a"}, 1});
+  Budget budget({.limits = {{.usd = 8}}});
+  Budgeted endpoint(inner, budget, dollar_a_token());
+  CHECK(mentions(*endpoint.run(ask(0)).finish.error, "max_tokens"));
+  Request stranger = ask();
+  stranger.model = "stranger";
+  CHECK(mentions(*endpoint.run(stranger).finish.error, "stranger"));
+  CHECK(inner.requests.empty());
+  CHECK(error_of([&] { Budgeted b(inner, budget, {.tokens_per_byte = 0}); }).code() == Errc::invalid_argument);
+}
+
+TEST_CASE("a refusal by the endpoint costs nothing") {
+  CannedEndpoint inner("m", {{}, 1, FinishReason::refused});
+  Budget budget({.limits = {{.usd = 20}}});
+  Budgeted endpoint(inner, budget, dollar_a_token());
+  CHECK(endpoint.run(ask()).finish.reason == FinishReason::refused);
+  CHECK(spent(budget) == 0);
+  CHECK(reserved(budget) == 0);
+}
+
+// At no moment may the dollars spent and set aside exceed a cap, whatever threads ask and however answers end.
+TEST_CASE("no interleaving of budgeted requests exceeds a cap") {
+  CHECK(rc::check("never over", [](std::uint32_t seed) {
+    Fickle inner(seed);
+    Budget budget({.limits = {{.usd = 600}, {.tenant = "0", .usd = 200}, {.tenant = "1", .type = "0", .usd = 90}}});
+    Budgeted endpoint(inner, budget, dollar_a_token());
+    std::atomic<bool> over{false}, stop{false};
+    const auto look = [&] {
+      for (const LimitState& s : budget.state())
+        if (s.spent + s.reserved > s.limit.usd + 1e-9 || s.overdraft > 0) over = true;
+    };
+    const auto work = [&](std::uint32_t thread) {
+      std::mt19937 random(seed ^ (thread * 977));
+      for (int i = 0; i < 60; ++i) {
+        Request r = ask(static_cast<std::uint32_t>(1 + random() % 12));
+        r.tenant = std::to_string(random() % 3), r.type = std::to_string(random() % 2);
+        endpoint.run(std::move(r));
+      }
+    };
+    std::vector<std::thread> threads;
+    for (std::uint32_t t = 0; t < 3; ++t) threads.emplace_back(work, t);
+    std::thread watcher([&] {
+      while (!stop) look();
+    });
+    for (std::thread& t : threads) t.join();
+    stop = true;
+    watcher.join();
+    look();
+    RC_ASSERT(!over);
+    for (const LimitState& s : budget.state()) RC_ASSERT(s.reserved == 0.0);
+    RC_ASSERT(budget.state()[0].spent > 300);  // the cap was within reach
+    RC_ASSERT(budget.state()[0].refused + budget.state()[1].refused + budget.state()[2].refused > 0);
+  }));
+}

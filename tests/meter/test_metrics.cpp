@@ -1,0 +1,97 @@
+#include <frugal/meter/metrics.hpp>
+
+#include <catch2/catch_test_macros.hpp>
+
+#include <set>
+#include <string>
+
+#include <nlohmann/json.hpp>
+
+#include "meter/sample_meter.hpp"
+
+using namespace frugal;
+using namespace frugal::testing;
+using Json = nlohmann::json;
+
+namespace {
+
+bool has_line(const std::string& text, const std::string& line) {
+  return ("\n" + text).find("\n" + line + "\n") != std::string::npos;
+}
+
+}  // namespace
+
+TEST_CASE("every metric has a name of its own in both worlds") {
+  std::set<std::string_view> ours, otel;
+  for (const MetricName& m : metric_names()) {
+    CHECK(ours.insert(m.name).second);
+    CHECK(otel.insert(m.otel).second);
+    CHECK(m.name.starts_with("frugal_"));
+    CHECK_FALSE(m.name.ends_with("_total"));
+    CHECK((m.otel.starts_with("gen_ai.") || m.otel.starts_with("frugal.")));
+    CHECK_FALSE(m.help.empty());
+    if (m.unit == "s") CHECK(m.name.ends_with("_seconds"));
+    if (m.unit == "{USD}") CHECK(m.name.ends_with("_dollars"));
+  }
+}
+
+TEST_CASE("counters, histograms and labels stand as OpenMetrics wants them") {
+  SampleMeter sample;
+  const std::string text = open_metrics(sample.meter, {.by = {.tenant = false, .endpoint = false}});
+  CHECK(has_line(text, "# TYPE frugal_requests counter"));
+  CHECK(has_line(text, "# UNIT frugal_ttft_seconds seconds"));
+  CHECK(has_line(text, R"(frugal_requests_total{type="chat",model="m",finish="stop"} 1000)"));
+  CHECK(has_line(text, R"(frugal_requests_total{type="odd \"\\\n",model="m",finish="length"} 1)"));
+  CHECK(has_line(text, R"(frugal_ttft_seconds_bucket{type="chat",model="m",le="+Inf"} 1000)"));
+  CHECK(has_line(text, R"(frugal_ttft_seconds_bucket{type="chat",model="m",le="1.0"} 1000)"));
+  CHECK(has_line(text, R"(frugal_input_tokens_total{type="chat",model="m"} 100000)"));
+  CHECK(has_line(text, R"(frugal_owned_tokens_total{type="chat",model="m",owner="prompt_cached"} 40000)"));
+  CHECK(has_line(text, "frugal_in_flight_requests 1"));
+  CHECK(text.ends_with("# EOF\n"));
+}
+
+TEST_CASE("a percentile of too few requests is left out") {
+  SampleMeter sample;
+  const std::string text = open_metrics(sample.meter, {.by = {.tenant = false, .model = false, .endpoint = false}});
+  CHECK(text.find(R"(frugal_recent_seconds{type="chat",of="ttft",q="0.99"})") != std::string::npos);
+  CHECK(text.find(R"(frugal_recent_seconds{type="odd)") == std::string::npos);
+}
+
+TEST_CASE("OpenTelemetry's names take the place of ours") {
+  SampleMeter sample;
+  const std::string text = open_metrics(sample.meter, {.otel_names = true});
+  CHECK(has_line(text, "# TYPE gen_ai_server_time_to_first_token_seconds histogram"));
+  CHECK(text.find(R"(gen_ai_client_inference_usage_input_tokens_total{frugal_request_type="chat")") !=
+        std::string::npos);
+  CHECK(text.find(R"(gen_ai_response_model="m")") != std::string::npos);
+}
+
+TEST_CASE("OTLP holds the same numbers") {
+  SampleMeter sample;
+  const Json root = Json::parse(otlp_json(sample.meter, {.by = {false, false, false, false}}));
+  const Json& metrics = root["resourceMetrics"][0]["scopeMetrics"][0]["metrics"];
+  const auto named = [&](std::string_view name) -> Json {
+    for (const Json& m : metrics)
+      if (m["name"] == name) return m;
+    return nullptr;
+  };
+  const Json input = named("gen_ai.client.inference.usage.input_tokens");
+  CHECK(input["sum"]["isMonotonic"] == true);
+  CHECK(input["sum"]["dataPoints"][0]["asDouble"] == 100'100.0);
+  const Json ttft = named("gen_ai.server.time_to_first_token")["histogram"]["dataPoints"][0];
+  CHECK(ttft["count"] == "1001");
+  CHECK(ttft["bucketCounts"].size() == ttft["explicitBounds"].size() + 1);
+  std::uint64_t sum = 0;
+  for (const Json& n : ttft["bucketCounts"]) sum += std::stoull(n.get<std::string>());
+  CHECK(sum == 1001);
+  CHECK(named("frugal.in_flight.requests").contains("gauge"));
+}
+
+TEST_CASE("a budget's limits are told beside the rest") {
+  SampleMeter sample;
+  Budget budget({.limits = {{.tenant = "acme", .usd = 5}}});
+  budget.reserve("acme", "", 2).value().settle(1.5);
+  const std::string text = open_metrics(sample.meter, {.budget = &budget});
+  CHECK(has_line(text, R"(frugal_budget_spent_dollars{tenant="acme",type=""} 1.5)"));
+  CHECK(has_line(text, R"(frugal_budget_limit_dollars{tenant="acme",type=""} 5)"));
+}
