@@ -47,11 +47,7 @@ class Bench:
         if not (self.build / "build.ninja").is_file():
             output_of(["cmake", "-S", ROOT, "-B", self.build, "-G", "Ninja", "-DCMAKE_BUILD_TYPE=Release",
                        "-DFRUGAL_BUILD_TORCH=OFF"])
-<<<<<<< HEAD
-        output_of(["cmake", "--build", self.build, "--target", "bench_engine", "bench_fidelity", "frugal_program"])
-=======
-        output_of(["cmake", "--build", self.build, "--target", "bench_engine", "bench_spec", "frugal_program"])
->>>>>>> main
+        output_of(["cmake", "--build", self.build, "--target", "bench_engine", "bench_fidelity", "bench_spec", "frugal_program"])
 
     def program(self, name):
         return self.build / "bin" / name
