@@ -27,19 +27,35 @@ std::size_t join_lanes(std::size_t lanes, float* tile, const float* bias) {
   return lanes / 2;
 }
 
+constexpr std::uint32_t open_lanes = 5;  // from so many on, opening a strip costs less than it saves
+constexpr std::uint32_t open_blocks = 64;
+
+/// A strip as it is multiplied with `lanes` lanes: opened into `room` where that pays.
+StripView view_of(const Kernels& kernels, const PackedMatrix& weight, std::uint32_t strip, std::uint32_t lanes,
+                  std::uint8_t* room) {
+  StripView view = weight.strip(strip);
+  if (kernels.open == nullptr || view.format != Format::q4 || lanes < open_lanes || view.blocks > open_blocks)
+    return view;
+  kernels.open(view, room);
+  return {Format::q4_open, view.blocks, room, view.scales};
+}
+
 void one_strip(const Kernels& kernels, const Product& p, std::uint32_t strip, const Panels& x) {
   alignas(64) float tile[panel_rows * strip_rows];
   alignas(64) float other[panel_rows * strip_rows];
-  const StripView weight = p.weight->strip(strip);
+  alignas(64) std::uint8_t room[2][open_blocks * 512];
+  const StripView weight = view_of(kernels, *p.weight, strip, x.all_lanes(), room[0]);
+  const bool gate = p.ending == Ending::gate;
+  const StripView partner = gate ? view_of(kernels, *p.partner, strip, x.all_lanes(), room[1]) : StripView{};
   const float* bias = p.bias != nullptr ? p.bias + strip * strip_rows : nullptr;
   for (std::uint32_t i = 0; i < x.count(); ++i) {
     const std::size_t lanes = x.lanes(i);
     std::size_t rows = lanes;
     kernels.multiply(weight, x.panel(i), lanes, x.fine ? nullptr : bias, tile);
-    if (p.ending == Ending::gate) kernels.multiply(p.partner->strip(strip), x.panel(i), lanes, nullptr, other);
+    if (gate) kernels.multiply(partner, x.panel(i), lanes, nullptr, other);
     if (x.fine) {
       rows = join_lanes(lanes, tile, bias);
-      if (p.ending == Ending::gate) join_lanes(lanes, other, nullptr);
+      if (gate) join_lanes(lanes, other, nullptr);
     }
     finish_tile(kernels, p, rows, tile, other,
                 p.out + i * (panel_rows / x.lanes_of_row()) * p.stride + strip * strip_rows);

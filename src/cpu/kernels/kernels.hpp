@@ -53,6 +53,9 @@ struct Kernels {
   /// tile [lanes, 16] = panel x strip + bias; bias [16] or null.
   void (*multiply)(const StripView& strip, const std::uint8_t* panel, std::size_t lanes, const float* bias,
                    float* tile);
+  /// Writes the quants of a q4 strip as q4_open to [blocks * 512], 64-byte aligned. Null where opened weights are no
+  /// quicker to multiply; then multiply does not know them.
+  void (*open)(const StripView& strip, std::uint8_t* to);
   /// gate = silu(gate) * up over n (a multiple of 16) values.
   void (*silu_mul)(float* gate, const float* up, std::size_t n);
   void (*attend)(const AttendTask& task);
