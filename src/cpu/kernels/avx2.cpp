@@ -225,7 +225,8 @@ void multiply_any(const StripView& strip, const std::uint8_t* panel, std::size_t
 }  // namespace
 
 const Kernels& avx2_kernels() {
-  static constexpr Kernels table{"avx2", rms_norm, quantize, residual, multiply_any, open, silu_mul, attend, store_head};
+  static constexpr Kernels table{"avx2", rms_norm, quantize, residual,  multiply_any,
+                                 open,   silu_mul, attend,   store_head};
   return table;
 }
 
