@@ -152,9 +152,23 @@ inline void expand_head(const std::uint8_t* from, KvKind kind, std::size_t n, fl
   if (whole < n) expand_tail(from, kind, whole, n, scale, to);
 }
 
+/// The usual case without its branches: fp16 heads of 64.
+inline void expand_half64(const std::uint8_t* from, float* to) {
+  const Vec a = load_half(from), b = load_half(from + 32), c = load_half(from + 64), d = load_half(from + 96);
+  store(to, a), store(to + 16, b), store(to + 32, c), store(to + 48, d);
+}
+
 /// Expands keys or values of a block; asks for those of the next one, which the processor cannot guess across pages.
 inline void expand_block(const AttendTask& t, const std::uint8_t* const* heads, std::uint32_t count, std::uint32_t left,
                          float* to) {
+  if (t.kind == KvKind::fp16 && t.head_dim == 64) {
+    for (std::uint32_t j = 0; j < count; ++j) {
+      const std::uint8_t* next = heads[j + key_block < left ? j + key_block : j];
+      __builtin_prefetch(next), __builtin_prefetch(next + 64);
+      expand_half64(heads[j], to + j * 64);
+    }
+    return;
+  }
   const std::size_t bytes = head_bytes(t.kind, t.head_dim);
   for (std::uint32_t j = 0; j < count; ++j) {
     if (j + key_block < left)
