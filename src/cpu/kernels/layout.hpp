@@ -27,8 +27,8 @@ struct FormatShape {
   std::size_t subs;         ///< scales per block
   bool minimum;             ///< has m beside d
 
-  std::size_t scale_halves() const { return subs * strip_rows * (minimum ? 2 : 1); }
-  std::size_t block_bytes() const { return quant_bytes + 2 * scale_halves(); }
+  constexpr std::size_t scale_halves() const { return subs * strip_rows * (minimum ? 2 : 1); }
+  constexpr std::size_t block_bytes() const { return quant_bytes + 2 * scale_halves(); }
 };
 
 constexpr FormatShape format_shape(Format format) {
