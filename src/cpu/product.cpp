@@ -18,7 +18,7 @@ void finish_tile(const Kernels& kernels, const Product& p, std::size_t rows, flo
   }
 }
 
-constexpr std::uint32_t open_lanes = 5;  // from so many on, opening a strip costs less than it saves
+constexpr std::uint32_t open_lanes = 17;  // from so many on, opening a strip costs less than it saves
 constexpr std::uint32_t open_blocks = 64;
 
 /// A strip as it is multiplied with `lanes` lanes: opened into `room` where that pays.
