@@ -177,7 +177,8 @@ template <Format F, int Lanes>
 }
 
 /// Asks the memory for what will be read some strips later: the processor's own guess starts anew with each strip and
-/// stops at pages (measured: the layers of a step of one row take 1.7 ms instead of 2.5). Beyond the matrix it asks for nothing used.
+/// stops at pages (measured: the layers of a step of one row take 1.7 ms instead of 2.5). Beyond the matrix it asks for
+/// nothing used.
 constexpr std::size_t ahead = 8192;
 template <std::size_t Bytes>
 [[gnu::always_inline]] inline void ask_ahead(const void* at) {
@@ -197,7 +198,8 @@ void multiply_tile(const StripView& strip, const std::uint8_t* panel, std::size_
   const std::uint8_t* q = panel + block_inputs * first;
   const std::uint8_t* s = panel + block_inputs * lanes + sizeof(PanelScale) * first;
   for (std::uint32_t b = 0; b < strip.blocks; ++b) {
-    if constexpr (F != Format::q4_open) ask_ahead<shape.quant_bytes>(quants), ask_ahead<2 * shape.scale_halves()>(scales);
+    if constexpr (F != Format::q4_open)
+      ask_ahead<shape.quant_bytes>(quants), ask_ahead<2 * shape.scale_halves()>(scales);
     add_block<F, Lanes>(quants, scales, q, reinterpret_cast<const PanelScale*>(s), totals);
     quants += shape.quant_bytes;
     scales += shape.scale_halves();
