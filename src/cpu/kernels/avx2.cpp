@@ -2,7 +2,7 @@
 // activation meets two registers of weights, and 8 integer accumulators, 4 weights, mask and piece fit the 16
 // registers. 4-bit: unsigned weights times signed activations summed in 16 bit over the block: 8 pairs of at most 3,810
 // cannot overflow. 8-bit: |w| times x with w's sign, a pair is at most 32,512, widened at once.
-#include "cpu/kernels/rowwise.hpp"
+#include "cpu/kernels/attend.hpp"
 
 namespace frugal::cpu {
 namespace {

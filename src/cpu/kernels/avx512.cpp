@@ -1,6 +1,6 @@
 // Kernels for AVX-512 with VNNI: one register holds 4 inputs of each of a strip's 16 rows; vpdpbusd multiplies it with
 // a broadcast 4-byte piece of the activation and adds into 16 integer lanes.
-#include "cpu/kernels/rowwise.hpp"
+#include "cpu/kernels/attend.hpp"
 
 namespace frugal::cpu {
 namespace {

@@ -1,6 +1,6 @@
 // Kernels in plain C++: the scalar twin the vector paths are tested against, and the path of last resort. Needs a fused
 // multiply-add in the C library; several times slower than the others.
-#include "cpu/kernels/rowwise.hpp"
+#include "cpu/kernels/attend.hpp"
 
 #include <cmath>
 
