@@ -1,22 +1,9 @@
 #include "cpu/product.hpp"
 
 #include <algorithm>
-#include <cstring>
 
 namespace frugal::cpu {
 namespace {
-
-void finish_tile(const Kernels& kernels, const Product& p, std::size_t rows, float* tile, const float* other,
-                 float* out) {
-  if (p.ending == Ending::gate) kernels.silu_mul(tile, other, rows * strip_rows);
-  for (std::size_t r = 0; r < rows; ++r, out += p.stride, tile += strip_rows) {
-    if (p.ending == Ending::add) {
-      for (std::size_t i = 0; i < strip_rows; ++i) out[i] += tile[i];
-    } else {
-      std::memcpy(out, tile, strip_rows * sizeof(float));
-    }
-  }
-}
 
 constexpr std::uint32_t open_lanes = 17;  // from so many on, opening a strip costs less than it saves
 constexpr std::uint32_t open_blocks = 64;
@@ -55,7 +42,9 @@ void one_strip(const Kernels& kernels, const Product& p, std::uint32_t strip, co
   for (std::uint32_t i = 0; i < x.count(); ++i) {
     one_tile(kernels, weight, x, i, p.fine, bias, tile);
     if (gate) one_tile(kernels, partner, x, i, p.fine, nullptr, other);
-    finish_tile(kernels, p, x.lanes(i), tile, other, p.out + i * panel_rows * p.stride + strip * strip_rows);
+    if (gate) kernels.silu_mul(tile, other, x.lanes(i) * strip_rows);
+    kernels.place(tile, x.lanes(i), p.ending == Ending::add, p.out + i * panel_rows * p.stride + strip * strip_rows,
+                  p.stride);
   }
 }
 

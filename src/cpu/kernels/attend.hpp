@@ -1,8 +1,8 @@
 // Attention: blocks of 32 keys and values are expanded to fp32 once for all queries of a task, the keys turned so that
-// one query's scores of 16 keys lie in one Vec; up to 4 queries then share each expanded number. A score is one chain of
-// fused multiply-adds over the dimensions, an output one chain over the positions of a block, and the blocks follow each
-// other with a running softmax (Milakov and Gimelshein 2018, Dao et al. 2022): no sum depends on the other queries.
-// Included only by the per-instruction-set files.
+// one query's scores of 16 keys lie in one Vec; up to 4 queries then share each expanded number. A score is one chain
+// of fused multiply-adds over the dimensions, an output one chain over the positions of a block, and the blocks follow
+// each other with a running softmax (Milakov and Gimelshein 2018, Dao et al. 2022): no sum depends on the other
+// queries. Included only by the per-instruction-set files.
 #pragma once
 
 #include "cpu/kernels/rowwise.hpp"

@@ -186,33 +186,30 @@ template <std::size_t Bytes>
   for (std::size_t line = 0; line < Bytes; line += 64) __builtin_prefetch(next + line);
 }
 
-/// Lanes [first, first + Lanes) of a panel of `lanes`.
-template <Format F, int Lanes>
-void multiply_tile(const StripView& strip, const std::uint8_t* panel, std::size_t lanes, std::size_t first,
-                   const float* bias, float* tile) {
-  constexpr FormatShape shape = format_shape(F);
-  Totals<Lanes> totals{tile + 16 * first, {}};
-  totals.begin(bias);
-  const std::uint8_t* quants = strip.quants;
-  const std::uint16_t* scales = strip.scales;
-  const std::uint8_t* q = panel + block_inputs * first;
-  const std::uint8_t* s = panel + block_inputs * lanes + sizeof(PanelScale) * first;
-  for (std::uint32_t b = 0; b < strip.blocks; ++b) {
-    if constexpr (F != Format::q4_open)
-      ask_ahead<shape.quant_bytes>(quants), ask_ahead<2 * shape.scale_halves()>(scales);
-    add_block<F, Lanes>(quants, scales, q, reinterpret_cast<const PanelScale*>(s), totals);
-    quants += shape.quant_bytes;
-    scales += shape.scale_halves();
-    q += panel_block_bytes(lanes), s += panel_block_bytes(lanes);
-  }
-  totals.end();
-}
-
+/// Block after block; more than 4 lanes as two tiles, so that the second finds weights and panel in the first-level
+/// cache.
 template <Format F, int Lanes>
 void multiply_lanes(const StripView& strip, const std::uint8_t* panel, const float* bias, float* tile) {
-  constexpr int early = Lanes > 4 ? (Lanes + 1) / 2 : Lanes;
-  multiply_tile<F, early>(strip, panel, Lanes, 0, bias, tile);
-  if constexpr (Lanes > early) multiply_tile<F, Lanes - early>(strip, panel, Lanes, early, bias, tile);
+  constexpr FormatShape shape = format_shape(F);
+  constexpr int early = Lanes > 4 ? (Lanes + 1) / 2 : Lanes, late = Lanes - early;
+  Totals<early> totals{tile, {}};
+  totals.begin(bias);
+  Totals<late == 0 ? 1 : late> more{tile + 16 * early, {}};
+  if constexpr (late != 0) more.begin(bias);
+  const std::uint8_t* quants = strip.quants;
+  const std::uint16_t* scales = strip.scales;
+  for (std::uint32_t b = strip.blocks; b > 0; --b) {
+    if constexpr (F != Format::q4_open)
+      ask_ahead<shape.quant_bytes>(quants), ask_ahead<2 * shape.scale_halves()>(scales);
+    const auto* s = reinterpret_cast<const PanelScale*>(panel + block_inputs * Lanes);
+    add_block<F, early>(quants, scales, panel, s, totals);
+    if constexpr (late != 0) add_block<F, late>(quants, scales, panel + block_inputs * early, s + early, more);
+    quants += shape.quant_bytes;
+    scales += shape.scale_halves();
+    panel += panel_block_bytes(Lanes);
+  }
+  totals.end();
+  if constexpr (late != 0) more.end();
 }
 
 #include "cpu/kernels/lanes.inc"
@@ -238,8 +235,8 @@ void multiply_any(const StripView& strip, const std::uint8_t* panel, std::size_t
 }  // namespace
 
 const Kernels& avx2_kernels() {
-  static constexpr Kernels table{"avx2", rms_norm, quantize, residual,  multiply_any,
-                                 open,   silu_mul, attend,   store_head};
+  static constexpr Kernels table{"avx2", rms_norm, quantize, residual, multiply_any,
+                                 open,   place,    silu_mul, attend,   store_head};
   return table;
 }
 

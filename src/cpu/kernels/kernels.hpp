@@ -56,6 +56,8 @@ struct Kernels {
   /// Writes the quants of a q4 strip as q4_open to [blocks * 512], 64-byte aligned. Null where opened weights are no
   /// quicker to multiply; then multiply does not know them.
   void (*open)(const StripView& strip, std::uint8_t* to);
+  /// Writes a tile [rows, 16] to rows of out, `stride` floats apart, or adds it to them.
+  void (*place)(const float* tile, std::size_t rows, bool add, float* out, std::size_t stride);
   /// gate = silu(gate) * up over n (a multiple of 16) values.
   void (*silu_mul)(float* gate, const float* up, std::size_t n);
   void (*attend)(const AttendTask& task);

@@ -1,6 +1,6 @@
-// The kernels that work along one row: norm, quantisation, gate, storing keys and values. Written once over simd.hpp's sixteen lanes
-// and compiled once per instruction set, so the order of every sum is the same in all of them. Included only by the
-// per-instruction-set files.
+// The kernels that work along one row: norm, quantisation, gate, storing keys and values. Written once over simd.hpp's
+// sixteen lanes and compiled once per instruction set, so the order of every sum is the same in all of them. Included
+// only by the per-instruction-set files.
 #pragma once
 
 #include "cpu/kernels/kernels.hpp"
@@ -13,8 +13,8 @@ namespace {
 
 inline float root(float x) { return __builtin_sqrtf(x); }
 
-/// e^x to 2 units in the last place; 0 below -87, finite above 88. The polynomial is the minimax one of degree 5 on half
-/// of ln 2 either way that is 1 and rises by 1 at 0: relative error 1.1e-7.
+/// e^x to 2 units in the last place; 0 below -87, finite above 88. The polynomial is the minimax one of degree 5 on
+/// half of ln 2 either way that is 1 and rises by 1 at 0: relative error 1.1e-7.
 inline Vec exp_of(Vec x) {
   const Vec low = splat(-87.0F);
   const Vec clamped = smaller(greater(x, low), splat(88.0F));
@@ -69,6 +69,13 @@ void residual(const float* x, std::size_t blocks, const std::uint8_t* panel, std
       store(left + b * block_inputs + i,
             fma(load_bytes(panel + lane * block_inputs + i), scale, load(x + b * block_inputs + i)));
   }
+}
+
+void place(const float* tile, std::size_t rows, bool sum, float* out, std::size_t stride) {
+  if (sum)
+    for (std::size_t r = 0; r < rows; ++r, out += stride) store(out, add(load(out), load(tile + 16 * r)));
+  else
+    for (std::size_t r = 0; r < rows; ++r, out += stride) store(out, load(tile + 16 * r));
 }
 
 void silu_mul(float* gate, const float* up, std::size_t n) {
