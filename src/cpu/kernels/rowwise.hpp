@@ -48,13 +48,9 @@ void quantize(const float* x, std::size_t blocks, std::uint8_t* panel, std::size
     const Vec low = load(x), high = load(x + 16);
     const float most = greatest(greater(magnitude(low), magnitude(high)));
     const Vec inverse = splat(most > 0.0F ? 127.0F / most : 0.0F);
-    const Vec q_low = nearest(mul(low, inverse)), q_high = nearest(mul(high, inverse));
-    store_bytes(panel + lane * block_inputs, q_low);
-    store_bytes(panel + lane * block_inputs + 16, q_high);
-    const float sum_low = sum(q_low), sum_high = sum(q_high);  // whole numbers: exact
+    const auto [sum_low, sum_high] = store_rounded(panel + lane * block_inputs, mul(low, inverse), mul(high, inverse));
     const float scale = most / 127.0F;
-    const PanelScale s{scale, scale * (sum_low + sum_high), -128 * static_cast<std::int32_t>(sum_low),
-                       -128 * static_cast<std::int32_t>(sum_high)};
+    const PanelScale s{scale, scale * static_cast<float>(sum_low + sum_high), -128 * sum_low, -128 * sum_high};
     std::memcpy(panel + lanes * block_inputs + lane * sizeof s, &s, sizeof s);
   }
 }

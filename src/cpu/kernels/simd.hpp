@@ -217,6 +217,37 @@ inline void store_bytes(std::uint8_t* p, Vec x) {
 
 #endif
 
+struct ByteSums {
+  std::int32_t low, high;
+};
+
+/// Rounds 32 values in [-127, 127] to the nearest whole ones, as bytes at `to`; the sums of the first and last 16.
+inline ByteSums store_rounded(std::uint8_t* to, Vec low, Vec high) {
+#if defined(__AVX2__)
+#if defined(__AVX512F__)
+  const __m512i a = _mm512_cvtps_epi32(low), b = _mm512_cvtps_epi32(high);
+  const __m256i bytes = _mm256_setr_m128i(_mm512_cvtepi32_epi8(a), _mm512_cvtepi32_epi8(b));
+#else
+  const __m256i words = _mm256_packs_epi32(_mm256_cvtps_epi32(low.a), _mm256_cvtps_epi32(low.b));
+  const __m256i more = _mm256_packs_epi32(_mm256_cvtps_epi32(high.a), _mm256_cvtps_epi32(high.b));
+  const __m256i bytes =
+      _mm256_permutevar8x32_epi32(_mm256_packs_epi16(words, more), _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7));
+#endif
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), bytes);
+  // Differences to -128 summed eight at a time.
+  const __m256i sums = _mm256_sad_epu8(_mm256_xor_si256(bytes, _mm256_set1_epi8(-128)), _mm256_setzero_si256());
+  const __m256i halves = _mm256_add_epi32(sums, _mm256_unpackhi_epi64(sums, sums));
+  return {_mm_cvtsi128_si32(_mm256_castsi256_si128(halves)) - 16 * 128,
+          _mm_cvtsi128_si32(_mm256_extracti128_si256(halves, 1)) - 16 * 128};
+#else
+  store_bytes(to, nearest(low)), store_bytes(to + 16, nearest(high));
+  ByteSums sums{0, 0};
+  for (int i = 0; i < 16; ++i)
+    sums.low += static_cast<std::int8_t>(to[i]), sums.high += static_cast<std::int8_t>(to[16 + i]);
+  return sums;
+#endif
+}
+
 /// to[c, r] = from[r, c] for 8 x 8.
 inline void transpose(const float* from, std::size_t from_stride, float* to, std::size_t to_stride) {
 #if defined(__AVX2__)
