@@ -19,7 +19,7 @@ constexpr std::uint32_t inputs = 576, blocks = inputs / 32, positions = 256, dim
 
 struct Data {
   alignas(64) std::uint8_t strip[blocks * 640];
-  alignas(64) std::uint8_t opened[blocks * 512];
+  alignas(64) std::uint8_t opened[blocks * 640];
   std::vector<float> x = std::vector<float>(8 * inputs), y = std::vector<float>(8 * inputs);
   std::vector<std::uint8_t> panel = std::vector<std::uint8_t>(Panels::bytes(8, blocks));
   alignas(64) float tile[8 * 16];
@@ -65,11 +65,11 @@ bool run(const Kernels& k, std::string_view name, int times) {
   StripView view = d.view(name.starts_with("q8") ? Format::q8 : Format::q4);
   d.fill(k, lanes);
   if (name.starts_with("open")) {
-    if (k.open == nullptr) return false;
-    k.open(view, d.opened);
+    if (!k.opens || lanes <= 4) return false;
+    k.multiply(view, d.panel.data(), lanes, nullptr, d.tile, d.opened);
     view.format = Format::q4_open, view.quants = d.opened;
   }
-  for (int i = 0; i < times; ++i) k.multiply(view, d.panel.data(), lanes, nullptr, d.tile);
+  for (int i = 0; i < times; ++i) k.multiply(view, d.panel.data(), lanes, nullptr, d.tile, nullptr);
   return true;
 }
 

@@ -2,7 +2,7 @@
 // activation meets two registers of weights, and 8 integer accumulators, 4 weights, mask and piece fit the 16
 // registers. 4-bit: unsigned weights times signed activations summed in 16 bit over the block: 8 pairs of at most 3,810
 // cannot overflow. 8-bit: |w| times x with w's sign, a pair is at most 32,512, widened at once.
-#include "cpu/kernels/rowwise.hpp"
+#include "cpu/kernels/attend.hpp"
 
 namespace frugal::cpu {
 namespace {
@@ -12,6 +12,8 @@ inline __m256i piece(const std::uint8_t* q) {
   std::memcpy(&four, q, 4);
   return _mm256_set1_epi32(four);
 }
+
+constexpr std::size_t opened_bytes = format_shape(Format::q4_open).quant_bytes;
 
 inline __m256 scales_at(const std::uint16_t* p) { return _mm256_cvtph_ps(load16(p)); }
 inline __m256i weights_at(const std::uint8_t* p) { return _mm256_load_si256(reinterpret_cast<const __m256i*>(p)); }
@@ -55,6 +57,26 @@ template <Part P, int Lanes>
     const __m256i both0 = weights_at(quants + 64 * j), both1 = weights_at(quants + 64 * j + 32);
     if constexpr (P != Part::high) add4<false, Lanes>(sums, lower(both0), lower(both1), q + 4 * j);
     if constexpr (P != Part::low) add4<false, Lanes>(sums, upper(both0), upper(both1), q + 16 + 4 * j);
+  }
+}
+
+/// All of a block, which is left opened at `to`.
+template <int Lanes>
+[[gnu::always_inline]] inline void dot4_opening(const std::uint8_t* quants, const std::uint8_t* q, Sums<Lanes>& sums,
+                                                std::uint8_t* to) {
+  auto* low = reinterpret_cast<__m256i*>(to);
+  auto* high = low + 8;
+#pragma GCC unroll 4
+  for (int j = 0; j < 4; ++j) {
+    const __m256i both0 = weights_at(quants + 64 * j), both1 = weights_at(quants + 64 * j + 32);
+    const __m256i low0 = lower(both0), low1 = lower(both1), high0 = upper(both0), high1 = upper(both1);
+    _mm256_store_si256(low + 2 * j, low0), _mm256_store_si256(low + 2 * j + 1, low1);
+    if (j == 0)
+      add4<true, Lanes>(sums, low0, low1, q);
+    else
+      add4<false, Lanes>(sums, low0, low1, q + 4 * j);
+    _mm256_store_si256(high + 2 * j, high0), _mm256_store_si256(high + 2 * j + 1, high1);
+    add4<false, Lanes>(sums, high0, high1, q + 16 + 4 * j);
   }
 }
 
@@ -118,20 +140,36 @@ struct Totals {
   }
 };
 
+/// d and m of a strip's 16 rows in one block.
+struct Scales {
+  __m256 d[2], m[2];
+
+  Scales(const std::uint16_t* scales, const std::uint16_t* minima)
+      : d{scales_at(scales), scales_at(scales + 8)}, m{scales_at(minima), scales_at(minima + 8)} {}
+  /// Of an opened block.
+  explicit Scales(const std::uint8_t* opened) : d{at(opened, 0), at(opened, 1)}, m{at(opened, 2), at(opened, 3)} {}
+  void leave(std::uint8_t* opened) const {
+    auto* to = reinterpret_cast<float*>(opened + 512);
+    _mm256_store_ps(to, d[0]), _mm256_store_ps(to + 8, d[1]), _mm256_store_ps(to + 16, m[0]),
+        _mm256_store_ps(to + 24, m[1]);
+  }
+  static __m256 at(const std::uint8_t* opened, int i) {
+    return _mm256_load_ps(reinterpret_cast<const float*>(opened + 512) + 8 * i);
+  }
+};
+
 /// total += d (scale sum), then += m sum where the format has one minimum a block: the order every path keeps.
 template <bool Wide, bool Minimum, int Lanes>
-[[gnu::always_inline]] inline void add_scaled(const Sums<Lanes>& sums, const std::uint16_t* scales,
-                                              const std::uint16_t* minima, const PanelScale* s, Totals<Lanes>& totals) {
-  const __m256 d0 = scales_at(scales), d1 = scales_at(scales + 8);
-  const __m256 m0 = Minimum ? scales_at(minima) : d0, m1 = Minimum ? scales_at(minima + 8) : d1;
+[[gnu::always_inline]] inline void add_scaled(const Sums<Lanes>& sums, const Scales& w, const PanelScale* s,
+                                              Totals<Lanes>& totals) {
   for (int l = 0; l < Lanes; ++l) {
     const __m256i a = Wide ? sums[l][0] : widen(sums[l][0]), b = Wide ? sums[l][1] : widen(sums[l][1]);
     const __m256 scale = _mm256_set1_ps(s[l].scale);
-    __m256 t0 = _mm256_fmadd_ps(_mm256_cvtepi32_ps(a), _mm256_mul_ps(d0, scale), totals.get(l, 0));
-    __m256 t1 = _mm256_fmadd_ps(_mm256_cvtepi32_ps(b), _mm256_mul_ps(d1, scale), totals.get(l, 1));
+    __m256 t0 = _mm256_fmadd_ps(_mm256_cvtepi32_ps(a), _mm256_mul_ps(w.d[0], scale), totals.get(l, 0));
+    __m256 t1 = _mm256_fmadd_ps(_mm256_cvtepi32_ps(b), _mm256_mul_ps(w.d[1], scale), totals.get(l, 1));
     if constexpr (Minimum) {
       const __m256 factor = _mm256_set1_ps(s[l].sum);
-      t0 = _mm256_fmadd_ps(m0, factor, t0), t1 = _mm256_fmadd_ps(m1, factor, t1);
+      t0 = _mm256_fmadd_ps(w.m[0], factor, t0), t1 = _mm256_fmadd_ps(w.m[1], factor, t1);
     }
     totals.set(l, 0, t0), totals.set(l, 1, t1);
     asm volatile("" ::: "memory");  // one lane after the other
@@ -150,9 +188,7 @@ template <int Lanes>
 
 template <Format F, Part P, int Lanes>
 [[gnu::always_inline]] inline void dot(const std::uint8_t* quants, const std::uint8_t* q, Sums<Lanes>& sums) {
-  if constexpr (F == Format::q4_open)
-    dot4_open<Lanes>(quants, q, sums);
-  else if constexpr (format_shape(F).quant_bytes == 256)
+  if constexpr (format_shape(F).quant_bytes == 256)
     dot4<P, Lanes>(quants, q, sums);
   else
     dot8<P, Lanes>(quants, q, sums);
@@ -162,18 +198,33 @@ template <Format F, int Lanes>
 [[gnu::always_inline]] inline void add_block(const std::uint8_t* quants, const std::uint16_t* scales,
                                              const std::uint8_t* q, const PanelScale* s, Totals<Lanes>& totals) {
   constexpr FormatShape shape = format_shape(F);
-  constexpr bool wide = shape.quant_bytes == 512 && F != Format::q4_open;
+  constexpr bool wide = shape.quant_bytes == 512;
   Sums<Lanes> sums;
-  if constexpr (shape.subs == 1) {
+  if constexpr (F == Format::q4_open) {
+    dot4_open<Lanes>(quants, q, sums);
+    add_scaled<false, true, Lanes>(sums, Scales(quants), s, totals);
+  } else if constexpr (shape.subs == 1) {
     dot<F, Part::both, Lanes>(quants, q, sums);
-    add_scaled<wide, shape.minimum, Lanes>(sums, scales, scales + 16, s, totals);
+    add_scaled<wide, shape.minimum, Lanes>(sums, Scales(scales, scales + 16), s, totals);
   } else {
     dot<F, Part::low, Lanes>(quants, q, sums);
-    add_scaled<wide, false, Lanes>(sums, scales, scales, s, totals);
+    add_scaled<wide, false, Lanes>(sums, Scales(scales, scales), s, totals);
     dot<F, Part::high, Lanes>(quants, q, sums);
-    add_scaled<wide, false, Lanes>(sums, scales + 16, scales, s, totals);
+    add_scaled<wide, false, Lanes>(sums, Scales(scales + 16, scales), s, totals);
     if constexpr (shape.minimum) add_minimum(scales + 32, s, true, totals), add_minimum(scales + 48, s, false, totals);
   }
+}
+
+/// add_block of a q4 block that stays opened at `to`.
+template <int Lanes>
+[[gnu::always_inline]] inline void add_opening(const std::uint8_t* quants, const std::uint16_t* scales,
+                                               const std::uint8_t* q, const PanelScale* s, Totals<Lanes>& totals,
+                                               std::uint8_t* to) {
+  Sums<Lanes> sums;
+  dot4_opening<Lanes>(quants, q, sums, to);
+  const Scales w(scales, scales + 16);
+  w.leave(to);
+  add_scaled<false, true, Lanes>(sums, w, s, totals);
 }
 
 /// Asks the memory for what will be read some strips later: the processor's own guess starts anew with each strip and
@@ -186,60 +237,55 @@ template <std::size_t Bytes>
   for (std::size_t line = 0; line < Bytes; line += 64) __builtin_prefetch(next + line);
 }
 
-/// Lanes [first, first + Lanes) of a panel of `lanes`.
+/// Block after block; more than 4 lanes as two tiles, so that the second finds panel and weights in the first-level
+/// cache: those of q4 opened by the first.
 template <Format F, int Lanes>
-void multiply_tile(const StripView& strip, const std::uint8_t* panel, std::size_t lanes, std::size_t first,
-                   const float* bias, float* tile) {
+void multiply_lanes(const StripView& strip, const std::uint8_t* panel, const float* bias, float* tile,
+                    std::uint8_t* room) {
   constexpr FormatShape shape = format_shape(F);
-  Totals<Lanes> totals{tile + 16 * first, {}};
+  constexpr int early = Lanes > 4 ? (Lanes + 1) / 2 : Lanes, late = Lanes - early;
+  constexpr bool opening = F == Format::q4 && late != 0;
+  alignas(64) std::uint8_t one[opening ? opened_bytes : 1];
+  std::uint8_t* const opened = room != nullptr ? room : one;
+  const std::size_t step = room != nullptr ? opened_bytes : 0;
+  Totals<early> totals{tile, {}};
+  Totals<late == 0 ? 1 : late> more{tile + 16 * early, {}};
   totals.begin(bias);
+  if constexpr (late != 0) more.begin(bias);
   const std::uint8_t* quants = strip.quants;
   const std::uint16_t* scales = strip.scales;
-  const std::uint8_t* q = panel + block_inputs * first;
-  const std::uint8_t* s = panel + block_inputs * lanes + sizeof(PanelScale) * first;
   for (std::uint32_t b = 0; b < strip.blocks; ++b) {
     if constexpr (F != Format::q4_open)
       ask_ahead<shape.quant_bytes>(quants), ask_ahead<2 * shape.scale_halves()>(scales);
-    add_block<F, Lanes>(quants, scales, q, reinterpret_cast<const PanelScale*>(s), totals);
+    const auto* s = reinterpret_cast<const PanelScale*>(panel + block_inputs * Lanes);
+    if constexpr (opening) {
+      add_opening<early>(quants, scales, panel, s, totals, opened + b * step);
+      add_block<Format::q4_open, late>(opened + b * step, nullptr, panel + block_inputs * early, s + early, more);
+    } else {
+      add_block<F, early>(quants, scales, panel, s, totals);
+      if constexpr (late != 0) add_block<F, late>(quants, scales, panel + block_inputs * early, s + early, more);
+    }
     quants += shape.quant_bytes;
     scales += shape.scale_halves();
-    q += panel_block_bytes(lanes), s += panel_block_bytes(lanes);
+    panel += panel_block_bytes(Lanes);
   }
   totals.end();
-}
-
-template <Format F, int Lanes>
-void multiply_lanes(const StripView& strip, const std::uint8_t* panel, const float* bias, float* tile) {
-  constexpr int early = Lanes > 4 ? (Lanes + 1) / 2 : Lanes;
-  multiply_tile<F, early>(strip, panel, Lanes, 0, bias, tile);
-  if constexpr (Lanes > early) multiply_tile<F, Lanes - early>(strip, panel, Lanes, early, bias, tile);
+  if constexpr (late != 0) more.end();
 }
 
 #include "cpu/kernels/lanes.inc"
 
-void open(const StripView& strip, std::uint8_t* to) {
-  auto* out = reinterpret_cast<__m256i*>(to);
-  for (std::uint32_t b = 0; b < strip.blocks; ++b, out += 16) {
-    ask_ahead<256>(strip.quants + std::size_t{b} * 256);
-    for (int i = 0; i < 8; ++i) {
-      const __m256i both = weights_at(strip.quants + std::size_t{b} * 256 + 32 * i);
-      _mm256_store_si256(out + i, lower(both));
-      _mm256_store_si256(out + 8 + i, upper(both));
-    }
-  }
-}
-
-void multiply_any(const StripView& strip, const std::uint8_t* panel, std::size_t lanes, const float* bias,
-                  float* tile) {
-  if (strip.format == Format::q4_open) return multiply_format<Format::q4_open>(strip, panel, lanes, bias, tile);
-  multiply(strip, panel, lanes, bias, tile);
+void multiply_any(const StripView& strip, const std::uint8_t* panel, std::size_t lanes, const float* bias, float* tile,
+                  std::uint8_t* room) {
+  if (strip.format == Format::q4_open) return multiply_format<Format::q4_open>(strip, panel, lanes, bias, tile, room);
+  multiply(strip, panel, lanes, bias, tile, room);
 }
 
 }  // namespace
 
 const Kernels& avx2_kernels() {
-  static constexpr Kernels table{"avx2", rms_norm, quantize, residual,  multiply_any,
-                                 open,   silu_mul, attend,   store_head};
+  static constexpr Kernels table{"avx2",       true,  rms_norm, quantize, residual,
+                                 multiply_any, place, silu_mul, attend,   store_head};
   return table;
 }
 

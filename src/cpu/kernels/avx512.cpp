@@ -1,6 +1,6 @@
 // Kernels for AVX-512 with VNNI: one register holds 4 inputs of each of a strip's 16 rows; vpdpbusd multiplies it with
 // a broadcast 4-byte piece of the activation and adds into 16 integer lanes.
-#include "cpu/kernels/rowwise.hpp"
+#include "cpu/kernels/attend.hpp"
 
 namespace frugal::cpu {
 namespace {
@@ -42,7 +42,7 @@ inline __m512i dot_half(__m512i start, const Block& block, int first, const std:
 }
 
 template <Format F, int Lanes>
-void multiply_lanes(const StripView& strip, const std::uint8_t* panel, const float* bias, float* tile) {
+void multiply_lanes(const StripView& strip, const std::uint8_t* panel, const float* bias, float* tile, std::uint8_t*) {
   constexpr FormatShape shape = format_shape(F);
   constexpr bool four_bit = shape.quant_bytes == 256;
   const std::uint8_t* quants = strip.quants;
@@ -88,8 +88,8 @@ void multiply_lanes(const StripView& strip, const std::uint8_t* panel, const flo
 }  // namespace
 
 const Kernels& avx512_kernels() {
-  static constexpr Kernels table{"avx512-vnni", rms_norm, quantize, residual,  multiply,
-                                 nullptr,       silu_mul, attend,   store_head};
+  static constexpr Kernels table{"avx512-vnni", false, rms_norm, quantize, residual,
+                                 multiply,      place, silu_mul, attend,   store_head};
   return table;
 }
 

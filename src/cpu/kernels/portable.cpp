@@ -1,6 +1,6 @@
 // Kernels in plain C++: the scalar twin the vector paths are tested against, and the path of last resort. Needs a fused
 // multiply-add in the C library; several times slower than the others.
-#include "cpu/kernels/rowwise.hpp"
+#include "cpu/kernels/attend.hpp"
 
 #include <cmath>
 
@@ -60,7 +60,8 @@ void multiply_any(const StripView& strip, const std::uint8_t* panel, std::size_t
   }
 }
 
-void multiply(const StripView& strip, const std::uint8_t* panel, std::size_t lanes, const float* bias, float* tile) {
+void multiply(const StripView& strip, const std::uint8_t* panel, std::size_t lanes, const float* bias, float* tile,
+              std::uint8_t*) {
   switch (strip.format) {
     case Format::q4:
       return multiply_any<Format::q4>(strip, panel, lanes, bias, tile);
@@ -78,8 +79,8 @@ void multiply(const StripView& strip, const std::uint8_t* panel, std::size_t lan
 }  // namespace
 
 const Kernels& portable_kernels() {
-  static constexpr Kernels table{"portable", rms_norm, quantize, residual,  multiply,
-                                 nullptr,    silu_mul, attend,   store_head};
+  static constexpr Kernels table{"portable", false, rms_norm, quantize, residual,
+                                 multiply,   place, silu_mul, attend,   store_head};
   return table;
 }
 
