@@ -14,9 +14,9 @@ struct Strip {
 
   void multiply(const Kernels& kernels, const std::uint8_t* panel, std::uint32_t lanes, const float* bias,
                 float* tile) {
-    const bool opens = room != nullptr && lanes > 4 && view.format == Format::q4;
+    const bool opens = room != nullptr && lanes > 4 && (view.format == Format::q4 || view.format == Format::q5);
     kernels.multiply(view, panel, lanes, bias, tile, opens ? room : nullptr);
-    if (opens) view = {Format::q4_open, view.blocks, room, nullptr};
+    if (opens) view = {view.format == Format::q4 ? Format::q4_open : Format::q5_open, view.blocks, room, nullptr};
   }
 };
 

@@ -1,7 +1,8 @@
 // Kernels for AVX2 with FMA and F16C. A tile is a strip's 16 rows times up to 4 lanes: a broadcast piece of an
 // activation meets two registers of weights, and 8 integer accumulators, 4 weights, mask and piece fit the 16
 // registers. 4-bit: unsigned weights times signed activations summed in 16 bit over the block: 8 pairs of at most 3,810
-// cannot overflow. 8-bit: |w| times x with w's sign, a pair is at most 32,512, widened at once.
+// cannot overflow; 5-bit the same over half a block. 8-bit: |w| times x with w's sign, a pair is at most 32,512,
+// widened at once.
 #include "cpu/kernels/attend.hpp"
 
 namespace frugal::cpu {
@@ -45,48 +46,73 @@ template <bool Begin, int Lanes>
 inline __m256i lower(__m256i both) { return _mm256_and_si256(both, _mm256_set1_epi8(15)); }
 inline __m256i upper(__m256i both) { return lower(_mm256_srli_epi16(both, 4)); }
 
-template <Part P, int Lanes>
-[[gnu::always_inline]] inline void dot4(const std::uint8_t* quants, const std::uint8_t* q, Sums<Lanes>& sums) {
-  {
-    const __m256i both0 = weights_at(quants), both1 = weights_at(quants + 32);
-    if constexpr (P != Part::high) add4<true, Lanes>(sums, lower(both0), lower(both1), q);
-    if constexpr (P != Part::low) add4<P == Part::high, Lanes>(sums, upper(both0), upper(both1), q + 16);
-  }
-#pragma GCC unroll 3
-  for (int j = 1; j < 4; ++j) {
-    const __m256i both0 = weights_at(quants + 64 * j), both1 = weights_at(quants + 64 * j + 32);
-    if constexpr (P != Part::high) add4<false, Lanes>(sums, lower(both0), lower(both1), q + 4 * j);
-    if constexpr (P != Part::low) add4<false, Lanes>(sums, upper(both0), upper(both1), q + 16 + 4 * j);
-  }
+inline void leave(std::uint8_t* to, int j, __m256i w0, __m256i w1) {
+  if (to == nullptr) return;
+  _mm256_store_si256(reinterpret_cast<__m256i*>(to + 64 * j), w0);
+  _mm256_store_si256(reinterpret_cast<__m256i*>(to + 64 * j + 32), w1);
 }
 
-/// All of a block, which is left opened at `to`.
-template <int Lanes>
-[[gnu::always_inline]] inline void dot4_opening(const std::uint8_t* quants, const std::uint8_t* q, Sums<Lanes>& sums,
-                                                std::uint8_t* to) {
-  auto* low = reinterpret_cast<__m256i*>(to);
-  auto* high = low + 8;
+/// A 4-bit block, which stays opened at `to` where that is not null.
+template <Part P, int Lanes>
+[[gnu::always_inline]] inline void dot4(const std::uint8_t* quants, const std::uint8_t* q, Sums<Lanes>& sums,
+                                        std::uint8_t* to) {
 #pragma GCC unroll 4
   for (int j = 0; j < 4; ++j) {
     const __m256i both0 = weights_at(quants + 64 * j), both1 = weights_at(quants + 64 * j + 32);
-    const __m256i low0 = lower(both0), low1 = lower(both1), high0 = upper(both0), high1 = upper(both1);
-    _mm256_store_si256(low + 2 * j, low0), _mm256_store_si256(low + 2 * j + 1, low1);
-    if (j == 0)
-      add4<true, Lanes>(sums, low0, low1, q);
-    else
-      add4<false, Lanes>(sums, low0, low1, q + 4 * j);
-    _mm256_store_si256(high + 2 * j, high0), _mm256_store_si256(high + 2 * j + 1, high1);
-    add4<false, Lanes>(sums, high0, high1, q + 16 + 4 * j);
+    if constexpr (P != Part::high) {
+      const __m256i w0 = lower(both0), w1 = lower(both1);
+      leave(to, j, w0, w1);
+      if (j == 0)
+        add4<true, Lanes>(sums, w0, w1, q);
+      else
+        add4<false, Lanes>(sums, w0, w1, q + 4 * j);
+    }
+    if constexpr (P != Part::low) {
+      const __m256i w0 = upper(both0), w1 = upper(both1);
+      leave(to, 4 + j, w0, w1);
+      if (j == 0 && P == Part::high)
+        add4<true, Lanes>(sums, w0, w1, q + 16);
+      else
+        add4<false, Lanes>(sums, w0, w1, q + 16 + 4 * j);
+    }
   }
 }
 
-/// The same for opened weights.
-template <int Lanes>
-[[gnu::always_inline]] inline void dot4_open(const std::uint8_t* quants, const std::uint8_t* q, Sums<Lanes>& sums) {
-  add4<true, Lanes>(sums, weights_at(quants), weights_at(quants + 32), q);
-#pragma GCC unroll 7
-  for (int j = 1; j < 8; ++j)
-    add4<false, Lanes>(sums, weights_at(quants + 64 * j), weights_at(quants + 64 * j + 32), q + 4 * j);
+/// Chunk j of a 5-bit or an opened block, rows 0-7 or 8-15, as 4 unsigned bytes a row.
+template <Format F>
+[[gnu::always_inline]] inline __m256i chunk(const std::uint8_t* quants, int j, int half) {
+  if constexpr (F != Format::q5) return weights_at(quants + 64 * j + 32 * half);
+  const __m256i both = weights_at(quants + 64 * (j % 4) + 32 * half), bits = weights_at(quants + 256 + 32 * half);
+  const __m256i fifth = j < 4 ? _mm256_slli_epi16(bits, 4 - j) : _mm256_srli_epi16(bits, j - 4);
+  return _mm256_or_si256(j < 4 ? lower(both) : upper(both), _mm256_and_si256(fifth, _mm256_set1_epi8(16)));
+}
+
+/// Chunks [First, Last) of a block, which stay opened at `to` where that is not null.
+template <Format F, int First, int Last, int Lanes>
+[[gnu::always_inline]] inline void dot_chunks(const std::uint8_t* quants, const std::uint8_t* q, Sums<Lanes>& sums,
+                                              std::uint8_t* to) {
+#pragma GCC unroll 8
+  for (int j = First; j < Last; ++j) {
+    const __m256i w0 = chunk<F>(quants, j, 0), w1 = chunk<F>(quants, j, 1);
+    leave(to, j, w0, w1);
+    if (j == First)
+      add4<true, Lanes>(sums, w0, w1, q + 4 * j);
+    else
+      add4<false, Lanes>(sums, w0, w1, q + 4 * j);
+  }
+}
+
+/// 5-bit weights: 4 pairs of at most 7,874 fit in 16 bits, so each half of the block is widened.
+template <Format F, int Lanes>
+[[gnu::always_inline]] inline void dot5(const std::uint8_t* quants, const std::uint8_t* q, Sums<Lanes>& sums,
+                                        std::uint8_t* to) {
+  alignas(32) __m256i low[Lanes][2];
+  dot_chunks<F, 0, 4, Lanes>(quants, q, sums, to);
+  for (int l = 0; l < Lanes; ++l)
+    for (int h = 0; h < 2; ++h) low[l][h] = widen(sums[l][h]);
+  dot_chunks<F, 4, 8, Lanes>(quants, q, sums, to);
+  for (int l = 0; l < Lanes; ++l)
+    for (int h = 0; h < 2; ++h) sums[l][h] = _mm256_add_epi32(widen(sums[l][h]), low[l][h]);
 }
 
 /// Already 32 bit wide.
@@ -187,44 +213,41 @@ template <int Lanes>
 }
 
 template <Format F, Part P, int Lanes>
-[[gnu::always_inline]] inline void dot(const std::uint8_t* quants, const std::uint8_t* q, Sums<Lanes>& sums) {
-  if constexpr (format_shape(F).quant_bytes == 256)
-    dot4<P, Lanes>(quants, q, sums);
-  else
+[[gnu::always_inline]] inline void dot(const std::uint8_t* quants, const std::uint8_t* q, Sums<Lanes>& sums,
+                                       std::uint8_t* to) {
+  if constexpr (is_offset(F))
     dot8<P, Lanes>(quants, q, sums);
+  else if constexpr (F == Format::q5 || F == Format::q5_open)
+    dot5<F, Lanes>(quants, q, sums, to);
+  else if constexpr (F == Format::q4_open)
+    dot_chunks<F, 0, 8, Lanes>(quants, q, sums, nullptr);
+  else
+    dot4<P, Lanes>(quants, q, sums, to);
 }
 
+/// A block with one or two scales, or an opened one. Stays opened at `to` where that is not null.
 template <Format F, int Lanes>
 [[gnu::always_inline]] inline void add_block(const std::uint8_t* quants, const std::uint16_t* scales,
-                                             const std::uint8_t* q, const PanelScale* s, Totals<Lanes>& totals) {
+                                             const std::uint8_t* q, const PanelScale* s, Totals<Lanes>& totals,
+                                             std::uint8_t* to = nullptr) {
   constexpr FormatShape shape = format_shape(F);
-  constexpr bool wide = shape.quant_bytes == 512;
+  constexpr bool wide = is_offset(F) || F == Format::q5 || F == Format::q5_open;
   Sums<Lanes> sums;
-  if constexpr (F == Format::q4_open) {
-    dot4_open<Lanes>(quants, q, sums);
-    add_scaled<false, true, Lanes>(sums, Scales(quants), s, totals);
-  } else if constexpr (shape.subs == 1) {
-    dot<F, Part::both, Lanes>(quants, q, sums);
-    add_scaled<wide, shape.minimum, Lanes>(sums, Scales(scales, scales + 16), s, totals);
-  } else {
-    dot<F, Part::low, Lanes>(quants, q, sums);
+  if constexpr (shape.subs == 2) {
+    dot<F, Part::low, Lanes>(quants, q, sums, nullptr);
     add_scaled<wide, false, Lanes>(sums, Scales(scales, scales), s, totals);
-    dot<F, Part::high, Lanes>(quants, q, sums);
+    dot<F, Part::high, Lanes>(quants, q, sums, nullptr);
     add_scaled<wide, false, Lanes>(sums, Scales(scales + 16, scales), s, totals);
     if constexpr (shape.minimum) add_minimum(scales + 32, s, true, totals), add_minimum(scales + 48, s, false, totals);
+  } else {
+    dot<F, Part::both, Lanes>(quants, q, sums, to);
+    if constexpr (shape.subs == 0) {
+      add_scaled<wide, true, Lanes>(sums, Scales(quants), s, totals);
+    } else {
+      if (to != nullptr) Scales(scales, scales + 16).leave(to);
+      add_scaled<wide, shape.minimum, Lanes>(sums, Scales(scales, scales + 16), s, totals);
+    }
   }
-}
-
-/// add_block of a q4 block that stays opened at `to`.
-template <int Lanes>
-[[gnu::always_inline]] inline void add_opening(const std::uint8_t* quants, const std::uint16_t* scales,
-                                               const std::uint8_t* q, const PanelScale* s, Totals<Lanes>& totals,
-                                               std::uint8_t* to) {
-  Sums<Lanes> sums;
-  dot4_opening<Lanes>(quants, q, sums, to);
-  const Scales w(scales, scales + 16);
-  w.leave(to);
-  add_scaled<false, true, Lanes>(sums, w, s, totals);
 }
 
 /// Asks the memory for what will be read some strips later: the processor's own guess starts anew with each strip and
@@ -238,13 +261,14 @@ template <std::size_t Bytes>
 }
 
 /// Block after block; more than 4 lanes as two tiles, so that the second finds panel and weights in the first-level
-/// cache: those of q4 opened by the first.
+/// cache: those of q4 and q5 opened by the first.
 template <Format F, int Lanes>
 void multiply_lanes(const StripView& strip, const std::uint8_t* panel, const float* bias, float* tile,
                     std::uint8_t* room) {
   constexpr FormatShape shape = format_shape(F);
   constexpr int early = Lanes > 4 ? (Lanes + 1) / 2 : Lanes, late = Lanes - early;
-  constexpr bool opening = F == Format::q4 && late != 0;
+  constexpr bool opening = late != 0 && (F == Format::q4 || F == Format::q5);
+  constexpr Format open = F == Format::q4 ? Format::q4_open : Format::q5_open;
   alignas(64) std::uint8_t one[opening ? opened_bytes : 1];
   std::uint8_t* const opened = room != nullptr ? room : one;
   const std::size_t step = room != nullptr ? opened_bytes : 0;
@@ -255,12 +279,11 @@ void multiply_lanes(const StripView& strip, const std::uint8_t* panel, const flo
   const std::uint8_t* quants = strip.quants;
   const std::uint16_t* scales = strip.scales;
   for (std::uint32_t b = 0; b < strip.blocks; ++b) {
-    if constexpr (F != Format::q4_open)
-      ask_ahead<shape.quant_bytes>(quants), ask_ahead<2 * shape.scale_halves()>(scales);
+    if constexpr (shape.subs != 0) ask_ahead<shape.quant_bytes>(quants), ask_ahead<2 * shape.scale_halves()>(scales);
     const auto* s = reinterpret_cast<const PanelScale*>(panel + block_inputs * Lanes);
     if constexpr (opening) {
-      add_opening<early>(quants, scales, panel, s, totals, opened + b * step);
-      add_block<Format::q4_open, late>(opened + b * step, nullptr, panel + block_inputs * early, s + early, more);
+      add_block<F, early>(quants, scales, panel, s, totals, opened + b * step);
+      add_block<open, late>(opened + b * step, nullptr, panel + block_inputs * early, s + early, more);
     } else {
       add_block<F, early>(quants, scales, panel, s, totals);
       if constexpr (late != 0) add_block<F, late>(quants, scales, panel + block_inputs * early, s + early, more);
@@ -278,6 +301,7 @@ void multiply_lanes(const StripView& strip, const std::uint8_t* panel, const flo
 void multiply_any(const StripView& strip, const std::uint8_t* panel, std::size_t lanes, const float* bias, float* tile,
                   std::uint8_t* room) {
   if (strip.format == Format::q4_open) return multiply_format<Format::q4_open>(strip, panel, lanes, bias, tile, room);
+  if (strip.format == Format::q5_open) return multiply_format<Format::q5_open>(strip, panel, lanes, bias, tile, room);
   multiply(strip, panel, lanes, bias, tile, room);
 }
 

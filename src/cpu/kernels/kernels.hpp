@@ -42,7 +42,7 @@ constexpr std::size_t attend_scratch(std::size_t queries, std::size_t dims) {
 
 struct Kernels {
   std::string_view name;
-  /// multiply can open q4 strips; else it does not know q4_open.
+  /// multiply can open q4 and q5 strips; else it does not know the opened formats.
   bool opens = false;
 
   /// y = x / sqrt(mean(x^2) + eps) * w over n values; arrays padded with zeros to 16.
@@ -52,9 +52,9 @@ struct Kernels {
   /// left = x - what lane `lane` of the panel holds of it.
   void (*residual)(const float* x, std::size_t blocks, const std::uint8_t* panel, std::size_t lane, std::size_t lanes,
                    float* left);
-  /// tile [lanes, 16] = panel x strip + bias; bias [16] or null. Where this table opens, the strip is q4 and there are
-  /// more than 4 lanes, it also leaves the strip as q4_open in `room` [blocks * 640], 64-byte aligned, unless that is
-  /// null.
+  /// tile [lanes, 16] = panel x strip + bias; bias [16] or null. Where this table opens, the strip is q4 or q5 and
+  /// there are more than 4 lanes, it also leaves the strip opened in `room` [blocks * 640], 64-byte aligned, unless
+  /// that is null.
   void (*multiply)(const StripView& strip, const std::uint8_t* panel, std::size_t lanes, const float* bias, float* tile,
                    std::uint8_t* room);
   /// Writes a tile [rows, 16] to rows of out, `stride` floats apart, or adds it to them.
