@@ -201,7 +201,7 @@ TEST_CASE(
     "answers drafted at random by a real model are draws of the target's own distribution; a wrong rule's are not") {
   const ModelPtr model = testing::smollm2();
   const Tree tree = tree_of(model, full_run() ? 3 : 2);
-  const std::uint32_t draws = full_run() ? 8000 : 640;
+  const std::uint32_t draws = full_run() ? 8000 : 512;
   const auto backend = [] { return std::shared_ptr<Backend>(cpu_backend({.threads = 2})); };
 
   const Drawn drafted = draw_many(model, tree, draws, draft_layers, backend());

@@ -30,7 +30,7 @@ namespace {
 
 using ModelPtr = std::shared_ptr<const Model>;
 
-constexpr std::uint32_t requests = 8, answer_tokens = 16, page_tokens = 16;
+constexpr std::uint32_t requests = 8, answer_tokens = 14, page_tokens = 16;
 
 struct Setup {
   std::string name;
