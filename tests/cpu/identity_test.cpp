@@ -1,7 +1,9 @@
 // Byte identity through the whole engine: the same 64 requests give the same tokens and log-probabilities, bit for bit,
 // however the engine runs them. By default a tiny model goes through a quarter of the matrix and SmolLM2, with
-// 12 of the requests, through three corners of it; with FRUGAL_IDENTITY=full in the environment both go through all of
-// it.
+// 12 of the requests, through three corners of it. All of it, hours of one core, in n parts that may run at different
+// times:
+//   for i in 1 2 3 4; do FRUGAL_IDENTITY=full:$i/4 build/dev/bin/tests/test_cpu_identity; done
+// (FRUGAL_IDENTITY=full is all of them at once.)
 #include "support/tiny_model.hpp"
 
 #include <frugal/cpu/backend.hpp>
@@ -12,6 +14,7 @@
 #include <algorithm>
 #include <bit>
 #include <cstdint>
+#include <cstdio>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
@@ -155,9 +158,30 @@ std::shared_ptr<const Model> mixed_model() {
   return testing::tiny_model(o);
 }
 
-bool full_run() {
+/// Which part of how many of the whole matrix is asked for; 0 of 1: none.
+struct Part {
+  std::size_t index = 0, of = 1;
+};
+
+Part part_of_full_run() {
   const char* said = std::getenv("FRUGAL_IDENTITY");
-  return said != nullptr && std::string_view(said) == "full";
+  if (said == nullptr) return {};
+  const std::string_view text(said);
+  if (text == "full") return {1, 1};
+  Part part;
+  char end = 0;
+  if (std::sscanf(said, "full:%zu/%zu%c", &part.index, &part.of, &end) != 2 || part.index < 1 || part.index > part.of)
+    FAIL("FRUGAL_IDENTITY is " << text << ", not full or full:1/4");
+  return part;
+}
+
+/// The ways of the asked part, dealt out in turn, so that each part sees every chunk and thread count.
+std::vector<Way> ways_of(KvType kv, const Part& part) {
+  const std::vector<Way> all = matrix(kv, true);
+  std::vector<Way> mine;
+  for (std::size_t i = 0; i < all.size(); ++i)
+    if ((i / 4 + 5 * (i % 4)) % part.of == part.index - 1) mine.push_back(all[i]);
+  return mine;
 }
 
 }  // namespace
@@ -166,9 +190,10 @@ TEST_CASE(
     "A tiny model's 64 answers have the same bits alone and in batches of 2 to 16, chunks of 1, 7, 64 and 512, "
     "1 and 2 threads, cold and behind cached prefixes") {
   const auto model = mixed_model();
+  const Part part = part_of_full_run();
   for (const KvType kv : {KvType::fp16, KvType::int8}) {
     const auto want = plainly(model, kv, requests);
-    for (const Way& way : matrix(kv, full_run())) check(model, way, want);
+    for (const Way& way : part.index == 0 ? matrix(kv, false) : ways_of(kv, part)) check(model, way, want);
   }
 }
 
@@ -176,7 +201,8 @@ TEST_CASE("SmolLM2's answers have the same bits however the engine runs them") {
   const std::filesystem::path file = std::filesystem::path(FRUGAL_DEPS) / "models/SmolLM2-135M-Instruct.Q4_1.gguf";
   if (!std::filesystem::exists(file)) SKIP("no model file");
   const auto model = load_model(file);
-  const auto want = plainly(model, KvType::fp16, full_run() ? requests : 12);
+  const Part part = part_of_full_run();
+  const auto want = plainly(model, KvType::fp16, part.index != 0 ? requests : 12);
   const std::vector<Way> corners{{2, 3, 1}, {1, 12, 7}, {2, 5, 64}};
-  for (const Way& way : full_run() ? matrix(KvType::fp16, true) : corners) check(model, way, want);
+  for (const Way& way : part.index != 0 ? ways_of(KvType::fp16, part) : corners) check(model, way, want);
 }
