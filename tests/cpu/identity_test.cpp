@@ -1,9 +1,9 @@
 // Byte identity through the whole engine: the same 64 requests give the same tokens and log-probabilities, bit for bit,
 // however the engine runs them. By default a tiny model goes through a quarter of the matrix and SmolLM2, with
-// 12 of the requests, through three corners of it. All of it, hours of one core, in n parts that may run at different
-// times:
-//   for i in 1 2 3 4; do FRUGAL_IDENTITY=full:$i/4 build/dev/bin/tests/test_cpu_identity; done
-// (FRUGAL_IDENTITY=full is all of them at once.)
+// 12 of the requests, through three corners of it; with FRUGAL_IDENTITY=full in the environment both go through all of
+// it, which takes long, so FRUGAL_IDENTITY_PART=3/8 runs the third of eight parts only:
+//   FRUGAL_IDENTITY=full FRUGAL_IDENTITY_PART=3/8 build/dev/bin/tests/test_cpu_identity "SmolLM2*"
+#include "cpu/identity.hpp"
 #include "support/tiny_model.hpp"
 
 #include <frugal/cpu/backend.hpp>
@@ -12,19 +12,16 @@
 #include <catch2/catch_test_macros.hpp>
 
 #include <algorithm>
-#include <bit>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
-#include <filesystem>
-#include <fstream>
-#include <iterator>
 #include <memory>
-#include <string>
-#include <string_view>
 #include <vector>
 
 using namespace frugal;
+using testing::Bits;
+using testing::bits_of;
+using testing::full_run;
 
 namespace {
 
@@ -37,20 +34,6 @@ struct Way {
   KvType kv = KvType::fp16;
 };
 
-/// Everything a reader learns of an answer, as bits.
-using Bits = std::vector<std::uint32_t>;
-
-Bits bits_of(const Answer& answer) {
-  Bits bits;
-  for (const Token t : answer.tokens) bits.push_back(static_cast<std::uint32_t>(t));
-  for (const TokenScore& s : answer.scores) {
-    bits.insert(bits.end(), {static_cast<std::uint32_t>(s.token), std::bit_cast<std::uint32_t>(s.logprob)});
-    for (const TokenLogprob& t : s.top)
-      bits.insert(bits.end(), {static_cast<std::uint32_t>(t.token), std::bit_cast<std::uint32_t>(t.logprob)});
-  }
-  return bits;
-}
-
 /// Tokens of the request after the shared ones: mostly short, three that fill pages, key blocks and chunks.
 std::uint32_t own_tokens(std::uint32_t i) {
   if (i == 5) return 90;
@@ -60,10 +43,7 @@ std::uint32_t own_tokens(std::uint32_t i) {
 
 /// A quarter greedy without a shared prefix, a quarter greedy behind it, and both again with a seed.
 std::vector<Request> workload(const Model& model, std::uint32_t count) {
-  std::ifstream file(FRUGAL_TEST_DATA "/../examples/data/support_policy.txt");
-  const std::string text{std::istreambuf_iterator<char>(file), {}};
-  const std::vector<Token> ids = model.tokenizer()->encode(text);
-  REQUIRE(ids.size() > 800);
+  const std::vector<Token> ids = testing::tokens_of_text(model);
   std::vector<Request> all;
   for (std::uint32_t i = 0; i < count; ++i) {
     const auto own = ids.begin() + shared_tokens + i * 3;
@@ -139,6 +119,18 @@ void check(const std::shared_ptr<const Model>& model, const Way& way, const std:
   REQUIRE(warm.answers == want);
 }
 
+/// Deals the whole matrix out to parts, each with every chunk and thread count.
+std::vector<Way> asked_part(const std::vector<Way>& all) {
+  const char* said = std::getenv("FRUGAL_IDENTITY_PART");
+  std::size_t part = 1, of = 1;
+  if (said != nullptr && (std::sscanf(said, "%zu/%zu", &part, &of) != 2 || part < 1 || part > of))
+    FAIL("FRUGAL_IDENTITY_PART is " << said << ", not like 3/8");
+  std::vector<Way> mine;
+  for (std::size_t i = 0; i < all.size(); ++i)
+    if ((i / 4 + 5 * (i % 4)) % of == part - 1) mine.push_back(all[i]);
+  return mine;
+}
+
 /// The whole matrix, or every batch size and thread count with one of the chunks each.
 std::vector<Way> matrix(KvType kv, bool whole) {
   constexpr std::uint32_t chunks[] = {1, 7, 64, 512};
@@ -147,7 +139,7 @@ std::vector<Way> matrix(KvType kv, bool whole) {
     for (std::uint32_t batch = 1; batch <= 16; ++batch)
       for (std::uint32_t c = 0; c < 4; ++c)
         if (whole || c == (batch + threads) % 4) ways.push_back({threads, batch, chunks[c], kv});
-  return ways;
+  return whole ? asked_part(ways) : ways;
 }
 
 std::shared_ptr<const Model> mixed_model() {
@@ -158,51 +150,21 @@ std::shared_ptr<const Model> mixed_model() {
   return testing::tiny_model(o);
 }
 
-/// Which part of how many of the whole matrix is asked for; 0 of 1: none.
-struct Part {
-  std::size_t index = 0, of = 1;
-};
-
-Part part_of_full_run() {
-  const char* said = std::getenv("FRUGAL_IDENTITY");
-  if (said == nullptr) return {};
-  const std::string_view text(said);
-  if (text == "full") return {1, 1};
-  Part part;
-  char end = 0;
-  if (std::sscanf(said, "full:%zu/%zu%c", &part.index, &part.of, &end) != 2 || part.index < 1 || part.index > part.of)
-    FAIL("FRUGAL_IDENTITY is " << text << ", not full or full:1/4");
-  return part;
-}
-
-/// The ways of the asked part, dealt out in turn, so that each part sees every chunk and thread count.
-std::vector<Way> ways_of(KvType kv, const Part& part) {
-  const std::vector<Way> all = matrix(kv, true);
-  std::vector<Way> mine;
-  for (std::size_t i = 0; i < all.size(); ++i)
-    if ((i / 4 + 5 * (i % 4)) % part.of == part.index - 1) mine.push_back(all[i]);
-  return mine;
-}
-
 }  // namespace
 
 TEST_CASE(
     "A tiny model's 64 answers have the same bits alone and in batches of 2 to 16, chunks of 1, 7, 64 and 512, "
     "1 and 2 threads, cold and behind cached prefixes") {
   const auto model = mixed_model();
-  const Part part = part_of_full_run();
   for (const KvType kv : {KvType::fp16, KvType::int8}) {
     const auto want = plainly(model, kv, requests);
-    for (const Way& way : part.index == 0 ? matrix(kv, false) : ways_of(kv, part)) check(model, way, want);
+    for (const Way& way : matrix(kv, full_run())) check(model, way, want);
   }
 }
 
 TEST_CASE("SmolLM2's answers have the same bits however the engine runs them") {
-  const std::filesystem::path file = std::filesystem::path(FRUGAL_DEPS) / "models/SmolLM2-135M-Instruct.Q4_1.gguf";
-  if (!std::filesystem::exists(file)) SKIP("no model file");
-  const auto model = load_model(file);
-  const Part part = part_of_full_run();
-  const auto want = plainly(model, KvType::fp16, part.index != 0 ? requests : 12);
+  const auto model = testing::smollm2();
+  const auto want = plainly(model, KvType::fp16, full_run() ? requests : 12);
   const std::vector<Way> corners{{2, 3, 1}, {1, 12, 7}, {2, 5, 64}};
-  for (const Way& way : part.index != 0 ? ways_of(KvType::fp16, part) : corners) check(model, way, want);
+  for (const Way& way : full_run() ? matrix(KvType::fp16, true) : corners) check(model, way, want);
 }
