@@ -62,7 +62,7 @@ bool run(const Kernels& k, std::string_view name, int times) {
     return true;
   }
   if (lanes < 1 || lanes > 8) return false;
-  StripView view = d.view(name.starts_with("q8") ? Format::q8 : Format::q4);
+  StripView view = d.view(name.starts_with("q8") ? Format::q8 : name.starts_with("q5") ? Format::q5 : Format::q4);
   d.fill(k, lanes);
   if (name.starts_with("open")) {
     if (!k.opens || lanes <= 4) return false;
@@ -79,6 +79,6 @@ int main(int argc, char** argv) {
   const Kernels& kernels = *available_kernels().front();
   if (argc == 3 && run(kernels, argv[1], std::atoi(argv[2])))
     return std::printf("%.*s\n", static_cast<int>(kernels.name.size()), kernels.name.data()), 0;
-  std::fprintf(stderr, "usage: kernel_counts (q4|open|q8)-(1..8) | attend | quantize TIMES\n");
+  std::fprintf(stderr, "usage: kernel_counts (q4|open|q5|q8)-(1..8) | attend | quantize TIMES\n");
   return 2;
 }
