@@ -153,8 +153,33 @@ std::vector<SliceAdvice> slices(const Facts& facts, Bound bound) {
   return list;
 }
 
+/// Prompt tokens that need not be computed give time to whoever decodes beside them.
+void free_decoding(Judgement& j, const Facts& facts) {
+  if (!j.spared || facts.stalls.source == StallModel::Source::none) return;
+  std::array<double, 3> share{};
+  double computed = 0;
+  for (const Row& row : facts.rows) {
+    computed += row.prompt - row.cached;
+    for (const Level level : {Level::low, Level::likely, Level::high})
+      share[static_cast<std::size_t>(level)] += j.spared(row, level);
+  }
+  for (double& s : share) s /= std::max(1.0, computed);
+  j.reprice = [inner = std::move(j.reprice), share, &stalls = facts.stalls](const Row& row, Level level) {
+    Saved saved = inner(row, level);
+    const double whole = row.decode_ms + (std::isnan(row.ttft_ms) ? 0 : row.ttft_ms);
+    if (!std::isnan(whole) && saved.e2e < whole)  // else nothing of it is left
+      saved.e2e += stalls.saved_ms(row, share[static_cast<std::size_t>(level)], level);
+    return saved;
+  };
+  j.assumption +=
+      "; " + percent(facts.stalls.share) + " of the time after the first token goes to other requests' prompts (" +
+      (facts.stalls.source == StallModel::Source::recorded ? "recorded" : "estimated by the pace beside them") +
+      ") and falls with them";
+}
+
 LeverAdvice judged(Lever lever, const Facts& facts) {
   Judgement j = judges[static_cast<std::size_t>(lever)](facts);
+  if (j.reprice) free_decoding(j, facts);
   LeverAdvice advice{.lever = lever,
                      .settings = std::move(j.settings),
                      .assumption = std::move(j.assumption),
@@ -213,7 +238,8 @@ Advice advise(const Workload& workload, const AdvisorOptions& options) {
   const std::vector<Row>& rows = workload.state().sample.rows();
   Facts facts{.workload = workload, .rows = rows, .options = options};
   facts.prefill = fit_prefill(rows);
-  facts.decode = fit_decode(rows, options.speculation.row);
+  facts.stalls = fit_stalls(rows);
+  facts.decode = fit_decode(rows, options.speculation.row, facts.stalls);
   facts.deferrable = deferrable_types(workload);
   for (std::size_t i = 0; i < lever_names.size(); ++i) advice.levers.push_back(judged(static_cast<Lever>(i), facts));
   find_bound(facts, advice);

@@ -8,6 +8,8 @@ namespace frugal::advisor {
 namespace {
 
 constexpr double least_points = 20, largest_error = 0.3;
+constexpr double least_output = 16;    // tokens: shorter answers have no pace
+constexpr double most_stalled = 0.95;  // of a decode time, where it is estimated
 
 /// Least squares of y on x; the slope's half width at the confidence level.
 struct Line {
@@ -42,6 +44,48 @@ double PrefillModel::saved_ms(const Row& row, double tokens, Level level) const 
   return service * at_level(proportional, level) * std::min(1.0, tokens / std::max(1.0, row.prompt - row.cached));
 }
 
+double StallModel::stalled_ms(const Row& row, Level level) const {
+  if (std::isnan(row.decode_ms) || row.decode_ms <= 0) return 0;
+  if (!std::isnan(row.stalled_ms)) return row.stalled_ms;
+  if (source != Source::pace || std::isnan(row.others)) return 0;
+  return std::clamp(at_level(loss, level) * row.others, 0.0, most_stalled * row.decode_ms);
+}
+
+double StallModel::saved_ms(const Row& row, double computed, Level level) const {
+  // A short rest of a prompt costs more a token than a full chunk.
+  constexpr Interval proportional{0.97, 0.85, 1.0};
+  const double stalled = stalled_ms(row, level);
+  if (stalled <= 0) return 0;
+  const double gone = std::clamp(computed * at_level(proportional, level), 0.0, 1.0);
+  const double same_prompts = stalled * gone;
+  const double same_demand = same_prompts / (1 - stalled / row.decode_ms * (1 - gone));
+  return level == Level::low ? same_prompts : level == Level::high ? same_demand : (same_prompts + same_demand) / 2;
+}
+
+StallModel fit_stalls(const std::vector<Row>& rows) {
+  StallModel model;
+  Line line;
+  double recorded = 0, decode = 0;
+  for (const Row& row : rows) {
+    if (std::isnan(row.decode_ms) || row.decode_ms <= 0) continue;
+    decode += row.decode_ms;
+    if (!std::isnan(row.stalled_ms)) ++recorded, model.share += row.stalled_ms;
+    if (row.output >= least_output && !std::isnan(row.others))
+      line.add(row.others / row.decode_ms, -(row.output - 1) / row.decode_ms);
+  }
+  if (recorded > 0) {
+    model.source = StallModel::Source::recorded;
+  } else if (line.n >= least_points && line.is_clear() && line.constant() < 0) {
+    model.source = StallModel::Source::pace;
+    const double slope = line.slope() / -line.constant(), half = line.half_width() / -line.constant();
+    // The line also sees the requests in flight, whose rows slow a step down and which come with the prompts.
+    model.loss = {0.8 * slope, std::max(0.0, 0.5 * slope - half), slope + half};
+    for (const Row& row : rows) model.share += model.stalled_ms(row, Level::likely);
+  }
+  model.share /= std::max(1e-9, decode);
+  return model;
+}
+
 PrefillModel fit_prefill(const std::vector<Row>& rows) {
   Line line;
   for (const Row& row : rows)
@@ -51,13 +95,12 @@ PrefillModel fit_prefill(const std::vector<Row>& rows) {
   return {true, {slope, slope - half, slope + half}};
 }
 
-DecodeModel fit_decode(const std::vector<Row>& rows, const Interval& usual) {
-  constexpr double least_output = 16;
+DecodeModel fit_decode(const std::vector<Row>& rows, const Interval& usual, const StallModel& stalls) {
   Line line;
   double tokens = 0, weighted = 0;
   for (const Row& row : rows) {
     if (std::isnan(row.decode_ms) || std::isnan(row.ttft_ms) || row.output < least_output) continue;
-    line.add(row.in_flight - 1, row.decode_ms / (row.output - 1));
+    line.add(row.in_flight - 1, (row.decode_ms - stalls.stalled_ms(row, Level::likely)) / (row.output - 1));
     tokens += row.output, weighted += row.output * row.in_flight;
   }
   DecodeModel model{.row = usual};

@@ -28,7 +28,24 @@ struct DecodeModel {
   double in_flight = 1;  ///< mean over output tokens; 1 where `row` is not measured
 };
 
+/// Decoding that waits for the prompts of others, because both share a machine's passes (chunked prefill).
+struct StallModel {
+  enum class Source { none, pace, recorded } source = Source::none;
+  Interval loss{};   ///< by pace: share of decode time lost per other prompts' token computed in one of its ms
+  double share = 0;  ///< of all decode time: stalled
+
+  /// Of its decode time; 0 where nothing is known.
+  double stalled_ms(const Row& row, Level level) const;
+  /// What a request decodes faster where `computed` of all prompt tokens, a share, need not be computed any more.
+  /// Likely: the mean of two ends. The same demand on a machine that is faster meets fewer prompts a request; callers
+  /// who wait for an answer before they ask again meet as many as before.
+  double saved_ms(const Row& row, double computed, Level level) const;
+};
+
+/// Recorded where the engine said it; else by the pace: it falls with the density of others' prompt tokens,
+/// 1 / pace = (1 - loss * density) / step, which, other than the time itself, does not grow with the answer.
+StallModel fit_stalls(const std::vector<Row>& rows);
 PrefillModel fit_prefill(const std::vector<Row>& rows);
-DecodeModel fit_decode(const std::vector<Row>& rows, const Interval& usual);
+DecodeModel fit_decode(const std::vector<Row>& rows, const Interval& usual, const StallModel& stalls);
 
 }  // namespace frugal::advisor

@@ -66,7 +66,7 @@ struct Fickle final : Endpoint {
     if (random() % 4 == 0) end.reason = FinishReason::cancelled, end.usage = {};  // a stream that broke off
     if (random() % 8 == 0) end.reason = FinishReason::error, end.model = "another";
     if (end.reason != FinishReason::cancelled && random() % 2 == 0)
-      end.ledger.attempts.push_back({"fickle", "m", end.usage, {}, 0, true});
+      end.ledger.attempts.push_back({"fickle", "m", end.usage, {}});
     sink->on_finish(std::move(end));
     return {};
   }
