@@ -193,7 +193,7 @@ class Shift {
   }
 
   void report(std::size_t index) {
-    if (shown(index)) std::printf("\n\n");
+    if (shown(index)) std::printf("\n\n"), std::fflush(stdout);
     ++answered_;
     if ((answered_ % 6 == 0 && !live_) || answered_ == served_.size())  // no line into the middle of the live answer
       std::fprintf(stderr, "  %zu of %zu answered\n", answered_, served_.size());

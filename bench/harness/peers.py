@@ -3,17 +3,15 @@
 llama.cpp: its whole source (MIT) lies inside the sdist pinned in bench/lock/llama.txt; the folder llama.cpp/ of it is built natively, the
 wrapper around it is not used. OpenVINO GenAI: a wheel, in a virtual environment of its own.
 """
-import pathlib
 import shutil
 import subprocess
 import sys
 import tarfile
 import venv
 
-from harness.setup import ROOT
+from harness.setup import LOCK, ROOT
 
 PEERS = ROOT / ".deps/peers"
-LOCK = pathlib.Path(__file__).resolve().parents[1] / "lock"
 LLAMA_TOOLS = ["llama-bench", "llama-batched-bench", "llama-completion", "llama-perplexity", "llama-server"]
 
 

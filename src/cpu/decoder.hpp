@@ -68,7 +68,9 @@ class Decoder {
   void reserve(std::uint32_t rows);
   void layers(unsigned m);
   void embed();
+  void keep_wanted();
   Panels prepare(unsigned m, const float* x, std::size_t stride, const PaddedFloats* norm, bool fine = false);
+  void feed_forward(unsigned m, const LayerWeights& w);
   void attention(unsigned m, std::uint32_t layer);
   void place_keys(unsigned m, std::uint32_t layer, const Piece& piece, std::uint32_t head);
   void attend_tile(unsigned m, std::uint32_t layer, const Piece& tile, std::uint32_t head);
@@ -91,6 +93,7 @@ class Decoder {
   std::uint32_t rows_ = 0;    ///< of this step
   std::vector<Piece> tiles_;  ///< pieces of at most 8 rows: what one attention task takes, for each kv head
   bool lone_tiles_ = true;    ///< no segment has two tiles in this step
+  bool narrows_ = false;      ///< not all rows are wanted: the last layer ends with fewer
   std::vector<Wanted> wanted_;
   std::vector<std::exception_ptr> errors_;  ///< [members]
 };

@@ -3,11 +3,17 @@
 #include <frugal/core/error.hpp>
 
 #include <sys/mman.h>
+#include <unistd.h>
 
 namespace frugal::cpu {
 namespace {
 
 constexpr std::size_t huge_page = std::size_t{2} << 20;
+
+std::size_t page_bytes() noexcept {
+  static const auto bytes = static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
+  return bytes;
+}
 
 }  // namespace
 
@@ -30,6 +36,12 @@ HugeBuffer::HugeBuffer(std::size_t bytes) : bytes_((bytes + huge_page - 1) / hug
 
 HugeBuffer::~HugeBuffer() {
   if (data_ != nullptr) munmap(data_, bytes_);
+}
+
+void give_back(std::span<const std::byte> mapped) noexcept {
+  const auto start = reinterpret_cast<std::uintptr_t>(mapped.data()), page = std::uintptr_t{page_bytes()};
+  const std::uintptr_t first = (start + page - 1) / page * page, last = (start + mapped.size()) / page * page;
+  if (first < last) madvise(reinterpret_cast<void*>(first), last - first, MADV_DONTNEED);
 }
 
 }  // namespace frugal::cpu

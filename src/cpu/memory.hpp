@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <span>
 #include <utility>
 
 namespace frugal::cpu {
@@ -27,5 +28,8 @@ class HugeBuffer {
   std::uint8_t* data_ = nullptr;
   std::size_t bytes_ = 0;
 };
+
+/// Takes the whole pages inside a read-only file mapping out of this process's memory; read again, they come back.
+void give_back(std::span<const std::byte> mapped) noexcept;
 
 }  // namespace frugal::cpu

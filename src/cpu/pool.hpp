@@ -27,6 +27,19 @@ class Crew {
   /// Inside a job: the first of the next `count` pieces of this phase's work; the count starts at 0 again after each
   /// meeting. So a member whose core is taken away leaves its share to the others.
   std::uint32_t take(std::uint32_t count) noexcept { return taken_.fetch_add(count, std::memory_order_relaxed); }
+  struct Share {
+    std::uint32_t first, last;
+  };
+  /// The next share of `total` pieces: a fair part of what is left, so long runs first and single pieces at the end.
+  /// Empty when all are taken. (Guided self-scheduling, Polychronopoulos and Kuck 1987.)
+  Share take_guided(std::uint32_t total) noexcept {
+    std::uint32_t first = taken_.load(std::memory_order_relaxed);
+    for (;;) {
+      if (first >= total) return {total, total};
+      const std::uint32_t left = total - first, count = (left + 2 * members_ - 1) / (2 * members_);
+      if (taken_.compare_exchange_weak(first, first + count, std::memory_order_relaxed)) return {first, first + count};
+    }
+  }
 
  private:
   void work(unsigned member);

@@ -11,27 +11,28 @@
 
 namespace frugal::cpu {
 
-/// Rows quantised for the kernels: panels of 8 lanes, the last one narrower. A fine row takes two lanes, the second for
-/// what the first leaves over, and so has 16 bits; its product is the sum of the two.
+/// Rows quantised for the kernels: panels of 8 lanes, the last one narrower. Where there is a `rest`, it holds in the
+/// same way what the 8 bits of `data` leave over: products that ask for it are the sum of two and have 16-bit inputs.
 struct Panels {
   std::uint8_t* data = nullptr;
   std::uint32_t rows = 0;
   std::uint32_t blocks = 0;
-  bool fine = false;
+  std::uint8_t* rest = nullptr;  ///< or null
 
-  static std::size_t bytes(std::size_t lanes, std::size_t blocks) { return lanes * blocks * panel_block_bytes(1); }
-  std::uint32_t lanes_of_row() const { return fine ? 2 : 1; }
-  std::uint32_t all_lanes() const { return rows * lanes_of_row(); }
-  std::uint32_t count() const { return (all_lanes() + 7) / 8; }
-  std::uint32_t lanes(std::uint32_t panel) const { return all_lanes() - 8 * panel < 8 ? all_lanes() - 8 * panel : 8; }
-  std::uint8_t* panel(std::uint32_t index) const { return data + index * blocks * panel_block_bytes(panel_rows); }
-  /// `left` [blocks * 32]: scratch, for fine rows only.
+  static std::size_t bytes(std::size_t rows, std::size_t blocks) { return rows * blocks * panel_block_bytes(1); }
+  std::uint32_t count() const { return (rows + 7) / 8; }
+  std::uint32_t lanes(std::uint32_t panel) const { return rows - 8 * panel < 8 ? rows - 8 * panel : 8; }
+  /// Where panel `index` of `data` or `rest` begins.
+  std::uint8_t* panel(std::uint8_t* base, std::uint32_t index) const {
+    return base + index * blocks * panel_block_bytes(panel_rows);
+  }
+  /// `left` [blocks * 32]: scratch, needed with a rest only.
   void fill(const Kernels& kernels, std::uint32_t row, const float* x, float* left = nullptr) const {
-    const std::uint32_t lane = row * lanes_of_row(), p = lane / 8;
-    kernels.quantize(x, blocks, panel(p), lane % 8, lanes(p));
-    if (!fine) return;
-    kernels.residual(x, blocks, panel(p), lane % 8, lanes(p), left);
-    kernels.quantize(left, blocks, panel(p), lane % 8 + 1, lanes(p));
+    const std::uint32_t p = row / 8, lane = row % 8;
+    kernels.quantize(x, blocks, panel(data, p), lane, lanes(p));
+    if (rest == nullptr) return;
+    kernels.residual(x, blocks, panel(data, p), lane, lanes(p), left);
+    kernels.quantize(left, blocks, panel(rest, p), lane, lanes(p));
   }
 };
 
@@ -45,6 +46,7 @@ struct Product {
   float* out = nullptr;
   std::size_t stride = 0;  ///< floats from row to row of out, at least 16 * strips
   Ending ending = Ending::store;
+  bool fine = false;  ///< with the panels' rest
 };
 
 /// One member's part; called by all members, who meet afterwards.

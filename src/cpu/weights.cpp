@@ -51,7 +51,15 @@ void place(std::vector<Plan>& plans, DecoderWeights& weights) {
   }
 }
 
-constexpr std::uint32_t strips_per_take = 4;
+constexpr std::uint32_t strips_per_take = 16;
+
+/// The file's bytes of strips [first, last) are packed: they need no memory any more.
+void forget(const Tensor& tensor, std::uint32_t first, std::uint32_t last) {
+  if (!tensor.mapped) return;
+  const std::uint64_t from = std::min<std::uint64_t>(first * strip_rows, tensor.rows),
+                      to = std::min<std::uint64_t>(last * strip_rows, tensor.rows);
+  give_back(tensor.data.subspan(from * tensor.row_bytes(), (to - from) * tensor.row_bytes()));
+}
 
 void fill(const std::vector<Plan>& plans, DecoderWeights& weights, Crew& crew) {
   std::uint8_t* base = weights.buffer.data();
@@ -63,6 +71,7 @@ void fill(const std::vector<Plan>& plans, DecoderWeights& weights, Crew& crew) {
       while (start < before + padded) {
         const std::uint32_t first = start - before, last = std::min(first + strips_per_take, m.strips);
         pack_strips(*p.tensor, m, first, last, base + (m.data - base));
+        forget(*p.tensor, first, last);
         start = crew.take(strips_per_take);
       }
       before += padded;
@@ -87,6 +96,7 @@ DecoderWeights pack_weights(std::shared_ptr<const Model> model, Crew& crew) {
   weights.rope_frequencies = backend::rope_frequencies(spec);
   place(plans, weights);
   fill(plans, weights, crew);
+  for (const Plan& p : plans) forget(*p.tensor, 0, p.matrix->strips);  // pages that two takes shared
   weights.model = std::move(model);
   return weights;
 }

@@ -109,6 +109,7 @@ ModelParts load_gguf(const std::filesystem::path& path, const LoadOptions& optio
   const GgufFile header(files->front()->bytes(), path.string());
   std::vector<Tensor> tensors = header.tensors();
   add_shards(path, header, tensors, *files, options);
+  for (Tensor& t : tensors) t.mapped = true;
   ModelParts parts = parts_from(header, std::move(tensors));
   parts.storage = files;
   report(options, "weights", 1.0);

@@ -72,7 +72,8 @@ bool is_derived(std::string_view hf_name) { return hf_name.ends_with(".rotary_em
 /// already, else in a copy.
 void align(Tensor& t, Weights& weights) {
   const auto at = reinterpret_cast<std::uintptr_t>(t.data.data());
-  if (at % block_shape(t.type).bytes == 0) return;
+  t.mapped = at % block_shape(t.type).bytes == 0;
+  if (t.mapped) return;
   auto& copy = weights.copies.emplace_back((t.data.size() + 7) / 8);
   std::memcpy(copy.data(), t.data.data(), t.data.size());
   t.data = std::as_bytes(std::span(copy)).first(t.data.size());

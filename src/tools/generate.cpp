@@ -59,12 +59,18 @@ Request request_of(const GenerateOptions& o) {
   return request;
 }
 
-/// Unless the user says: room for the whole context in the widest element type, but 1 GiB at most.
-std::size_t kv_bytes(const GenerateOptions& o, const DecoderSpec& spec) {
+std::size_t context_bytes(const DecoderSpec& spec) {
+  return std::size_t{2} * spec.layers * spec.kv_width() * sizeof(float) * spec.context;
+}
+
+/// Unless the user says: room for the whole context of every model in the widest element type, but 1 GiB at most.
+std::size_t kv_bytes(const GenerateOptions& o, const EngineOptions& options) {
   if (o.kv_mib != 0) return static_cast<std::size_t>(o.kv_mib) << 20;
-  constexpr std::size_t most = std::size_t{1} << 30, slack = std::size_t{8} << 20;
-  const std::size_t token_bytes = std::size_t{2} * spec.layers * spec.kv_width() * sizeof(float);
-  return std::min(most, token_bytes * spec.context + slack);
+  constexpr std::size_t most = std::size_t{1} << 30;
+  std::size_t bytes = std::size_t{8} << 20;
+  for (const EngineModel& m : options.models) bytes += context_bytes(m.model->spec());
+  for (const DraftModel& m : options.draft_models) bytes += context_bytes(m.model->spec());
+  return std::min(most, bytes);
 }
 
 /// suffix, prompt_lookup, draft:MODEL, layers:K.
@@ -91,9 +97,9 @@ std::unique_ptr<Engine> engine_of(const GenerateOptions& o, const std::shared_pt
   EngineOptions options;
   options.backend = make_backend(o.backend);
   options.models = {{.name = model->name(), .model = model}};
-  options.kv_bytes = kv_bytes(o, model->spec());
   if (!o.speculate.empty()) options.speculation = adaptive_drafts();
   for (const std::string& what : o.speculate) add_drafter(what, model, o.quiet, options);
+  options.kv_bytes = kv_bytes(o, options);
   Progress progress(o.quiet);
   progress.at("preparing weights for " + std::string(options.backend->name()), 0.0);
   return std::make_unique<Engine>(std::move(options));

@@ -36,6 +36,7 @@ json to_json(const DraftLedger& d) {
           {"accepted", d.accepted},
           {"wasted", d.wasted},
           {"passes", d.passes},
+          {"catch_up", d.catch_up},
           {"verified_at", d.verified_at},
           {"accepted_at", d.accepted_at},
           {"draft_ms", milliseconds(d.draft_time)},

@@ -52,7 +52,7 @@ struct Query {
 /// out [queries, dims]
 std::vector<float> attended(const Kernels& k, const Heads& heads, KvKind kind, const std::vector<Query>& queries) {
   const std::size_t dims = (heads.dim + 15) / 16 * 16;
-  std::vector<float> q(queries.size() * dims), out(q.size()), scratch(2 * key_block * dims + 2 * queries.size());
+  std::vector<float> q(queries.size() * dims), out(q.size()), scratch(attend_scratch(queries.size(), dims));
   std::vector<std::uint32_t> begins, ends;
   for (std::size_t i = 0; i < queries.size(); ++i) {
     std::copy(queries[i].q.begin(), queries[i].q.end(), q.begin() + static_cast<std::ptrdiff_t>(i * dims));

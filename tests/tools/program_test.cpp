@@ -153,6 +153,43 @@ TEST_CASE("the same seed gives the same sampled answer") {
   CHECK(first.out == second.out);
 }
 
+TEST_CASE("--speculate changes what an answer costs, never what it says") {
+  need_model();
+  const TempFolder folder;
+  const std::string prompt = folder.write("p", "One, two, three, four. One, two, three, four. One, two, three,");
+  const auto answer = [&](const std::vector<std::string>& more) {
+    std::vector<std::string> arguments{"generate",     "--model", model,    "--prompt-file", prompt,
+                                       "--max-tokens", "40",      "--json", "--quiet"};
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    const Outcome outcome = frugal_program(arguments);
+    REQUIRE(outcome.code == 0);
+    return json::parse(outcome.out);
+  };
+  const json plain = answer({});
+  CHECK_FALSE(plain["ledger"].contains("drafts"));
+  const json suffix = answer({"--speculate", "suffix"});
+  CHECK(suffix["ledger"]["drafts"]["accepted"] > 0);
+  CHECK(suffix["ledger"]["total"]["passes"] < plain["ledger"]["total"]["passes"]);
+  for (const json& drafted : {suffix, answer({"--speculate", "prompt_lookup", "--speculate", "layers:20"}),
+                              answer({"--speculate", "draft:" + model})}) {
+    CHECK(drafted["ids"] == plain["ids"]);
+    CHECK(drafted["text"] == plain["text"]);
+  }
+}
+
+TEST_CASE("a drafter that does not exist is named, with those that do") {
+  need_model();
+  for (const char* wrong :
+       {"oracle", "draft", "draft:", "layers:", "layers:two", "layers:0", "layers:31", "suffix:3"}) {
+    const Outcome outcome =
+        frugal_program({"generate", "--model", model, "--prompt", "a", "--quiet", "--speculate", wrong});
+    INFO(wrong);
+    CHECK(outcome.code == 2);
+    CHECK_THAT(outcome.err,
+               ContainsSubstring(std::string("--speculate ") + wrong) || ContainsSubstring("first_layers"));
+  }
+}
+
 TEST_CASE("a prompt longer than the context is refused with an error") {
   need_model();
   const TempFolder folder;

@@ -19,6 +19,10 @@ Answer sample() {
   const TokenLedger tokens{.prompt_computed = 5, .prompt_cached = 32, .decoded = 3, .passes = 4, .rows = 8};
   answer.finish.ledger.attempts = {
       {.endpoint = "engine", .model = "m", .usage = answer.finish.usage, .tokens = tokens}};
+  DraftLedger& drafts = answer.finish.ledger.attempts[0].drafts;
+  drafts.drafted = 5, drafts.verified = 4, drafts.accepted = 3, drafts.wasted = 2, drafts.passes = 2,
+  drafts.catch_up = 7;
+  drafts.verified_at = {2, 2}, drafts.accepted_at = {2, 1}, drafts.verify_time = 4ms, drafts.saved = -1ms;
   return answer;
 }
 
@@ -39,6 +43,17 @@ TEST_CASE("an answer becomes one line of JSON with its ids, times and account") 
   CHECK(object["timing"]["tpot_ms"] == 10.0);  // (30 - 10) / (3 - 1)
   CHECK(object["ledger"]["attempts"][0]["tokens"]["prompt_cached"] == 32);
   CHECK(object["ledger"]["total"]["decoded"] == 3);
+  const json drafts = object["ledger"]["drafts"];
+  CHECK(drafts["drafted"] == 5);
+  CHECK(drafts["verified"] == 4);
+  CHECK(drafts["accepted"] == 3);
+  CHECK(drafts["wasted"] == 2);
+  CHECK(drafts["passes"] == 2);
+  CHECK(drafts["catch_up"] == 7);
+  CHECK(drafts["verified_at"] == json({2, 2}));
+  CHECK(drafts["accepted_at"] == json({2, 1}));
+  CHECK(drafts["verify_ms"] == 4.0);
+  CHECK(drafts["saved_ms"] == -1.0);
   CHECK_FALSE(object.contains("error"));
   CHECK_FALSE(object.contains("logprobs"));
 }

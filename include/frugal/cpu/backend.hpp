@@ -17,7 +17,7 @@ struct CpuOptions {
       1;  ///< computing threads, the caller's own included; threads - 1 are started, at construction only
   KvType kv = KvType::fp16;  ///< element type of keys and values in the arena
   /// 16-bit activations before every matrix: the file's own fp32 logits to three decimals, at half the prefill speed.
-  /// Off: 8-bit ones but before the query, key and value matrices, where 16 cost little and matter most.
+  /// Off: 8-bit ones but before the key and value matrices, where 16 cost little and matter most.
   bool fine = false;
 };
 

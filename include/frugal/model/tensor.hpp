@@ -29,6 +29,7 @@ struct Tensor {
   std::uint64_t rows = 1;             ///< output features; 1 for a vector
   std::uint64_t cols = 0;             ///< input features: contiguous, a whole number of blocks
   std::span<const std::byte> data{};  ///< rows * row_bytes()
+  bool mapped = false;                ///< data lies in a file's mapping: its pages, given back, come again when read
 
   std::uint64_t row_bytes() const noexcept { return cols / block_shape(type).values * block_shape(type).bytes; }
   std::span<const std::byte> row(std::uint64_t r) const { return data.subspan(r * row_bytes(), row_bytes()); }

@@ -58,6 +58,15 @@ template <Part P, int Lanes>
   }
 }
 
+/// The same for opened weights.
+template <int Lanes>
+[[gnu::always_inline]] inline void dot4_open(const std::uint8_t* quants, const std::uint8_t* q, Sums<Lanes>& sums) {
+  add4<true, Lanes>(sums, weights_at(quants), weights_at(quants + 32), q);
+#pragma GCC unroll 7
+  for (int j = 1; j < 8; ++j)
+    add4<false, Lanes>(sums, weights_at(quants + 64 * j), weights_at(quants + 64 * j + 32), q + 4 * j);
+}
+
 /// Already 32 bit wide.
 template <Part P, int Lanes>
 [[gnu::always_inline]] inline void dot8(const std::uint8_t* quants, const std::uint8_t* q, Sums<Lanes>& sums) {
@@ -141,7 +150,9 @@ template <int Lanes>
 
 template <Format F, Part P, int Lanes>
 [[gnu::always_inline]] inline void dot(const std::uint8_t* quants, const std::uint8_t* q, Sums<Lanes>& sums) {
-  if constexpr (format_shape(F).quant_bytes == 256)
+  if constexpr (F == Format::q4_open)
+    dot4_open<Lanes>(quants, q, sums);
+  else if constexpr (format_shape(F).quant_bytes == 256)
     dot4<P, Lanes>(quants, q, sums);
   else
     dot8<P, Lanes>(quants, q, sums);
@@ -151,7 +162,7 @@ template <Format F, int Lanes>
 [[gnu::always_inline]] inline void add_block(const std::uint8_t* quants, const std::uint16_t* scales,
                                              const std::uint8_t* q, const PanelScale* s, Totals<Lanes>& totals) {
   constexpr FormatShape shape = format_shape(F);
-  constexpr bool wide = shape.quant_bytes == 512;
+  constexpr bool wide = shape.quant_bytes == 512 && F != Format::q4_open;
   Sums<Lanes> sums;
   if constexpr (shape.subs == 1) {
     dot<F, Part::both, Lanes>(quants, q, sums);
@@ -163,6 +174,16 @@ template <Format F, int Lanes>
     add_scaled<wide, false, Lanes>(sums, scales + 16, scales, s, totals);
     if constexpr (shape.minimum) add_minimum(scales + 32, s, true, totals), add_minimum(scales + 48, s, false, totals);
   }
+}
+
+/// Asks the memory for what will be read some strips later: the processor's own guess starts anew with each strip and
+/// stops at pages (measured: the layers of a step of one row take 1.7 ms instead of 2.5). Beyond the matrix it asks for
+/// nothing used.
+constexpr std::size_t ahead = 8192;
+template <std::size_t Bytes>
+[[gnu::always_inline]] inline void ask_ahead(const void* at) {
+  const auto* next = static_cast<const std::uint8_t*>(at) + ahead;
+  for (std::size_t line = 0; line < Bytes; line += 64) __builtin_prefetch(next + line);
 }
 
 /// Lanes [first, first + Lanes) of a panel of `lanes`.
@@ -177,6 +198,8 @@ void multiply_tile(const StripView& strip, const std::uint8_t* panel, std::size_
   const std::uint8_t* q = panel + block_inputs * first;
   const std::uint8_t* s = panel + block_inputs * lanes + sizeof(PanelScale) * first;
   for (std::uint32_t b = 0; b < strip.blocks; ++b) {
+    if constexpr (F != Format::q4_open)
+      ask_ahead<shape.quant_bytes>(quants), ask_ahead<2 * shape.scale_halves()>(scales);
     add_block<F, Lanes>(quants, scales, q, reinterpret_cast<const PanelScale*>(s), totals);
     quants += shape.quant_bytes;
     scales += shape.scale_halves();
@@ -194,10 +217,29 @@ void multiply_lanes(const StripView& strip, const std::uint8_t* panel, const flo
 
 #include "cpu/kernels/lanes.inc"
 
+void open(const StripView& strip, std::uint8_t* to) {
+  auto* out = reinterpret_cast<__m256i*>(to);
+  for (std::uint32_t b = 0; b < strip.blocks; ++b, out += 16) {
+    ask_ahead<256>(strip.quants + std::size_t{b} * 256);
+    for (int i = 0; i < 8; ++i) {
+      const __m256i both = weights_at(strip.quants + std::size_t{b} * 256 + 32 * i);
+      _mm256_store_si256(out + i, lower(both));
+      _mm256_store_si256(out + 8 + i, upper(both));
+    }
+  }
+}
+
+void multiply_any(const StripView& strip, const std::uint8_t* panel, std::size_t lanes, const float* bias,
+                  float* tile) {
+  if (strip.format == Format::q4_open) return multiply_format<Format::q4_open>(strip, panel, lanes, bias, tile);
+  multiply(strip, panel, lanes, bias, tile);
+}
+
 }  // namespace
 
 const Kernels& avx2_kernels() {
-  static constexpr Kernels table{"avx2", rms_norm, quantize, residual, multiply, silu_mul, attend, store_head};
+  static constexpr Kernels table{"avx2", rms_norm, quantize, residual,  multiply_any,
+                                 open,   silu_mul, attend,   store_head};
   return table;
 }
 

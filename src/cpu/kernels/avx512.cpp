@@ -88,7 +88,8 @@ void multiply_lanes(const StripView& strip, const std::uint8_t* panel, const flo
 }  // namespace
 
 const Kernels& avx512_kernels() {
-  static constexpr Kernels table{"avx512-vnni", rms_norm, quantize, residual, multiply, silu_mul, attend, store_head};
+  static constexpr Kernels table{"avx512-vnni", rms_norm, quantize, residual,  multiply,
+                                 nullptr,       silu_mul, attend,   store_head};
   return table;
 }
 

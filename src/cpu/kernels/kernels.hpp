@@ -30,10 +30,15 @@ struct AttendTask {
   const std::uint32_t* begins = nullptr;  ///< [queries] each sees [begins, ends)
   const std::uint32_t* ends = nullptr;
   float* out = nullptr;      ///< [queries, dims]
-  float* scratch = nullptr;  ///< [2 * key_block * dims + queries * 2]
+  float* scratch = nullptr;  ///< [attend_scratch(queries, dims)]
 };
 
 inline constexpr std::uint32_t key_block = 32;
+inline constexpr std::size_t running_floats = 16 * (3 + key_block);  ///< softmax of 16 queries
+
+constexpr std::size_t attend_scratch(std::size_t queries, std::size_t dims) {
+  return 2 * key_block * dims + (queries + 15) / 16 * running_floats;
+}
 
 struct Kernels {
   std::string_view name;
@@ -48,6 +53,9 @@ struct Kernels {
   /// tile [lanes, 16] = panel x strip + bias; bias [16] or null.
   void (*multiply)(const StripView& strip, const std::uint8_t* panel, std::size_t lanes, const float* bias,
                    float* tile);
+  /// Writes the quants of a q4 strip as q4_open to [blocks * 512], 64-byte aligned. Null where opened weights are no
+  /// quicker to multiply; then multiply does not know them.
+  void (*open)(const StripView& strip, std::uint8_t* to);
   /// gate = silu(gate) * up over n (a multiple of 16) values.
   void (*silu_mul)(float* gate, const float* up, std::size_t n);
   void (*attend)(const AttendTask& task);

@@ -19,16 +19,16 @@ inline constexpr std::size_t strip_rows = 16;
 inline constexpr std::size_t panel_rows = 8;
 
 /// q4: Q4_0, Q4_1, Q4_K. q4_half (scales per 16 inputs): Q2_K, Q3_K. q8: Q8_0, Q5_0 and plain floats. q8_min: Q5_1,
-/// Q5_K. q8_half: Q6_K.
-enum class Format : std::uint8_t { q4, q4_half, q8, q8_min, q8_half };
+/// Q5_K. q8_half: Q6_K. q4_open is q4 with a byte for each weight, chunks as in 8 bit; no matrix is stored so.
+enum class Format : std::uint8_t { q4, q4_half, q8, q8_min, q8_half, q4_open };
 
 struct FormatShape {
   std::size_t quant_bytes;  ///< of one block of one strip
   std::size_t subs;         ///< scales per block
   bool minimum;             ///< has m beside d
 
-  std::size_t scale_halves() const { return subs * strip_rows * (minimum ? 2 : 1); }
-  std::size_t block_bytes() const { return quant_bytes + 2 * scale_halves(); }
+  constexpr std::size_t scale_halves() const { return subs * strip_rows * (minimum ? 2 : 1); }
+  constexpr std::size_t block_bytes() const { return quant_bytes + 2 * scale_halves(); }
 };
 
 constexpr FormatShape format_shape(Format format) {
@@ -40,6 +40,7 @@ constexpr FormatShape format_shape(Format format) {
     case Format::q8:
       return {512, 1, false};
     case Format::q8_min:
+    case Format::q4_open:
       return {512, 1, true};
     default:
       return {512, 2, false};

@@ -78,7 +78,8 @@ void multiply(const StripView& strip, const std::uint8_t* panel, std::size_t lan
 }  // namespace
 
 const Kernels& portable_kernels() {
-  static constexpr Kernels table{"portable", rms_norm, quantize, residual, multiply, silu_mul, attend, store_head};
+  static constexpr Kernels table{"portable", rms_norm, quantize, residual,  multiply,
+                                 nullptr,    silu_mul, attend,   store_head};
   return table;
 }
 

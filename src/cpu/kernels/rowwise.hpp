@@ -152,9 +152,23 @@ inline void expand_head(const std::uint8_t* from, KvKind kind, std::size_t n, fl
   if (whole < n) expand_tail(from, kind, whole, n, scale, to);
 }
 
+/// The usual case without its branches: fp16 heads of 64.
+inline void expand_half64(const std::uint8_t* from, float* to) {
+  const Vec a = load_half(from), b = load_half(from + 32), c = load_half(from + 64), d = load_half(from + 96);
+  store(to, a), store(to + 16, b), store(to + 32, c), store(to + 48, d);
+}
+
 /// Expands keys or values of a block; asks for those of the next one, which the processor cannot guess across pages.
 inline void expand_block(const AttendTask& t, const std::uint8_t* const* heads, std::uint32_t count, std::uint32_t left,
                          float* to) {
+  if (t.kind == KvKind::fp16 && t.head_dim == 64) {
+    for (std::uint32_t j = 0; j < count; ++j) {
+      const std::uint8_t* next = heads[j + key_block < left ? j + key_block : j];
+      __builtin_prefetch(next), __builtin_prefetch(next + 64);
+      expand_half64(heads[j], to + j * 64);
+    }
+    return;
+  }
   const std::size_t bytes = head_bytes(t.kind, t.head_dim);
   for (std::uint32_t j = 0; j < count; ++j) {
     if (j + key_block < left)
@@ -194,9 +208,9 @@ inline void score_block(const float* q, const float* keys, std::size_t dims, std
 
 template <int Width>
 inline void mix_values(const float* p, const float* values, std::size_t dims, std::uint32_t low, std::uint32_t high,
-                       float* out) {
+                       float shrink, float* out) {
   Vec mixed[Width];
-  for (int c = 0; c < Width; ++c) mixed[c] = load(out + 16 * c);
+  for (int c = 0; c < Width; ++c) mixed[c] = mul(load(out + 16 * c), splat(shrink));
   for (std::uint32_t j = low; j < high; ++j) {
     const Vec weight = splat(p[j]);
     for (int c = 0; c < Width; ++c) mixed[c] = fma(weight, load(values + j * dims + 16 * c), mixed[c]);
@@ -204,52 +218,93 @@ inline void mix_values(const float* p, const float* values, std::size_t dims, st
   for (int c = 0; c < Width; ++c) store(out + 16 * c, mixed[c]);
 }
 
-/// Folds one key block into a query's running softmax: state = {greatest score, sum of weights}.
-void fold_block(const AttendTask& t, std::uint32_t query, std::uint32_t start, const float* keys, const float* values,
-                float* state) {
+/// What a group of queries carries from key block to key block; lane = query.
+struct Running {
+  float most[16];   ///< greatest score so far
+  float total[16];  ///< sum of weights
+  float shrink[16];
+  float weights[16][key_block];
+};
+static_assert(sizeof(Running) == running_floats * sizeof(float));
+
+/// Positions of a key block that a query sees: [low, high) of key_block.
+struct Seen {
+  std::uint32_t low, high;
+};
+
+inline Seen seen_by(const AttendTask& t, std::uint32_t query, std::uint32_t start) {
   const std::uint32_t end = t.ends[query] < start + key_block ? t.ends[query] : start + key_block;
   const std::uint32_t begin = t.begins[query] > start ? t.begins[query] : start;
-  if (begin >= end) return;
-  const std::uint32_t low = begin - start, high = end - start;
-  alignas(64) float scores[key_block];
-  score_block(t.q + query * t.dims, keys, t.dims, (high + 15) / 16, scores);
-  constexpr float nothing = -__builtin_inff();
-  for (std::uint32_t j = 0; j < low; ++j) scores[j] = nothing;
-  for (std::uint32_t j = high; j < key_block; ++j) scores[j] = nothing;
+  return begin < end ? Seen{begin - start, end - start} : Seen{0, 0};
+}
 
-  const Vec a = load(scores), b = load(scores + 16);
-  const float block_most = greatest(greater(a, b));
-  const float most = block_most > state[0] ? block_most : state[0];
-  const Vec weight_a = exp_of(sub(a, splat(most))), weight_b = exp_of(sub(b, splat(most)));
-  store(scores, weight_a), store(scores + 16, weight_b);
-  float* out = t.out + query * t.dims;
-  if (most != state[0]) {
-    const float shrink = exp_of(state[0] - most);
-    state[1] *= shrink;
-    for (std::size_t d = 0; d < t.dims; d += 16) store(out + d, mul(load(out + d), splat(shrink)));
+void score_queries(const AttendTask& t, std::uint32_t first, std::uint32_t count, std::uint32_t start,
+                   const float* keys, Running& r) {
+  constexpr float nothing = -__builtin_inff();
+  for (std::uint32_t i = 0; i < count; ++i) {
+    const auto [low, high] = seen_by(t, first + i, start);
+    float* scores = r.weights[i];
+    if (high != 0) score_block(t.q + (first + i) * t.dims, keys, t.dims, (high + 15) / 16, scores);
+    for (std::uint32_t j = 0; j < low; ++j) scores[j] = nothing;
+    for (std::uint32_t j = high; j < key_block; ++j) scores[j] = nothing;
   }
-  state[0] = most;
-  state[1] += sum(add(weight_a, weight_b));
-  std::size_t d = 0;
-  for (; d + 64 <= t.dims; d += 64) mix_values<4>(scores, values + d, t.dims, low, high, out + d);
-  for (; d < t.dims; d += 16) mix_values<1>(scores, values + d, t.dims, low, high, out + d);
+}
+
+/// Scores become weights relative to the greatest score so far; one query after the other, so that their chains of
+/// dependent steps overlap.
+void weigh_queries(std::uint32_t count, Running& r) {
+  for (std::uint32_t i = 0; i < count; ++i) {
+    const Vec a = load(r.weights[i]), b = load(r.weights[i] + 16);
+    const float block_most = greatest(greater(a, b));
+    const float most = block_most > r.most[i] ? block_most : r.most[i];
+    r.shrink[i] = most == r.most[i] ? 0.0F : r.most[i] - most;  // also where both are -infinity
+    r.most[i] = most;
+  }
+  store(r.shrink, exp_of(load(r.shrink)));
+  for (std::uint32_t i = 0; i < count; ++i) {
+    if (r.most[i] == -__builtin_inff()) continue;
+    const Vec most = splat(r.most[i]);
+    const Vec a = exp_of(sub(load(r.weights[i]), most)), b = exp_of(sub(load(r.weights[i] + 16), most));
+    store(r.weights[i], a), store(r.weights[i] + 16, b);
+    r.total[i] = r.total[i] * r.shrink[i] + sum(add(a, b));
+  }
+}
+
+void mix_queries(const AttendTask& t, std::uint32_t first, std::uint32_t count, std::uint32_t start,
+                 const float* values, const Running& r) {
+  for (std::uint32_t i = 0; i < count; ++i) {
+    const auto [low, high] = seen_by(t, first + i, start);
+    if (high == 0) continue;
+    float* out = t.out + (first + i) * t.dims;
+    std::size_t d = 0;
+    for (; d + 64 <= t.dims; d += 64) mix_values<4>(r.weights[i], values + d, t.dims, low, high, r.shrink[i], out + d);
+    for (; d < t.dims; d += 16) mix_values<1>(r.weights[i], values + d, t.dims, low, high, r.shrink[i], out + d);
+  }
 }
 
 void attend(const AttendTask& t) {
   float* keys = t.scratch;
   float* values = keys + key_block * t.dims;
-  float* states = values + key_block * t.dims;
-  for (std::uint32_t i = 0; i < t.queries; ++i) states[2 * i] = -__builtin_inff(), states[2 * i + 1] = 0.0F;
+  auto* running = reinterpret_cast<Running*>(values + key_block * t.dims);
+  for (std::uint32_t g = 0; g * 16 < t.queries; ++g) {
+    store(running[g].most, splat(-__builtin_inff())), store(running[g].total, splat(0.0F));
+    store(running[g].shrink, splat(0.0F));
+  }
   std::memset(t.out, 0, std::size_t{t.queries} * t.dims * sizeof(float));
   for (std::uint32_t start = t.first; start < t.last; start += key_block) {
     const std::uint32_t count = t.last - start < key_block ? t.last - start : key_block;
     expand_block(t, t.keys + (start - t.first), count, t.last - start, keys);
     expand_block(t, t.values + (start - t.first), count, t.last - start, values);
     std::memset(keys + count * t.dims, 0, std::size_t{key_block - count} * t.dims * sizeof(float));
-    for (std::uint32_t i = 0; i < t.queries; ++i) fold_block(t, i, start, keys, values, states + 2 * i);
+    for (std::uint32_t q = 0; q < t.queries; q += 16) {
+      const std::uint32_t group = t.queries - q < 16 ? t.queries - q : 16;
+      score_queries(t, q, group, start, keys, running[q / 16]);
+      weigh_queries(group, running[q / 16]);
+      mix_queries(t, q, group, start, values, running[q / 16]);
+    }
   }
   for (std::uint32_t i = 0; i < t.queries; ++i) {
-    const Vec inverse = splat(1.0F / states[2 * i + 1]);
+    const Vec inverse = splat(1.0F / running[i / 16].total[i % 16]);
     float* out = t.out + std::size_t{i} * t.dims;
     for (std::size_t d = 0; d < t.dims; d += 16) store(out + d, mul(load(out + d), inverse));
   }
