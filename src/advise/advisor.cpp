@@ -157,18 +157,19 @@ std::vector<SliceAdvice> slices(const Facts& facts, Bound bound) {
 void free_decoding(Judgement& j, const Facts& facts) {
   if (!j.spared || facts.stalls.source == StallModel::Source::none) return;
   std::array<double, 3> share{};
-  double computed = 0;
+  double all = 0;
   for (const Row& row : facts.rows) {
-    computed += row.prompt - row.cached;
+    all += row.prompt - row.cached;
     for (const Level level : {Level::low, Level::likely, Level::high})
       share[static_cast<std::size_t>(level)] += j.spared(row, level);
   }
-  for (double& s : share) s /= std::max(1.0, computed);
+  for (double& s : share) s /= std::max(1.0, all);
   j.reprice = [inner = std::move(j.reprice), share, &stalls = facts.stalls](const Row& row, Level level) {
     Saved saved = inner(row, level);
-    const double whole = row.decode_ms + (std::isnan(row.ttft_ms) ? 0 : row.ttft_ms);
-    if (!std::isnan(whole) && saved.e2e < whole)  // else nothing of it is left
-      saved.e2e += stalls.saved_ms(row, share[static_cast<std::size_t>(level)], level);
+    const double computed = share[static_cast<std::size_t>(level)], wait = std::isnan(row.ttft_ms) ? 0 : row.ttft_ms;
+    const double less = std::min(wait - saved.ttft, computed * stalls.wait_ms(row, level));
+    if (less > 0) saved.ttft += less, saved.e2e += less;
+    if (saved.e2e < row.decode_ms + wait) saved.e2e += stalls.saved_ms(row, computed, level);  // else it is gone whole
     return saved;
   };
   j.assumption +=
@@ -237,8 +238,8 @@ Advice advise(const Workload& workload, const AdvisorOptions& options) {
   Advice advice;
   const std::vector<Row>& rows = workload.state().sample.rows();
   Facts facts{.workload = workload, .rows = rows, .options = options};
-  facts.prefill = fit_prefill(rows);
   facts.stalls = fit_stalls(rows);
+  facts.prefill = fit_prefill(rows, facts.stalls);
   facts.decode = fit_decode(rows, options.speculation.row, facts.stalls);
   facts.deferrable = deferrable_types(workload);
   for (std::size_t i = 0; i < lever_names.size(); ++i) advice.levers.push_back(judged(static_cast<Lever>(i), facts));

@@ -38,7 +38,7 @@ double at_level(const Interval& i, Level level) {
 
 double PrefillModel::saved_ms(const Row& row, double tokens, Level level) const {
   if (std::isnan(row.ttft_ms) || tokens <= 0) return 0;
-  const double service = service_ms(row);
+  const double service = service_ms(row) - stalls.wait_ms(row, Level::likely);
   if (measured) return std::min(service, at_level(slope_ms, level) * tokens);
   constexpr Interval proportional{0.8, 0.5, 1.0};
   return service * at_level(proportional, level) * std::min(1.0, tokens / std::max(1.0, row.prompt - row.cached));
@@ -48,7 +48,7 @@ double StallModel::stalled_ms(const Row& row, Level level) const {
   if (std::isnan(row.decode_ms) || row.decode_ms <= 0) return 0;
   if (!std::isnan(row.stalled_ms)) return row.stalled_ms;
   if (source != Source::pace || std::isnan(row.others)) return 0;
-  return std::clamp(at_level(loss, level) * row.others, 0.0, most_stalled * row.decode_ms);
+  return std::clamp(at_level(token_ms, level) * row.others, 0.0, most_stalled * row.decode_ms);
 }
 
 double StallModel::saved_ms(const Row& row, double computed, Level level) const {
@@ -62,37 +62,46 @@ double StallModel::saved_ms(const Row& row, double computed, Level level) const 
   return level == Level::low ? same_prompts : level == Level::high ? same_demand : (same_prompts + same_demand) / 2;
 }
 
+double StallModel::wait_ms(const Row& row, Level level) const {
+  if (std::isnan(row.ahead) || std::isnan(row.ttft_ms)) return 0;
+  return std::min(service_ms(row), at_level(token_ms, level) * row.ahead);
+}
+
 StallModel fit_stalls(const std::vector<Row>& rows) {
   StallModel model;
   Line line;
-  double recorded = 0, decode = 0;
+  double recorded = 0, decode = 0, stalled = 0, others = 0;
   for (const Row& row : rows) {
     if (std::isnan(row.decode_ms) || row.decode_ms <= 0) continue;
     decode += row.decode_ms;
     if (!std::isnan(row.stalled_ms)) ++recorded, model.share += row.stalled_ms;
+    if (!std::isnan(row.stalled_ms) && !std::isnan(row.others)) stalled += row.stalled_ms, others += row.others;
     if (row.output >= least_output && !std::isnan(row.others))
       line.add(row.others / row.decode_ms, -(row.output - 1) / row.decode_ms);
   }
   if (recorded > 0) {
     model.source = StallModel::Source::recorded;
+    const double each = others > 0 ? stalled / others : 0;
+    model.token_ms = {each, 0.8 * each, 1.2 * each};
   } else if (line.n >= least_points && line.is_clear() && line.constant() < 0) {
     model.source = StallModel::Source::pace;
     const double slope = line.slope() / -line.constant(), half = line.half_width() / -line.constant();
     // The line also sees the requests in flight, whose rows slow a step down and which come with the prompts.
-    model.loss = {0.8 * slope, std::max(0.0, 0.5 * slope - half), slope + half};
+    model.token_ms = {0.8 * slope, std::max(0.0, 0.5 * slope - half), slope + half};
     for (const Row& row : rows) model.share += model.stalled_ms(row, Level::likely);
   }
   model.share /= std::max(1e-9, decode);
   return model;
 }
 
-PrefillModel fit_prefill(const std::vector<Row>& rows) {
+PrefillModel fit_prefill(const std::vector<Row>& rows, const StallModel& stalls) {
   Line line;
   for (const Row& row : rows)
-    if (!std::isnan(row.ttft_ms)) line.add(row.prompt - row.cached, service_ms(row));
-  if (line.n < least_points || !line.is_clear()) return {};
+    if (!std::isnan(row.ttft_ms))
+      line.add(row.prompt - row.cached, service_ms(row) - stalls.wait_ms(row, Level::likely));
+  if (line.n < least_points || !line.is_clear()) return {.stalls = stalls};
   const double slope = line.slope(), half = line.half_width();
-  return {true, {slope, slope - half, slope + half}};
+  return {stalls, true, {slope, slope - half, slope + half}};
 }
 
 DecodeModel fit_decode(const std::vector<Row>& rows, const Interval& usual, const StallModel& stalls) {

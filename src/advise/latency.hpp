@@ -10,13 +10,32 @@
 
 namespace frugal::advisor {
 
-/// Time to first token = queue + constant + slope * computed prompt tokens.
+/// Decoding that waits for the prompts of others, because both share a machine's passes (chunked prefill).
+struct StallModel {
+  enum class Source { none, pace, recorded } source = Source::none;
+  /// What a token of others' prompts takes; 0 = unknown. By pace: the share of decode time that is lost per token and
+  /// ms.
+  Interval token_ms{};
+  double share = 0;  ///< of all decode time: stalled
+
+  /// Of its decode time; 0 where nothing is known.
+  double stalled_ms(const Row& row, Level level) const;
+  /// What a request decodes faster where `computed` of all prompt tokens, a share, need not be computed any more.
+  /// Likely: the mean of two ends. The same demand on a machine that is faster meets fewer prompts a request; callers
+  /// who wait for an answer before they ask again meet as many as before.
+  double saved_ms(const Row& row, double computed, Level level) const;
+  /// Of its wait for the first token: what others' prompts take that are computed in it; 0 where nobody knows.
+  double wait_ms(const Row& row, Level level) const;
+};
+
+/// Time to first token = queue + what others' prompts take of it + constant + slope * computed prompt tokens.
 struct PrefillModel {
+  StallModel stalls{};
   bool measured = false;  ///< prompts differ enough to fit a slope
   Interval slope_ms{};    ///< a token
 
   /// What a request waits less where `tokens` of its prompt need not be computed. Not measured: half to all of its
-  /// wait, likely 0.8, is taken to be proportional to the computed tokens.
+  /// own wait, likely 0.8, is taken to be proportional to the computed tokens.
   double saved_ms(const Row& row, double tokens, Level level) const;
 };
 
@@ -28,24 +47,10 @@ struct DecodeModel {
   double in_flight = 1;  ///< mean over output tokens; 1 where `row` is not measured
 };
 
-/// Decoding that waits for the prompts of others, because both share a machine's passes (chunked prefill).
-struct StallModel {
-  enum class Source { none, pace, recorded } source = Source::none;
-  Interval loss{};   ///< by pace: share of decode time lost per other prompts' token computed in one of its ms
-  double share = 0;  ///< of all decode time: stalled
-
-  /// Of its decode time; 0 where nothing is known.
-  double stalled_ms(const Row& row, Level level) const;
-  /// What a request decodes faster where `computed` of all prompt tokens, a share, need not be computed any more.
-  /// Likely: the mean of two ends. The same demand on a machine that is faster meets fewer prompts a request; callers
-  /// who wait for an answer before they ask again meet as many as before.
-  double saved_ms(const Row& row, double computed, Level level) const;
-};
-
 /// Recorded where the engine said it; else by the pace: it falls with the density of others' prompt tokens,
 /// 1 / pace = (1 - loss * density) / step, which, other than the time itself, does not grow with the answer.
 StallModel fit_stalls(const std::vector<Row>& rows);
-PrefillModel fit_prefill(const std::vector<Row>& rows);
+PrefillModel fit_prefill(const std::vector<Row>& rows, const StallModel& stalls);
 DecodeModel fit_decode(const std::vector<Row>& rows, const Interval& usual, const StallModel& stalls);
 
 }  // namespace frugal::advisor

@@ -1,6 +1,7 @@
-// PromptTraffic: how many tokens of other requests' prompts were computed between a request's first token and its last.
-// Requests come in the order of submission; a prompt's tokens count as spread evenly over its wait behind the queue.
-// Exact in one pass, because nothing that is submitted later can reach back: memory is that of the requests in flight.
+// PromptTraffic: how many tokens of other requests' prompts were computed while a request waited for its first token,
+// and between that and its last. Requests come in the order of submission; a prompt's tokens count as spread evenly
+// over its wait behind the queue. Exact in one pass, because nothing that is submitted later can reach back: memory is
+// that of the requests in flight.
 #pragma once
 
 #include <algorithm>
@@ -23,7 +24,7 @@ class PromptTraffic {
     bool asks = false;                                      ///< wants to know
   };
 
-  /// `tell(ordinal, tokens)` for every request that asked and ended before this one came.
+  /// `tell(ordinal, waiting, decoding)`, in tokens, for every request that asked and ended before this one came.
   template <class Tell>
   void request(const Request& r, const Tell& tell) {
     advance(r.at, tell);
@@ -34,6 +35,7 @@ class PromptTraffic {
       moments_.push({r.admitted + wait, What::rate, -r.tokens / wait});
     }
     if (!r.asks || r.end <= r.first_token) return;
+    moments_.push({r.admitted, What::admitted, r.tokens, r.ordinal});
     moments_.push({r.admitted + wait, What::first_token, 0, r.ordinal});
     moments_.push({std::max(r.end, r.admitted + wait), What::end, 0, r.ordinal});
   }
@@ -43,13 +45,17 @@ class PromptTraffic {
   }
 
  private:
-  enum class What { rate, first_token, end };
+  enum class What { admitted, rate, first_token, end };
   struct Moment {
     double at;
     What what;
-    double rate = 0;
+    double rate = 0;  ///< tokens a second more; of an admission: tokens
     std::uint64_t ordinal = 0;
     bool operator<(const Moment& o) const { return at != o.at ? at > o.at : what > o.what; }  // the earliest on top
+  };
+
+  struct Since {
+    double admitted = 0, first_token = 0;  ///< tokens computed until then
   };
 
   template <class Tell>
@@ -60,11 +66,16 @@ class PromptTraffic {
       if (m.at > now_) computed_ += std::max(0.0, rate_) * (m.at - now_), now_ = m.at;
       if (m.what == What::rate) {
         rate_ += m.rate;
+        continue;
+      }
+      Since& since = since_[m.ordinal];
+      if (m.what == What::admitted) {
+        since.admitted = computed_ + m.rate;  // its own prompt is no other's
       } else if (m.what == What::first_token) {
-        since_[m.ordinal] = computed_;
-      } else if (const auto begun = since_.find(m.ordinal); begun != since_.end()) {
-        tell(m.ordinal, computed_ - begun->second);
-        since_.erase(begun);
+        since.first_token = computed_;
+      } else {
+        tell(m.ordinal, std::max(0.0, since.first_token - since.admitted), computed_ - since.first_token);
+        since_.erase(m.ordinal);
       }
     }
     if (moments_.empty()) now_ = to, computed_ = rate_ = 0;  // the sums stay small, so differences stay exact
@@ -73,7 +84,7 @@ class PromptTraffic {
   std::size_t most_;
   double now_ = 0, rate_ = 0, computed_ = 0;
   std::priority_queue<Moment> moments_{};
-  std::unordered_map<std::uint64_t, double> since_{};
+  std::unordered_map<std::uint64_t, Since> since_{};
 };
 
 }  // namespace frugal::advisor

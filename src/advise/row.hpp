@@ -29,6 +29,7 @@ struct Row {
   double queue_ms = absent, ttft_ms = absent, decode_ms = absent;
   double stalled_ms = absent;  ///< of decode_ms: Timing::stalled
   double others = absent;      ///< tokens of others' prompts that were computed within decode_ms
+  double ahead = absent;       ///< the same within ttft_ms - queue_ms
   double in_flight = 1;        ///< requests in flight when it was submitted, itself included
   double score = absent;       ///< of the first attempt, where there were several
   bool first_accepted = false;

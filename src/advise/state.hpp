@@ -57,6 +57,7 @@ struct Workload::State {
   void replay(const TraceRecord& record, double at, advisor::Row& row);
   void clock(const TraceRecord& record, double at, advisor::Row& row);
   void watch(const TraceRecord& record, double at, const advisor::Row& row);
+  void meet(std::uint64_t ordinal, double ahead, double others);
   void sum(const TraceRecord& record, const advisor::Row& row, SliceStats& slice) const;
   void count(const TraceRecord& record, const advisor::Row& row);
   std::size_t type_index(const std::string& name);

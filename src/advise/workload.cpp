@@ -67,9 +67,7 @@ void Workload::State::add(TraceRecord record) {
 
 void Workload::State::finish() {
   order_.flush([this](TraceRecord& r, double at) { serve(r, at); });
-  traffic_.flush([this](std::uint64_t ordinal, double tokens) {
-    if (Row* row = sample.find(ordinal)) row->others = tokens;
-  });
+  traffic_.flush([this](std::uint64_t ordinal, double ahead, double others) { meet(ordinal, ahead, others); });
   prefix.evicted = prefixes_.evicted();
   finished = true;
   if (recorded.priced > 0) return sample.each(unprice);
@@ -194,9 +192,11 @@ void Workload::State::watch(const TraceRecord& r, double at, const Row& row) {
                     .end = at + *r.e2e_ms / 1000,
                     .tokens = row.prompt - row.cached,
                     .asks = !std::isnan(row.decode_ms) && sample.wants(row.ordinal)},
-                   [this](std::uint64_t ordinal, double tokens) {
-                     if (Row* kept = sample.find(ordinal)) kept->others = tokens;
-                   });
+                   [this](std::uint64_t ordinal, double ahead, double others) { meet(ordinal, ahead, others); });
+}
+
+void Workload::State::meet(std::uint64_t ordinal, double ahead, double others) {
+  if (Row* row = sample.find(ordinal)) row->ahead = ahead, row->others = others;
 }
 
 Row Workload::State::row_of(const TraceRecord& r, double at) {
