@@ -153,8 +153,8 @@ std::vector<SliceAdvice> slices(const Facts& facts, Bound bound) {
   return list;
 }
 
-/// Prompt tokens that need not be computed give time to whoever decodes beside them.
-void free_decoding(Judgement& j, const Facts& facts) {
+/// Prompt tokens that need not be computed give time to whoever waits or decodes beside them.
+void relieve_others(Judgement& j, const Facts& facts) {
   if (!j.spared || facts.stalls.source == StallModel::Source::none) return;
   std::array<double, 3> share{};
   double all = 0;
@@ -164,13 +164,15 @@ void free_decoding(Judgement& j, const Facts& facts) {
       share[static_cast<std::size_t>(level)] += j.spared(row, level);
   }
   for (double& s : share) s /= std::max(1.0, all);
-  j.reprice = [inner = std::move(j.reprice), share, &stalls = facts.stalls](const Row& row, Level level) {
-    Saved saved = inner(row, level);
-    const double computed = share[static_cast<std::size_t>(level)], wait = std::isnan(row.ttft_ms) ? 0 : row.ttft_ms;
-    const double less = std::min(wait - saved.ttft, computed * stalls.wait_ms(row, level));
-    if (less > 0) saved.ttft += less, saved.e2e += less;
-    if (saved.e2e < row.decode_ms + wait) saved.e2e += stalls.saved_ms(row, computed, level);  // else it is gone whole
-    return saved;
+  j.reprice = [inner = std::move(j.reprice), spared = j.spared, share,
+               relief = Relief{facts.stalls, facts.decode, facts.options.speculation.row.estimate}](const Row& row,
+                                                                                                    Level level) {
+    const Saved saved = inner(row, level);
+    const double whole = row.decode_ms + (std::isnan(row.ttft_ms) ? 0 : row.ttft_ms);
+    if (saved.e2e >= whole) return saved;  // nothing of it is left
+    const Relief::Share gone{spared(row, level), share[static_cast<std::size_t>(level)]};
+    const double wait = relief.wait_ms(row, gone, saved.ttft, level);
+    return Saved{saved.cost, saved.ttft + wait, saved.e2e + wait + relief.decode_ms(row, gone, level)};
   };
   j.assumption +=
       "; " + percent(facts.stalls.share) + " of the time after the first token goes to other requests' prompts (" +
@@ -180,7 +182,7 @@ void free_decoding(Judgement& j, const Facts& facts) {
 
 LeverAdvice judged(Lever lever, const Facts& facts) {
   Judgement j = judges[static_cast<std::size_t>(lever)](facts);
-  if (j.reprice) free_decoding(j, facts);
+  if (j.reprice) relieve_others(j, facts);
   LeverAdvice advice{.lever = lever,
                      .settings = std::move(j.settings),
                      .assumption = std::move(j.assumption),

@@ -51,20 +51,49 @@ double StallModel::stalled_ms(const Row& row, Level level) const {
   return std::clamp(at_level(token_ms, level) * row.others, 0.0, most_stalled * row.decode_ms);
 }
 
-double StallModel::saved_ms(const Row& row, double computed, Level level) const {
-  // A short rest of a prompt costs more a token than a full chunk.
-  constexpr Interval proportional{0.97, 0.85, 1.0};
-  const double stalled = stalled_ms(row, level);
-  if (stalled <= 0) return 0;
-  const double gone = std::clamp(computed * at_level(proportional, level), 0.0, 1.0);
-  const double same_prompts = stalled * gone;
-  const double same_demand = same_prompts / (1 - stalled / row.decode_ms * (1 - gone));
-  return level == Level::low ? same_prompts : level == Level::high ? same_demand : (same_prompts + same_demand) / 2;
-}
-
 double StallModel::wait_ms(const Row& row, Level level) const {
   if (std::isnan(row.ahead) || std::isnan(row.ttft_ms)) return 0;
   return std::min(service_ms(row), at_level(token_ms, level) * row.ahead);
+}
+
+namespace {
+
+double between(double least, double most, Level level) {
+  return level == Level::low ? least : level == Level::high ? most : 0.1 * least + 0.9 * most;
+}
+
+}  // namespace
+
+// At most all of the wait but the passes that it begins and ends in is in proportion to the tokens computed in it.
+double Relief::wait_ms(const Row& row, const Share& gone, double known, Level level) const {
+  if (std::isnan(row.ttft_ms)) return 0;
+  const double service = service_ms(row), ahead = std::isnan(row.ahead) ? 0 : row.ahead;
+  const double others = std::min(service - known, gone.all * stalls.wait_ms(row, level));
+  const double tokens = std::max(1.0, row.prompt - row.cached + ahead);
+  const double pass = row.output > 1 ? (row.decode_ms - stalls.stalled_ms(row, level)) / (row.output - 1) : 0;
+  const double most = service * std::min(1.0, (gone.own + gone.all * ahead) / tokens) -
+                      (level == Level::high ? 0.5 : 1.5) * pass - known;
+  return std::max(0.0, between(others, std::max(others, most), level));
+}
+
+double Relief::decode_ms(const Row& row, const Share& gone, Level level) const {
+  // A short rest of a prompt costs more a token than a full chunk.
+  constexpr Interval proportional{0.97, 0.85, 1.0};
+  const double stalled = stalls.stalled_ms(row, level);
+  if (stalled <= 0) return 0;
+  const double share = std::clamp(gone.all * at_level(proportional, level), 0.0, 1.0);
+  const double same_prompts = stalled * share;
+  const double same_demand = same_prompts / (1 - stalled / row.decode_ms * (1 - share));
+  return between(same_prompts, same_demand + thinned(row, same_demand, level), level);
+}
+
+// Answers that end sooner are fewer at a time (Little 1961), so a pass of theirs has fewer rows.
+double Relief::thinned(const Row& row, double saved, Level level) const {
+  // Measured against the requests in flight at the start, so rather too low.
+  const double v = level == Level::high ? std::max(decode.row.high, usual_row) : decode.row.estimate;
+  const double rest = row.decode_ms - saved, n = row.in_flight;
+  const double fewer = std::max(1.0, n * rest / row.decode_ms);
+  return rest * (1 - (1 + v * (fewer - 1)) / (1 + v * (n - 1)));
 }
 
 StallModel fit_stalls(const std::vector<Row>& rows) {
@@ -87,7 +116,7 @@ StallModel fit_stalls(const std::vector<Row>& rows) {
     model.source = StallModel::Source::pace;
     const double slope = line.slope() / -line.constant(), half = line.half_width() / -line.constant();
     // The line also sees the requests in flight, whose rows slow a step down and which come with the prompts.
-    model.token_ms = {0.8 * slope, std::max(0.0, 0.5 * slope - half), slope + half};
+    model.token_ms = {0.9 * slope, std::max(0.0, 0.5 * slope - half), slope + half};
     for (const Row& row : rows) model.share += model.stalled_ms(row, Level::likely);
   }
   model.share /= std::max(1e-9, decode);

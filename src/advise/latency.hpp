@@ -20,10 +20,6 @@ struct StallModel {
 
   /// Of its decode time; 0 where nothing is known.
   double stalled_ms(const Row& row, Level level) const;
-  /// What a request decodes faster where `computed` of all prompt tokens, a share, need not be computed any more.
-  /// Likely: the mean of two ends. The same demand on a machine that is faster meets fewer prompts a request; callers
-  /// who wait for an answer before they ask again meet as many as before.
-  double saved_ms(const Row& row, double computed, Level level) const;
   /// Of its wait for the first token: what others' prompts take that are computed in it; 0 where nobody knows.
   double wait_ms(const Row& row, Level level) const;
 };
@@ -50,6 +46,26 @@ struct DecodeModel {
 /// Recorded where the engine said it; else by the pace: it falls with the density of others' prompt tokens,
 /// 1 / pace = (1 - loss * density) / step, which, other than the time itself, does not grow with the answer.
 StallModel fit_stalls(const std::vector<Row>& rows);
+/// What a request gains where prompts, its own and others', need not be computed any more on a machine whose passes it
+/// shares. Between two ends: callers who wait for an answer before they ask again meet as many prompts as before; the
+/// same demand on a machine that is faster meets fewer of them, and fewer answers beside its own.
+struct Relief {
+  StallModel stalls{};
+  DecodeModel decode{};
+  double usual_row = 0;  ///< SpeculationFigures::row
+  struct Share {
+    double own = 0;  ///< tokens of its own prompt
+    double all = 0;  ///< share of all prompt tokens
+  };
+
+  /// Of its wait for the first token, beyond `known`, what its own prompt gives.
+  double wait_ms(const Row& row, const Share& gone, double known, Level level) const;
+  double decode_ms(const Row& row, const Share& gone, Level level) const;
+
+ private:
+  double thinned(const Row& row, double saved, Level level) const;
+};
+
 PrefillModel fit_prefill(const std::vector<Row>& rows, const StallModel& stalls);
 DecodeModel fit_decode(const std::vector<Row>& rows, const Interval& usual, const StallModel& stalls);
 

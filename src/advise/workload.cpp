@@ -342,7 +342,7 @@ Workload read_workload(const std::string& path, WorkloadOptions options, const R
       more = reader.next(record);
       if (more) workload.add(std::move(record)), ++good;
     } catch (const Error& e) {
-      if (!hooks.bad_line) throw;
+      if (!hooks.bad_line || e.code() != Errc::bad_file) throw;  // no line, the file
       hooks.bad_line(e), workload.note_bad_line(), ++bad;
     }
     if (hooks.progress && (good + bad) % every == 0) hooks.progress(reader.bytes_read());

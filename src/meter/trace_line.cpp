@@ -241,6 +241,10 @@ void check(Line& line) {
            " prompt_tokens: the prompt must include what was cached");
   constexpr double rounding_ms = 1.0;
   if (r.ttft_ms && r.e2e_ms && *r.ttft_ms > *r.e2e_ms + rounding_ms) c.fail("ttft_ms is above e2e_ms");
+  if (r.stalled_ms && r.e2e_ms && *r.stalled_ms > *r.e2e_ms + rounding_ms) c.fail("stalled_ms is above e2e_ms");
+  constexpr double latest = 1e11;  // seconds: the year 5138
+  if (r.timestamp && std::abs(*r.timestamp) >= latest)
+    c.fail("timestamp is beyond the year 5000: it counts seconds, not milli- or nanoseconds");
   const std::uint64_t whole = r.prompt_tokens / r.block_tokens;
   if (r.prefix_blocks.size() > whole + 1)
     c.fail(std::to_string(r.prefix_blocks.size()) + " blocks of " + std::to_string(r.block_tokens) + " tokens for " +

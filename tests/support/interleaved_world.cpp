@@ -20,7 +20,8 @@ class Interleaved final : public World {
     chunk_ = 256 * hidden.whole(1, 2);
     double mean = 0;
     for (const std::uint64_t p : prompts_) mean += static_cast<double>(p) / static_cast<double>(prompts_.size());
-    gap_ms_ = (mean + question_) * prompt_ms_ / hidden.uniform(0.35, 0.6);  // the prompts' share of the machine's time
+    // The prompts' share of the machine's time, with a row of answers in each of their passes.
+    gap_ms_ = (mean + question_) * (prompt_ms_ + step_ms_ / static_cast<double>(chunk_)) / hidden.uniform(0.35, 0.65);
   }
 
   Period period(std::uint64_t number, const LeverAdvice* pulled) const override {
