@@ -56,14 +56,6 @@ double StallModel::wait_ms(const Row& row, Level level) const {
   return std::min(service_ms(row), at_level(token_ms, level) * row.ahead);
 }
 
-namespace {
-
-double between(double least, double most, Level level) {
-  return level == Level::low ? least : level == Level::high ? most : 0.1 * least + 0.9 * most;
-}
-
-}  // namespace
-
 // At most all of the wait but the passes that it begins and ends in is in proportion to the tokens computed in it.
 double Relief::wait_ms(const Row& row, const Share& gone, double known, Level level) const {
   if (std::isnan(row.ttft_ms)) return 0;
@@ -73,7 +65,7 @@ double Relief::wait_ms(const Row& row, const Share& gone, double known, Level le
   const double pass = row.output > 1 ? (row.decode_ms - stalls.stalled_ms(row, level)) / (row.output - 1) : 0;
   const double most = service * std::min(1.0, (gone.own + gone.all * ahead) / tokens) -
                       (level == Level::high ? 0.5 : 1.5) * pass - known;
-  return std::max(0.0, between(others, std::max(others, most), level));
+  return std::max(0.0, level == Level::low ? others : std::max(others, most));
 }
 
 double Relief::decode_ms(const Row& row, const Share& gone, Level level) const {
@@ -84,7 +76,7 @@ double Relief::decode_ms(const Row& row, const Share& gone, Level level) const {
   const double share = std::clamp(gone.all * at_level(proportional, level), 0.0, 1.0);
   const double same_prompts = stalled * share;
   const double same_demand = same_prompts / (1 - stalled / row.decode_ms * (1 - share));
-  return between(same_prompts, same_demand + thinned(row, same_demand, level), level);
+  return level == Level::low ? same_prompts : same_demand + thinned(row, same_demand, level);
 }
 
 // Answers that end sooner are fewer at a time (Little 1961), so a pass of theirs has fewer rows.

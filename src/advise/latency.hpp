@@ -47,8 +47,8 @@ struct DecodeModel {
 /// 1 / pace = (1 - loss * density) / step, which, other than the time itself, does not grow with the answer.
 StallModel fit_stalls(const std::vector<Row>& rows);
 /// What a request gains where prompts, its own and others', need not be computed any more on a machine whose passes it
-/// shares. Between two ends: callers who wait for an answer before they ask again meet as many prompts as before; the
-/// same demand on a machine that is faster meets fewer of them, and fewer answers beside its own.
+/// shares. Likely: the same demand, on a machine that is faster, meets fewer prompts a request, and fewer answers
+/// beside its own. Low: callers who wait for an answer before they ask again meet as many as before.
 struct Relief {
   StallModel stalls{};
   DecodeModel decode{};
