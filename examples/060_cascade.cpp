@@ -24,7 +24,7 @@ frugal::Answer ask(frugal::Endpoint& endpoint, std::string question) {
   std::printf("%s\n", answer.text.c_str());
   for (const frugal::Attempt& attempt : answer.finish.ledger.attempts)
     std::printf("-- %s: %llu tokens, score %.3f, %s\n", attempt.endpoint.c_str(),
-                static_cast<unsigned long long>(attempt.usage.output), attempt.score,
+                static_cast<unsigned long long>(attempt.usage.output), attempt.score.value_or(0),
                 attempt.accepted ? "accepted" : "thrown away");
   return answer;
 }

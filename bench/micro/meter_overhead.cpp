@@ -47,7 +47,7 @@ class Instant final : public Endpoint {
     end.reason = FinishReason::stop, end.model = "m", end.usage = {.input = prompt_tokens, .output = tokens_};
     TokenLedger owners;
     owners.prompt_computed = prompt_tokens, owners.decoded = tokens_;
-    end.ledger.attempts.push_back({"instant", "m", end.usage, owners, 0, true});
+    end.ledger.attempts.push_back({"instant", "m", end.usage, owners});
     sink->on_finish(std::move(end));
     return {};
   }

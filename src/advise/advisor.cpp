@@ -153,8 +153,36 @@ std::vector<SliceAdvice> slices(const Facts& facts, Bound bound) {
   return list;
 }
 
+/// Prompt tokens that need not be computed give time to whoever waits or decodes beside them.
+void relieve_others(Judgement& j, const Facts& facts) {
+  if (!j.spared || facts.stalls.source == StallModel::Source::none) return;
+  std::array<double, 3> share{};
+  double all = 0;
+  for (const Row& row : facts.rows) {
+    all += row.prompt - row.cached;
+    for (const Level level : {Level::low, Level::likely, Level::high})
+      share[static_cast<std::size_t>(level)] += j.spared(row, level);
+  }
+  for (double& s : share) s /= std::max(1.0, all);
+  j.reprice = [inner = std::move(j.reprice), spared = j.spared, share,
+               relief = Relief{facts.stalls, facts.decode, facts.options.speculation.row.estimate}](const Row& row,
+                                                                                                    Level level) {
+    const Saved saved = inner(row, level);
+    const double whole = row.decode_ms + (std::isnan(row.ttft_ms) ? 0 : row.ttft_ms);
+    if (saved.e2e >= whole) return saved;  // nothing of it is left
+    const Relief::Share gone{spared(row, level), share[static_cast<std::size_t>(level)]};
+    const double wait = relief.wait_ms(row, gone, saved.ttft, level);
+    return Saved{saved.cost, saved.ttft + wait, saved.e2e + wait + relief.decode_ms(row, gone, level)};
+  };
+  j.assumption +=
+      "; " + percent(facts.stalls.share) + " of the time after the first token goes to other requests' prompts (" +
+      (facts.stalls.source == StallModel::Source::recorded ? "recorded" : "estimated by the pace beside them") +
+      ") and falls with them";
+}
+
 LeverAdvice judged(Lever lever, const Facts& facts) {
   Judgement j = judges[static_cast<std::size_t>(lever)](facts);
+  if (j.reprice) relieve_others(j, facts);
   LeverAdvice advice{.lever = lever,
                      .settings = std::move(j.settings),
                      .assumption = std::move(j.assumption),
@@ -212,8 +240,9 @@ Advice advise(const Workload& workload, const AdvisorOptions& options) {
   Advice advice;
   const std::vector<Row>& rows = workload.state().sample.rows();
   Facts facts{.workload = workload, .rows = rows, .options = options};
-  facts.prefill = fit_prefill(rows);
-  facts.decode = fit_decode(rows, options.speculation.row);
+  facts.stalls = fit_stalls(rows);
+  facts.prefill = fit_prefill(rows, facts.stalls);
+  facts.decode = fit_decode(rows, options.speculation.row, facts.stalls);
   facts.deferrable = deferrable_types(workload);
   for (std::size_t i = 0; i < lever_names.size(); ++i) advice.levers.push_back(judged(static_cast<Lever>(i), facts));
   find_bound(facts, advice);

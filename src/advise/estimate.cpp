@@ -43,6 +43,21 @@ double error(const std::vector<Sums>& chunks, double ratio, double total) {
   return std::sqrt(squares * n / (n - 1)) / total;
 }
 
+/// Stretches of four as one: waiting lines remember further back than a short stretch.
+std::vector<Sums> longer(const std::vector<Sums>& chunks) {
+  std::vector<Sums> out((chunks.size() + 3) / 4);
+  for (std::size_t i = 0; i < chunks.size(); ++i) {
+    for (std::size_t level = 0; level < 3; ++level) out[i / 4].saved[level] += chunks[i].saved[level];
+    out[i / 4].total += chunks[i].total;
+  }
+  return out;
+}
+
+/// Half width of the ratio for the next stretch of traffic, which is noisy as well.
+double noise(const std::vector<Sums>& chunks, double ratio, double total) {
+  return student(static_cast<double>(chunks.size() - 1)) * std::sqrt(2.0) * error(chunks, ratio, total);
+}
+
 std::optional<Interval> interval(const std::vector<Sums>& chunks) {
   Sums all;
   for (const Sums& c : chunks) {
@@ -52,11 +67,11 @@ std::optional<Interval> interval(const std::vector<Sums>& chunks) {
   if (all.total <= 0) return std::nullopt;
   const double ratio = all.saved[1] / all.total;
   if (chunks.size() < 2) return Interval{ratio, std::min(0.0, ratio), std::max(0.0, std::min(1.0, 2 * ratio))};
-  const double noise =
-      student(static_cast<double>(chunks.size() - 1)) * std::sqrt(2.0) * error(chunks, ratio, all.total);
+  double half = noise(chunks, ratio, all.total);
+  if (chunks.size() == most_chunks) half = std::max(half, noise(longer(chunks), ratio, all.total));
   const auto [least, most] = std::minmax({all.saved[0], all.saved[1], all.saved[2]});
-  return Interval{ratio, ratio - std::hypot(noise, ratio - least / all.total),
-                  std::min(1.0, ratio + std::hypot(noise, most / all.total - ratio))};
+  return Interval{ratio, ratio - std::hypot(half, ratio - least / all.total),
+                  std::min(1.0, ratio + std::hypot(half, most / all.total - ratio))};
 }
 
 }  // namespace

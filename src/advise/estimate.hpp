@@ -25,8 +25,9 @@ struct Savings {
 };
 
 /// Each metric's saving is a ratio of two sums over rows. Its error is that of the ratio over up to 64 stretches of
-/// the trace (delta method, Student's t), doubled in variance because the next stretch of traffic varies as this one
-/// did; the assumption's ends are added in quadrature. A metric without a recorded total has none.
+/// the trace, or over 16 where these vary more (delta method, Student's t), doubled in variance because the next
+/// stretch of traffic varies as this one did; the assumption's ends are added in quadrature. A metric without a
+/// recorded total has none.
 Savings estimate(const std::vector<Row>& rows, const Reprice& reprice);
 
 /// Two-sided quantile of Student's t for `confidence_level`.

@@ -30,6 +30,7 @@ p{margin:.3rem 0}.soft{color:var(--soft)}.cards{display:grid;gap:1rem;grid-templ
 .area{fill-opacity:.55}.axis{stroke:var(--line)}.mark{stroke:var(--ink);stroke-width:1.3}.am{stroke:var(--a)}.bm{stroke:var(--b)}.dashed{stroke-dasharray:3 3}
 .scroll{overflow-x:auto}table{border-collapse:collapse;width:100%;font-size:.9rem}th,td{text-align:right;padding:.25rem .5rem;border-bottom:1px solid var(--line);white-space:nowrap}
 th:first-child,td:first-child{text-align:left}dl{margin:0}dt{font-weight:600;margin-top:.7rem}dd{margin:.1rem 0 0}ul{margin:.3rem 0;padding-left:1.1rem}
+@media(max-width:40rem){.scroll table{font-size:.8rem}.scroll th,.scroll td{padding:.25rem .3rem;white-space:normal}}
 .yes{color:var(--c);font-weight:600}.no{color:var(--f);font-weight:600}
 )";
 
@@ -179,6 +180,18 @@ std::string outcome(const Report& r) {
   return inside;
 }
 
+std::string at_work(const Report& r) {
+  const auto list = [](const Workload& w) {
+    std::string items;
+    for (const LeverAtWork& l : levers_at_work(w)) items += "<dt>" + l.name + "</dt><dd>" + escaped(l.text) + "</dd>\n";
+    return items.empty() ? items : "<dl>" + items + "</dl>\n";
+  };
+  const std::string before = list(*r.workload), after = r.after != nullptr ? list(*r.after) : "";
+  if (r.after == nullptr) return before;
+  return (before.empty() ? before : paragraph(r.before_name) + before) +
+         (after.empty() ? after : paragraph(r.after_name) + after);
+}
+
 std::string gaps(const std::vector<std::string>& said) {
   std::string items;
   for (const std::string& one : said) items += "<li>" + escaped(one) + "</li>\n";
@@ -199,6 +212,7 @@ std::string report_html(const Report& r) {
   cards += card("Time to first token", latency(r, "Time to first token", &SliceStats::ttft_ms)) +
            card("Time per output token", latency(r, "Time per output token", &SliceStats::tpot_ms)) +
            card("Cost by request type", costs(w, w.types())) + card("Tokens by owner", tokens(r)) +
+           card("Levers at work", at_work(r)) +
            (w.models().size() > 1 ? card("Cost by model", costs(w, w.models())) : "") +
            card("Latency by request type", types_table(w)) + card("What the trace does not say", gaps(w.unknowable()));
   return "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\n<meta name=\"viewport\" "

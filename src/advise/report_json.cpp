@@ -62,11 +62,33 @@ json to_json(const TokenLedger& t) {
           {"rows", t.rows}};
 }
 
+json to_json(const DraftLedger& d) {
+  return {{"drafted", d.drafted},
+          {"verified", d.verified},
+          {"accepted", d.accepted},
+          {"wasted", d.wasted},
+          {"passes", d.passes},
+          {"verified_at", d.verified_at},
+          {"accepted_at", d.accepted_at},
+          {"draft_ms", milliseconds(d.draft_time)},
+          {"catch_up_ms", milliseconds(d.catch_up_time)},
+          {"verify_ms", milliseconds(d.verify_time)},
+          {"saved_ms", milliseconds(d.saved)}};
+}
+
+json to_json(const LeverCosts& v) {
+  return {{"prefix_cache", {{"saved", v.cache_saved}, {"spent", v.cache_spent}}},
+          {"cascade", {{"spent", v.cascade_spent}}},
+          {"speculation", {{"saved", v.speculation_saved}, {"spent", v.speculation_spent}}},
+          {"output", {{"saved", v.output_saved}}}};
+}
+
 json to_json(const SliceStats& s) {
   return {{"name", s.name},
           {"requests", s.requests},
           {"cost", s.cost},
           {"usage", to_json(s.usage)},
+          {"cost_by_lever", to_json(s.levers)},
           {"ttft_ms", to_json(s.ttft_ms)},
           {"tpot_ms", to_json(s.tpot_ms)},
           {"e2e_ms", to_json(s.e2e_ms)}};
@@ -108,6 +130,8 @@ std::string replay_json(const Report& report) {
               {"relative_prices", w.relative_prices()},
               {"usage", to_json(all.usage)},
               {"tokens", to_json(all.tokens)},
+              {"drafts", to_json(all.drafts)},
+              {"cost_by_lever", to_json(all.levers)},
               {"ttft_ms", to_json(all.ttft_ms)},
               {"tpot_ms", to_json(all.tpot_ms)},
               {"e2e_ms", to_json(all.e2e_ms)},

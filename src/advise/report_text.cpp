@@ -116,6 +116,12 @@ std::string small_line(const LeverAdvice& l, Metric metric) {
   return wrapped("  " + std::string(to_string(l.lever)), said, 18);
 }
 
+std::string at_work_text(const char* title, const Workload& w) {
+  std::string text;
+  for (const LeverAtWork& l : levers_at_work(w)) text += wrapped("  " + l.name, l.text, 18);
+  return text.empty() ? text : std::string("\n") + title + "\n" + text;
+}
+
 std::string outcome_text(const Report& report) {
   std::string text = "\nBefore and after";
   const Outcome& o = *report.outcome;
@@ -173,8 +179,9 @@ std::string report_text(const Report& report) {
   const SliceStats& all = w.total();
   std::string text = report.title + ": " + count(all.requests) + " requests over " + span_text(w.span_s()) + ", " +
                      money(all.cost, w.relative_prices()) + "\n\n" + types_table(w) + "\nTokens by owner\n" +
-                     tokens_table(w);
+                     tokens_table(w) + at_work_text("Levers at work", w);
   if (report.advice != nullptr) text += "\n" + advice_text(w, *report.advice);
+  if (report.after != nullptr) text += at_work_text("Levers at work, after", *report.after);
   if (report.outcome != nullptr) text += outcome_text(report);
   return text;
 }

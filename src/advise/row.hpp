@@ -27,8 +27,11 @@ struct Row {
   bool repeat_known = false, repeat = false, repeat_sure = false;
 
   double queue_ms = absent, ttft_ms = absent, decode_ms = absent;
-  double in_flight = 1;   ///< requests in flight when it was submitted, itself included
-  double score = absent;  ///< of the first attempt, where there were several
+  double stalled_ms = absent;  ///< of decode_ms: Timing::stalled
+  double others = absent;      ///< tokens of others' prompts that were computed within decode_ms
+  double ahead = absent;       ///< the same within ttft_ms - queue_ms
+  double in_flight = 1;        ///< requests in flight when it was submitted, itself included
+  double score = absent;       ///< of the first attempt, where there were several
   bool first_accepted = false;
   double first_cost = 0, later_cost = 0;  ///< of the first attempt and of those behind it
   double decoded = 0, accepted = 0, wasted = 0;

@@ -22,6 +22,12 @@ class Sample {
       std::erase_if(rows_, [this](const Row& r) { return !wants(r.ordinal); });
     }
   }
+  /// Null where it was not kept.
+  Row* find(std::uint64_t ordinal) {
+    const auto at = std::lower_bound(rows_.begin(), rows_.end(), ordinal,
+                                     [](const Row& row, std::uint64_t o) { return row.ordinal < o; });
+    return at != rows_.end() && at->ordinal == ordinal ? &*at : nullptr;
+  }
   template <class Change>
   void each(const Change& change) {
     for (Row& row : rows_) change(row);

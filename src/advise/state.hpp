@@ -5,6 +5,7 @@
 #include "advise/bursts.hpp"
 #include "advise/in_order.hpp"
 #include "advise/prefix_replay.hpp"
+#include "advise/prompt_traffic.hpp"
 #include "advise/sample.hpp"
 
 #include <frugal/advise/workload.hpp>
@@ -46,11 +47,17 @@ struct Workload::State {
     std::uint64_t salt = 0;
     CacheRules rules{};
   };
+  struct Money {
+    double cost = 0;
+    LeverCosts levers{};
+  };
   void serve(TraceRecord& record, double at);
   advisor::Row row_of(const TraceRecord& record, double at);
   void price(const TraceRecord& record, double at, advisor::Row& row);
   void replay(const TraceRecord& record, double at, advisor::Row& row);
   void clock(const TraceRecord& record, double at, advisor::Row& row);
+  void watch(const TraceRecord& record, double at, const advisor::Row& row);
+  void meet(std::uint64_t ordinal, double ahead, double others);
   void sum(const TraceRecord& record, const advisor::Row& row, SliceStats& slice) const;
   void count(const TraceRecord& record, const advisor::Row& row);
   std::size_t type_index(const std::string& name);
@@ -60,11 +67,13 @@ struct Workload::State {
   advisor::InOrder order_;
   advisor::PrefixReplay prefixes_;
   advisor::AnswerReplay repeats_;
+  advisor::PromptTraffic traffic_;
   std::unordered_map<std::string, std::size_t> type_of_{};
   std::unordered_map<std::string, Model> model_of_{};
   std::priority_queue<double, std::vector<double>, std::greater<>> ends_{};  ///< of the requests in flight, s
-  std::vector<double> relative_of_type_{}, relative_of_model_{};             ///< costs where no model has a price
-  double relative_total_ = 0;
+  std::vector<Money> relative_of_type_{}, relative_of_model_{};              ///< where no model has a price
+  Money relative_total_{};
+  LeverCosts levers_{};  ///< of the request that is served
   std::uint64_t ordinal_ = 0;
 };
 

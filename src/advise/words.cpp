@@ -81,6 +81,41 @@ std::string_view verdict(const Change& c) {
   return c.saving.low > c.predicted->high ? "more than predicted" : "less than predicted";
 }
 
+namespace {
+
+std::string saved_and_spent(double saved, double spent, bool relative) {
+  std::string text;
+  if (saved > 0) text += "saved " + money(saved, relative);
+  if (spent > 0) text += (text.empty() ? "spent " : ", spent ") + money(spent, relative);
+  return text;
+}
+
+/// "saved 1.2 s of the answers' time (estimate), ...; 140 of 200 drafts kept".
+std::string speculation_text(const DraftLedger& d, const LeverCosts& v, bool relative) {
+  const double saved = milliseconds(d.saved);
+  const std::string money = saved_and_spent(v.speculation_saved, v.speculation_spent, relative);
+  return (saved < 0 ? "cost " : "saved ") + milliseconds_text(std::abs(saved)) + " of the answers' time (estimate)" +
+         (money.empty() ? "" : ", " + money) + "; " + count(d.accepted) + " of " + count(d.drafted) +
+         " drafted tokens kept, in " + count(d.passes) + " passes";
+}
+
+}  // namespace
+
+std::vector<LeverAtWork> levers_at_work(const Workload& w) {
+  const LeverCosts& v = w.total().levers;
+  const DraftLedger& d = w.total().drafts;
+  std::vector<LeverAtWork> out;
+  const auto add = [&](Lever lever, std::string text) {
+    if (!text.empty()) out.push_back({std::string(to_string(lever)), std::move(text)});
+  };
+  const bool relative = w.relative_prices();
+  add(Lever::prefix_cache, saved_and_spent(v.cache_saved, v.cache_spent, relative));
+  if (v.cascade_spent > 0) add(Lever::cascade, "spent " + money(v.cascade_spent, relative) + " on answers thrown away");
+  if (d.drafted > 0) add(Lever::speculation, speculation_text(d, v, relative));
+  add(Lever::cap, saved_and_spent(v.output_saved, 0, relative));
+  return out;
+}
+
 std::string list_of(const std::vector<std::string>& names) {
   constexpr std::size_t shown = 3;
   std::string text;

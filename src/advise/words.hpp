@@ -25,4 +25,10 @@ std::string_view verdict(const Change& change);
 /// "refund", "refund and shipping", "refund, shipping and 3 more"
 std::string list_of(const std::vector<std::string>& names);
 
+/// What a lever that is at work did, from the ledgers of the trace.
+struct LeverAtWork {
+  std::string name, text;
+};
+std::vector<LeverAtWork> levers_at_work(const Workload& workload);
+
 }  // namespace frugal::advisor

@@ -1,5 +1,7 @@
 #include "advise/state.hpp"
 
+#include "meter/lever_costs.hpp"
+
 #include <frugal/meter/trace_reader.hpp>
 
 #include <algorithm>
@@ -56,7 +58,8 @@ Workload::State::State(WorkloadOptions o)
       sample(options.sample),
       order_(options.reorder),
       prefixes_(options.cache_blocks),
-      repeats_(options.answers) {}
+      repeats_(options.answers),
+      traffic_(most_in_flight) {}
 
 void Workload::State::add(TraceRecord record) {
   order_.push(std::move(record), [this](TraceRecord& r, double at) { serve(r, at); });
@@ -64,12 +67,14 @@ void Workload::State::add(TraceRecord record) {
 
 void Workload::State::finish() {
   order_.flush([this](TraceRecord& r, double at) { serve(r, at); });
+  traffic_.flush([this](std::uint64_t ordinal, double ahead, double others) { meet(ordinal, ahead, others); });
   prefix.evicted = prefixes_.evicted();
   finished = true;
   if (recorded.priced > 0) return sample.each(unprice);
-  total.cost = relative_total_;
-  for (std::size_t i = 0; i < types.size(); ++i) types[i].cost = relative_of_type_[i];
-  for (std::size_t i = 0; i < models.size(); ++i) models[i].cost = relative_of_model_[i];
+  const auto take = [](SliceStats& slice, const Money& money) { slice.cost = money.cost, slice.levers = money.levers; };
+  take(total, relative_total_);
+  for (std::size_t i = 0; i < types.size(); ++i) take(types[i], relative_of_type_[i]);
+  for (std::size_t i = 0; i < models.size(); ++i) take(models[i], relative_of_model_[i]);
 }
 
 std::size_t Workload::State::type_index(const std::string& name) {
@@ -79,7 +84,7 @@ std::size_t Workload::State::type_index(const std::string& name) {
   const std::size_t index = types.size();
   const bool last = index + 1 == most_types;
   types.emplace_back().name = last ? "(other)" : name.empty() ? "(none)" : name;
-  bursts.emplace_back(), answers.emplace_back(), answered.push_back(0), relative_of_type_.push_back(0);
+  bursts.emplace_back(), answers.emplace_back(), answered.push_back(0), relative_of_type_.emplace_back();
   type_of_.emplace(last ? "(other)" : name, index);
   return index;
 }
@@ -93,7 +98,7 @@ Workload::State::Model& Workload::State::model(const std::string& name) {
   if (!added) return m;
   m.slice = models.size();
   models.emplace_back().name = key.empty() ? "(none)" : key;
-  relative_of_model_.push_back(0);
+  relative_of_model_.emplace_back();
   m.hosted = !name.empty() && options.prices.contains(name);
   m.salt = hash_of(name);
   m.rules = options.cache ? *options.cache : cache_rules_for(name, m.hosted);
@@ -120,11 +125,17 @@ void Workload::State::price(const TraceRecord& r, double at, Row& row) {
   row.per_write = own.rates.cache_write ? *own.rates.cache_write / million : input;
   row.per_output = own.rates.output.value_or(0) / million;
   row.priced = own.known, row.cost = own.cost;
-  if (r.attempts.size() > 1) {
-    row.cost = 0;
+  if (r.attempts.size() < 2) {
+    TraceAttempt only = r.attempts.empty() ? TraceAttempt{} : r.attempts.front();
+    only.usage = usage_of(r);
+    levers_ = lever_costs(own.rates, only);
+  } else {
+    row.cost = 0, levers_ = {};
     for (const TraceAttempt& attempt : r.attempts) {
       const Quote q = quote(attempt.model, attempt.usage, at);
       row.priced = row.priced && q.known;
+      levers_ += lever_costs(q.rates, attempt);
+      if (!attempt.accepted) levers_.cascade_spent += q.cost;
       (&attempt == r.attempts.data() ? row.first_cost : row.later_cost) += q.cost;
     }
     row.cost = row.first_cost + row.later_cost;
@@ -164,10 +175,28 @@ void Workload::State::clock(const TraceRecord& r, double at, Row& row) {
   if (r.queue_ms) row.queue_ms = *r.queue_ms;
   if (r.ttft_ms && r.output_tokens > 0) row.ttft_ms = *r.ttft_ms;
   if (r.e2e_ms && r.output_tokens > 0) row.decode_ms = std::max(0.0, *r.e2e_ms - r.ttft_ms.value_or(0));
+  if (r.stalled_ms && !std::isnan(row.decode_ms)) row.stalled_ms = std::min(*r.stalled_ms, row.decode_ms);
   if (!r.timestamp || !r.e2e_ms) return;
   while (!ends_.empty() && ends_.top() <= at) ends_.pop();
   row.in_flight = static_cast<double>(ends_.size() + 1);
   if (ends_.size() < most_in_flight) ends_.push(at + *r.e2e_ms / 1000);
+}
+
+/// What others compute while it decodes is known once they have come.
+void Workload::State::watch(const TraceRecord& r, double at, const Row& row) {
+  if (!r.timestamp || !r.ttft_ms || !r.e2e_ms) return;
+  traffic_.request({.ordinal = row.ordinal,
+                    .at = at,
+                    .admitted = at + std::min(r.queue_ms.value_or(0), *r.ttft_ms) / 1000,
+                    .first_token = at + *r.ttft_ms / 1000,
+                    .end = at + *r.e2e_ms / 1000,
+                    .tokens = row.prompt - row.cached,
+                    .asks = !std::isnan(row.decode_ms) && sample.wants(row.ordinal)},
+                   [this](std::uint64_t ordinal, double ahead, double others) { meet(ordinal, ahead, others); });
+}
+
+void Workload::State::meet(std::uint64_t ordinal, double ahead, double others) {
+  if (Row* row = sample.find(ordinal)) row->ahead = ahead, row->others = others;
 }
 
 Row Workload::State::row_of(const TraceRecord& r, double at) {
@@ -194,8 +223,8 @@ void Workload::State::sum(const TraceRecord& r, const Row& row, SliceStats& slic
     for (const TraceAttempt& a : r.attempts) slice.usage += a.usage;
   else
     slice.usage += usage_of(r);
-  for (const TraceAttempt& a : r.attempts) slice.tokens += a.tokens;
-  slice.cost += row.priced ? row.cost : 0;
+  for (const TraceAttempt& a : r.attempts) slice.tokens += a.tokens, slice.drafts += a.drafts;
+  if (row.priced) slice.cost += row.cost, slice.levers += levers_;
   slice.prompt_tokens.add(row.prompt), slice.output_tokens.add(row.output);
   if (!std::isnan(row.ttft_ms)) slice.ttft_ms.add(row.ttft_ms), slice.ttft_ms_sum += row.ttft_ms;
   if (std::isnan(row.decode_ms)) return;
@@ -207,6 +236,7 @@ void Workload::State::count(const TraceRecord& r, const Row& row) {
   recorded.timestamp += r.timestamp.has_value(), recorded.type += !r.type.empty(), recorded.model += !r.model.empty();
   recorded.cached_tokens += r.cached_tokens.has_value(), recorded.queue_ms += r.queue_ms.has_value();
   recorded.ttft_ms += r.ttft_ms.has_value(), recorded.e2e_ms += r.e2e_ms.has_value();
+  recorded.stalled_ms += r.stalled_ms.has_value();
   short_chains += row.has_blocks && !row.whole_chain;
   recorded.prefix_blocks += row.has_blocks, recorded.prompt_hash += r.prompt_hash.has_value();
   recorded.scores += !std::isnan(row.score), recorded.drafts += row.accepted + row.wasted > 0;
@@ -227,9 +257,11 @@ void Workload::State::serve(TraceRecord& r, double at) {
   if (r.timestamp) bursts[row.type].add(at);
   const std::size_t which = model(r.model).slice;
   sum(r, row, total), sum(r, row, types[row.type]), sum(r, row, models[which]);
-  relative_total_ += row.cost, relative_of_type_[row.type] += row.cost, relative_of_model_[which] += row.cost;
+  for (Money* sum : {&relative_total_, &relative_of_type_[row.type], &relative_of_model_[which]})
+    sum->cost += row.cost, sum->levers += levers_;
   count(r, row);
   if (sample.wants(row.ordinal)) sample.add(row);
+  watch(r, at, row);
 }
 
 Workload::Workload(WorkloadOptions options) : state_(std::make_unique<State>(std::move(options))) {}
@@ -268,6 +300,10 @@ std::vector<std::string> Workload::unknowable() const {
   missing(known.cached_tokens, "cached_tokens", "taken as 0: a prefix cache that is at work already is not seen");
   missing(known.ttft_ms, "ttft_ms", "waiting for the first token is unknown");
   missing(known.e2e_ms, "e2e_ms", "time per output token is unknown, so what speculation would save as well");
+  if (known.e2e_ms > 0 && known.stalled_ms == 0)
+    said.push_back(
+        "stalled_ms is not recorded: how much of the time after the first token goes to other requests' prompts is "
+        "estimated from the pace beside them, where that tells");
   missing(known.prefix_blocks, "prefix_blocks",
           "whether prompts share a beginning is unknown, so prefix_cache and "
           "context cannot be judged");
@@ -306,7 +342,7 @@ Workload read_workload(const std::string& path, WorkloadOptions options, const R
       more = reader.next(record);
       if (more) workload.add(std::move(record)), ++good;
     } catch (const Error& e) {
-      if (!hooks.bad_line) throw;
+      if (!hooks.bad_line || e.code() != Errc::bad_file) throw;  // no line, the file
       hooks.bad_line(e), workload.note_bad_line(), ++bad;
     }
     if (hooks.progress && (good + bad) % every == 0) hooks.progress(reader.bytes_read());

@@ -2,6 +2,7 @@
 #include <frugal/endpoint/budgeted.hpp>
 
 #include <algorithm>
+#include <chrono>
 #include <cmath>
 #include <mutex>
 #include <optional>
@@ -45,20 +46,37 @@ struct Budgeted::Spending final : Sink {
         model(r.model.empty() ? o.model : r.model),
         most_output(r.max_tokens > 0 ? r.max_tokens : o.most_output),
         prompt(most_prompt_tokens(r, o)),
+        began(now()),
+        latest(latest_end(r)),
         out(std::move(s)) {}
 
-  PriceQuery query() const { return {.service_tier = options.service_tier, .batch = options.batch}; }
+  std::chrono::sys_seconds now() const {
+    return options.now ? options.now() : std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now());
+  }
 
-  // Dollars of the dearest way in which this usage may be billed: all of the prompt may be written to a cache.
+  std::chrono::sys_seconds latest_end(const Request& r) const {
+    if (!r.deadline) return std::chrono::sys_seconds::max();
+    const Duration left = std::max(Duration{}, *r.deadline - steady_clock().now()) + options.past_deadline;
+    return began + std::chrono::ceil<std::chrono::seconds>(left);
+  }
+
+  PriceQuery query(std::chrono::sys_seconds until) const {
+    return {.at = began, .until = until, .service_tier = options.service_tier, .batch = options.batch};
+  }
+
+  // Dollars of the dearest way in which this usage may be billed: the prompt may be read from a cache or written to it,
+  // the answer may be reasoning.
   expected<double> most(const Usage& usage) const {
     double dearest = 0;
-    for (const std::uint64_t written : {std::uint64_t{0}, usage.input}) {
-      Usage u = usage;
-      u.cache_write = written;
-      const expected<Priced> priced = price(options.prices, options.price_rules, model, u, query());
-      if (!priced) return unexpected(priced.error());
-      dearest = std::max(dearest, priced->cost ? priced->cost->total() : 0);
-    }
+    for (const auto& [read, written] :
+         {std::pair<std::uint64_t, std::uint64_t>{0, 0}, {usage.input, 0}, {0, usage.input}})
+      for (const std::uint64_t reasoning : {std::uint64_t{0}, usage.output}) {
+        Usage u = usage;
+        u.cached_read = read, u.cache_write = written, u.reasoning = reasoning;
+        const expected<Priced> priced = price(options.prices, options.price_rules, model, u, query(latest));
+        if (!priced) return unexpected(priced.error());
+        dearest = std::max(dearest, priced->cost ? priced->cost->total() : 0);
+      }
     return dearest;
   }
 
@@ -133,7 +151,7 @@ struct Budgeted::Spending final : Sink {
   // All attempts; of a stream that was broken off and has no usage, what was seen of it.
   double spent(const Finish& finish) const {
     std::vector<Attempt> attempts = finish.ledger.attempts;
-    if (attempts.empty()) attempts.push_back({{}, finish.model, finish.usage, {}, 0, true});
+    if (attempts.empty()) attempts.push_back({.model = finish.model, .usage = finish.usage});
     Usage& last = attempts.back().usage;
     const std::uint64_t counted = finish.usage.output;
     if (seen > counted) last.output += seen - counted;
@@ -142,7 +160,7 @@ struct Budgeted::Spending final : Sink {
     for (const Attempt& a : attempts) {
       if (a.usage == Usage{}) continue;  // never computed anything
       const std::string& whose = options.prices.contains(a.model) ? a.model : model;
-      const expected<Priced> priced = price(options.prices, options.price_rules, whose, a.usage, query());
+      const expected<Priced> priced = price(options.prices, options.price_rules, whose, a.usage, query(now()));
       if (!priced) return reservation.usd();  // a bill that cannot be read is taken for the dearest
       if (priced->cost) sum += priced->cost->total();
     }
@@ -151,7 +169,9 @@ struct Budgeted::Spending final : Sink {
 
   const BudgetedOptions& options;
   std::string model;
-  std::uint64_t most_output, prompt, exact = 0, tries = 0, seen = 0;
+  std::uint64_t most_output, prompt;
+  const std::chrono::sys_seconds began, latest;  ///< what may be billed by
+  std::uint64_t exact = 0, tries = 0, seen = 0;
   std::shared_ptr<Sink> out;
   Reservation reservation;
   std::mutex mutex;  // guards the three below

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <exception>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -73,7 +74,7 @@ struct Cascade::Attempting final : Sink, std::enable_shared_from_this<Cascade::A
       try {
         verdict = judge(end);
       } catch (const std::exception& error) {
-        record(end, 0, false);
+        record(end, std::nullopt, false);
         return give({.reason = FinishReason::error,
                      .error = Error(Errc::policy,
                                     "cascade policy " + std::string(options.policy->name()) + ": " + error.what())});
@@ -106,7 +107,7 @@ struct Cascade::Attempting final : Sink, std::enable_shared_from_this<Cascade::A
   }
 
   // Every attempt is paid for; a tier that is a composite itself brings several.
-  void record(const Finish& end, double score, bool accepted) {
+  void record(const Finish& end, std::optional<double> score, bool accepted) {
     for (Attempt a : end.ledger.attempts) {
       const std::string place(options.tiers[tier]->name());
       a.endpoint = end.ledger.attempts.size() == 1 ? place : place + "/" + a.endpoint;
@@ -128,6 +129,7 @@ struct Cascade::Attempting final : Sink, std::enable_shared_from_this<Cascade::A
     end.timing.queue = queued;
     end.timing.e2e = spent;
     end.timing.ttft = answer.tokens.empty() ? Duration{} : spent;
+    end.timing.stalled.reset();  // the answer comes at once
     if (!answer.tokens.empty() || !answer.text.empty()) {
       if (!asked_for_scores) answer.scores.clear();
       out->on_delta({std::move(answer.text), std::move(answer.tokens), std::move(answer.scores)});

@@ -72,15 +72,15 @@ struct Metered::Measuring final : Sink {
     record.queue_ms = milliseconds(finish.timing.queue);
     if (first) record.ttft_ms = milliseconds(*first - started), record.answer_hash = answer.value();
     record.e2e_ms = milliseconds(now - started);
+    if (finish.timing.stalled) record.stalled_ms = milliseconds(*finish.timing.stalled);
     Usage usage = finish.usage;
     for (const Attempt& a : finish.ledger.attempts) {
       if (a.accepted) usage = a.usage;
-      record.attempts.push_back({a.endpoint, a.model, a.usage, a.tokens,
-                                 a.score != 0 ? std::optional<double>(a.score) : std::nullopt, a.accepted});
+      record.attempts.push_back({a.endpoint, a.model, a.usage, a.tokens, a.score, a.accepted, a.drafts});
     }
     record.prompt_tokens = usage.input, record.output_tokens = usage.output, record.cached_tokens = usage.cached_read;
     if (record.attempts.empty())
-      record.attempts.push_back({record.endpoint, record.model, finish.usage, {}, std::nullopt, true});
+      record.attempts.push_back({.endpoint = record.endpoint, .model = record.model, .usage = finish.usage});
     auto& blocks = record.prefix_blocks;
     blocks.resize(std::min<std::size_t>(blocks.size(), record.prompt_tokens / trace_block_tokens));
   }

@@ -63,7 +63,7 @@ Finish refusal(const Error& error, const std::string& model) {
   end.reason = FinishReason::refused;
   end.error = error;
   end.model = model;
-  end.ledger.attempts.push_back({"engine", model, {}, {}, 0, true});
+  end.ledger.attempts.push_back({"engine", model});
   return end;
 }
 

@@ -111,6 +111,7 @@ void Scheduler::forward(ModelSlot& slot, std::span<const PlannedRows> plan) {
   report.forward = clock_.now() - before;
   report.segments = static_cast<std::uint32_t>(plan.size());
   measure(slot, report);
+  if (report.prefill_rows > 0) note_stalls(plan, report);
 
   std::span<TokenScore> rest(drawn);
   for (const PlannedRows& p : plan) {
@@ -132,6 +133,14 @@ void Scheduler::measure(ModelSlot& slot, const StepReport& report) {
   if (speculation_ != nullptr && report.prefill_rows == 0)
     speculation_->observe({slot.id, false, 0, report.segments, report.decode_rows, seconds});
   if (options_.observer) options_.observer->on_step(report);
+}
+
+// Whoever is between two tokens waits for this pass, whether its own row is in it or another model's turn comes first.
+void Scheduler::note_stalls(std::span<const PlannedRows> plan, const StepReport& report) {
+  for (const Held& s : running_)
+    if (s->output_tokens() > 0 && !s->finished && !s->sink->full()) s->beside_prompts += report.forward;
+  for (const PlannedRows& p : plan)
+    if (p.sequence->output_tokens() > 0 && p.draws > 0) ++p.sequence->passes_beside_prompts;
 }
 
 void Scheduler::commit(const PlannedRows& p, std::span<TokenScore> drawn) {
@@ -230,6 +239,15 @@ void Scheduler::send(Sequence& s) {
   }
 }
 
+// What the passes beside prompts took longer than as many plain ones.
+std::optional<Duration> Scheduler::stalled(const Sequence& s) {
+  if (s.beside_prompts == Duration{}) return Duration{};
+  if (s.slot->seconds_per_plain_pass == 0) return std::nullopt;  // nothing to compare with yet
+  const std::chrono::duration<double> plain(static_cast<double>(s.passes_beside_prompts) *
+                                            s.slot->seconds_per_plain_pass);
+  return std::max(Duration{}, s.beside_prompts - std::chrono::duration_cast<Duration>(plain));
+}
+
 void Scheduler::finish(Sequence& s, FinishReason reason, std::string detail, std::optional<Error> error) {
   if (s.finished) return;
   s.finished = true;
@@ -254,7 +272,8 @@ void Scheduler::finish(Sequence& s, FinishReason reason, std::string detail, std
   end.timing.queue = (s.was_admitted ? s.admitted : s.ended) - s.submitted;
   if (s.output_tokens() > 0) end.timing.ttft = s.first_token - s.submitted;
   end.timing.e2e = s.ended - s.submitted;
-  Attempt attempt{"engine", s.slot->name, end.usage, s.ledger, 0, true, {}};
+  if (s.output_tokens() > 0) end.timing.stalled = stalled(s);
+  Attempt attempt{.endpoint = "engine", .model = s.slot->name, .usage = end.usage, .tokens = s.ledger};
   if (s.drafts) report_drafts(s, attempt);
   stats_.tokens += attempt.tokens;
   stats_.drafts += attempt.drafts;

@@ -68,12 +68,14 @@ class Scheduler {
   void plan(ModelSlot& slot, std::vector<PlannedRows>& plan);
   void forward(ModelSlot& slot, std::span<const PlannedRows> plan);
   void measure(ModelSlot& slot, const StepReport& report);
+  void note_stalls(std::span<const PlannedRows> plan, const StepReport& report);
   void commit(const PlannedRows& rows, std::span<TokenScore> drawn);
   void account_rows(Sequence& sequence, std::uint32_t rows, std::uint32_t kept);
   enum class Owner { decoded, drafted, forced };
   void accept(Sequence& sequence, TokenScore score, Owner owner);
   static void drop_newest(Sequence& sequence, Owner owner);
   static void send(Sequence& sequence);
+  static std::optional<Duration> stalled(const Sequence& sequence);
   void finish(Sequence& sequence, FinishReason reason, std::string detail = {}, std::optional<Error> error = {});
   void fail(std::span<const PlannedRows> plan, const Error& error);
   void sweep();

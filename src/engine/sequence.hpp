@@ -63,6 +63,8 @@ struct Sequence {
   std::string capped_by;           ///< the output policy that set the budget
 
   TimePoint submitted{}, admitted{}, first_token{}, ended{};
+  Duration beside_prompts{};  ///< of passes since the first token: those that computed other requests' prompts too
+  std::uint64_t passes_beside_prompts = 0;  ///< its own rows in them
   bool was_admitted = false;
   bool finished = false;
   FinishReason reason{};  ///< once finished

@@ -2,6 +2,7 @@
 #include "meter/families.hpp"
 
 #include <array>
+#include <chrono>
 
 #include <frugal/core/finish.hpp>
 
@@ -25,6 +26,8 @@ enum Metric : std::size_t {
   cost,
   unpriced,
   lever_dollars,
+  draft_tokens,
+  speculation_seconds,
   promised,
   good,
   attempts,
@@ -65,6 +68,9 @@ constexpr std::array<MetricName, metric_count> table{{
     {counter, "frugal_unpriced_requests", "frugal.unpriced_requests", "{request}",
      "Requests with a part whose price is not known"},
     {gauge, "frugal_lever_dollars", "frugal.lever", "{USD}", "Saved or spent by a lever since the start"},
+    {counter, "frugal_draft_tokens", "frugal.draft_tokens", "{token}", "Drafted tokens by what became of them"},
+    {gauge, "frugal_speculation_seconds", "frugal.speculation", "s",
+     "Time that speculation took by its part, and what it saved (an estimate)"},
     {counter, "frugal_promised_requests", "frugal.promised_requests", "{request}", "Requests under a stated objective"},
     {counter, "frugal_good_requests", "frugal.good_requests", "{request}", "Of those: answered within it"},
     {counter, "frugal_attempts", "frugal.attempts", "{attempt}", "Tries by model and endpoint"},
@@ -160,6 +166,17 @@ void add_money(Builder& b, const Labels& l, const MeterStats& s) {
   lever("prefix_cache", "saved", v.cache_saved), lever("prefix_cache", "spent", v.cache_spent);
   lever("cascade", "saved", v.cascade_saved), lever("cascade", "spent", v.cascade_spent);
   lever("output", "saved", v.output_saved);
+  lever("speculation", "saved", v.speculation_saved), lever("speculation", "spent", v.speculation_spent);
+}
+
+void add_drafts(Builder& b, const Labels& l, const DraftLedger& d) {
+  if (d.drafted == 0) return;
+  for (const auto& [state, n] :
+       {std::pair{"drafted", d.drafted}, {"verified", d.verified}, {"accepted", d.accepted}, {"wasted", d.wasted}})
+    b.add(draft_tokens, with(l, "state", state), n);
+  for (const auto& [part, time] :
+       {std::pair{"draft", d.draft_time}, {"catch_up", d.catch_up_time}, {"verify", d.verify_time}, {"saved", d.saved}})
+    b.add(speculation_seconds, with(l, "part", part), std::chrono::duration<double>(time).count());
 }
 
 void add_request_row(Builder& b, const MeterRow& row, MeterBy by) {
@@ -170,7 +187,7 @@ void add_request_row(Builder& b, const MeterRow& row, MeterBy by) {
   b.add(request_seconds, l, s.e2e, request_bounds);
   b.add(ttft_seconds, l, s.ttft, first_bounds), b.add(queue_seconds, l, s.queue, first_bounds);
   b.add(tpot_seconds, l, s.tpot, token_bounds), b.add(gap_seconds, l, s.gap, gap_bounds);
-  add_tokens(b, l, s), add_money(b, l, s);
+  add_tokens(b, l, s), add_money(b, l, s), add_drafts(b, l, s.drafts);
   if (s.promised > 0) b.add(promised, l, s.promised), b.add(good, l, s.good);
 }
 
@@ -207,7 +224,7 @@ void add_budget(Builder& b, const Budget& budget) {
 std::span<const MetricName> metric_names() { return table; }
 
 std::string_view otel_attribute(std::string_view label) {
-  constexpr std::array<std::pair<std::string_view, std::string_view>, 12> names{
+  constexpr std::array<std::pair<std::string_view, std::string_view>, 14> names{
       {{"model", "gen_ai.response.model"},
        {"type", "frugal.request.type"},
        {"tenant", "frugal.tenant"},
@@ -217,6 +234,8 @@ std::string_view otel_attribute(std::string_view label) {
        {"component", "frugal.cost.component"},
        {"lever", "frugal.lever.name"},
        {"effect", "frugal.lever.effect"},
+       {"state", "frugal.draft.state"},
+       {"part", "frugal.speculation.part"},
        {"accepted", "frugal.attempt.accepted"},
        {"of", "frugal.recent.of"},
        {"q", "frugal.recent.quantile"}}};

@@ -1,15 +1,11 @@
 // Sums of one key: how an ended request enters them, and how they add up.
 #include "meter/meter_stats.hpp"
 
+#include "meter/lever_costs.hpp"
+
 #include <algorithm>
 
 namespace frugal {
-
-LeverCosts& LeverCosts::operator+=(const LeverCosts& o) {
-  cache_saved += o.cache_saved, cache_spent += o.cache_spent;
-  cascade_saved += o.cascade_saved, cascade_spent += o.cascade_spent, output_saved += o.output_saved;
-  return *this;
-}
 
 MeterStats::MeterStats(double alpha) : queue(alpha), ttft(alpha), tpot(alpha), gap(alpha), e2e(alpha) {}
 
@@ -17,7 +13,7 @@ MeterStats& MeterStats::operator+=(const MeterStats& o) {
   requests += o.requests, attempts += o.attempts, rejected += o.rejected, promised += o.promised, good += o.good;
   unpriced += o.unpriced, assumed_price += o.assumed_price;
   for (std::size_t i = 0; i < by_finish.size(); ++i) by_finish[i] += o.by_finish[i];
-  usage += o.usage, tokens += o.tokens, cost += o.cost, levers += o.levers;
+  usage += o.usage, tokens += o.tokens, drafts += o.drafts, cost += o.cost, levers += o.levers;
   queue.merge(o.queue), ttft.merge(o.ttft), tpot.merge(o.tpot), gap.merge(o.gap), e2e.merge(o.e2e);
   return *this;
 }
@@ -79,16 +75,6 @@ double at(const Rates& rates, const Usage& usage) {
   return cost ? cost->total() : 0;
 }
 
-LeverCosts levers_of(const Rates& rates, const TraceAttempt& a) {
-  LeverCosts out;
-  const auto tokens = [](std::uint64_t n) { return static_cast<double>(n) / 1e6; };
-  if (!rates.input) return out;
-  out.cache_saved = tokens(a.usage.cached_read) * (*rates.input - rates.cached_read.value_or(*rates.input));
-  out.cache_spent = tokens(a.usage.cache_write) * (rates.cache_write.value_or(*rates.input) - *rates.input);
-  out.output_saved = tokens(a.tokens.avoided) * rates.output.value_or(0);
-  return out;
-}
-
 }  // namespace
 
 AttemptBill Till::bill(const Measured& m, const TraceAttempt& a) const {
@@ -100,7 +86,7 @@ AttemptBill Till::bill(const Measured& m, const TraceAttempt& a) const {
   out.cost = priced->cost, out.is_assumed = priced->is_assumed, out.warning = priced->warning;
   if (!out.cost || out.is_assumed) return out;
   const expected<Rates> rates = book.rates(a.model, a.usage.input, query);
-  out.levers = levers_of(*rates, a);
+  out.levers = lever_costs(*rates, a);
   if (!a.accepted) {
     out.levers.cascade_spent = out.cost->total();
   } else if (!reference.empty() && reference != a.model) {
@@ -113,7 +99,7 @@ AttemptBill Till::bill(const Measured& m, const TraceAttempt& a) const {
 void add_attempt(MeterStats& to, const TraceAttempt& a, const AttemptBill& bill) {
   ++to.attempts;
   to.rejected += a.accepted ? 0 : 1;
-  to.usage += a.usage, to.tokens += a.tokens;
+  to.usage += a.usage, to.tokens += a.tokens, to.drafts += a.drafts;
   if (bill.cost) to.cost += *bill.cost;
   to.levers += bill.levers;
 }

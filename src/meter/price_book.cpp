@@ -19,8 +19,8 @@ std::chrono::sys_seconds time_of(const PriceQuery& query) {
   return query.at.value_or(std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now()));
 }
 
-std::string day_of(const PriceQuery& query) {
-  const std::chrono::year_month_day day(std::chrono::floor<std::chrono::days>(time_of(query)));
+std::string day_of(std::chrono::sys_seconds at) {
+  const std::chrono::year_month_day day(std::chrono::floor<std::chrono::days>(at));
   const auto two = [](unsigned n) { return std::string(n < 10 ? "-0" : "-") + std::to_string(n); };
   return std::to_string(static_cast<int>(day.year())) + two(static_cast<unsigned>(day.month())) +
          two(static_cast<unsigned>(day.day()));
@@ -68,11 +68,11 @@ void lay(Rates& rates, const DatedPrice& price, std::uint64_t prompt_tokens) {
 
 unexpected no_price(const std::string& what) { return unexpected(Errc::unavailable, "no price for " + what); }
 
-expected<Rates> resolve(const PricedModel& model, std::uint64_t prompt_tokens, const PriceQuery& query) {
-  const std::chrono::sys_seconds at = time_of(query);
+expected<Rates> resolve_at(const PricedModel& model, std::uint64_t prompt_tokens, const PriceQuery& query,
+                           std::chrono::sys_seconds at) {
   const auto standard =
       std::find_if(model.prices.rbegin(), model.prices.rend(), [&](const DatedPrice& p) { return p.when.holds(at); });
-  if (standard == model.prices.rend()) return no_price("model \"" + model.id + "\" on " + day_of(query));
+  if (standard == model.prices.rend()) return no_price("model \"" + model.id + "\" on " + day_of(at));
   Rates rates;
   lay(rates, *standard, prompt_tokens);
   bool tier_found = is_standard(query.service_tier), batch_found = !query.batch;
@@ -83,9 +83,59 @@ expected<Rates> resolve(const PricedModel& model, std::uint64_t prompt_tokens, c
   }
   if (!tier_found)
     return no_price("service tier \"" + std::string(query.service_tier) + "\" of model \"" + model.id + "\" on " +
-                    day_of(query));
-  if (!batch_found) return no_price("batches of model \"" + model.id + "\" on " + day_of(query));
+                    day_of(at));
+  if (!batch_found) return no_price("batches of model \"" + model.id + "\" on " + day_of(at));
   return rates;
+}
+
+// The moments at which the price may change, from `from` to `to`: days on which one begins, and hours of the week.
+std::vector<std::chrono::sys_seconds> changes(const PricedModel& model, std::chrono::sys_seconds from,
+                                              std::chrono::sys_seconds to) {
+  using std::chrono::days, std::chrono::minutes;
+  std::vector<std::chrono::sys_seconds> begins{from};
+  std::vector<minutes> hours;
+  bool repeats = false;
+  const auto look = [&](const Condition& c) {
+    if (c.since && *c.since > from) begins.push_back(*c.since);
+    if (c.days != 0) repeats = true, hours.push_back(minutes{0});
+    if (c.minutes)
+      repeats = true, hours.push_back(minutes{c.minutes->first}), hours.push_back(minutes{c.minutes->second});
+  };
+  for (const DatedPrice& p : model.prices) look(p.when);
+  for (const Variant& v : model.variants) look(v.price.when);
+  std::vector<std::chrono::sys_seconds> out = begins;
+  if (repeats)
+    for (const std::chrono::sys_seconds begin : begins)  // behind a week from there everything has been seen
+      for (auto day = std::chrono::floor<days>(begin); day <= begin + days{8} && day <= to; day += days{1})
+        for (const minutes m : hours) out.push_back(day + m);
+  std::erase_if(out, [&](std::chrono::sys_seconds t) { return t < from || t > to; });
+  return out;
+}
+
+// A rate that is missing is that of its neighbour, so that two moments can be compared.
+void fill_in(Rates& r) {
+  const auto take = [](std::optional<double>& rate, const std::optional<double>& other) { rate = rate ? rate : other; };
+  take(r.cached_read, r.input), take(r.cache_write, r.input), take(r.cache_write_1h, r.cache_write);
+  take(r.reasoning, r.output);
+}
+
+void raise(Rates& most, const Rates& rates) {
+  for (const RateName& name : rate_names)
+    if (const std::optional<double>& rate = rates.*name.member)
+      most.*name.member = std::max((most.*name.member).value_or(*rate), *rate);
+}
+
+expected<Rates> resolve(const PricedModel& model, std::uint64_t prompt_tokens, const PriceQuery& query) {
+  const std::chrono::sys_seconds from = time_of(query);
+  if (!query.until || *query.until <= from) return resolve_at(model, prompt_tokens, query, from);
+  Rates most;
+  for (const std::chrono::sys_seconds at : changes(model, from, *query.until)) {
+    expected<Rates> rates = resolve_at(model, prompt_tokens, query, at);
+    if (!rates) return rates;
+    fill_in(*rates);
+    raise(most, *rates);
+  }
+  return most;
 }
 
 }  // namespace
@@ -181,10 +231,7 @@ Rates PriceBook::dearest(const PriceQuery& query) const {
   for (const Table* t = table_.get(); t != nullptr; t = t->below.get()) {
     for (const PricedModel& model : t->models) {
       const expected<Rates> rates = resolve(model, longest, query);
-      if (!rates) continue;
-      for (const RateName& name : rate_names)
-        if (const auto& rate = *rates.*name.member)
-          most.*name.member = std::max((most.*name.member).value_or(0), *rate);
+      if (rates) raise(most, *rates);
     }
   }
   return most;

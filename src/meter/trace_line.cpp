@@ -4,8 +4,10 @@
 
 #include <algorithm>
 #include <array>
+#include <chrono>
 #include <cmath>
 #include <unordered_map>
+#include <utility>
 
 namespace frugal::meter {
 
@@ -84,6 +86,42 @@ void read_tokens(JsonCursor& c, TokenLedger& tokens) {
       &tokens);
 }
 
+void read_counts(JsonCursor& c, std::vector<std::uint64_t>& out) {
+  for (c.begin_array(); c.next_item();) out.push_back(c.unsigned_integer());
+}
+
+Duration read_milliseconds(JsonCursor& c) {
+  const double ms = c.number();
+  constexpr double most = 3e12;  // a century
+  if (!(std::abs(ms) < most)) c.fail("a time of more than a century");
+  return std::chrono::duration_cast<Duration>(std::chrono::duration<double, std::milli>(ms));
+}
+
+void read_drafts(JsonCursor& c, DraftLedger& d) {
+  const std::array<std::pair<std::string_view, std::uint64_t*>, 6> counts{{{"drafted", &d.drafted},
+                                                                           {"verified", &d.verified},
+                                                                           {"accepted", &d.accepted},
+                                                                           {"wasted", &d.wasted},
+                                                                           {"passes", &d.passes},
+                                                                           {"catch_up", &d.catch_up}}};
+  const std::array<std::pair<std::string_view, Duration*>, 4> times{{{"draft_ms", &d.draft_time},
+                                                                     {"catch_up_ms", &d.catch_up_time},
+                                                                     {"verify_ms", &d.verify_time},
+                                                                     {"saved_ms", &d.saved}}};
+  std::string_view key;
+  for (c.begin_object(); c.next_key(key);) {
+    const auto named = [&](const auto& field) { return field.first == key; };
+    if (const auto n = std::find_if(counts.begin(), counts.end(), named); n != counts.end())
+      *n->second = c.unsigned_integer();
+    else if (const auto t = std::find_if(times.begin(), times.end(), named); t != times.end())
+      *t->second = read_milliseconds(c);
+    else if (key == "verified_at" || key == "accepted_at")
+      read_counts(c, key == "verified_at" ? d.verified_at : d.accepted_at);
+    else
+      c.skip();
+  }
+}
+
 TraceAttempt read_attempt(JsonCursor& c) {
   TraceAttempt attempt;
   std::string_view key;
@@ -97,6 +135,8 @@ TraceAttempt read_attempt(JsonCursor& c) {
       read_usage(c, attempt.usage);
     else if (key == "tokens")
       read_tokens(c, attempt.tokens);
+    else if (key == "drafts")
+      read_drafts(c, attempt.drafts);
     else if (key == "score")
       attempt.score = c.number();
     else if (key == "accepted")
@@ -142,6 +182,7 @@ const std::unordered_map<std::string_view, Field>& fields() {
       {"queue_ms", [](Line& l) { l.record.queue_ms = positive(l.cursor); }},
       {"ttft_ms", [](Line& l) { l.record.ttft_ms = positive(l.cursor); }},
       {"e2e_ms", [](Line& l) { l.record.e2e_ms = positive(l.cursor); }},
+      {"stalled_ms", [](Line& l) { l.record.stalled_ms = positive(l.cursor); }},
       {"finish", [](Line& l) { l.record.finish = finish_reason(l.cursor); }},
       {"max_tokens", [](Line& l) { l.record.max_tokens = l.cursor.unsigned_integer(); }},
       {"prefix_blocks", [](Line& l) { read_hashes(l.cursor, l.record.prefix_blocks); }},
@@ -200,6 +241,10 @@ void check(Line& line) {
            " prompt_tokens: the prompt must include what was cached");
   constexpr double rounding_ms = 1.0;
   if (r.ttft_ms && r.e2e_ms && *r.ttft_ms > *r.e2e_ms + rounding_ms) c.fail("ttft_ms is above e2e_ms");
+  if (r.stalled_ms && r.e2e_ms && *r.stalled_ms > *r.e2e_ms + rounding_ms) c.fail("stalled_ms is above e2e_ms");
+  constexpr double latest = 1e11;  // seconds: the year 5138
+  if (r.timestamp && std::abs(*r.timestamp) >= latest)
+    c.fail("timestamp is beyond the year 5000: it counts seconds, not milli- or nanoseconds");
   const std::uint64_t whole = r.prompt_tokens / r.block_tokens;
   if (r.prefix_blocks.size() > whole + 1)
     c.fail(std::to_string(r.prefix_blocks.size()) + " blocks of " + std::to_string(r.block_tokens) + " tokens for " +

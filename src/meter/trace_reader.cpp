@@ -6,7 +6,9 @@
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
+#include <filesystem>
 #include <memory>
+#include <system_error>
 #include <utility>
 
 namespace frugal {
@@ -24,6 +26,15 @@ struct Close {
 
 Error located(std::string_view origin, const meter::JsonFault& fault) {
   return {Errc::bad_file, std::string(origin) + ":" + std::to_string(fault.at + 1) + ": " + fault.what};
+}
+
+/// Formats that are no lines of text, by how they begin.
+void refuse_packed(const std::string& path, std::string_view begin) {
+  const auto refuse = [&](const char* what) { throw Error(Errc::unsupported, path + ": " + what); };
+  if (begin.starts_with("\x1F\x8B")) refuse("is packed by gzip: unpack it first, e.g. gzip -dc FILE | frugal advise -");
+  if (begin.starts_with("\x28\xB5\x2F\xFD"))
+    refuse("is packed by zstd: unpack it first, e.g. zstd -dc FILE | frugal advise -");
+  if (begin.starts_with("\xFF\xFE") || begin.starts_with("\xFE\xFF")) refuse("is UTF-16: expected UTF-8");
 }
 
 bool is_blank(std::string_view line) { return line.find_first_not_of(" \t\r\n") == std::string_view::npos; }
@@ -49,13 +60,14 @@ struct TraceReader::State {
       if (length < 0) break;
       ++line, bytes += static_cast<std::uint64_t>(length);
       std::string_view view(text, static_cast<std::size_t>(length));
+      if (line == 1) refuse_packed(path, view);
       if (line == 1 && view.starts_with(byte_order_mark)) view.remove_prefix(byte_order_mark.size());
       if (is_blank(view)) continue;
       parse(view);
       return true;
     }
     if (std::ferror(file.get()) != 0)
-      throw Error(Errc::bad_file, path + ": cannot read behind line " + std::to_string(line));
+      throw Error(Errc::unavailable, path + ": cannot read behind line " + std::to_string(line));
     return false;
   }
 
@@ -72,6 +84,9 @@ struct TraceReader::State {
 
 TraceReader::TraceReader(std::string path) : state_(std::make_unique<State>()) {
   state_->path = path == "-" ? "standard input" : path;
+  std::error_code ignored;
+  if (path != "-" && std::filesystem::is_directory(path, ignored))
+    throw Error(Errc::bad_file, path + ": is a folder, expected a file of JSON lines");
   state_->file.reset(path == "-" ? stdin : std::fopen(path.c_str(), "rb"));
   if (!state_->file) throw Error(Errc::bad_file, path + ": cannot open");
   std::setvbuf(state_->file.get(), state_->buffer.data(), _IOFBF, state_->buffer.size());

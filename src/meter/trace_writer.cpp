@@ -96,6 +96,28 @@ void add_tokens(Object& parent, const TokenLedger& t) {
   o.end();
 }
 
+void add_counts(Object& parent, std::string_view name, const std::vector<std::uint64_t>& counts) {
+  parent.key(name);
+  parent.out() += '[';
+  for (std::size_t i = 0; i < counts.size(); ++i) {
+    if (i > 0) parent.out() += ',';
+    parent.digits(counts[i]);
+  }
+  parent.out() += ']';
+}
+
+void add_drafts(Object& parent, const DraftLedger& d) {
+  const auto ms = [](Duration t) { return std::optional<double>(milliseconds(t)); };
+  parent.key("drafts");
+  Object o(parent.out());
+  o.number("drafted", d.drafted), o.number("verified", d.verified), o.number("accepted", d.accepted);
+  o.number("wasted", d.wasted), o.number("passes", d.passes), o.number("catch_up", d.catch_up);
+  add_counts(o, "verified_at", d.verified_at), add_counts(o, "accepted_at", d.accepted_at);
+  o.milliseconds("draft_ms", ms(d.draft_time)), o.milliseconds("catch_up_ms", ms(d.catch_up_time));
+  o.milliseconds("verify_ms", ms(d.verify_time)), o.milliseconds("saved_ms", ms(d.saved));
+  o.end();
+}
+
 void add_attempts(Object& parent, const std::vector<TraceAttempt>& attempts) {
   parent.key("attempts");
   parent.out() += '[';
@@ -106,17 +128,8 @@ void add_attempts(Object& parent, const std::vector<TraceAttempt>& attempts) {
     o.text("endpoint", a.endpoint), o.text("model", a.model);
     add_usage(o, a.usage), add_tokens(o, a.tokens);
     o.number("score", a.score), o.flag("accepted", a.accepted);
+    if (a.drafts != DraftLedger{}) add_drafts(o, a.drafts);
     o.end();
-  }
-  parent.out() += ']';
-}
-
-void add_blocks(Object& parent, const std::vector<std::uint64_t>& blocks) {
-  parent.key("prefix_blocks");
-  parent.out() += '[';
-  for (std::size_t i = 0; i < blocks.size(); ++i) {
-    if (i > 0) parent.out() += ',';
-    parent.digits(blocks[i]);
   }
   parent.out() += ']';
 }
@@ -133,9 +146,10 @@ std::string trace_line(const TraceRecord& r, const TraceText* text) {
   o.number("prompt_tokens", r.prompt_tokens), o.number("output_tokens", r.output_tokens);
   o.number("cached_tokens", r.cached_tokens);
   o.milliseconds("queue_ms", r.queue_ms), o.milliseconds("ttft_ms", r.ttft_ms), o.milliseconds("e2e_ms", r.e2e_ms);
+  o.milliseconds("stalled_ms", r.stalled_ms);
   if (r.finish) o.text("finish", to_string(*r.finish));
   o.number("max_tokens", r.max_tokens);
-  if (!r.prefix_blocks.empty()) add_blocks(o, r.prefix_blocks);
+  if (!r.prefix_blocks.empty()) add_counts(o, "prefix_blocks", r.prefix_blocks);
   o.number("prompt_hash", r.prompt_hash), o.number("answer_hash", r.answer_hash);
   if (!r.attempts.empty()) add_attempts(o, r.attempts);
   if (text != nullptr) o.text("prompt", text->prompt), o.text("answer", text->answer);

@@ -23,17 +23,17 @@ class MarginThreshold final : public CascadePolicy {
   std::string_view name() const override { return "margin_threshold"; }
   std::size_t first(const RequestView&, std::size_t) override { return 0; }
   Verdict judge(const AttemptView& attempt) override {
-    const double measured = score(attempt.scores);
+    const std::optional<double> measured = score(attempt.scores);
     const bool whole = attempt.finish != FinishReason::error && attempt.finish != FinishReason::refused;
-    const bool good = whole && !attempt.scores.empty() && measured >= threshold_;
+    const bool good = whole && measured && *measured >= threshold_;
     if (good || attempt.endpoint + 1 >= attempt.endpoints) return {.score = measured};
     return {.next = attempt.endpoint + 1, .score = measured};
   }
 
  private:
   // Nearest rank: the ceil(q n)-th smallest margin, the smallest for q = 0.
-  double score(std::span<const TokenScore> scores) const {
-    if (scores.empty()) return 0;
+  std::optional<double> score(std::span<const TokenScore> scores) const {
+    if (scores.empty()) return std::nullopt;
     std::vector<float> margins;
     margins.reserve(scores.size());
     for (const TokenScore& token : scores) margins.push_back(std::isnan(token.margin) ? 0.0F : token.margin);

@@ -52,7 +52,7 @@ json to_json(const Ledger& ledger) {
                         {"model", a.model},
                         {"usage", to_json(a.usage)},
                         {"tokens", to_json(a.tokens)},
-                        {"score", a.score},
+                        {"score", a.score ? json(*a.score) : json()},
                         {"accepted", a.accepted}});
   json object{{"attempts", attempts}, {"total", to_json(ledger.total())}};
   if (const DraftLedger drafts = ledger.drafts(); drafts.drafted > 0) object["drafts"] = to_json(drafts);
@@ -64,7 +64,8 @@ json to_json(const Timing& timing, std::uint64_t output_tokens) {
   return {{"ttft_ms", timing.ttft == Duration{} ? json() : json(milliseconds(timing.ttft))},
           {"tpot_ms", tpot ? json(milliseconds(*tpot)) : json()},
           {"queue_ms", milliseconds(timing.queue)},
-          {"e2e_ms", milliseconds(timing.e2e)}};
+          {"e2e_ms", milliseconds(timing.e2e)},
+          {"stalled_ms", timing.stalled ? json(milliseconds(*timing.stalled)) : json()}};
 }
 
 json token_json(Token token, float logprob, const Tokenizer* tokenizer) {

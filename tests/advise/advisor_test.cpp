@@ -6,6 +6,9 @@
 #include <catch2/matchers/catch_matchers_floating_point.hpp>
 #include <catch2/matchers/catch_matchers_string.hpp>
 #include <nlohmann/json.hpp>
+#include <regex>
+#include <string>
+#include <vector>
 
 #include "support/error_of.hpp"
 
@@ -136,6 +139,43 @@ TEST_CASE("the HTML is whole, escaped, and loads nothing") {
                        ContainsSubstring("prefers-color-scheme") && ContainsSubstring("<svg"));
   for (const char* loaded : {"<script", "http://", "https://", "url(", "@import", "<img", "<link"})
     CHECK(html.find(loaded) == std::string::npos);
+}
+
+// What can be said of a page without looking at it: how wide it may become, and that both colour schemes are complete.
+TEST_CASE("the HTML fits a phone of 390 pixels and has a colour for everything, by day and by night") {
+  const Workload before = re_sent(), after = re_sent();
+  const Advice advice = advise(before);
+  const Outcome outcome = compare(before, after, &advice, Lever::prefix_cache);
+  const std::string html = report_html({.workload = &before, .advice = &advice, .after = &after, .outcome = &outcome});
+  CHECK_THAT(html, ContainsSubstring("name=\"viewport\" content=\"width=device-width,initial-scale=1\"") &&
+                       ContainsSubstring("color-scheme:light dark") &&
+                       ContainsSubstring("svg{display:block;width:100%"));
+  const auto all = [](const std::string& text, const std::string& pattern) {
+    std::vector<std::string> found;
+    const std::regex expression(pattern);
+    for (std::sregex_iterator at(text.begin(), text.end(), expression), end; at != end; ++at) found.push_back((*at)[1]);
+    return found;
+  };
+  const std::string style = html.substr(html.find("<style>"), html.find("</style>") - html.find("<style>"));
+  const std::size_t dark = style.find("prefers-color-scheme:dark");
+  REQUIRE(dark != std::string::npos);
+  for (const std::string& name : all(style, "var\\((--[a-z]+)\\)")) {  // each colour in use is set in both schemes
+    INFO(name);
+    CHECK(style.find(name + ":#") < dark);
+    CHECK(style.find(name + ":#", dark) != std::string::npos);
+  }
+  for (const std::string& kind : all(html, "<(?:rect|path|line|text) class=\"([a-z0-9]+)")) {
+    INFO(kind);
+    CHECK(style.find("." + kind) != std::string::npos);
+  }
+  CHECK(all(html, "<(?:svg|table|section|div)[^>]* (width|style)=").empty());
+  CHECK(all(style, "[{;](width:[0-9.]+(?:px|rem|em|ch))").empty());
+  CHECK(all(style, "(min-width:[0-9.]+(?:px|rem|em|ch))").empty());
+  for (const std::string& box : all(html, "viewBox=\"0 0 ([0-9.]+) ")) CHECK(std::stod(box) <= 390);
+  std::size_t tables = 0, at = 0;
+  for (; (at = html.find("<table>", at)) != std::string::npos; ++at, ++tables)
+    CHECK(html.rfind("<div class=\"scroll\">", at) == at - std::string("<div class=\"scroll\">").size());
+  CHECK(tables == 2);  // may scroll inside their card, never the page
 }
 
 TEST_CASE("a workload that is not finished and options out of range are refused by name") {

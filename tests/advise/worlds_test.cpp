@@ -41,7 +41,7 @@ std::string shown(const Advice& advice) {
 void judge(const WorldKind& kind, std::uint64_t seed, Tally& tally) {
   const auto world = kind.make(seed);
   const Workload workload = observed(world->period(1, nullptr));
-  const Advice advice = advise(workload);
+  const Advice advice = advise(workload, kind.asked);
   const bool right =
       kind.best ? !advice.none_worth() && advice.levers.front().lever == *kind.best : advice.none_worth();
   tally.first += right;

@@ -70,7 +70,7 @@ class CannedEndpoint final : public Endpoint {
     }
     TokenLedger tokens;
     tokens.prompt_computed = end.usage.input, tokens.decoded = end.usage.output;
-    end.ledger.attempts.push_back({name_, name_, end.usage, tokens, 0, true});
+    end.ledger.attempts.push_back({name_, name_, end.usage, tokens});
     end.timing.e2e = std::chrono::milliseconds(5);
     job.sink->on_finish(end);
   }

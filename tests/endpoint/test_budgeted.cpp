@@ -5,6 +5,7 @@
 #include <catch2/catch_test_macros.hpp>
 
 #include <atomic>
+#include <chrono>
 #include <optional>
 #include <random>
 #include <string>
@@ -66,7 +67,7 @@ struct Fickle final : Endpoint {
     if (random() % 4 == 0) end.reason = FinishReason::cancelled, end.usage = {};  // a stream that broke off
     if (random() % 8 == 0) end.reason = FinishReason::error, end.model = "another";
     if (end.reason != FinishReason::cancelled && random() % 2 == 0)
-      end.ledger.attempts.push_back({"fickle", "m", end.usage, {}, 0, true});
+      end.ledger.attempts.push_back({"fickle", "m", end.usage, {}});
     sink->on_finish(std::move(end));
     return {};
   }
@@ -158,6 +159,76 @@ TEST_CASE("a refusal by the endpoint costs nothing") {
   CHECK(endpoint.run(ask()).finish.reason == FinishReason::refused);
   CHECK(spent(budget) == 0);
   CHECK(reserved(budget) == 0);
+}
+
+namespace {
+
+/// Prices that change with the hour, the day and the date, drawn at random.
+PriceBook changing_prices(std::mt19937& random) {
+  const auto dollars = [&] { return std::to_string(1 + random() % 9); };
+  const auto hour = [&] { return std::string(random() % 2 == 0 ? "0" : "1") + std::to_string(random() % 10) + ":00"; };
+  std::string prices = R"({"input": )" + dollars() + R"(, "output": )" + dollars() + "}";
+  for (std::uint32_t i = 0, n = 1 + random() % 4; i < n; ++i) {
+    std::string when;
+    if (random() % 2 == 0) when += R"("hours": [")" + hour() + R"(", "2)" + std::to_string(random() % 4) + R"(:30"], )";
+    if (random() % 3 == 0) when += R"("days": ["sun", "wed"], )";
+    if (random() % 3 == 0) when += R"("since": "2026-12-0)" + std::to_string(1 + random() % 9) + R"(", )";
+    prices += ", {" + when + R"("input": )" + dollars() + R"(, "cached_read": )" + dollars() + R"(, "cache_write": )" +
+              dollars() + R"(, "output": )" + dollars() + R"(, "reasoning": )" + dollars() + "}";
+  }
+  return PriceBook::parse(R"({"format": "frugal-prices-1", "models": [{"id": "m", "prices": [)" + prices + "]}]}");
+}
+
+}  // namespace
+
+// A rate may rise while an answer runs; what was set aside covers every price until the deadline, or whenever.
+TEST_CASE("a bill at any later price is covered by what was set aside") {
+  CHECK(rc::check("never over", [](std::uint32_t seed) {
+    std::mt19937 random(seed);
+    std::chrono::sys_seconds now =
+        std::chrono::sys_days(std::chrono::year(2026) / 12 / 1) + std::chrono::minutes(random() % 20000);
+    CannedAnswer answer{std::vector<std::string>(1 + random() % 5, "x"), 1, FinishReason::stop, 1 + random() % 4};
+    CannedEndpoint inner("m", answer);
+    Budget budget({.limits = {{.usd = 1}}});
+    Budgeted endpoint(inner, budget,
+                      {.prices = changing_prices(random), .tokens_per_message = 0, .now = [&] { return now; }});
+    Request request = ask();
+    request.model = "m";
+    const bool dated = random() % 2 == 0;
+    const auto left = std::chrono::minutes(random() % 3000);
+    if (dated) request.deadline = steady_clock().now() + left;
+    Stream stream = endpoint.submit(request);
+    const double set_aside = reserved(budget);
+    RC_ASSERT(set_aside > 0);
+    now += std::chrono::minutes(dated ? random() % (static_cast<std::uint32_t>(left.count()) + 1) : random() % 20000);
+    RC_ASSERT(stream.wait().finish.reason == FinishReason::stop);
+    RC_ASSERT(spent(budget) > 0);
+    RC_ASSERT(spent(budget) <= set_aside);
+    RC_ASSERT(budget.state()[0].overdraft == 0.0);
+  }));
+}
+
+TEST_CASE("a price that rises before the end is booked at its height") {
+  const PriceBook prices = PriceBook::parse(R"({"format": "frugal-prices-1", "models": [{"id": "m", "prices": [
+    {"input": 1000000, "output": 1000000}, {"hours": ["12:00", "13:00"], "input": 2000000, "output": 2000000}]}]})");
+  std::chrono::sys_seconds now = std::chrono::sys_days(std::chrono::year(2026) / 12 / 1) + std::chrono::hours(11);
+  CannedEndpoint inner("m", {{"a", "b"}, 1, FinishReason::stop, 3});
+  Budget budget({.limits = {{.usd = 100}}});
+  Budgeted endpoint(inner, budget,
+                    {.prices = prices, .model = "m", .tokens_per_message = 0, .now = [&] { return now; }});
+  Request request = ask();
+  request.deadline = steady_clock().now() + std::chrono::minutes(5);
+  Stream early = endpoint.submit(request);
+  CHECK(reserved(budget) == Approx(4 + 5));  // over before noon
+  static_cast<void>(early.wait());
+  CHECK(spent(budget) == Approx(3 + 2));
+  request.deadline = steady_clock().now() + std::chrono::hours(2);
+  Stream late = endpoint.submit(request);
+  CHECK(reserved(budget) == Approx(2 * (4 + 5)));
+  now += std::chrono::hours(3);  // at 14:00 it is cheap again, but it ran through the dear hour
+  static_cast<void>(late.wait());
+  CHECK(spent(budget) == Approx(5 + 2 * (3 + 2)));
+  CHECK(budget.state()[0].overdraft == 0);
 }
 
 // At no moment may the dollars spent and set aside exceed a cap, whatever threads ask and however answers end.

@@ -35,7 +35,7 @@ struct HandEndpoint final : Endpoint {
     TokenLedger tokens;
     tokens.prompt_computed = usage.input - usage.cached_read, tokens.prompt_cached = usage.cached_read;
     tokens.decoded = usage.output;
-    finish.ledger.attempts.push_back({"hand", "m", usage, tokens, 0, true});
+    finish.ledger.attempts.push_back({"hand", "m", usage, tokens});
     sink->on_finish(std::move(finish));
   }
   std::shared_ptr<Sink> sink;

@@ -115,6 +115,46 @@ TEST_CASE("bills at a machine's own price add up to the machine's money, whateve
   }
 }
 
+namespace {
+
+/// A pass takes 10 ms and a millisecond a row.
+struct TimedBackend final : Backend {
+  TimedBackend(std::shared_ptr<Backend> b, ManualClock& c) : inner(std::move(b)), clock(c) {}
+  std::string_view name() const override { return inner->name(); }
+  BackendTraits traits() const override { return inner->traits(); }
+  ModelId add_model(std::shared_ptr<const Model> model) override { return inner->add_model(std::move(model)); }
+  std::size_t kv_bytes_per_token(ModelId model) const override { return inner->kv_bytes_per_token(model); }
+  void bind_arena(const ArenaLayout& layout) override { inner->bind_arena(layout); }
+  void copy_pages(std::span<const PageCopy> copies) override { inner->copy_pages(copies); }
+  void forward(const Batch& batch) override {
+    std::size_t rows = 0;
+    for (const Segment& s : batch.segments) rows += s.tokens.size();
+    clock.advance(std::chrono::milliseconds(10 + rows));
+    inner->forward(batch);
+  }
+  std::shared_ptr<Backend> inner;
+  ManualClock& clock;
+};
+
+}  // namespace
+
+TEST_CASE("an answer that decodes beside another's prompt says how long it was stalled") {
+  ManualClock clock;
+  EngineOptions options = options_with(std::make_shared<TimedBackend>(scripted(), clock));
+  options.clock = &clock;
+  options.prefill_chunk = 20;
+  Engine engine(std::move(options));
+  Stream first = engine.submit(request_for(prompt_of(5), 40));
+  for (int i = 0; i < 10; ++i) engine.step();
+  Stream second = engine.submit(request_for(prompt_of(60, 1), 3));
+  const Answer later = second.wait(), whole = first.wait();
+  // three chunks of 20 rows, 31 ms each with the decode row, where a plain pass takes 11
+  REQUIRE(whole.finish.timing.stalled);
+  CHECK(milliseconds(*whole.finish.timing.stalled) == Approx(60).epsilon(0.05));
+  CHECK(later.finish.timing.stalled == Duration{});  // nobody's prompt came between its tokens
+  CHECK_FALSE(engine.run(request_for({})).finish.timing.stalled);
+}
+
 TEST_CASE("a mixed step's seconds are shared out by rows") {
   StepMeter meter;
   meter.on_step({.prefill_rows = 30, .decode_rows = 10, .forward = std::chrono::milliseconds(40)});

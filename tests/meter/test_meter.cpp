@@ -104,6 +104,24 @@ TEST_CASE("money goes to the components, and to the lever that saved or spent it
   CHECK(s.unpriced == 0);
 }
 
+TEST_CASE("speculation's part of the bill follows its ledger, for better or worse") {
+  const auto drafting = [](Duration saved) {
+    Measured m = measured({.output = 11});
+    DraftLedger& d = m.record.attempts.front().drafts;
+    d.drafted = 8, d.verified = 8, d.accepted = 6, d.wasted = 2, d.passes = 2;
+    d.draft_time = 2ms, d.verify_time = 38ms, d.saved = saved;
+    return m;
+  };
+  Meter meter({.prices = book()});
+  for (const Duration saved : {Duration(80ms), Duration(-10ms)}) meter.started(), meter.record(drafting(saved));
+  const MeterStats all = meter.total().total();
+  CHECK(all.drafts.drafted == 16);
+  CHECK(all.drafts.saved == 70ms);
+  // 6 accepted and 2 drawn tokens at 5 dollars a million took 40 ms; plain passes would have taken 120 ms, or 30 ms
+  CHECK(all.levers.speculation_saved == Approx(8 * 5e-6 * 2));
+  CHECK(all.levers.speculation_spent == Approx(8 * 5e-6 * 0.25));
+}
+
 TEST_CASE("tries are counted by model and endpoint beside the requests they belong to") {
   Meter meter({.prices = book()});
   Measured m = measured({.model = "big"});

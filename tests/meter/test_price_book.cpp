@@ -107,6 +107,40 @@ TEST_CASE("a price may hold at some hours and on some days, also across midnight
   CHECK(at(28, 12h) == 0.5);
 }
 
+TEST_CASE("until a moment, each rate is the dearest that holds by then") {
+  const PriceBook book = PriceBook::parse(R"({"format": "frugal-prices-1", "models": [{"id": "a/m", "prices": [
+    {"input": 2, "output": 8, "cached_read": 0.2},
+    {"hours": ["22:00", "06:00"], "input": 1, "output": 9},
+    {"since": "2027-01-01", "input": 5, "output": 3}]}]})");
+  const auto rates = [&](const char* from, std::optional<const char*> until) {
+    const auto at = [](const std::string& text) {
+      const auto part = [&](std::size_t i, std::size_t n) { return std::stoi(text.substr(i, n)); };
+      const std::chrono::year_month_day day{std::chrono::year(part(0, 4)),
+                                            std::chrono::month(static_cast<unsigned>(part(5, 2))),
+                                            std::chrono::day(static_cast<unsigned>(part(8, 2)))};
+      return std::chrono::sys_seconds(std::chrono::sys_days(day)) + std::chrono::hours(part(11, 2));
+    };
+    PriceQuery query{.at = at(from)};
+    query.until = until ? at(*until) : std::chrono::sys_seconds::max();
+    return book.rates("m", 10, query).value();
+  };
+  const Rates noon = rates("2026-12-01 12", "2026-12-01 13");
+  CHECK((*noon.input == 2 && *noon.output == 8 && *noon.cached_read == 0.2));
+  const Rates evening = rates("2026-12-01 12", "2026-12-01 22");
+  CHECK(
+      (*evening.input == 2 && *evening.output == 9 && *evening.cached_read == 1));  // by night it costs what input does
+  const Rates night = rates("2026-12-01 23", "2026-12-02 05");
+  CHECK((*night.input == 1 && *night.output == 9));
+  const Rates whenever = rates("2026-12-01 12", std::nullopt);
+  CHECK((*whenever.input == 5 && *whenever.output == 9));
+  CHECK(*rates("2026-12-01 12", "2026-11-01 00").input == 2);  // an end before the beginning is the beginning
+  CHECK_FALSE(PriceBook::parse(R"({"format": "frugal-prices-1", "models": [{"id": "n", "prices": [
+    {"hours": ["08:00", "20:00"], "input": 2, "output": 8}]}]})")
+                  .rates("n", 1,
+                         {.at = std::chrono::sys_days(std::chrono::year(2026) / 12 / 1) + std::chrono::hours(9),
+                          .until = std::chrono::sys_seconds::max()}));  // by night nobody knows
+}
+
 TEST_CASE("a long prompt pays the rate of its length for every token") {
   const PriceBook book = shop(R"({"input":{"base":1,"above":{"200":2,"1000":4}},"output":5})");
   CHECK(book.cost("shop/m", {.input = 200}).value().input == Approx(200e-6));

@@ -38,14 +38,24 @@ TEST_CASE("what the writer writes the reader reads") {
   TraceRecord r;
   r.timestamp = 1790000000.25, r.id = "a\"b\n", r.type = "t", r.tenant = "u", r.model = "m", r.endpoint = "e";
   r.prompt_tokens = 40, r.output_tokens = 3, r.cached_tokens = 16, r.queue_ms = 1.5, r.ttft_ms = 10, r.e2e_ms = 20.5;
+  r.stalled_ms = 4.25;
   r.finish = FinishReason::capped, r.max_tokens = 3, r.prefix_blocks = {1, (1ULL << 63U) - 1}, r.prompt_hash = 5;
   r.answer_hash = 6;
   r.attempts = {{.endpoint = "e", .model = "m", .score = 0.25, .accepted = false}, {.endpoint = "f", .model = "n"}};
+  DraftLedger& drafts = r.attempts.back().drafts;
+  drafts.drafted = 9, drafts.verified = 8, drafts.accepted = 6, drafts.wasted = 3, drafts.passes = 4;
+  drafts.catch_up = 2, drafts.verified_at = {4, 4}, drafts.accepted_at = {4, 2};
+  drafts.draft_time = std::chrono::microseconds(1500), drafts.verify_time = std::chrono::milliseconds(40);
+  drafts.saved = std::chrono::microseconds(-250);
+  r.attempts.front().score = 0;  // a score, not the lack of one
   const std::vector<TraceRecord> back = parse_trace_line(trace_line(r), "here");
   REQUIRE(back.size() == 1);
+  CHECK(back.front().attempts.back().drafts == drafts);
+  CHECK(back.front().stalled_ms == 4.25);
   CHECK(trace_line(back.front()) == trace_line(r));
   CHECK(back.front().prefix_blocks == r.prefix_blocks);
-  CHECK(back.front().attempts.front().score == 0.25);
+  CHECK(back.front().attempts.front().score == 0.0);
+  CHECK_FALSE(back.front().attempts.back().score);
 }
 
 TEST_CASE("a plain line needs its token counts alone; unknown fields and nulls are passed over") {
@@ -98,6 +108,31 @@ TEST_CASE("a wrong line is named with its place and what is wrong") {
              ContainsSubstring("3 blocks"));
   CHECK_THAT(fault(R"({"prompt_tokens": 3, "output_tokens": 1, "finish": "tired"})"), ContainsSubstring("tired"));
   CHECK_THAT(fault(R"({"prompt_tokens": 3, "output_tokens": 1} x)"), ContainsSubstring("log:7:"));
+  CHECK_THAT(fault(R"({"prompt_tokens": 3, "output_tokens": 1, "e2e_ms": 9, "stalled_ms": 20})"),
+             ContainsSubstring("stalled_ms is above"));
+  CHECK_THAT(fault(R"({"prompt_tokens": 3, "output_tokens": 1, "timestamp": 1790000000000})"),
+             ContainsSubstring("not milli"));
+  CHECK_THAT(fault(R"({"prompt_tokens": 3.5, "output_tokens": 1})"), ContainsSubstring("log:7:19: '3.5' is no whole"));
+  CHECK_THAT(fault(R"({"prompt_tokens": 3, "output_tokens": 1, "ttft_ms": 1e999})"), ContainsSubstring("no number"));
+  CHECK_THAT(fault(R"({"prompt_tokens": 3, "output_tokens": 1, "type": "cu)"), ContainsSubstring("closing quote"));
+  CHECK_THAT(fault(R"({"prompt_tokens": NaN, "output_tokens": 1})"), ContainsSubstring("no prompt_tokens"));
+}
+
+TEST_CASE("what is no file of lines is refused as a whole") {
+  const auto refusal = [](const std::string& begin) {
+    const File file(begin + "\n{}\n");
+    TraceReader reader(file.path);
+    TraceRecord r;
+    const Error e = error_of([&] { reader.next(r); });
+    CHECK(e.code() == Errc::unsupported);
+    CHECK(mentions(e, file.path));
+    return e.message();
+  };
+  CHECK_THAT(refusal("\x1F\x8B\x08"), ContainsSubstring("gzip"));
+  CHECK_THAT(refusal("\x28\xB5\x2F\xFD"), ContainsSubstring("zstd"));
+  CHECK_THAT(refusal("\xFF\xFE{"), ContainsSubstring("UTF-16"));
+  const std::string folder = std::filesystem::temp_directory_path().string();
+  CHECK(mentions(error_of([&] { TraceReader reader(folder); }), folder + ": is a folder"));
 }
 
 TEST_CASE("behind a wrong line the reader goes on") {

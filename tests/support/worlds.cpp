@@ -1,9 +1,11 @@
 #include "support/worlds.hpp"
 
+#include "support/dice.hpp"
+#include "support/interleaved_world.hpp"
+
 #include <algorithm>
 #include <cmath>
 #include <map>
-#include <random>
 #include <set>
 
 namespace frugal::test {
@@ -11,29 +13,6 @@ namespace frugal::test {
 namespace {
 
 constexpr double per_cached = 0.1, per_output = 5;
-
-/// All the randomness of a world; distributions are written out so that every platform draws the same.
-class Dice {
- public:
-  Dice(std::uint64_t seed, std::uint64_t stream)
-      : engine_(seed * 0x9E3779B97F4A7C15U + stream * 0xBF58476D1CE4E5B9U + 1) {}
-  double uniform(double low = 0, double high = 1) {
-    return low + (high - low) * static_cast<double>(engine_() >> 11U) * 0x1p-53;
-  }
-  std::uint64_t whole(double low, double high) { return static_cast<std::uint64_t>(uniform(low, high + 1)); }
-  bool chance(double p) { return uniform() < p; }
-  double exponential(double mean) { return -mean * std::log(1 - uniform()); }
-  double normal() { return std::sqrt(-2 * std::log(1 - uniform())) * std::cos(6.283185307179586 * uniform()); }
-  /// Median and sigma of the logarithm.
-  double lognormal(double median, double sigma) { return median * std::exp(sigma * normal()); }
-  std::uint64_t length(double median, double sigma, double least = 1) {
-    return static_cast<std::uint64_t>(std::max(least, std::round(lognormal(median, sigma))));
-  }
-  std::uint64_t hash() { return engine_() >> 1U; }
-
- private:
-  std::mt19937_64 engine_;
-};
 
 /// What the machines of a world do with tokens.
 struct Speed {
@@ -47,14 +26,6 @@ struct Speed {
     return dice.lognormal(decode_ms, jitter / 3) * std::max(0.0, tokens - 1);
   }
 };
-
-/// Chained hashes of a prompt: `shared` tokens that belong to `source`, the rest its own.
-std::vector<std::uint64_t> blocks(Dice& dice, std::uint64_t source, std::uint64_t shared, std::uint64_t prompt) {
-  std::vector<std::uint64_t> out;
-  for (std::uint64_t end = trace_block_tokens; end <= prompt; end += trace_block_tokens)
-    out.push_back(end <= shared ? (source * 0x2545F4914F6CDD1DU + end) >> 1U : dice.hash());
-  return out;
-}
 
 /// One world: draws requests one after the other. Each draw takes its randomness from the request's own dice, so that
 /// pulling a lever does not change what the next request asks.
@@ -398,7 +369,15 @@ class Chat : public Service {
 
 template <class Kind, auto... arguments>
 WorldKind kind(std::string name, std::optional<Lever> best) {
-  return {std::move(name), best, [](std::uint64_t seed) { return std::make_unique<Kind>(seed, arguments...); }};
+  return {std::move(name), best, [](std::uint64_t seed) { return std::make_unique<Kind>(seed, arguments...); }, {}};
+}
+
+/// The same machine asked about its tokens after the first, and what its log says of stalls.
+WorldKind interleaved(std::string name, bool recorded) {
+  return {std::move(name),
+          Lever::prefix_cache,
+          [recorded](std::uint64_t seed) { return make_interleaved(seed, recorded); },
+          {.bound = Bound::tpot}};
 }
 
 }  // namespace
@@ -420,6 +399,8 @@ const std::vector<WorldKind>& world_kinds() {
                                                   Lever::speculation),
       kind<Repeats, false>("mixed: repeats seen by their blocks alone", Lever::answer_cache),
       kind<Runaways, true>("mixed: runaways that say how they ended", Lever::cap),
+      interleaved("prompts between tokens, stalls recorded", true),
+      interleaved("prompts between tokens, stalls unknown", false),
   };
   return kinds;
 }

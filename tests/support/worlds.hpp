@@ -30,6 +30,7 @@ struct WorldKind {
   std::string name;
   std::optional<Lever> best;  ///< none: no lever is worth it
   std::function<std::unique_ptr<World>(std::uint64_t seed)> make;
+  AdvisorOptions asked{};
 };
 
 /// One per lever, two where none helps, and mixed ones.

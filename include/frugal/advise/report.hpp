@@ -30,8 +30,9 @@ FRUGAL_API std::string advice_text(const Workload& workload, const Advice& advic
 /// "saving": {"of", "estimate", "low", "high"}, "assumption", "experiment"}]}, best first; only levers that are worth
 /// it, so an empty list means that none is. One line with a line end.
 FRUGAL_API std::string advice_json(const Advice& advice);
-/// {"requests", "span_s", "tokens", "cost", "relative_prices", "ttft_ms", "tpot_ms", "e2e_ms", "types", "models",
-/// "prefix_cache", "unknowable", "advice"?, "outcome"?}: docs/advise.md. One line with a line end.
+/// {"requests", "span_s", "tokens", "drafts", "cost", "cost_by_lever", "relative_prices", "ttft_ms", "tpot_ms",
+/// "e2e_ms", "types", "models", "prefix_cache", "unknowable", "advice"?, "outcome"?}: docs/advise.md. One line with a
+/// line end.
 FRUGAL_API std::string replay_json(const Report& report);
 
 }  // namespace frugal

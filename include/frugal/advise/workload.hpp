@@ -9,6 +9,7 @@
 #include <frugal/advise/cache_rules.hpp>
 #include <frugal/config.hpp>
 #include <frugal/core/error.hpp>
+#include <frugal/meter/meter_stats.hpp>
 #include <frugal/meter/price_book.hpp>
 #include <frugal/meter/sketch.hpp>
 #include <frugal/meter/trace.hpp>
@@ -40,6 +41,8 @@ struct SliceStats {
   std::uint64_t requests = 0;
   Usage usage{};                              ///< of all attempts: what was paid for
   TokenLedger tokens{};                       ///< of all attempts that recorded one
+  DraftLedger drafts{};                       ///< likewise
+  LeverCosts levers{};                        ///< by the price book, or relative; without cascade_saved
   double cost = 0;                            ///< by the price book, or relative (Workload::relative_prices)
   double ttft_ms_sum = 0, decode_ms_sum = 0;  ///< over the requests that recorded them
   Sketch ttft_ms{}, tpot_ms{}, e2e_ms{}, prompt_tokens{}, output_tokens{};
@@ -48,7 +51,7 @@ struct SliceStats {
 /// How many requests recorded what.
 struct Recorded {
   std::uint64_t timestamp = 0, type = 0, model = 0, cached_tokens = 0, queue_ms = 0, ttft_ms = 0, e2e_ms = 0,
-                prefix_blocks = 0, prompt_hash = 0, scores = 0, drafts = 0, priced = 0;
+                stalled_ms = 0, prefix_blocks = 0, prompt_hash = 0, scores = 0, drafts = 0, priced = 0;
 };
 
 /// What the simulated prefix cache would have done, tokens.

@@ -52,6 +52,10 @@ struct Timing {
   Duration queue{};  ///< submit until admission
   Duration ttft{};   ///< submit until the first token the caller sees; 0 = there was none
   Duration e2e{};    ///< submit until the end
+  /// Of the time after the first token: what its passes took longer because they computed other requests' prompts as
+  /// well (a generation stall: Agrawal et al. 2024, Sarathi-Serve). Estimate, against the mean pass without prompts;
+  /// none = unknown.
+  std::optional<Duration> stalled{};
 
   /// Time per output token after the first: (e2e - ttft) / (output - 1). Undefined, so none, below two tokens.
   std::optional<Duration> tpot(std::uint64_t output_tokens) const {

@@ -6,6 +6,7 @@
 #include <frugal/core/clock.hpp>
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -73,11 +74,11 @@ struct DraftLedger {
 
 /// One endpoint's try at a request.
 struct Attempt {
-  std::string endpoint, model;
+  std::string endpoint{}, model{};
   Usage usage{};
   TokenLedger tokens{};
-  double score = 0;      ///< what the cascade policy judged by; 0 where none did
-  bool accepted = true;  ///< false: its answer was thrown away
+  std::optional<double> score{};  ///< what the cascade policy judged by; none = nothing did
+  bool accepted = true;           ///< false: its answer was thrown away
   DraftLedger drafts{};
 };
 

@@ -2,7 +2,10 @@
 // when it ends, however it ends, it settles what its tokens did cost. What does not fit is refused with Errc::busy.
 //
 // The reservation is the price of the prompt plus that of the longest answer. The prompt's length is exact where the
-// endpoint tells it (Sink::on_prompt); before that, and for remote endpoints, it is estimated from the text.
+// endpoint tells it (Sink::on_prompt); before that, and for remote endpoints, it is estimated from the text. Where
+// prices change with the hour or the day, both are the dearest ones that hold at any time while the request may run:
+// until its deadline, or whenever where it has none. The bill is settled at the dearest price that held while it did
+// run, because some providers bill by the beginning and some by the end.
 //
 // Threads: as the inner endpoint. Cost: a price and two locks a request.
 #pragma once
@@ -12,7 +15,9 @@
 #include <frugal/meter/budget.hpp>
 #include <frugal/meter/price_book.hpp>
 
+#include <chrono>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -27,7 +32,9 @@ struct BudgetedOptions {
   bool batch = false;             ///< likewise
   std::uint32_t most_output = 0;  ///< tokens assumed for a request without max_tokens; 0 = such a request is refused
   double tokens_per_byte = 1;     ///< of prompt text: 1 is never too low for a byte-level vocabulary, 0.3 is usual
-  std::uint32_t tokens_per_message = 16;  ///< what a chat template adds to each
+  std::uint32_t tokens_per_message = 16;             ///< what a chat template adds to each
+  Duration past_deadline = std::chrono::minutes(1);  ///< a request may end, and be billed, so much after its deadline
+  std::function<std::chrono::sys_seconds()> now{};   ///< UTC, for prices; null = the system's clock
 };
 
 class FRUGAL_API Budgeted final : public Endpoint {

@@ -1,6 +1,10 @@
 // StepMeter: what an engine's passes cost, added up: the rows they computed, the seconds they took, and the tokens that
 // came of them. From it follow the prices of a self-hosted model. Bring it as EngineOptions::observer; one engine each.
 //
+// Rows and seconds are counted as they pass, tokens when their request ends, cancelled ones included: only then is it
+// known what is billed. A stream that still runs is in the seconds and not yet in the tokens, so use() of a moment is
+// too dear by the share of what runs; Meter's in_flight says how many do.
+//
 // Threads: hooks run on the driving thread, totals() anywhere. Cost: a few relaxed atomic adds a step.
 #pragma once
 

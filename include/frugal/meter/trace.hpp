@@ -17,11 +17,12 @@ inline constexpr std::uint32_t trace_block_tokens = 16;
 
 /// One endpoint's try: who answered, what it took, what the cascade policy thought of it.
 struct TraceAttempt {
-  std::string endpoint, model;
+  std::string endpoint{}, model{};
   Usage usage{};
   TokenLedger tokens{};
   std::optional<double> score{};  ///< what the cascade policy judged by
   bool accepted = true;
+  DraftLedger drafts{};  ///< what speculation did
 };
 
 /// Only the token counts are always known; an empty optional (or text, or list) is "not recorded", never zero.
@@ -31,6 +32,7 @@ struct TraceRecord {
   std::uint64_t prompt_tokens = 0, output_tokens = 0;
   std::optional<std::uint64_t> cached_tokens{};  ///< of the prompt: read from a cache
   std::optional<double> queue_ms{}, ttft_ms{}, e2e_ms{};
+  std::optional<double> stalled_ms{};  ///< Timing::stalled
   std::optional<FinishReason> finish{};
   std::optional<std::uint64_t> max_tokens{};  ///< the request's own limit; 0 = none
   std::uint32_t block_tokens = trace_block_tokens;

@@ -21,7 +21,7 @@ namespace frugal {
 
 class FRUGAL_API TraceReader {
  public:
-  /// "-" is standard input. Throws Error(bad_file) where the file cannot be opened.
+  /// "-" is standard input. Throws Error(bad_file) where the file cannot be opened or is a folder.
   explicit TraceReader(std::string path);
   ~TraceReader();
   TraceReader(const TraceReader&) = delete;
@@ -30,7 +30,8 @@ class FRUGAL_API TraceReader {
   /// Overwrites `record` with the next request, in file order; false at the end. Throws Error(bad_file) whose message
   /// begins with "FILE:LINE:COLUMN: " for a line that is no JSON object, lacks a token count, or contradicts itself
   /// (more cached than prompt tokens, a first token after the last, more blocks than the prompt has). May be called
-  /// again: it then goes on behind that line.
+  /// again: it then goes on behind that line. Error(unsupported) for a packed file or UTF-16 and Error(unavailable)
+  /// where reading fails end it.
   bool next(TraceRecord& record);
 
   std::uint64_t line() const noexcept;        ///< of the record read last, from 1

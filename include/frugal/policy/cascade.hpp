@@ -18,8 +18,8 @@ namespace frugal {
 
 struct Verdict {
   std::optional<std::size_t>
-      next{};        ///< none = accept; else the endpoint that answers instead, not the one just judged
-  double score = 0;  ///< what was judged by, for the ledger
+      next{};                     ///< none = accept; else the endpoint that answers instead, not the one just judged
+  std::optional<double> score{};  ///< what was judged by, for the ledger; none = nothing was measured
   bool accepted() const noexcept { return !next.has_value(); }
   friend bool operator==(const Verdict&, const Verdict&) = default;
 };

@@ -5,6 +5,12 @@
 
 namespace frugal::advisor {
 
+namespace {
+
+bool serves(const Row& row, Level level) { return row.repeat && (level != Level::low || row.repeat_sure); }
+
+}  // namespace
+
 Judgement judge_answer_cache(const Facts& facts) {
   Judgement j;
   double known = 0, repeats = 0;
@@ -14,10 +20,11 @@ Judgement judge_answer_cache(const Facts& facts) {
     return j;
   }
   j.reprice = [](const Row& row, Level level) -> Saved {
-    if (!row.repeat || (level == Level::low && !row.repeat_sure)) return {};
+    if (!serves(row, level)) return {};
     const double wait = std::isnan(row.ttft_ms) ? 0 : row.ttft_ms;
     return {row.cost, wait, wait + (std::isnan(row.decode_ms) ? 0 : row.decode_ms)};
   };
+  j.spared = [](const Row& row, Level level) { return serves(row, level) ? row.prompt - row.cached : 0.0; };
   const bool exact = facts.workload.recorded().prompt_hash > 0;
   j.assumption = percent(repeats / known) + " of the requests repeat an earlier one" +
                  (exact ? "" : " (same blocks, same length: up to a last part of a block, which is not hashed)") +

@@ -42,9 +42,12 @@ Judgement judge_context(const Facts& facts) {
     if (stuffed.back()) names.push_back(facts.workload.types()[i].name);
   }
   if (names.empty()) return j;
-  j.reprice = [&facts, stuffed](const Row& row, Level level) -> Saved {
-    if (!stuffed[row.type] || !row.whole_chain || row.repeat) return {};
-    const double tokens = unshared(row) * at(cut, level);
+  j.spared = [stuffed](const Row& row, Level level) -> double {
+    if (!stuffed[row.type] || !row.whole_chain || row.repeat) return 0;
+    return unshared(row) * at(cut, level);
+  };
+  j.reprice = [&facts, spared = j.spared](const Row& row, Level level) -> Saved {
+    const double tokens = spared(row, level);
     const double wait = facts.prefill.saved_ms(row, tokens, level);
     return {tokens * row.per_input, wait, wait};
   };

@@ -19,12 +19,15 @@ struct Facts {
   const AdvisorOptions& options;
   PrefillModel prefill{};
   DecodeModel decode{};
+  StallModel stalls{};
   std::vector<bool> deferrable{};  ///< [types]: nobody waits for these
 };
 
 /// `reprice` empty: the lever cannot be judged (`unknown` says why) or finds nothing to save (`unknown` is empty).
 struct Judgement {
   Reprice reprice{};
+  /// Prompt tokens of a request that need not be computed: what the others then decode faster is added to `reprice`.
+  std::function<double(const Row&, Level)> spared{};
   std::string assumption{}, experiment{}, unknown{};
   std::vector<LeverSetting> settings{};
 };

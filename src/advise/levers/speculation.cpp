@@ -70,9 +70,9 @@ Judgement judge_speculation(const Facts& facts) {
   const Interval share{saved_share(a.estimate, figures.draft.estimate, row.estimate, n),
                        saved_share(a.low, figures.draft.high, row.high, n),
                        saved_share(a.high, figures.draft.low, row.low, n)};
-  j.reprice = [share](const Row& r, Level level) -> Saved {
+  j.reprice = [&facts, share](const Row& r, Level level) -> Saved {
     if (std::isnan(r.decode_ms) || r.accepted > 0 || r.output < 2) return {};  // already at work, or nothing to draft
-    return {.e2e = r.decode_ms * at(share, level)};
+    return {.e2e = (r.decode_ms - facts.stalls.stalled_ms(r, Level::likely)) * at(share, level)};
   };
   j.assumption = "a draft token is accepted with probability " + number(a.estimate) + " (" +
                  (drafts.measured() ? "measured" : "usual: " + number(a.low) + " to " + number(a.high)) +
