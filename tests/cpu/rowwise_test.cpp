@@ -147,6 +147,22 @@ TEST_CASE("Stored heads have the same bytes from every table") {
   }
 }
 
+TEST_CASE("A value beyond fp16 is stored as the largest one and reaches no query that does not see its position") {
+  const KvKind kind = GENERATE(KvKind::fp16, KvKind::int8);
+  constexpr std::size_t dim = 64, positions = 40;
+  for (const Kernels* k : available_kernels()) {
+    CAPTURE(std::string(k->name), static_cast<int>(kind));
+    Heads heads(*k, kind, positions, dim, 6);
+    const auto before = attended(*k, heads, kind, {{normal_values(dim, 1), 0, 33}});
+    const std::vector<float> huge(dim, 3e38F);
+    k->store_head(huge.data(), dim, kind, &heads.values[34 * head_bytes(kind, dim)]);
+    REQUIRE(attended(*k, heads, kind, {{normal_values(dim, 1), 0, 33}}) == before);
+    const auto both = attended(*k, heads, kind, {{normal_values(dim, 1), 0, 33}, {normal_values(dim, 2), 0, 36}});
+    REQUIRE(std::equal(before.begin(), before.end(), both.begin()));
+    REQUIRE(std::isfinite(both.back()));
+  }
+}
+
 TEST_CASE("Attention is softmax of scores times values, for every stored kind, window and head size") {
   const KvKind kind = GENERATE(KvKind::fp16, KvKind::fp32, KvKind::int8);
   const std::size_t dim = GENERATE(8U, 24U, 64U, 128U);

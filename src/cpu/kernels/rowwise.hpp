@@ -90,6 +90,12 @@ inline float half_at(const std::uint8_t* p) {
   return lanes[0];
 }
 
+/// As fp16, in its range: an infinity in a page would reach queries that give its position the weight 0.
+inline void store_bounded_half(std::uint8_t* to, Vec x) {
+  constexpr float most = 65504.0F;
+  store_half(to, greater(smaller(x, splat(most)), splat(-most)));
+}
+
 /// Blocks of 32 signed bytes under one fp16 scale, which is rounded first so that the bytes make up for its rounding.
 void store_head_int8(const float* x, std::size_t n, std::uint8_t* to) {
   for (std::size_t b = 0; b * 32 < n; ++b) {
@@ -98,7 +104,7 @@ void store_head_int8(const float* x, std::size_t n, std::uint8_t* to) {
     std::memcpy(padded, x + b * 32, count * sizeof(float));
     const Vec low = load(padded), high = load(padded + 16);
     std::uint8_t halves[32], bytes[32];
-    store_half(halves, splat(greatest(greater(magnitude(low), magnitude(high))) / 127.0F));
+    store_bounded_half(halves, splat(greatest(greater(magnitude(low), magnitude(high))) / 127.0F));
     const float scale = half_at(halves);
     const Vec inverse = splat(scale > 0.0F ? 1.0F / scale : 0.0F), limit = splat(127.0F), floor = splat(-127.0F);
     store_bytes(bytes, greater(smaller(nearest(mul(low, inverse)), limit), floor));
@@ -115,12 +121,12 @@ void store_head(const float* x, std::size_t n, KvKind kind, std::uint8_t* to) {
     store_head_int8(x, n, to);
   } else {
     std::size_t i = 0;
-    for (; i + 16 <= n; i += 16) store_half(to + 2 * i, load(x + i));
+    for (; i + 16 <= n; i += 16) store_bounded_half(to + 2 * i, load(x + i));
     if (i == n) return;
     float padded[16] = {};
     std::uint8_t halves[32];
     std::memcpy(padded, x + i, (n - i) * sizeof(float));
-    store_half(halves, load(padded));
+    store_bounded_half(halves, load(padded));
     std::memcpy(to + 2 * i, halves, 2 * (n - i));
   }
 }
