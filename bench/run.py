@@ -12,7 +12,7 @@ import sys
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
-from harness import peers, rows, setup  # noqa: E402
+from harness import models, peers, rows, setup  # noqa: E402
 
 SUITES = sorted(p.stem for p in (pathlib.Path(__file__).parent / "suites").glob("*.py") if p.stem != "__init__")
 
@@ -21,7 +21,8 @@ def arguments():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("suite", nargs="+", choices=[*SUITES, "all"], metavar="SUITE", help=", ".join(SUITES) + " or all")
     parser.add_argument("--json", type=pathlib.Path, help="where the rows go: a JSON array of objects " + ", ".join(rows.FIELDS))
-    parser.add_argument("--model", type=pathlib.Path, default=setup.MODEL, help="a GGUF file (default %(default)s)")
+    parser.add_argument("--model", default=str(models.DEFAULT),
+                        help=f"a GGUF file or one of {', '.join(models.OPTIONAL)}, fetched on first use (default %(default)s)")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=3, help="turns of each side; the best one counts (default %(default)s)")
     parser.add_argument("--build", type=pathlib.Path, default=setup.ROOT / "build/bench", help="build folder (default build/bench)")
@@ -33,6 +34,7 @@ def arguments():
 
 def main():
     options = arguments()
+    options.model = models.find(options.model)
     bench = setup.Bench(options, None if options.no_peers else peers)
     found = []
     for name in SUITES if "all" in options.suite else options.suite:

@@ -26,7 +26,7 @@ using nlohmann::json;
 namespace {
 
 struct Settings {
-  std::string model, cases, group;
+  std::string model, cases, group, draft_model;
   double least_likely = SuffixDrafterOptions{}.least_likely;
   unsigned threads = 2, repeat = 3, sequences = 1, draft = 0, self = 0, most = 16;
 };
@@ -63,7 +63,9 @@ std::unique_ptr<Engine> engine_of(const Settings& s, const ModelPtr& model, std:
   o.backend = cpu_backend({.threads = s.threads});
   o.models = {{"model", model}};
   o.speculation = std::move(policy);
-  if (s.self == 0) {
+  if (!s.draft_model.empty()) {
+    if (o.speculation) o.draft_models = {{.target = {}, .model = load_model(s.draft_model), .name = "draft"}};
+  } else if (s.self == 0) {
     o.drafters = {suffix_drafter({.least_likely = s.least_likely, .past_bytes = 0})};
   } else if (o.speculation) {
     o.draft_models = {{.target = {}, .model = first_layers(model, s.self), .name = "first layers"}};
@@ -338,7 +340,8 @@ int main(int argc, char** argv) try {
     sub->add_option("--self", s.self, "the draft model is the target's first so many layers");
     return sub;
   };
-  const CLI::App* const comparing = mode("compare", "without and with speculation");
+  CLI::App* const comparing = mode("compare", "without and with speculation");
+  comparing->add_option("--draft-model", s.draft_model, "a GGUF file that drafts, of any vocabulary");
   mode("trace", "what each place of the answers would have accepted");
   CLI11_PARSE(app, argc, argv);
   const ModelPtr model = load_model(s.model);

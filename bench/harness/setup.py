@@ -8,7 +8,6 @@ import time
 import zipfile
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-MODEL = ROOT / ".deps/models/SmolLM2-135M-Instruct.Q4_1.gguf"
 LOCK = pathlib.Path(__file__).resolve().parents[1] / "lock"
 CACHE = ROOT / ".deps/bench"  # what is dear to make again: the reference's logits
 

@@ -19,7 +19,7 @@ constexpr std::uint32_t inputs = 576, blocks = inputs / 32, positions = 256, dim
 
 struct Data {
   alignas(64) std::uint8_t strip[blocks * 640];
-  alignas(64) std::uint8_t opened[blocks * 512];
+  alignas(64) std::uint8_t opened[blocks * 640];
   std::vector<float> x = std::vector<float>(8 * inputs), y = std::vector<float>(8 * inputs);
   std::vector<std::uint8_t> panel = std::vector<std::uint8_t>(Panels::bytes(8, blocks));
   alignas(64) float tile[8 * 16];
@@ -62,14 +62,14 @@ bool run(const Kernels& k, std::string_view name, int times) {
     return true;
   }
   if (lanes < 1 || lanes > 8) return false;
-  StripView view = d.view(name.starts_with("q8") ? Format::q8 : Format::q4);
+  StripView view = d.view(name.starts_with("q8") ? Format::q8 : name.starts_with("q5") ? Format::q5 : Format::q4);
   d.fill(k, lanes);
   if (name.starts_with("open")) {
-    if (k.open == nullptr) return false;
-    k.open(view, d.opened);
+    if (!k.opens || lanes <= 4) return false;
+    k.multiply(view, d.panel.data(), lanes, nullptr, d.tile, d.opened);
     view.format = Format::q4_open, view.quants = d.opened;
   }
-  for (int i = 0; i < times; ++i) k.multiply(view, d.panel.data(), lanes, nullptr, d.tile);
+  for (int i = 0; i < times; ++i) k.multiply(view, d.panel.data(), lanes, nullptr, d.tile, nullptr);
   return true;
 }
 
@@ -79,6 +79,6 @@ int main(int argc, char** argv) {
   const Kernels& kernels = *available_kernels().front();
   if (argc == 3 && run(kernels, argv[1], std::atoi(argv[2])))
     return std::printf("%.*s\n", static_cast<int>(kernels.name.size()), kernels.name.data()), 0;
-  std::fprintf(stderr, "usage: kernel_counts (q4|open|q8)-(1..8) | attend | quantize TIMES\n");
+  std::fprintf(stderr, "usage: kernel_counts (q4|open|q5|q8)-(1..8) | attend | quantize TIMES\n");
   return 2;
 }

@@ -14,7 +14,7 @@ MULTIPLY = 16 * 576
 LIMITS = {
     "q4-1": (MULTIPLY, "multiply-adds", 210), "q4-4": (4 * MULTIPLY, "multiply-adds", 138), "open-8": (8 * MULTIPLY, "multiply-adds", 128),
     "q8-1": (MULTIPLY, "multiply-adds", 290), "q8-4": (4 * MULTIPLY, "multiply-adds", 195),
-    "attend": (2 * 24 * 256 * 64, "multiply-adds", 390), "quantize": (576, "values", 2800),
+    "q5-4": (4 * MULTIPLY, "multiply-adds", 190), "attend": (2 * 24 * 256 * 64, "multiply-adds", 450), "quantize": (576, "values", 2800),
 }
 
 

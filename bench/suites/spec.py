@@ -10,7 +10,7 @@ from harness.setup import ROOT
 from suites.prefix import Server, post
 
 CASES = ROOT / "bench/data/spec.json"
-REPEATING = ["edit", "extract", "quote"]
+GROUPS = ["edit", "extract", "quote", "chat"]
 LIMIT = {"edit": 2.0, "extract": 2.0, "quote": 2.0}
 NEVER_BELOW = 0.97
 # llama-server's drafters without a model; the best one counts for each group. Its defaults for ngram-simple (12 tokens must match, 48 are
@@ -23,24 +23,24 @@ PEERS = {
 }
 
 
-def cases(groups):
-    return [c for c in json.loads(CASES.read_text()) if c["group"] in groups]
+def cases(group):
+    return [c for c in json.loads(CASES.read_text()) if c["group"] == group]
 
 
-def peer_speeds(bench, options, groups):
-    """Group -> (tokens, seconds) of llama-server, by its own clock."""
-    sums = {g: [0, 0.0] for g in groups}
+def peer_speed(bench, options, group):
+    """(tokens, seconds) of llama-server, by its own clock."""
+    tokens, seconds = 0, 0.0
     with Server(bench, *options) as server:
-        for case in cases(groups):
+        for case in cases(group):
             body = {"temperature": 0, "n_predict": case["max_tokens"], "max_tokens": case["max_tokens"], "cache_prompt": False,
                     "stop": case.get("stop", [])}
             if "messages" in case:
                 reply = post(server.url + "/v1/chat/completions", body | {"messages": case["messages"]})
             else:
                 reply = post(server.url + "/completion", body | {"prompt": case["prompt"]})
-            sums[case["group"]][0] += reply["timings"]["predicted_n"]
-            sums[case["group"]][1] += reply["timings"]["predicted_ms"] / 1e3
-    return {g: tuple(s) for g, s in sums.items()}
+            tokens += reply["timings"]["predicted_n"]
+            seconds += reply["timings"]["predicted_ms"] / 1e3
+    return tokens, seconds
 
 
 def best_of(turns, side):
@@ -61,28 +61,34 @@ def speed(parts):
     return sum(p[0] for p in parts) / sum(p[1] for p in parts)
 
 
-def run(bench):
-    groups = [*REPEATING, "chat"]
-    ours = lambda: bench.spec("compare", "--cases", CASES, "--repeat", 2)
-    peers = [lambda o=o: peer_speeds(bench, o, groups) for o in PEERS.values()] if bench.peers else []
+def run_group(bench, group):
+    """One group of requests, one after the other; of open chat the worst request as well."""
+    ours = lambda: bench.spec("compare", "--cases", CASES, "--group", group, "--repeat", 2)
+    peers = [lambda o=o: peer_speed(bench, o, group) for o in PEERS.values()] if bench.peers else []
     mine, *theirs = interleave(bench.rounds, ours, *peers)
     on, off = best_of(mine, "on"), best_of(mine, "off")
-    named = {g: [r for r in mine[0] if r["group"] == g] for g in groups}
-    for group in groups:
-        names = [r["name"] for r in named[group]]
-        fast, slow = speed(on[n] for n in names), speed(off[n] for n in names)
-        drafted, accepted = (sum(r[key] for r in named[group]) for key in ("drafted", "accepted"))
-        case = f"{group}, {accepted} of {drafted} accepted"
-        yield Row("spec", case, "decode speed", "tok/s", fast, slow, "without", LIMIT.get(group))
-        if bench.peers:
-            best = {name: max((turn[group] for turn in turns), key=lambda t: t[0] / t[1]) for name, turns in zip(PEERS, theirs)}
-            off_speed = speed([best.pop("off")])
-            name, (tokens, seconds) = max(best.items(), key=lambda b: b[1][0] / b[1][1])
-            yield Row("spec", group, "decode speed", "tok/s", fast, tokens / seconds,
-                      f"llama.cpp {name} ({tokens / seconds / off_speed:.2f}x its plain)")
-    worst = min(named["chat"], key=lambda r: speed([on[r["name"]]]) / speed([off[r["name"]]]))["name"]
-    yield Row("spec", f"chat, worst: {worst}", "decode speed", "tok/s", speed([on[worst]]), speed([off[worst]]), "without", NEVER_BELOW)
-    crowd = lambda: bench.spec("compare", "--cases", CASES, "--group", "chat", "--sequences", 16, "--repeat", 1)
+    drafted, accepted = (sum(r[key] for r in mine[0]) for key in ("drafted", "accepted"))
+    fast = speed(on.values())
+    yield Row("spec", f"{group}, {accepted} of {drafted} accepted", "decode speed", "tok/s", fast, speed(off.values()), "without",
+              LIMIT.get(group))
+    if bench.peers:
+        best = {name: speed([max(turns, key=lambda t: t[0] / t[1])]) for name, turns in zip(PEERS, theirs)}
+        plain = best.pop("off")
+        name, theirs = max(best.items(), key=lambda b: b[1])
+        yield Row("spec", group, "decode speed", "tok/s", fast, theirs, f"llama.cpp {name} ({theirs / plain:.2f}x its plain)")
+    if group == "chat":
+        worst = min(on, key=lambda name: speed([on[name]]) / speed([off[name]]))
+        yield Row("spec", f"chat, worst: {worst}", "decode speed", "tok/s", speed([on[worst]]), speed([off[worst]]), "without", NEVER_BELOW)
+
+
+def run_crowd(bench):
+    crowd = lambda: bench.spec("compare", "--cases", CASES, "--group", "chat", "--sequences", 16, "--repeat", 4)
     turns = interleave(bench.rounds, crowd)[0]
     yield Row("spec", "chat, 16 sequences", "speed of all", "tok/s", speed(best_of(turns, "on").values()),
               speed(best_of(turns, "off").values()), "without", NEVER_BELOW)
+
+
+def run(bench):
+    for group in GROUPS:
+        yield from run_group(bench, group)
+    yield from run_crowd(bench)

@@ -197,17 +197,17 @@ Token own_draw(std::span<const float> x, const DrawSpec& spec) {
   return inverse_cdf(filter(x, spec), counter_uniform(spec.seed, spec.position));
 }
 
-/// What a token drafted at random comes to.
-Token judged_draft(std::span<const float> x, const DrawSpec& spec) {
+/// What a token drafted at random comes to. `vocab`: with padding.
+Token judged_draft(std::span<const float> x, std::size_t vocab, const DrawSpec& spec) {
   const auto fail = [](const std::string& what) { throw Error(Errc::invalid_argument, "draw: the draft " + what); };
-  if (spec.draft_distribution.size() != x.size())
+  if (spec.draft_distribution.size() != vocab)
     fail("has a distribution of " + std::to_string(spec.draft_distribution.size()) + " tokens, the vocabulary " +
-         std::to_string(x.size()));
+         std::to_string(vocab));
   const std::string name = "token " + std::to_string(spec.drafted);
   if (!in_range(spec.drafted, x.size())) fail(name + " is outside the vocabulary");
   if (!(spec.draft_distribution[static_cast<std::size_t>(spec.drafted)] > 0.0F))
     fail(name + " has no probability where it is said to be drawn from");
-  return verify(distribution(x, spec), spec.draft_distribution, spec.drafted, spec.seed, spec.position);
+  return verify(distribution(x, spec), spec.draft_distribution.first(x.size()), spec.drafted, spec.seed, spec.position);
 }
 
 /// Log-probabilities of the model's own distribution: x - log_mass(x), where the maximum counts as 0.
@@ -260,6 +260,11 @@ void score(std::span<const float> logits, const DrawSpec& spec, TokenScore& out)
   for (const Token t : raw.top(spec.top_logprobs)) out.top.push_back({.token = t, .logprob = raw.logprob(t)});
 }
 
+/// Without the padding of a head that is wider than the vocabulary.
+std::span<const float> logits_of_tokens(std::span<const float> logits, const DrawSpec& spec) {
+  return spec.tokens == 0 ? logits : logits.first(std::min<std::size_t>(spec.tokens, logits.size()));
+}
+
 void check(std::span<const float> logits, const DrawSpec& spec) {
   if (logits.empty()) throw Error(Errc::invalid_argument, "draw: no logits");
   if (spec.sampling == nullptr) throw Error(Errc::invalid_argument, "draw: DrawSpec.sampling is null");
@@ -276,18 +281,21 @@ double counter_uniform(std::uint64_t seed, std::uint32_t position, std::uint32_t
 
 TokenScore draw(std::span<const float> logits, const DrawSpec& spec) {
   check(logits, spec);
+  const std::span<const float> raw = logits_of_tokens(logits, spec);
   std::vector<float> storage;
-  const std::span<const float> x = adjust(logits, spec, storage);
+  const std::span<const float> x = adjust(raw, spec, storage);
   TokenScore out;
-  out.token = spec.draft_distribution.empty() ? own_draw(x, spec) : judged_draft(x, spec);
-  if (spec.scores || spec.top_logprobs > 0) score(logits, spec, out);
+  out.token = spec.draft_distribution.empty() ? own_draw(x, spec) : judged_draft(x, logits.size(), spec);
+  if (spec.scores || spec.top_logprobs > 0) score(raw, spec, out);
   return out;
 }
 
 std::vector<float> draw_distribution(std::span<const float> logits, const DrawSpec& spec) {
   check(logits, spec);
   std::vector<float> storage;
-  return distribution(adjust(logits, spec, storage), spec);
+  std::vector<float> p = distribution(adjust(logits_of_tokens(logits, spec), spec, storage), spec);
+  p.resize(logits.size(), 0.0F);
+  return p;
 }
 
 }  // namespace frugal

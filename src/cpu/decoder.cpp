@@ -21,7 +21,8 @@ Decoder::Decoder(DecoderWeights weights, const Kernels& kernels, Crew& crew, KvK
   d_stride_ = round_up(s.d_model, 32), ff_stride_ = round_up(s.d_ff, 32), attn_stride_ = round_up(s.q_width(), 32);
   k_at_ = round_up(s.q_width(), 16), v_at_ = k_at_ + round_up(s.kv_width(), 16);
   qkv_stride_ = v_at_ + round_up(s.kv_width(), 16);
-  vocab_stride_ = round_up(s.vocab, 16), dims_ = round_up(s.head_dim, 16);
+  // An odd number of cache lines: a strip's 16 logits of all rows would else meet in one set of the first-level cache.
+  vocab_stride_ = (round_up(s.vocab, 16) / 16 | 1) * 16, dims_ = round_up(s.head_dim, 16);
   heads_.head_bytes = head_bytes(kv_, s.head_dim);
   heads_.heads = s.kv_heads;
   const std::size_t queries = tile_rows * (s.heads / s.kv_heads);

@@ -9,14 +9,17 @@
 namespace frugal::cpu {
 namespace {
 
-void place_quants(const Unpacked& from, bool four_bit, std::size_t row, std::uint8_t* block) {
-  if (four_bit) {
-    std::uint8_t both[16];
-    for (std::size_t i = 0; i < 16; ++i) both[i] = static_cast<std::uint8_t>(from.q[i] | from.q[i + 16] << 4);
-    for (std::size_t j = 0; j < 4; ++j) std::memcpy(block + 64 * j + 4 * row, both + 4 * j, 4);
-  } else {
+void place_quants(const Unpacked& from, Format format, std::size_t row, std::uint8_t* block) {
+  if (is_offset(format)) {
     for (std::size_t j = 0; j < 8; ++j) std::memcpy(block + 64 * j + 4 * row, from.q + 4 * j, 4);
+    return;
   }
+  std::uint8_t both[16], fifth[4] = {};
+  for (std::size_t i = 0; i < 16; ++i) both[i] = static_cast<std::uint8_t>((from.q[i] & 15) | from.q[i + 16] << 4);
+  for (std::size_t j = 0; j < 4; ++j) std::memcpy(block + 64 * j + 4 * row, both + 4 * j, 4);
+  if (format != Format::q5) return;
+  for (std::size_t i = 0; i < 32; ++i) fifth[i % 4] = static_cast<std::uint8_t>(fifth[i % 4] | from.q[i] >> 4 << i / 4);
+  std::memcpy(block + 256 + 4 * row, fifth, 4);
 }
 
 /// scales: [sub-block][d], then [sub-block][m], 16 rows each.
@@ -38,9 +41,10 @@ Format packed_format(DType type) {
     case DType::q2_k:
     case DType::q3_k:
       return Format::q4_half;
+    case DType::q5_0:
     case DType::q5_1:
     case DType::q5_k:
-      return Format::q8_min;
+      return Format::q5;
     case DType::q6_k:
       return Format::q8_half;
     default:
@@ -74,7 +78,7 @@ void pack_strips(const Tensor& tensor, const PackedMatrix& shape, std::uint32_t 
       Unpacked unpacked;
       for (std::uint32_t b = 0; b < shape.blocks; ++b) {
         unpack_block(tensor.type, row, b, shape.cols, unpacked);
-        place_quants(unpacked, format.quant_bytes == 256, r, quants + b * format.quant_bytes);
+        place_quants(unpacked, shape.format, r, quants + b * format.quant_bytes);
         place_scales(unpacked, format, r, scales + b * format.scale_halves());
       }
     }

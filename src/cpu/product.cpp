@@ -1,61 +1,52 @@
 #include "cpu/product.hpp"
 
 #include <algorithm>
-#include <cstring>
 
 namespace frugal::cpu {
 namespace {
 
-void finish_tile(const Kernels& kernels, const Product& p, std::size_t rows, float* tile, const float* other,
-                 float* out) {
-  if (p.ending == Ending::gate) kernels.silu_mul(tile, other, rows * strip_rows);
-  for (std::size_t r = 0; r < rows; ++r, out += p.stride, tile += strip_rows) {
-    if (p.ending == Ending::add) {
-      for (std::size_t i = 0; i < strip_rows; ++i) out[i] += tile[i];
-    } else {
-      std::memcpy(out, tile, strip_rows * sizeof(float));
-    }
+constexpr std::uint32_t room_blocks = 64;  // what is opened of a strip stays in the second-level cache
+
+/// A strip on its way through the panels. The first whole panel may open it for the others, where there is a room.
+struct Strip {
+  StripView view;
+  std::uint8_t* room;
+
+  void multiply(const Kernels& kernels, const std::uint8_t* panel, std::uint32_t lanes, const float* bias,
+                float* tile) {
+    const bool opens = room != nullptr && lanes > 4 && (view.format == Format::q4 || view.format == Format::q5);
+    kernels.multiply(view, panel, lanes, bias, tile, opens ? room : nullptr);
+    if (opens) view = {view.format == Format::q4 ? Format::q4_open : Format::q5_open, view.blocks, room, nullptr};
   }
-}
-
-constexpr std::uint32_t open_lanes = 17;  // from so many on, opening a strip costs less than it saves
-constexpr std::uint32_t open_blocks = 64;
-
-/// A strip as it is multiplied with `lanes` lanes: opened into `room` where that pays.
-StripView view_of(const Kernels& kernels, const PackedMatrix& weight, std::uint32_t strip, std::uint32_t lanes,
-                  std::uint8_t* room) {
-  StripView view = weight.strip(strip);
-  if (kernels.open == nullptr || view.format != Format::q4 || lanes < open_lanes || view.blocks > open_blocks)
-    return view;
-  kernels.open(view, room);
-  return {Format::q4_open, view.blocks, room, view.scales};
-}
+};
 
 /// tile [lanes, 16] of one panel; the rest and then the bias are added where wanted.
-void one_tile(const Kernels& kernels, const StripView& weight, const Panels& x, std::uint32_t panel, bool fine,
-              const float* bias, float* tile) {
+void one_tile(const Kernels& kernels, Strip& strip, const Panels& x, std::uint32_t panel, bool fine, const float* bias,
+              float* tile) {
   const std::uint32_t lanes = x.lanes(panel);
-  kernels.multiply(weight, x.panel(x.data, panel), lanes, fine ? nullptr : bias, tile);
+  strip.multiply(kernels, x.panel(x.data, panel), lanes, fine ? nullptr : bias, tile);
   if (!fine) return;
   alignas(64) float rest[panel_rows * strip_rows];
-  kernels.multiply(weight, x.panel(x.rest, panel), lanes, nullptr, rest);
+  strip.multiply(kernels, x.panel(x.rest, panel), lanes, nullptr, rest);
   for (std::size_t i = 0; i < lanes * strip_rows; ++i)
     tile[i] = tile[i] + rest[i] + (bias != nullptr ? bias[i % strip_rows] : 0.0F);
 }
 
-void one_strip(const Kernels& kernels, const Product& p, std::uint32_t strip, const Panels& x) {
+void one_strip(const Kernels& kernels, const Product& p, std::uint32_t index, const Panels& x) {
   alignas(64) float tile[panel_rows * strip_rows];
   alignas(64) float other[panel_rows * strip_rows];
-  alignas(64) std::uint8_t room[2][open_blocks * 512];
-  const std::uint32_t lanes = x.rows * (p.fine ? 2 : 1);
+  alignas(64) std::uint8_t rooms[2][room_blocks * format_shape(Format::q4_open).block_bytes()];
+  const bool opens = kernels.opens && x.blocks <= room_blocks && (x.count() > 1 || p.fine);
   const bool gate = p.ending == Ending::gate;
-  const StripView weight = view_of(kernels, *p.weight, strip, lanes, room[0]);
-  const StripView partner = gate ? view_of(kernels, *p.partner, strip, lanes, room[1]) : StripView{};
-  const float* bias = p.bias != nullptr ? p.bias + strip * strip_rows : nullptr;
-  for (std::uint32_t i = 0; i < x.count(); ++i) {
-    one_tile(kernels, weight, x, i, p.fine, bias, tile);
+  Strip strip{p.weight->strip(index), opens ? rooms[0] : nullptr};
+  Strip partner{gate ? p.partner->strip(index) : StripView{}, opens ? rooms[1] : nullptr};
+  const float* bias = p.bias != nullptr ? p.bias + index * strip_rows : nullptr;
+  float* out = p.out + index * strip_rows;
+  for (std::uint32_t i = 0; i < x.count(); ++i, out += panel_rows * p.stride) {
+    one_tile(kernels, strip, x, i, p.fine, bias, tile);
     if (gate) one_tile(kernels, partner, x, i, p.fine, nullptr, other);
-    finish_tile(kernels, p, x.lanes(i), tile, other, p.out + i * panel_rows * p.stride + strip * strip_rows);
+    if (gate) kernels.silu_mul(tile, other, x.lanes(i) * strip_rows);
+    kernels.place(tile, x.lanes(i), p.ending == Ending::add, out, p.stride);
   }
 }
 

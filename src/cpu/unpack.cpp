@@ -27,10 +27,9 @@ void nibbles(Bytes from, Unpacked& out) {
 }
 
 /// The fifth bits: bit i of a little-endian word belongs to value i.
-void add_fifth_bits(Bytes from, int offset, Unpacked& out) {
+void add_fifth_bits(Bytes from, Unpacked& out) {
   const std::uint32_t bits = from[0] | from[1] << 8 | from[2] << 16 | static_cast<std::uint32_t>(from[3]) << 24;
-  for (std::size_t i = 0; i < 32; ++i)
-    out.q[i] = static_cast<std::uint8_t>(out.q[i] + ((bits >> i & 1U) << 4U) + static_cast<unsigned>(offset));
+  for (std::size_t i = 0; i < 32; ++i) out.q[i] = static_cast<std::uint8_t>(out.q[i] + ((bits >> i & 1U) << 4U));
 }
 
 void q4_0(Bytes p, Unpacked& out) {
@@ -46,13 +45,14 @@ void q4_1(Bytes p, Unpacked& out) {
 
 void q5_0(Bytes p, Unpacked& out) {
   nibbles(p + 6, out);
-  add_fifth_bits(p + 2, 128 - 16, out);
-  set_scales(out, half_at(p), 0.0F);
+  add_fifth_bits(p + 2, out);
+  const float d = half_at(p);
+  set_scales(out, d, -16.0F * d);
 }
 
 void q5_1(Bytes p, Unpacked& out) {
   nibbles(p + 8, out);
-  add_fifth_bits(p + 4, 128, out);
+  add_fifth_bits(p + 4, out);
   set_scales(out, half_at(p), half_at(p + 2));
 }
 
@@ -113,8 +113,7 @@ void q4_k(Bytes p, std::size_t part, Unpacked& out) {
 
 void q5_k(Bytes p, std::size_t part, Unpacked& out) {
   half_bytes(p + 48, part, out);
-  for (std::size_t i = 0; i < 32; ++i)
-    out.q[i] = static_cast<std::uint8_t>(out.q[i] + ((p[16 + i] >> part & 1) << 4) + 128);
+  for (std::size_t i = 0; i < 32; ++i) out.q[i] = static_cast<std::uint8_t>(out.q[i] + ((p[16 + i] >> part & 1) << 4));
   set_k_scales(p, part, out);
 }
 

@@ -9,8 +9,8 @@
 
 namespace frugal::cpu {
 
-/// w[i] = scale[i / 16] * (q[i] - zero) + minimum[i / 16], where zero is 128 for the 8-bit formats and 0 for the 4-bit
-/// ones.
+/// w[i] = scale[i / 16] * (q[i] - zero) + minimum[i / 16], where zero is 128 for the 8-bit formats and 0 for the
+/// narrower ones.
 struct Unpacked {
   std::uint8_t q[32];
   float scale[2];

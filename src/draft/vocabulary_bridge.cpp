@@ -41,9 +41,10 @@ VocabularyBridge::VocabularyBridge(const Tokenizer& target, const Tokenizer& dra
   Impl impl{&target, &draft, std::vector<Token>(draft.size(), -1),
             std::vector<std::uint32_t>((draft.size() + 31) / 32)};
   bool any = false;
-  for (std::size_t t = 0; t < draft.size(); ++t) {
-    impl.to_target[t] = counterpart(draft, static_cast<Token>(t), target);
-    if (impl.to_target[t] < 0) continue;
+  for (std::size_t t = 0; t < draft.used(); ++t) {
+    const Token same = counterpart(draft, static_cast<Token>(t), target);
+    if (same < 0 || static_cast<std::size_t>(same) >= target.used()) continue;
+    impl.to_target[t] = same;
     impl.shared[t / 32] |= 1U << t % 32;
     any = any || !draft.is_special(static_cast<Token>(t));
   }

@@ -176,6 +176,7 @@ Segment DraftModelPass::segment_of(const DraftModelSlot& model, Row& row) const 
   if (!row.draws) return segment;
   const Sequence& s = *row.s;
   row.spec = {};
+  row.spec.tokens = model.slot.model->tokens();
   row.spec.seed = s.seed;
   row.spec.position = size_of(s.tokens) + row.drafted();
   if (row.bridged) {
@@ -271,7 +272,7 @@ Token DraftModelPass::draw_at_random(const DraftModelSlot& model, Row& row) cons
 
 // A token that the target does not have, or an end, ends the run.
 void DraftModelPass::take(const DraftModelSlot& model, Row& row, Token token) const {
-  row.done = !row.bridged && static_cast<std::uint32_t>(token) >= model.target->model->spec().vocab;
+  row.done = !row.bridged && static_cast<std::uint32_t>(token) >= model.target->model->tokens();
   if (row.done) return;
   row.tokens().push_back(token);
   const Tokenizer* tokenizer = model.slot.model->tokenizer();

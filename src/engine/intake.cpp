@@ -15,7 +15,7 @@ expected<void> in_range(const char* field, float value, float low, float high) {
              ", " + std::to_string(high) + "]");
 }
 
-expected<void> validate_sampling(const Sampling& s, std::uint32_t vocab) {
+expected<void> validate_sampling(const Sampling& s, std::size_t vocab) {
   for (expected<void> check :
        {in_range("temperature", s.temperature, 0, 100), in_range("top_p", s.top_p, 0, 1),
         in_range("min_p", s.min_p, 0, 1), in_range("repetition_penalty", s.repetition_penalty, 0.01F, 100),
@@ -32,6 +32,11 @@ expected<void> validate_sampling(const Sampling& s, std::uint32_t vocab) {
     if (std::isnan(bias)) return bad("sampling.logit_bias of token " + std::to_string(token) + " is not a number");
   }
   return {};
+}
+
+// Ids that can be read; the head may be wider.
+std::size_t vocabulary_of(const Model& model) {
+  return model.tokenizer() ? model.tokenizer()->size() : model.spec().vocab;
 }
 
 expected<std::string> render(const Chat& chat, const Model& model) {
@@ -67,9 +72,9 @@ expected<std::vector<Token>> encode(const Request& request, const Model& model) 
 expected<void> validate(const Request& request, const ModelSlot& slot) {
   for (std::size_t i = 0; i < request.stop.size(); ++i)
     if (request.stop[i].empty()) return bad("stop[" + std::to_string(i) + "] is empty");
-  if (request.logprobs && *request.logprobs > slot.model->spec().vocab)
+  if (request.logprobs && *request.logprobs > slot.model->tokens())
     return bad("logprobs asks for more tokens than the vocabulary has");
-  return validate_sampling(request.sampling, slot.model->spec().vocab);
+  return validate_sampling(request.sampling, vocabulary_of(*slot.model));
 }
 
 expected<std::vector<Token>> tokenize(const Request& request, const ModelSlot& slot) {
@@ -77,9 +82,10 @@ expected<std::vector<Token>> tokenize(const Request& request, const ModelSlot& s
   if (!tokens) return tokens;
   const DecoderSpec& spec = slot.model->spec();
   if (tokens->empty()) return bad("the prompt is empty");
+  const std::size_t known = vocabulary_of(*slot.model);
   for (const Token t : *tokens)
-    if (t < 0 || static_cast<std::uint32_t>(t) >= spec.vocab)
-      return bad("the prompt holds token " + std::to_string(t) + ", the vocabulary has " + std::to_string(spec.vocab));
+    if (t < 0 || static_cast<std::size_t>(t) >= known)
+      return bad("the prompt holds token " + std::to_string(t) + ", the vocabulary has " + std::to_string(known));
   const auto too_large = [&](std::size_t limit, const char* what) {
     return unexpected(Errc::too_large, "the prompt has " + std::to_string(tokens->size()) +
                                            " tokens; with one of answer it does not fit " + what + " of " +
@@ -95,10 +101,10 @@ expected<std::vector<Token>> tokenize_draft(const Request& request, const ModelS
   const DraftText& draft = request.draft;
   const bool own = !draft.tokens.empty() && (draft.vocabulary == 0 || draft.vocabulary == slot.tokenizer);
   if (own) {
+    const std::size_t known = vocabulary_of(*slot.model);
     for (const Token t : draft.tokens)
-      if (t < 0 || static_cast<std::uint32_t>(t) >= slot.model->spec().vocab)
-        return bad("draft.tokens holds token " + std::to_string(t) + ", the vocabulary has " +
-                   std::to_string(slot.model->spec().vocab));
+      if (t < 0 || static_cast<std::size_t>(t) >= known)
+        return bad("draft.tokens holds token " + std::to_string(t) + ", the vocabulary has " + std::to_string(known));
     return draft.tokens;
   }
   const Tokenizer* tokenizer = slot.model->tokenizer();

@@ -66,6 +66,7 @@ DrawSpec draw_spec(const Sequence& s, std::uint32_t drafts) {
   spec.sampling = &s.request.sampling;
   spec.prompt = s.prompt();
   spec.output = s.output();
+  spec.tokens = s.slot->model->tokens();
   spec.seed = s.seed;
   spec.position = static_cast<std::uint32_t>(s.tokens.size()) + drafts;
   spec.top_logprobs = s.request.logprobs.value_or(0);

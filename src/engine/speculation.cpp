@@ -84,7 +84,7 @@ void Speculation::list_at_hand(Sequence& s, std::uint32_t from) {
       at_hand_.push_back({m->drafter, m->slot.name, true});
 }
 
-// Tokens outside the vocabulary end the run.
+// What is no token of the target ends the run.
 bool Speculation::propose(Sequence& s, std::uint32_t index, std::uint32_t most) {
   Drafting* const at_work = drafting(s, index);
   if (at_work == nullptr) return false;
@@ -94,9 +94,9 @@ bool Speculation::propose(Sequence& s, std::uint32_t index, std::uint32_t most) 
   open.learned = static_cast<std::uint32_t>(s.tokens.size());
   proposed_.clear();
   at_work->propose(most, proposed_);
-  const std::uint32_t vocab = s.slot->model->spec().vocab;
+  const std::uint32_t known = s.slot->model->tokens();
   for (const Token t : std::span<const Token>(proposed_).first(std::min<std::size_t>(proposed_.size(), most))) {
-    if (static_cast<std::uint32_t>(t) >= vocab) break;
+    if (static_cast<std::uint32_t>(t) >= known) break;
     chain.tokens.push_back(t);
   }
   return chain.size() > 0;

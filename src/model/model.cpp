@@ -159,6 +159,9 @@ const Tensor& Model::embedding() const noexcept { return *impl_->embedding; }
 const Tensor& Model::output_norm() const noexcept { return *impl_->output_norm; }
 const Tensor& Model::head() const noexcept { return *impl_->head; }
 const Tokenizer* Model::tokenizer() const noexcept { return impl_->parts.tokenizer.get(); }
+std::uint32_t Model::tokens() const noexcept {
+  return tokenizer() ? static_cast<std::uint32_t>(tokenizer()->used()) : spec().vocab;
+}
 
 const ChatTemplate* Model::chat_template() const {
   if (impl_->template_error) throw *impl_->template_error;

@@ -73,6 +73,18 @@ class AdaptiveDrafts final : public SpeculationPolicy {
     std::uint32_t front = 0;
   };
 
+  /// One drafter's run, and how much of it is best.
+  struct Offer {
+    std::uint32_t drafter = 0;
+    Own* own = nullptr;
+    Run run{};
+    Choice choice{};
+  };
+
+  void open_step(Target& target, const SequenceView& sequence, const DraftRoom& room);
+  void collect_offers(const Target& target, const SequenceView& sequence, const DraftRoom& room);
+  const Offer* best_offer(double plain) const;
+  const Offer& likeliest_offer() const;
   Run run_of(const DraftRoom& room, const DrafterView& view, const Own& own, std::uint32_t remaining) const;
   Choice best_alone(const Target& target, const Run& run, std::uint32_t present) const;
   Choice best_among(const Target& target, const Run& run) const;
@@ -82,8 +94,9 @@ class AdaptiveDrafts final : public SpeculationPolicy {
   std::map<ModelId, Target> targets_;
   std::unordered_map<std::uint32_t, Shared> drafters_;
   std::unordered_map<RequestId, std::unordered_map<std::uint32_t, Own>> sequences_;
-  double seconds_ = 0;  ///< of decoding
-  double tried_ = 0;    ///< of those, what trying is thought to have cost
+  std::vector<Offer> offers_;  ///< of the sequence that is asked
+  double seconds_ = 0;         ///< of decoding
+  double tried_ = 0;           ///< of those, what trying is thought to have cost
 };
 
 // A place that was never tried is as good as the one before it. A draft model's pass serves all sequences that draft;
@@ -140,40 +153,64 @@ bool AdaptiveDrafts::may_try(const Target& target, const DraftRoom& room, const 
   return true;
 }
 
-DraftPlan AdaptiveDrafts::propose(const SequenceView& sequence, const DraftRoom& room) {
-  Target& target = targets_[room.model];
-  DraftPlan plan{room.drafters.front().index, 0};
-  if (target.passes.empty()) return plan;  // a plain pass first
-  const bool alone = room.decode_rows <= 1;
-  if (target.first == RequestId{} || (target.first == sequence.request.id && target.front == plan.drafter)) {
-    target.market.open(std::max(1U, room.decode_rows), target.passes);
-    target.first = sequence.request.id, target.front = plan.drafter;
-  }
+// One run of offers for each drafter at hand, in their order.
+void AdaptiveDrafts::collect_offers(const Target& target, const SequenceView& sequence, const DraftRoom& room) {
   auto& own = sequences_[sequence.request.id];
   const auto used = static_cast<std::uint32_t>(sequence.output.size());
   const std::uint32_t remaining = sequence.budget > used ? sequence.budget - used : 1;
-  Choice best{0, alone ? 1 / target.passes.seconds(1) : 0}, hope;
-  Run best_run, hoped;
-  std::uint32_t hoped_drafter = plan.drafter;
+  offers_.clear();
   for (const DrafterView& view : room.drafters) {
     Own& mine = own[view.index];
     if (std::exchange(mine.waiting, false)) mine.speaks *= 1 - speaks_share;
-    Run run = run_of(room, view, mine, remaining);
-    const Choice choice = alone ? best_alone(target, run, mine.length) : best_among(target, run);
-    if (hoped.standing.empty() || run.tokens(1) > hoped.tokens(1))
-      hope = {alone ? choice.tokens : crowd_try, 0}, hoped = run, hoped_drafter = view.index;
-    // An earlier drafter keeps its turn unless a later one is clearly better.
-    const double bar = plan.tokens > 0 ? best.worth * (1 + options_.hysteresis) : best.worth;
-    if (choice.tokens > 0 && choice.worth > bar) best = choice, plan = {view.index, choice.tokens}, best_run = run;
+    Offer offer{view.index, &mine, run_of(room, view, mine, remaining)};
+    offer.choice = room.decode_rows <= 1 ? best_alone(target, offer.run, mine.length) : best_among(target, offer.run);
+    offers_.push_back(std::move(offer));
   }
-  const Run& offered = plan.tokens > 0 ? best_run : hoped;
+}
+
+// An earlier drafter keeps its turn unless a later one is clearly better. Null: none is worth more than `plain`.
+const AdaptiveDrafts::Offer* AdaptiveDrafts::best_offer(double plain) const {
+  const Offer* best = nullptr;
+  for (const Offer& offer : offers_) {
+    const double bar = best ? best->choice.worth * (1 + options_.hysteresis) : plain;
+    if (offer.choice.tokens > 0 && offer.choice.worth > bar) best = &offer;
+  }
+  return best;
+}
+
+const AdaptiveDrafts::Offer& AdaptiveDrafts::likeliest_offer() const {
+  return *std::max_element(offers_.begin(), offers_.end(),
+                           [](const Offer& a, const Offer& b) { return a.run.tokens(1) < b.run.tokens(1); });
+}
+
+// The market opens with the first question of a step: none was asked yet, or the same one comes again.
+void AdaptiveDrafts::open_step(Target& target, const SequenceView& sequence, const DraftRoom& room) {
+  const std::uint32_t front = room.drafters.front().index;
+  const bool again = target.first == sequence.request.id && target.front == front;
+  if (target.first != RequestId{} && !again) return;
+  target.market.open(std::max(1U, room.decode_rows), target.passes);
+  target.first = sequence.request.id, target.front = front;
+}
+
+DraftPlan AdaptiveDrafts::propose(const SequenceView& sequence, const DraftRoom& room) {
+  Target& target = targets_[room.model];
+  DraftPlan plan{room.drafters.front().index, 0};
+  if (target.passes.empty() || room.most_tokens == 0) return plan;  // a plain pass first
+  const bool alone = room.decode_rows <= 1;
+  open_step(target, sequence, room);
+  collect_offers(target, sequence, room);
+  const Offer* const best = best_offer(alone ? 1 / target.passes.seconds(1) : 0);
+  const Offer& offer = best ? *best : likeliest_offer();
+  if (best) plan = {offer.drafter, offer.choice.tokens};
   if (!alone) {
-    target.market.sell(std::span(offered.standing).first(plan.tokens));
-    target.market.offer(offered.standing, offered.seconds, own[plan.tokens > 0 ? plan.drafter : hoped_drafter].speaks);
+    target.market.sell(std::span(offer.run.standing).first(plan.tokens));
+    target.market.offer(offer.run.standing, offer.run.seconds, offer.own->speaks);
   }
-  hope.tokens = std::min(hope.tokens, static_cast<std::uint32_t>(hoped.standing.size()));
-  if (plan.tokens == 0 && may_try(target, room, hoped, hope.tokens)) plan = {hoped_drafter, hope.tokens};
-  own[plan.drafter].length = plan.tokens, own[plan.drafter].waiting = plan.tokens > 0;
+  const auto most = static_cast<std::uint32_t>(offer.run.standing.size());
+  const std::uint32_t trial = std::min(alone ? offer.choice.tokens : crowd_try, most);
+  if (!best && may_try(target, room, offer.run, trial)) plan = {offer.drafter, trial};
+  Own& own = best || plan.tokens > 0 ? *offer.own : *offers_.front().own;
+  own.length = plan.tokens, own.waiting = plan.tokens > 0;
   return plan;
 }
 

@@ -31,6 +31,12 @@ std::vector<std::uint8_t> token_flags(const BpeVocabulary& v) {
   return flags;
 }
 
+std::size_t used_tokens(const BpeVocabulary& v) {
+  std::size_t n = v.tokens.size();
+  while (n > 0 && text::kind_of(v, n - 1) == Kind::unused) --n;
+  return n;
+}
+
 }  // namespace
 
 struct Tokenizer::Impl {
@@ -38,6 +44,7 @@ struct Tokenizer::Impl {
   Impl(const BpeVocabulary& v, const text::TokenIds& ids)
       : bytes(text::token_bytes(v)),
         flags(token_flags(v)),
+        used(used_tokens(v)),
         bpe(text::mergeable_words(v, bytes), text::resolve_merges(v, ids), text::bpe_options(v, ids)),
         pre(v.pre),
         bos(v.bos),
@@ -69,6 +76,7 @@ struct Tokenizer::Impl {
 
   std::vector<std::string> bytes;
   std::vector<std::uint8_t> flags;
+  std::size_t used;
   text::Bpe bpe;
   text::SpecialMatcher as_written;  // looked for in the text as it comes
   text::SpecialMatcher normalized;  // looked for in the normalised rest
@@ -209,6 +217,7 @@ std::string Tokenizer::decode(const std::vector<Token>& tokens, bool keep_specia
 
 std::string_view Tokenizer::bytes(Token token) const { return impl_->bytes_of(token); }
 std::size_t Tokenizer::size() const noexcept { return impl_->bytes.size(); }
+std::size_t Tokenizer::used() const noexcept { return impl_->used; }
 bool Tokenizer::is_special(Token token) const noexcept { return impl_->has(token, kSpecial); }
 bool Tokenizer::is_control(Token token) const noexcept { return impl_->has(token, kControl); }
 bool Tokenizer::is_end(Token token) const noexcept { return impl_->has(token, kEnds); }

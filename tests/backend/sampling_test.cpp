@@ -209,6 +209,34 @@ TEST_CASE("scores come from the raw distribution whatever the sampling does to i
   CHECK(draw(x, spec).top.size() == 3);
 }
 
+TEST_CASE("the padding of a wide head is as if it were not there: never drawn, no share of any probability") {
+  CHECK(rc::check([](std::uint64_t seed, std::uint32_t position) {
+    const std::size_t n = 9 + seed % 300, padding = 1 + seed % 7;
+    const Logits narrow = random_logits(seed, n, 6.0);
+    Logits wide = narrow;
+    for (std::size_t i = 0; i < padding; ++i) wide.push_back(i % 2 == 0 ? 90.0F : std::nanf(""));
+    const Sampling s = random_sampling(seed);
+    DrawSpec spec = spec_of(s, seed, position);
+    spec.scores = true, spec.top_logprobs = 5;
+    const TokenScore want = draw(narrow, spec);
+    const auto p = draw_distribution(narrow, spec);
+    spec.tokens = static_cast<std::uint32_t>(n);
+    const TokenScore got = draw(wide, spec);
+    RC_ASSERT(got.token == want.token);
+    RC_ASSERT(got.logprob == want.logprob);
+    RC_ASSERT(got.margin == want.margin);
+    for (std::size_t i = 0; i < want.top.size(); ++i) {
+      RC_ASSERT(got.top[i].token == want.top[i].token);
+      RC_ASSERT(got.top[i].logprob == want.top[i].logprob);
+    }
+    auto q = draw_distribution(wide, spec);
+    RC_ASSERT(q.size() == wide.size());
+    RC_ASSERT(std::all_of(q.begin() + static_cast<std::ptrdiff_t>(n), q.end(), [](float x) { return x == 0.0F; }));
+    q.resize(n);
+    RC_ASSERT(q == p);
+  }));
+}
+
 TEST_CASE("draw refuses what has no answer") {
   const Sampling s;
   CHECK_THROWS_AS(draw({}, spec_of(s)), Error);

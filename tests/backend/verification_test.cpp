@@ -305,6 +305,22 @@ TEST_CASE("a judged draft is reported with scores like any other token") {
   CHECK(score.top.size() == 2);
 }
 
+TEST_CASE("a draft is judged without the padding of a wide head, and may not come from it") {
+  const Sampling s{.temperature = 1.0F};
+  auto x = markov(1, {});
+  const auto vocab = static_cast<std::uint32_t>(x.size());
+  Distribution q = draw_distribution(x, {.sampling = &s});
+  x.push_back(50.0F), q.push_back(0.0F);
+  for (std::uint32_t i = 0; i < 200; ++i) {
+    const DrawSpec spec{.sampling = &s, .tokens = vocab, .position = i, .draft_distribution = q, .drafted = 2};
+    CHECK(draw(x, spec).token == 2);  // p = q
+  }
+  q.back() = 0.1F;
+  const DrawSpec outside{
+      .sampling = &s, .tokens = vocab, .draft_distribution = q, .drafted = static_cast<Token>(vocab)};
+  CHECK_THROWS_AS(draw(x, outside), Error);
+}
+
 TEST_CASE("a draft that its distribution cannot have given is a fault of the caller, named") {
   const Sampling s{.temperature = 1.0F};
   const auto x = markov(1, {});

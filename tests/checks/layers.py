@@ -1,4 +1,4 @@
-"""layers.py [ROOT]: who may include whom (docs/decisions/001-rules-of-the-house.md); exit 1 with one line a breach."""
+"""layers.py [ROOT]: who may include whom (docs/decisions/001-rooms-components-and-pins.md); exit 1 with one line a breach."""
 import pathlib
 import re
 import sys

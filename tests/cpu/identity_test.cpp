@@ -1,7 +1,9 @@
 // Byte identity through the whole engine: the same 64 requests give the same tokens and log-probabilities, bit for bit,
 // however the engine runs them. By default a tiny model goes through a quarter of the matrix and SmolLM2, with
 // 12 of the requests, through three corners of it; with FRUGAL_IDENTITY=full in the environment both go through all of
-// it.
+// it, which takes long, so FRUGAL_IDENTITY_PART=3/8 runs the third of eight parts only:
+//   FRUGAL_IDENTITY=full FRUGAL_IDENTITY_PART=3/8 build/dev/bin/tests/test_cpu_identity "SmolLM2*"
+#include "cpu/identity.hpp"
 #include "support/tiny_model.hpp"
 
 #include <frugal/cpu/backend.hpp>
@@ -10,18 +12,16 @@
 #include <catch2/catch_test_macros.hpp>
 
 #include <algorithm>
-#include <bit>
 #include <cstdint>
+#include <cstdio>
 #include <cstdlib>
-#include <filesystem>
-#include <fstream>
-#include <iterator>
 #include <memory>
-#include <string>
-#include <string_view>
 #include <vector>
 
 using namespace frugal;
+using testing::Bits;
+using testing::bits_of;
+using testing::full_run;
 
 namespace {
 
@@ -34,20 +34,6 @@ struct Way {
   KvType kv = KvType::fp16;
 };
 
-/// Everything a reader learns of an answer, as bits.
-using Bits = std::vector<std::uint32_t>;
-
-Bits bits_of(const Answer& answer) {
-  Bits bits;
-  for (const Token t : answer.tokens) bits.push_back(static_cast<std::uint32_t>(t));
-  for (const TokenScore& s : answer.scores) {
-    bits.insert(bits.end(), {static_cast<std::uint32_t>(s.token), std::bit_cast<std::uint32_t>(s.logprob)});
-    for (const TokenLogprob& t : s.top)
-      bits.insert(bits.end(), {static_cast<std::uint32_t>(t.token), std::bit_cast<std::uint32_t>(t.logprob)});
-  }
-  return bits;
-}
-
 /// Tokens of the request after the shared ones: mostly short, three that fill pages, key blocks and chunks.
 std::uint32_t own_tokens(std::uint32_t i) {
   if (i == 5) return 90;
@@ -57,10 +43,7 @@ std::uint32_t own_tokens(std::uint32_t i) {
 
 /// A quarter greedy without a shared prefix, a quarter greedy behind it, and both again with a seed.
 std::vector<Request> workload(const Model& model, std::uint32_t count) {
-  std::ifstream file(FRUGAL_TEST_DATA "/../examples/data/support_policy.txt");
-  const std::string text{std::istreambuf_iterator<char>(file), {}};
-  const std::vector<Token> ids = model.tokenizer()->encode(text);
-  REQUIRE(ids.size() > 800);
+  const std::vector<Token> ids = testing::tokens_of_text(model);
   std::vector<Request> all;
   for (std::uint32_t i = 0; i < count; ++i) {
     const auto own = ids.begin() + shared_tokens + i * 3;
@@ -136,6 +119,18 @@ void check(const std::shared_ptr<const Model>& model, const Way& way, const std:
   REQUIRE(warm.answers == want);
 }
 
+/// Deals the whole matrix out to parts, each with every chunk and thread count.
+std::vector<Way> asked_part(const std::vector<Way>& all) {
+  const char* said = std::getenv("FRUGAL_IDENTITY_PART");
+  std::size_t part = 1, of = 1;
+  if (said != nullptr && (std::sscanf(said, "%zu/%zu", &part, &of) != 2 || part < 1 || part > of))
+    FAIL("FRUGAL_IDENTITY_PART is " << said << ", not like 3/8");
+  std::vector<Way> mine;
+  for (std::size_t i = 0; i < all.size(); ++i)
+    if ((i / 4 + 5 * (i % 4)) % of == part - 1) mine.push_back(all[i]);
+  return mine;
+}
+
 /// The whole matrix, or every batch size and thread count with one of the chunks each.
 std::vector<Way> matrix(KvType kv, bool whole) {
   constexpr std::uint32_t chunks[] = {1, 7, 64, 512};
@@ -144,7 +139,7 @@ std::vector<Way> matrix(KvType kv, bool whole) {
     for (std::uint32_t batch = 1; batch <= 16; ++batch)
       for (std::uint32_t c = 0; c < 4; ++c)
         if (whole || c == (batch + threads) % 4) ways.push_back({threads, batch, chunks[c], kv});
-  return ways;
+  return whole ? asked_part(ways) : ways;
 }
 
 std::shared_ptr<const Model> mixed_model() {
@@ -153,11 +148,6 @@ std::shared_ptr<const Model> mixed_model() {
   o.attention = DType::q4_1, o.feed_forward = DType::q4_0, o.embedding = DType::q8_0;
   o.logit_scale = 2.0F;
   return testing::tiny_model(o);
-}
-
-bool full_run() {
-  const char* said = std::getenv("FRUGAL_IDENTITY");
-  return said != nullptr && std::string_view(said) == "full";
 }
 
 }  // namespace
@@ -173,9 +163,7 @@ TEST_CASE(
 }
 
 TEST_CASE("SmolLM2's answers have the same bits however the engine runs them") {
-  const std::filesystem::path file = std::filesystem::path(FRUGAL_DEPS) / "models/SmolLM2-135M-Instruct.Q4_1.gguf";
-  if (!std::filesystem::exists(file)) SKIP("no model file");
-  const auto model = load_model(file);
+  const auto model = testing::smollm2();
   const auto want = plainly(model, KvType::fp16, full_run() ? requests : 12);
   const std::vector<Way> corners{{2, 3, 1}, {1, 12, 7}, {2, 5, 64}};
   for (const Way& way : full_run() ? matrix(KvType::fp16, true) : corners) check(model, way, want);

@@ -32,9 +32,10 @@ float packed_value(const PackedMatrix& m, std::uint32_t row, std::uint32_t col) 
   const std::size_t block = col / 32, i = col % 32, r = row % 16;
   const std::uint8_t* quants = strip.quants + block * shape.quant_bytes;
   const std::uint16_t* scales = strip.scales + block * shape.scale_halves();
-  const bool four = shape.quant_bytes == 256;
-  const std::uint8_t stored = quants[(four ? i % 16 / 4 : i / 4) * 64 + r * 4 + i % 4];
-  const int q = four ? (i < 16 ? stored & 15 : stored >> 4) : stored - 128;
+  const bool eight = is_offset(m.format);
+  const std::uint8_t stored = quants[(eight ? i / 4 : i % 16 / 4) * 64 + r * 4 + i % 4];
+  int q = eight ? stored - 128 : i < 16 ? stored & 15 : stored >> 4;
+  if (m.format == Format::q5) q += (quants[256 + r * 4 + i % 4] >> i / 4 & 1) << 4;
   const std::size_t sub = shape.subs == 2 ? i / 16 : 0;
   const float minimum = shape.minimum ? model::half_to_float(scales[(shape.subs + sub) * 16 + r]) : 0.0F;
   return model::half_to_float(scales[sub * 16 + r]) * static_cast<float>(q) + minimum;
@@ -48,7 +49,7 @@ TEST_CASE("Unpacked blocks are the dequantised values of every quantised format"
   constexpr std::size_t values = 2048;
   const auto data = testing::random_blocks(type, values, 0.05F, 7);
   const auto want = expanded(type, data, values);
-  const float zero = format_shape(packed_format(type)).quant_bytes == 256 ? 0.0F : 128.0F;
+  const float zero = is_offset(packed_format(type)) ? 128.0F : 0.0F;
   Unpacked u;
   for (std::size_t b = 0; b < values / 32; ++b) {
     unpack_block(type, data.data(), b, values, u);

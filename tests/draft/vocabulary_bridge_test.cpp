@@ -114,6 +114,22 @@ TEST_CASE("tokens of the same bytes and kind meet, end tokens meet end tokens") 
   }
 }
 
+TEST_CASE("what fills a vocabulary up to a round number crosses in neither direction") {
+  const auto padded = [](std::string_view end, std::size_t padding) {
+    BpeVocabulary v = vocabulary_of({}, end);
+    for (std::size_t i = 0; i < padding; ++i) test::add(v, "[PAD" + std::to_string(i) + "]", Kind::unused);
+    return Tokenizer(v);
+  };
+  const Tokenizer three = padded("<|im_end|>", 3), five = padded("</s>", 5);
+  CHECK(three.size() == 260);
+  CHECK(three.used() == 257);
+  for (const auto& [target, draft] : {std::pair{&three, &five}, std::pair{&five, &three}}) {
+    const VocabularyBridge bridge(*target, *draft);
+    CHECK(bridge.to_target(static_cast<Token>(draft->used() - 1)) == static_cast<Token>(target->used() - 1));
+    for (std::size_t t = draft->used(); t < draft->size(); ++t) CHECK(bridge.to_target(static_cast<Token>(t)) == -1);
+  }
+}
+
 TEST_CASE("vocabularies without a common token have no bridge") {
   BpeVocabulary a, b;
   a.tokens = {"a"}, b.tokens = {"b"};

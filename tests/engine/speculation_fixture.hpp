@@ -105,6 +105,19 @@ inline DraftModel draft_model_of(std::uint64_t seed = 2, bool sampled = false) {
   return {.target = {}, .model = tiny_model(small), .name = "small", .sampled = sampled};
 }
 
+/// The same in another vocabulary: one token more, so that ids are the target's and text is still the way across.
+inline DraftModel foreign_draft_model(bool sampled = false) {
+  TinyModelOptions small;
+  small.layers = 1, small.seed = 3;
+  ModelParts parts = tiny_parts(small);
+  BpeVocabulary vocabulary = byte_vocabulary();
+  vocabulary.tokens.push_back("<|elsewhere|>");
+  if (!vocabulary.kinds.empty()) vocabulary.kinds.push_back(BpeVocabulary::Kind::control);
+  parts.tokenizer = std::make_shared<const Tokenizer>(std::move(vocabulary));
+  return {
+      .target = {}, .model = std::make_shared<const Model>(std::move(parts)), .name = "foreign", .sampled = sampled};
+}
+
 inline std::vector<SpeculationSetup> speculation_setups() {
   const auto with = [](std::uint32_t tokens, std::vector<std::shared_ptr<Drafter>> drafters, bool model) {
     return [=](EngineOptions& o) {

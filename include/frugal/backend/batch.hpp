@@ -18,6 +18,9 @@ struct DrawSpec {
   std::span<const Token>
       output{};  ///< history for all penalties: the answer before the drawn token, drafts of this row included
   std::span<const std::uint32_t> mask{};  ///< bit t of word t/32 set = token t allowed; empty = all allowed
+  /// Ids from here on are no tokens but the padding of a head that is wider than its vocabulary (Model::tokens()): cut
+  /// off before anything else, so that they are never drawn and have no share in log-probabilities. 0 = all are tokens.
+  std::uint32_t tokens = 0;
   std::uint64_t seed = 0;
   std::uint32_t position = 0;      ///< of the drawn token in its sequence: with seed, the counter of its random number
   std::uint32_t top_logprobs = 0;  ///< how many of the most likely to report

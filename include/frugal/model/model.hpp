@@ -52,6 +52,8 @@ class FRUGAL_API Model {
   const Tensor& head() const noexcept;         ///< [vocab, d_model]; the embedding where tied
 
   const Tokenizer* tokenizer() const noexcept;
+  /// Ids below it can be drawn: those its tokenizer uses, or spec().vocab without a tokenizer. A head is often wider.
+  std::uint32_t tokens() const noexcept;
   /// Compiled at load: the file's own, else ChatML where the vocabulary has <|im_start|> and <|im_end|>, else null.
   const ChatTemplate* chat_template() const;
   /// Changes whenever any output could: part of every cache key.

@@ -69,6 +69,8 @@ class FRUGAL_API Tokenizer {
   std::string_view bytes(Token token) const;
 
   std::size_t size() const noexcept;
+  /// size() without the entries marked unused at its end, by which files fill a vocabulary up to a round number.
+  std::size_t used() const noexcept;
   bool is_special(Token token) const noexcept;  ///< control or user-defined: matched as a whole in text
   bool is_control(Token token) const noexcept;  ///< never part of visible text
   bool is_end(Token token) const noexcept;      ///< generation ends here

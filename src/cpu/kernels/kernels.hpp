@@ -42,6 +42,8 @@ constexpr std::size_t attend_scratch(std::size_t queries, std::size_t dims) {
 
 struct Kernels {
   std::string_view name;
+  /// multiply can open q4 and q5 strips; else it does not know the opened formats.
+  bool opens = false;
 
   /// y = x / sqrt(mean(x^2) + eps) * w over n values; arrays padded with zeros to 16.
   void (*rms_norm)(const float* x, const float* w, float* y, std::size_t n, float eps);
@@ -50,12 +52,13 @@ struct Kernels {
   /// left = x - what lane `lane` of the panel holds of it.
   void (*residual)(const float* x, std::size_t blocks, const std::uint8_t* panel, std::size_t lane, std::size_t lanes,
                    float* left);
-  /// tile [lanes, 16] = panel x strip + bias; bias [16] or null.
-  void (*multiply)(const StripView& strip, const std::uint8_t* panel, std::size_t lanes, const float* bias,
-                   float* tile);
-  /// Writes the quants of a q4 strip as q4_open to [blocks * 512], 64-byte aligned. Null where opened weights are no
-  /// quicker to multiply; then multiply does not know them.
-  void (*open)(const StripView& strip, std::uint8_t* to);
+  /// tile [lanes, 16] = panel x strip + bias; bias [16] or null. Where this table opens, the strip is q4 or q5 and
+  /// there are more than 4 lanes, it also leaves the strip opened in `room` [blocks * 640], 64-byte aligned, unless
+  /// that is null.
+  void (*multiply)(const StripView& strip, const std::uint8_t* panel, std::size_t lanes, const float* bias, float* tile,
+                   std::uint8_t* room);
+  /// Writes a tile [rows, 16] to rows of out, `stride` floats apart, or adds it to them.
+  void (*place)(const float* tile, std::size_t rows, bool add, float* out, std::size_t stride);
   /// gate = silu(gate) * up over n (a multiple of 16) values.
   void (*silu_mul)(float* gate, const float* up, std::size_t n);
   void (*attend)(const AttendTask& task);

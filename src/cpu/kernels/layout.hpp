@@ -4,6 +4,7 @@
 // A weight strip is 16 output rows x all inputs, in blocks of 32 inputs:
 //   [block] quants: 4-bit: 4 chunks of 64 bytes; chunk j, row r, byte i holds input 4j+i (low half) and 16+4j+i (high
 //   half), unsigned
+//                   5-bit: that, and 64 bytes of fifth bits: byte 4r + i, bit j for input 4j+i of row r
 //                   8-bit: 8 chunks of 64 bytes; chunk j, row r, byte i holds input 4j+i, stored as signed value + 128
 //   then [block][sub-block] scales: 16 fp16 scales d, and, where the format has one, 16 fp16 minima m;  w = d q + m
 // An activation panel of L rows (1 <= L <= 8) is, per block of 32 inputs: L x 32 signed bytes q, then L x PanelScale.
@@ -18,9 +19,10 @@ inline constexpr std::size_t block_inputs = 32;
 inline constexpr std::size_t strip_rows = 16;
 inline constexpr std::size_t panel_rows = 8;
 
-/// q4: Q4_0, Q4_1, Q4_K. q4_half (scales per 16 inputs): Q2_K, Q3_K. q8: Q8_0, Q5_0 and plain floats. q8_min: Q5_1,
-/// Q5_K. q8_half: Q6_K. q4_open is q4 with a byte for each weight, chunks as in 8 bit; no matrix is stored so.
-enum class Format : std::uint8_t { q4, q4_half, q8, q8_min, q8_half, q4_open };
+/// q4: Q4_0, Q4_1, Q4_K. q4_half (scales per 16 inputs): Q2_K, Q3_K. q5: Q5_0, Q5_1, Q5_K. q8: Q8_0 and plain floats.
+/// q8_half: Q6_K. q4_open and q5_open are how the AVX2 kernels leave a strip for the next panels: a byte for each
+/// weight, chunks as in 8 bit, and behind them 16 d and 16 m as fp32; no matrix is stored so.
+enum class Format : std::uint8_t { q4, q4_half, q5, q8, q8_half, q4_open, q5_open };
 
 struct FormatShape {
   std::size_t quant_bytes;  ///< of one block of one strip
@@ -37,15 +39,20 @@ constexpr FormatShape format_shape(Format format) {
       return {256, 1, true};
     case Format::q4_half:
       return {256, 2, true};
+    case Format::q5:
+      return {320, 1, true};
     case Format::q8:
       return {512, 1, false};
-    case Format::q8_min:
     case Format::q4_open:
-      return {512, 1, true};
+    case Format::q5_open:
+      return {640, 0, true};
     default:
       return {512, 2, false};
   }
 }
+
+/// Weights of 8 bits are stored as signed value + 128, narrower ones as they are.
+constexpr bool is_offset(Format format) { return format == Format::q8 || format == Format::q8_half; }
 
 /// One strip as a kernel sees it.
 struct StripView {

@@ -1,32 +1,37 @@
 // Kernels in plain C++: the scalar twin the vector paths are tested against, and the path of last resort. Needs a fused
 // multiply-add in the C library; several times slower than the others.
-#include "cpu/kernels/rowwise.hpp"
+#include "cpu/kernels/attend.hpp"
 
 #include <cmath>
 
 namespace frugal::cpu {
 namespace {
 
+template <Format F>
+int weight_at(const std::uint8_t* quants, std::size_t row, std::size_t input) {
+  if constexpr (is_offset(F)) return quants[input / 4 * 64 + row * 4 + input % 4] - 128;
+  const std::uint8_t both = quants[input % 16 / 4 * 64 + row * 4 + input % 4];
+  const int nibble = input < 16 ? both & 15 : both >> 4;
+  if constexpr (F == Format::q5) return nibble | (quants[256 + row * 4 + input % 4] >> input / 4 & 1) << 4;
+  return nibble;
+}
+
 /// Sum over inputs [first, first + 16) of row r's weights times q, exact.
-template <bool FourBit>
+template <Format F>
 std::int32_t dot_half(const std::uint8_t* quants, std::size_t row, std::size_t first, const std::uint8_t* q) {
   std::int32_t total = 0;
-  for (std::size_t i = 0; i < 16; ++i) {
-    const std::uint8_t stored = quants[(FourBit ? i / 4 : (first + i) / 4) * 64 + row * 4 + i % 4];
-    const int weight = FourBit ? (first == 0 ? stored & 15 : stored >> 4) : stored - 128;
-    total += weight * static_cast<std::int8_t>(q[first + i]);
-  }
+  for (std::size_t i = first; i < first + 16; ++i)
+    total += weight_at<F>(quants, row, i) * static_cast<std::int8_t>(q[i]);
   return total;
 }
 
 inline float scale_at(const std::uint16_t* p) { return model::half_to_float(*p); }
 
 template <Format F>
-float add_block(float total, const std::uint8_t* quants, const std::uint16_t* scales, const std::uint8_t* q,
-                const PanelScale& s) {
+float add_block(float total, const std::uint8_t* quants, std::size_t row, const std::uint16_t* scales,
+                const std::uint8_t* q, const PanelScale& s) {
   constexpr FormatShape shape = format_shape(F);
-  constexpr bool four_bit = shape.quant_bytes == 256;
-  const std::int32_t low = dot_half<four_bit>(quants, 0, 0, q), high = dot_half<four_bit>(quants, 0, 16, q);
+  const std::int32_t low = dot_half<F>(quants, row, 0, q), high = dot_half<F>(quants, row, 16, q);
   if constexpr (shape.subs == 1) {
     total = std::fma(static_cast<float>(low + high), scale_at(scales) * s.scale, total);
     if constexpr (shape.minimum) total = std::fma(scale_at(scales + 16), s.sum, total);
@@ -52,7 +57,7 @@ void multiply_any(const StripView& strip, const std::uint8_t* panel, std::size_t
         const std::uint8_t* at = panel + b * panel_block_bytes(lanes);
         PanelScale s;
         std::memcpy(&s, at + 32 * lanes + sizeof s * l, sizeof s);
-        total = add_block<F>(total, strip.quants + b * shape.quant_bytes + row * 4,
+        total = add_block<F>(total, strip.quants + b * shape.quant_bytes, row,
                              strip.scales + b * shape.scale_halves() + row, at + 32 * l, s);
       }
       tile[l * strip_rows + row] = total;
@@ -60,7 +65,8 @@ void multiply_any(const StripView& strip, const std::uint8_t* panel, std::size_t
   }
 }
 
-void multiply(const StripView& strip, const std::uint8_t* panel, std::size_t lanes, const float* bias, float* tile) {
+void multiply(const StripView& strip, const std::uint8_t* panel, std::size_t lanes, const float* bias, float* tile,
+              std::uint8_t*) {
   switch (strip.format) {
     case Format::q4:
       return multiply_any<Format::q4>(strip, panel, lanes, bias, tile);
@@ -68,8 +74,8 @@ void multiply(const StripView& strip, const std::uint8_t* panel, std::size_t lan
       return multiply_any<Format::q4_half>(strip, panel, lanes, bias, tile);
     case Format::q8:
       return multiply_any<Format::q8>(strip, panel, lanes, bias, tile);
-    case Format::q8_min:
-      return multiply_any<Format::q8_min>(strip, panel, lanes, bias, tile);
+    case Format::q5:
+      return multiply_any<Format::q5>(strip, panel, lanes, bias, tile);
     default:
       return multiply_any<Format::q8_half>(strip, panel, lanes, bias, tile);
   }
@@ -78,8 +84,8 @@ void multiply(const StripView& strip, const std::uint8_t* panel, std::size_t lan
 }  // namespace
 
 const Kernels& portable_kernels() {
-  static constexpr Kernels table{"portable", rms_norm, quantize, residual,  multiply,
-                                 nullptr,    silu_mul, attend,   store_head};
+  static constexpr Kernels table{"portable", false, rms_norm, quantize, residual,
+                                 multiply,   place, silu_mul, attend,   store_head};
   return table;
 }
 

@@ -48,26 +48,6 @@ inline float sum(Vec v) {
   return _mm_cvtss_f32(_mm_add_ss(c, _mm_movehdup_ps(c)));
 }
 inline float greatest(Vec v) { return _mm512_reduce_max_ps(v); }
-template <int Low, int High>
-inline Vec fold_quarters(Vec x, Vec y) {
-  return add(_mm512_shuffle_f32x4(x, y, Low), _mm512_shuffle_f32x4(x, y, High));
-}
-template <int Low, int High>
-inline Vec fold_lanes(Vec x, Vec y) {
-  return add(_mm512_shuffle_ps(x, y, Low), _mm512_shuffle_ps(x, y, High));
-}
-/// A Vec on its way to its sum, as narrow as the registers like it.
-using Narrow = Vec;
-inline Narrow narrow(Vec v) { return v; }
-/// Lane i of the result is sum(v[i]): the same tree, sixteen at once.
-inline Vec sums(const Narrow* v) {
-  Vec quarter[4];  // quarter[j], 128-bit lane k: four partial sums of v[4k + j]
-  for (int j = 0; j < 4; ++j)
-    quarter[j] = fold_quarters<0x88, 0xDD>(fold_quarters<0x44, 0xEE>(v[j], v[j + 4]),
-                                           fold_quarters<0x44, 0xEE>(v[j + 8], v[j + 12]));
-  return fold_lanes<0x88, 0xDD>(fold_lanes<0x44, 0xEE>(quarter[0], quarter[1]),
-                                fold_lanes<0x44, 0xEE>(quarter[2], quarter[3]));
-}
 inline Vec load_half(const std::uint8_t* p) {
   return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
 }
@@ -125,22 +105,6 @@ inline float greatest(Vec v) {
   const __m128 c = _mm_max_ps(b, _mm_movehl_ps(b, b));
   return _mm_cvtss_f32(_mm_max_ss(c, _mm_movehdup_ps(c)));
 }
-template <int Low, int High>
-inline __m256 fold_halves(__m256 x, __m256 y) {
-  return _mm256_add_ps(_mm256_permute2f128_ps(x, y, Low), _mm256_permute2f128_ps(x, y, High));
-}
-template <int Low, int High>
-inline __m256 fold_lanes(__m256 x, __m256 y) {
-  return _mm256_add_ps(_mm256_shuffle_ps(x, y, Low), _mm256_shuffle_ps(x, y, High));
-}
-using Narrow = __m256;
-inline Narrow narrow(Vec v) { return _mm256_add_ps(v.a, v.b); }
-inline __m256 sums_of_eight(const Narrow* v) {
-  __m256 half[4];  // half[j], 128-bit lane k: four partial sums of v[4k + j]
-  for (int j = 0; j < 4; ++j) half[j] = fold_halves<0x20, 0x31>(v[j], v[j + 4]);
-  return fold_lanes<0x88, 0xDD>(fold_lanes<0x44, 0xEE>(half[0], half[1]), fold_lanes<0x44, 0xEE>(half[2], half[3]));
-}
-inline Vec sums(const Narrow* v) { return {sums_of_eight(v), sums_of_eight(v + 8)}; }
 inline __m128i load16(const void* p) { return _mm_loadu_si128(static_cast<const __m128i*>(p)); }
 inline Vec load_half(const std::uint8_t* p) { return {_mm256_cvtph_ps(load16(p)), _mm256_cvtph_ps(load16(p + 16))}; }
 inline void store_half(std::uint8_t* p, Vec v) {
@@ -225,13 +189,6 @@ inline float sum(Vec x) {
     for (int i = 0; i < width; ++i) x.v[i] = x.v[i] + x.v[i + width];
   return x.v[0];
 }
-using Narrow = Vec;
-inline Narrow narrow(const Vec& v) { return v; }
-inline Vec sums(const Narrow* v) {
-  Vec r;
-  FRUGAL_LANES r.v[i] = sum(v[i]);
-  return r;
-}
 inline float greatest(Vec x) {
   for (int width = 8; width > 0; width /= 2)
     for (int i = 0; i < width; ++i) x.v[i] = x.v[i] > x.v[i + width] ? x.v[i] : x.v[i + width];
@@ -259,6 +216,58 @@ inline void store_bytes(std::uint8_t* p, Vec x) {
 #undef FRUGAL_LANES
 
 #endif
+
+struct ByteSums {
+  std::int32_t low, high;
+};
+
+/// Rounds 32 values in [-127, 127] to the nearest whole ones, as bytes at `to`; the sums of the first and last 16.
+inline ByteSums store_rounded(std::uint8_t* to, Vec low, Vec high) {
+#if defined(__AVX2__)
+#if defined(__AVX512F__)
+  const __m512i a = _mm512_cvtps_epi32(low), b = _mm512_cvtps_epi32(high);
+  const __m256i bytes = _mm256_setr_m128i(_mm512_cvtepi32_epi8(a), _mm512_cvtepi32_epi8(b));
+#else
+  const __m256i words = _mm256_packs_epi32(_mm256_cvtps_epi32(low.a), _mm256_cvtps_epi32(low.b));
+  const __m256i more = _mm256_packs_epi32(_mm256_cvtps_epi32(high.a), _mm256_cvtps_epi32(high.b));
+  const __m256i bytes =
+      _mm256_permutevar8x32_epi32(_mm256_packs_epi16(words, more), _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7));
+#endif
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), bytes);
+  // Differences to -128 summed eight at a time.
+  const __m256i sums = _mm256_sad_epu8(_mm256_xor_si256(bytes, _mm256_set1_epi8(-128)), _mm256_setzero_si256());
+  const __m256i halves = _mm256_add_epi32(sums, _mm256_unpackhi_epi64(sums, sums));
+  return {_mm_cvtsi128_si32(_mm256_castsi256_si128(halves)) - 16 * 128,
+          _mm_cvtsi128_si32(_mm256_extracti128_si256(halves, 1)) - 16 * 128};
+#else
+  store_bytes(to, nearest(low)), store_bytes(to + 16, nearest(high));
+  ByteSums sums{0, 0};
+  for (int i = 0; i < 16; ++i)
+    sums.low += static_cast<std::int8_t>(to[i]), sums.high += static_cast<std::int8_t>(to[16 + i]);
+  return sums;
+#endif
+}
+
+/// to[c, r] = from[r, c] for 8 x 8.
+inline void transpose(const float* from, std::size_t from_stride, float* to, std::size_t to_stride) {
+#if defined(__AVX2__)
+  for (int c = 0; c < 8; c += 4) {
+    __m256 rows[4];  // rows[r]: columns c to c + 3 of row r, then of row r + 4
+    for (int r = 0; r < 4; ++r)
+      rows[r] = _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(from + r * from_stride + c)),
+                                     _mm_loadu_ps(from + (r + 4) * from_stride + c), 1);
+    const __m256 a = _mm256_unpacklo_ps(rows[0], rows[1]), b = _mm256_unpackhi_ps(rows[0], rows[1]);
+    const __m256 d = _mm256_unpacklo_ps(rows[2], rows[3]), e = _mm256_unpackhi_ps(rows[2], rows[3]);
+    _mm256_storeu_ps(to + c * to_stride, _mm256_shuffle_ps(a, d, 0x44));
+    _mm256_storeu_ps(to + (c + 1) * to_stride, _mm256_shuffle_ps(a, d, 0xEE));
+    _mm256_storeu_ps(to + (c + 2) * to_stride, _mm256_shuffle_ps(b, e, 0x44));
+    _mm256_storeu_ps(to + (c + 3) * to_stride, _mm256_shuffle_ps(b, e, 0xEE));
+  }
+#else
+  for (std::size_t r = 0; r < 8; ++r)
+    for (std::size_t c = 0; c < 8; ++c) to[c * to_stride + r] = from[r * from_stride + c];
+#endif
+}
 
 }  // namespace
 }  // namespace frugal::cpu

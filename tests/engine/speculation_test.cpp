@@ -224,6 +224,51 @@ TEST_CASE("a request may say how much is drafted for it, and bring the draft its
   CHECK(refused.finish.error->message().find("9999") != std::string::npos);
 }
 
+// The tiny model's head has 272 rows, its tokenizer 259 tokens, the foreign one's 260; here the padding looks best
+// everywhere, to target and draft model alike.
+TEST_CASE("the padding of a wide head is never drawn and has no share in log-probabilities, drafted or not") {
+  const auto padded = [](std::span<const Token> tokens, std::span<float> logits) {
+    const std::vector<float> wanted = wordy_logits(tokens);
+    std::copy(wanted.begin(), wanted.end(), logits.begin());
+    std::fill(logits.begin() + 260, logits.end(), 40.0F);
+  };
+  for (const bool bridged : {false, true}) {
+    for (const bool sampled : {false, true}) {
+      for (const float temperature : {0.0F, 1.0F}) {
+        const auto backend =
+            std::make_shared<ScriptedBackend>([&](ModelId, auto tokens, auto logits) { padded(tokens, logits); });
+        EngineOptions options = options_with(backend);
+        options.speculation = fixed_drafts(4);
+        options.draft_models.push_back(bridged ? foreign_draft_model(sampled) : draft_model_of(2, sampled));
+        Engine engine(std::move(options));
+        Request request = request_for(prompt_of(30), 60);
+        request.sampling.temperature = temperature;
+        request.logprobs = 272;
+        CHECK(engine.run(request).finish.reason == FinishReason::refused);  // there are only 259 to report
+        request.logprobs = 259;
+        const Answer drafted = engine.run(request);
+        CHECK(drafted.finish.ledger.drafts().accepted > 5);
+        request.max_draft = 0;
+        const Answer plain = engine.run(request);
+        for (const Answer* answer : {&drafted, &plain}) {
+          REQUIRE(answer->scores.size() == 60);
+          for (const TokenScore& score : answer->scores) {
+            CHECK(score.token < 259);
+            double mass = 0;
+            for (const TokenLogprob& t : score.top) mass += std::exp(static_cast<double>(t.logprob));
+            CHECK(std::abs(mass - 1) < 1e-5);
+          }
+        }
+        if (temperature == 0) check_same(drafted, plain);
+      }
+    }
+  }
+  Engine engine(options_with(wordy_backend()));
+  const Answer refused = engine.run(request_for({5, 260}));  // nothing can be made of it either
+  CHECK(refused.finish.reason == FinishReason::refused);
+  CHECK(refused.finish.error->message() == "the prompt holds token 260, the vocabulary has 259");
+}
+
 TEST_CASE("forced tokens go before everything else, without the policy, and have their own owner in the ledger") {
   struct Forced final : Drafter {
     std::string_view name() const override { return "grammar"; }
