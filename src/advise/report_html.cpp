@@ -30,7 +30,7 @@ p{margin:.3rem 0}.soft{color:var(--soft)}.cards{display:grid;gap:1rem;grid-templ
 .area{fill-opacity:.55}.axis{stroke:var(--line)}.mark{stroke:var(--ink);stroke-width:1.3}.am{stroke:var(--a)}.bm{stroke:var(--b)}.dashed{stroke-dasharray:3 3}
 .scroll{overflow-x:auto}table{border-collapse:collapse;width:100%;font-size:.9rem}th,td{text-align:right;padding:.25rem .5rem;border-bottom:1px solid var(--line);white-space:nowrap}
 th:first-child,td:first-child{text-align:left}dl{margin:0}dt{font-weight:600;margin-top:.7rem}dd{margin:.1rem 0 0}ul{margin:.3rem 0;padding-left:1.1rem}
-@media(max-width:40rem){.scroll table{font-size:.75rem}.scroll th,.scroll td{padding:.25rem .15rem;white-space:normal}}
+@media(max-width:40rem){main{padding:.5rem}.card{padding:.75rem}.scroll table{font-size:.75rem}.scroll th,.scroll td{padding:.25rem .15rem;white-space:normal}}
 .yes{color:var(--c);font-weight:600}.no{color:var(--f);font-weight:600}
 )";
 
