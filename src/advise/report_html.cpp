@@ -25,12 +25,12 @@ main{max-width:76rem;margin:0 auto;padding:1rem}h1{font-size:1.35rem;margin:.3re
 p{margin:.3rem 0}.soft{color:var(--soft)}.cards{display:grid;gap:1rem;grid-template-columns:repeat(auto-fit,minmax(min(100%,21rem),1fr));margin-top:1rem}
 .card{background:var(--card);border:1px solid var(--line);border-radius:.5rem;padding:1rem;min-width:0}
 .wide{grid-column:1/-1}svg{display:block;width:100%;max-width:34rem;height:auto;overflow:visible}
-.t{font:11.5px system-ui,sans-serif;fill:var(--ink)}.small{font-size:10px;fill:var(--soft)}.track{fill:var(--track)}
+.t{font:11.5px system-ui,sans-serif;fill:var(--ink)}.small{font-size:11px;fill:var(--soft)}.track{fill:var(--track)}
 .a,.s0{fill:var(--a)}.b,.s2{fill:var(--b)}.c,.s1{fill:var(--c)}.d,.s4{fill:var(--d)}.s3{fill:var(--e)}.s5,.s6{fill:var(--f)}.s7,.s8{fill:var(--soft)}
 .area{fill-opacity:.55}.axis{stroke:var(--line)}.mark{stroke:var(--ink);stroke-width:1.3}.am{stroke:var(--a)}.bm{stroke:var(--b)}.dashed{stroke-dasharray:3 3}
 .scroll{overflow-x:auto}table{border-collapse:collapse;width:100%;font-size:.9rem}th,td{text-align:right;padding:.25rem .5rem;border-bottom:1px solid var(--line);white-space:nowrap}
 th:first-child,td:first-child{text-align:left}dl{margin:0}dt{font-weight:600;margin-top:.7rem}dd{margin:.1rem 0 0}ul{margin:.3rem 0;padding-left:1.1rem}
-@media(max-width:40rem){.scroll table{font-size:.8rem}.scroll th,.scroll td{padding:.25rem .3rem;white-space:normal}}
+@media(max-width:40rem){main{padding:.5rem}.card{padding:.75rem}.scroll table{font-size:.75rem}.scroll th,.scroll td{padding:.25rem .15rem;white-space:normal}}
 .yes{color:var(--c);font-weight:600}.no{color:var(--f);font-weight:600}
 )";
 
@@ -209,12 +209,12 @@ std::string report_html(const Report& r) {
   std::string cards;
   if (r.outcome != nullptr) cards += card("Before and after", outcome(r), true);
   if (r.advice != nullptr) cards += card("Levers", levers(*r.advice), true);
-  cards += card("Time to first token", latency(r, "Time to first token", &SliceStats::ttft_ms)) +
-           card("Time per output token", latency(r, "Time per output token", &SliceStats::tpot_ms)) +
-           card("Cost by request type", costs(w, w.types())) + card("Tokens by owner", tokens(r)) +
-           card("Levers at work", at_work(r)) +
-           (w.models().size() > 1 ? card("Cost by model", costs(w, w.models())) : "") +
-           card("Latency by request type", types_table(w)) + card("What the trace does not say", gaps(w.unknowable()));
+  cards +=
+      card("Time to first token", latency(r, "Time to first token", &SliceStats::ttft_ms)) +
+      card("Time per output token", latency(r, "Time per output token", &SliceStats::tpot_ms)) +
+      card("Cost by request type", costs(w, w.types())) + card("Tokens by owner", tokens(r)) +
+      card("Levers at work", at_work(r)) + (w.models().size() > 1 ? card("Cost by model", costs(w, w.models())) : "") +
+      card("Latency by request type", types_table(w), true) + card("What the trace does not say", gaps(w.unknowable()));
   return "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\n<meta name=\"viewport\" "
          "content=\"width=device-width,initial-scale=1\">\n<title>" +
          escaped(r.title) + "</title>\n<style>" + style + "</style></head>\n<body><main><h1>" + escaped(r.title) +

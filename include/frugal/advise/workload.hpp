@@ -3,7 +3,7 @@
 // the advisor re-prices. Fill it in one pass, then ask advise() (advisor.hpp) or a report (report.hpp).
 //
 // One thread while it is filled; const afterwards. About 1 us a request and 0.1 us a prefix block. Tables are
-// capped, so memory is as well: 158 MiB at a million requests with the default options.
+// capped, so memory is as well: 166 MiB at a million requests with the default options.
 #pragma once
 
 #include <frugal/advise/cache_rules.hpp>
