@@ -2,11 +2,15 @@
 
 #include <nlohmann/json.hpp>
 
+#include "meter/ledger_json.hpp"
+
 namespace frugal {
 
 using json = nlohmann::ordered_json;
 
 namespace {
+
+using meter::to_json;
 
 json to_json(const Interval& i) { return {{"estimate", i.estimate}, {"low", i.low}, {"high", i.high}}; }
 
@@ -38,42 +42,6 @@ json to_json(const Sketch& sketch) {
     if (p.n_too_small) object[std::string(name) + "_n_too_small"] = true;
   }
   return object;
-}
-
-json to_json(const Usage& u) {
-  return {{"input", u.input},
-          {"cached_read", u.cached_read},
-          {"cache_write", u.cache_write},
-          {"output", u.output},
-          {"reasoning", u.reasoning}};
-}
-
-json to_json(const TokenLedger& t) {
-  return {{"prompt_computed", t.prompt_computed},
-          {"prompt_cached", t.prompt_cached},
-          {"decoded", t.decoded},
-          {"accepted", t.accepted},
-          {"forced", t.forced},
-          {"wasted_drafts", t.wasted_drafts},
-          {"recomputed", t.recomputed},
-          {"trimmed", t.trimmed},
-          {"avoided", t.avoided},
-          {"passes", t.passes},
-          {"rows", t.rows}};
-}
-
-json to_json(const DraftLedger& d) {
-  return {{"drafted", d.drafted},
-          {"verified", d.verified},
-          {"accepted", d.accepted},
-          {"wasted", d.wasted},
-          {"passes", d.passes},
-          {"verified_at", d.verified_at},
-          {"accepted_at", d.accepted_at},
-          {"draft_ms", milliseconds(d.draft_time)},
-          {"catch_up_ms", milliseconds(d.catch_up_time)},
-          {"verify_ms", milliseconds(d.verify_time)},
-          {"saved_ms", milliseconds(d.saved)}};
 }
 
 json to_json(const LeverCosts& v) {
