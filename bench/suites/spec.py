@@ -1,7 +1,8 @@
 """spec: decode time with speculation beside decode time without, the same tokens by check; llama.cpp's own n-gram drafting beside it.
 
-The requests are bench/data/spec.json. Of each, the best of several turns counts on either side; a group's speed is all its tokens over all
-its time, from the first token to the last.
+The requests are bench/data/spec.json. In a round the engines with and without take turns of a few steps; of each request the round with the
+median ratio counts, for the fastest rounds of two sides differ by more than an open chat gains or loses. A group's speed is all its tokens over
+all its time, from the first token to the last. Of the peer's turns the best counts.
 """
 import json
 
@@ -13,6 +14,7 @@ CASES = ROOT / "bench/data/spec.json"
 GROUPS = ["edit", "extract", "quote", "chat"]
 LIMIT = {"edit": 2.0, "extract": 2.0, "quote": 2.0}
 NEVER_BELOW = 0.97
+REPEAT = {"edit": 3, "extract": 3, "quote": 3, "chat": 7}  # rounds in a turn: what is near its limit gets more
 # llama-server's drafters without a model; the best one counts for each group. Its defaults for ngram-simple (12 tokens must match, 48 are
 # drafted) find nothing in short answers, so a shorter one stands beside them.
 PEERS = {
@@ -43,17 +45,19 @@ def peer_speed(bench, options, group):
     return tokens, seconds
 
 
-def best_of(turns, side):
-    """Name -> (tokens, seconds) of the fastest turn."""
-    best = {}
-    for turn in turns:
-        for row in turn:
-            if not row["same"]:
-                raise SystemExit(f"spec: the tokens of '{row['name']}' change with speculation")
-            tokens, seconds = (row["plain_tokens"], row["plain_seconds"]) if side == "off" else (row["tokens"], row["seconds"])
-            if row["name"] not in best or tokens / seconds > best[row["name"]][0] / best[row["name"]][1]:
-                best[row["name"]] = (tokens, seconds)
-    return best
+def middle_rounds(turns):
+    """Name -> (with, without), each (tokens, seconds), of the round whose ratio is the median of all rounds of that request."""
+    rounds = {}
+    for row in (row for turn in turns for row in turn):
+        if not row["same"]:
+            raise SystemExit(f"spec: the tokens of '{row['name']}' change with speculation")
+        rounds.setdefault(row["name"], []).extend(row["rounds"])
+    middle = {}
+    for name, seen in rounds.items():
+        pairs = [((r["tokens"], r["seconds"]), (r["plain_tokens"], r["plain_seconds"])) for r in seen]
+        pairs.sort(key=lambda pair: speed(pair[:1]) / speed(pair[1:]))
+        middle[name] = pairs[len(pairs) // 2]
+    return middle
 
 
 def speed(parts):
@@ -63,29 +67,27 @@ def speed(parts):
 
 def run_group(bench, group):
     """One group of requests, one after the other; of open chat the worst request as well."""
-    ours = lambda: bench.spec("compare", "--cases", CASES, "--group", group, "--repeat", 2)
+    ours = lambda: bench.spec("compare", "--cases", CASES, "--group", group, "--repeat", REPEAT[group])
     peers = [lambda o=o: peer_speed(bench, o, group) for o in PEERS.values()] if bench.peers else []
     mine, *theirs = interleave(bench.rounds, ours, *peers)
-    on, off = best_of(mine, "on"), best_of(mine, "off")
-    drafted, accepted = (sum(r[key] for r in mine[0]) for key in ("drafted", "accepted"))
-    fast = speed(on.values())
-    yield Row("spec", f"{group}, {accepted} of {drafted} accepted", "decode speed", "tok/s", fast, speed(off.values()), "without",
-              LIMIT.get(group))
+    middle = middle_rounds(mine)
+    drafted, accepted = (sum(r["rounds"][0][key] for r in mine[0]) for key in ("drafted", "accepted"))
+    fast, plain = (speed(pair[side] for pair in middle.values()) for side in (0, 1))
+    yield Row("spec", f"{group}, {accepted} of {drafted} accepted", "decode speed", "tok/s", fast, plain, "without", LIMIT.get(group))
     if bench.peers:
         best = {name: speed([max(turns, key=lambda t: t[0] / t[1])]) for name, turns in zip(PEERS, theirs)}
         plain = best.pop("off")
         name, theirs = max(best.items(), key=lambda b: b[1])
         yield Row("spec", group, "decode speed", "tok/s", fast, theirs, f"llama.cpp {name} ({theirs / plain:.2f}x its plain)")
     if group == "chat":
-        worst = min(on, key=lambda name: speed([on[name]]) / speed([off[name]]))
-        yield Row("spec", f"chat, worst: {worst}", "decode speed", "tok/s", speed([on[worst]]), speed([off[worst]]), "without", NEVER_BELOW)
+        for name, (on, off) in sorted(middle.items(), key=lambda item: speed(item[1][:1]) / speed(item[1][1:]))[:3]:
+            yield Row("spec", f"chat, among the worst: {name}", "decode speed", "tok/s", speed([on]), speed([off]), "without", NEVER_BELOW)
 
 
 def run_crowd(bench):
-    crowd = lambda: bench.spec("compare", "--cases", CASES, "--group", "chat", "--sequences", 16, "--repeat", 4)
-    turns = interleave(bench.rounds, crowd)[0]
-    yield Row("spec", "chat, 16 sequences", "speed of all", "tok/s", speed(best_of(turns, "on").values()),
-              speed(best_of(turns, "off").values()), "without", NEVER_BELOW)
+    crowd = lambda: bench.spec("compare", "--cases", CASES, "--group", "chat", "--sequences", 16, "--repeat", REPEAT["chat"])
+    [(on, off)] = middle_rounds(interleave(bench.rounds, crowd)[0]).values()
+    yield Row("spec", "chat, 16 sequences", "speed of all", "tok/s", speed([on]), speed([off]), "without", NEVER_BELOW)
 
 
 def run(bench):
