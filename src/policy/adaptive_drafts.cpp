@@ -23,7 +23,7 @@ namespace {
 
 constexpr double first_guess = 0.7;    // before anything was drafted: worth a try
 constexpr double first_weight = 2;     // of it, in trials
-constexpr double shared_weight = 3;    // of what sequences share, for one of them
+constexpr double shared_weight = 6;    // of what sequences share, for one of them
 constexpr double shared_memory = 300;  // trials
 constexpr double sequence_memory = 40;
 constexpr double speaks_share = 0.1;
@@ -188,7 +188,7 @@ void AdaptiveDrafts::open_step(Target& target, const SequenceView& sequence, con
   const std::uint32_t front = room.drafters.front().index;
   const bool again = target.first == sequence.request.id && target.front == front;
   if (target.first != RequestId{} && !again) return;
-  target.market.open(std::max(1U, room.decode_rows), target.passes);
+  target.market.open(std::max(1U, room.decode_rows), target.passes, options_.hysteresis);
   target.first = sequence.request.id, target.front = front;
 }
 

@@ -4,9 +4,15 @@
 
 namespace frugal {
 
-void RowMarket::open(double sequences, const PassTimes& passes) {
-  const auto time = [&](double rows) { return passes.seconds(static_cast<std::uint32_t>(std::ceil(rows))); };
-  double rows = sequences, tokens = sequences, drafting = 0, best = tokens / time(rows);
+// A row more takes at least what a row took on the way from one to here: passes are bound by reading the weights first,
+// by computing later, so their time bends upwards. Without that floor a mismeasured pass makes rows look free.
+void RowMarket::open(std::uint32_t sequences, const PassTimes& passes, double margin) {
+  const double plain = passes.seconds(sequences);
+  const double slope = std::max(0.0, plain - passes.seconds(1)) / std::max(1U, sequences - 1);
+  const auto time = [&](double rows) {
+    return std::max(passes.seconds(static_cast<std::uint32_t>(std::ceil(rows))), plain + slope * (rows - sequences));
+  };
+  double rows = sequences, tokens = sequences, drafting = 0, best = (1 + margin) * tokens / time(rows);
   lowest_ = kShelves, left_ = 0;
   for (std::size_t i = kShelves; i-- > 0;) {
     const Shelf& shelf = offered_[i];

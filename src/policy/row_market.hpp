@@ -16,8 +16,8 @@ namespace frugal {
 
 class RowMarket {
  public:
-  /// A new step with so many sequences.
-  void open(double sequences, const PassTimes& passes);
+  /// A new step with so many sequences. Nothing is sold unless that makes at least `margin` more tokens a second.
+  void open(std::uint32_t sequences, const PassTimes& passes, double margin);
   /// Leading drafts of a run that are sold at this step's price. `standing` falls.
   std::uint32_t wanted(std::span<const double> standing) const noexcept;
   void sell(std::span<const double> standing) noexcept;

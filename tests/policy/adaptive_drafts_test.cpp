@@ -26,7 +26,7 @@ struct Workload {
   std::uint32_t together = 1;
 };
 std::vector<Workload> workloads() {
-  return {{"edit"}, {"extract"}, {"quote"}, {"chat"}, {"self_draft"}, {"chat_16", 16}};
+  return {{"edit"}, {"extract"}, {"quote"}, {"chat"}, {"self_draft"}, {"chat_4", 4}, {"edit_4", 4}, {"chat_16", 16}};
 }
 
 Trace trace_of(const Workload& w) {
@@ -80,9 +80,13 @@ TEST_CASE("passes that take longer or shorter by chance change little") {
   for (const Workload& w : workloads()) {
     const Trace trace = trace_of(w);
     const Fixed best = best_fixed(trace, w.together);
+    const double off = plain(trace, w.together).speed();
     CAPTURE(w.name, best.tokens);
-    for (std::uint32_t seed = 1; seed <= 5; ++seed)
-      CHECK(Replay(trace, *adaptive_drafts(), w.together, {0.1, seed}).run().speed() >= 0.88 * best.speed);
+    for (std::uint32_t seed = 1; seed <= 5; ++seed) {
+      const double speed = Replay(trace, *adaptive_drafts(), w.together, {0.1, seed}).run().speed();
+      CHECK(speed >= 0.9 * best.speed);
+      CHECK(speed >= 0.97 * off);
+    }
   }
 }
 
@@ -92,6 +96,7 @@ TEST_CASE("passes that take longer or shorter by chance change little") {
 Trace made_up(double (*pass)(double rows), const std::vector<double>& chances, double draft = 1e-7) {
   Trace trace;
   for (std::uint32_t rows = 1; rows <= 600; ++rows) trace.pass[rows] = pass(rows);
+  for (const std::uint32_t rows : {1U, 2U, 3U, 5U, 8U, 9U, 16U, 17U}) trace.trial[rows] = pass(rows);
   trace.draft = draft;
   std::uint64_t state = 7;
   for (const double chance : chances) {
@@ -115,7 +120,7 @@ TEST_CASE("drafting stops by itself as batches grow and rows become dear") {
   const Trace trace = made_up(roofline, std::vector<double>(32, 0.6));
   const auto drafted = [&](std::uint32_t together) {
     const Replayed r = adaptive(trace, together);
-    CHECK(r.speed() >= 0.97 * best_fixed(trace, together).speed);
+    CHECK(r.speed() >= 0.96 * best_fixed(trace, together).speed);
     return static_cast<double>(r.drafted) / static_cast<double>(r.tokens);
   };
   const double alone = drafted(1), four = drafted(4), sixteen = drafted(16);
@@ -162,7 +167,7 @@ TEST_CASE("a draft model's pass is paid for by all that share it, and by what it
 }
 
 TEST_CASE("a length is kept until another one is clearly better") {
-  const Trace trace = trace_of({"quote"});
+  const Trace trace = trace_of({"extract"});
   std::uint64_t steady = 0, restless = 0;
   for (std::uint32_t seed = 1; seed <= 5; ++seed) {
     steady += Replay(trace, *adaptive_drafts({.hysteresis = 0.1}), 1, {0.1, seed}).run(4).changes;

@@ -21,9 +21,10 @@ struct Trace {
   struct Place {
     std::uint32_t proposed = 0, accepted = 0;
   };
-  std::map<std::uint32_t, double> pass{};  ///< rows -> seconds, every number of rows from the first to the last
-  double draft = 0;                        ///< seconds a drafted token
-  double draft_pass = 0;                   ///< seconds of a draft model's pass; 0 = no draft model
+  std::map<std::uint32_t, double> trial{};  ///< what start-up measured: one short sequence
+  std::map<std::uint32_t, double> pass{};   ///< rows -> seconds, every number of rows from the first to the last
+  double draft = 0;                         ///< seconds a drafted token
+  double draft_pass = 0;                    ///< seconds of a draft model's pass; 0 = no draft model
   std::vector<std::vector<Place>> answers{};
 
   double seconds(std::uint32_t rows) const {
@@ -42,6 +43,9 @@ inline Trace read_trace(const std::string& path) {
     if (kind == "pass") {
       std::uint32_t rows = 0;
       words >> rows >> trace.pass[rows];
+    } else if (kind == "trial") {
+      std::uint32_t rows = 0;
+      words >> rows >> trace.trial[rows];
     } else if (kind == "answer") {
       trace.answers.emplace_back();
       char colon = 0;
@@ -74,10 +78,9 @@ class Replay {
 
   /// All answers `rounds` times over, after the trial passes of start-up.
   Replayed run(int rounds = 1) {
-    for (const std::uint32_t rows : {1U, 2U, 3U, 5U, 9U, 17U}) observe(rows, 1);
+    for (const auto& [rows, seconds] : trace_.trial) observe(rows, 1, seconds);
     if (trace_.draft_pass > 0) policy_.observe({{}, true, 0, 1, 1, trace_.draft_pass});
-    for (int round = 0; round < rounds; ++round)
-      for (std::size_t at = 0; at < trace_.answers.size(); at += together_) serve(at);
+    serve(rounds * trace_.answers.size());
     return out_;
   }
 
@@ -91,10 +94,10 @@ class Replay {
     bool done() const { return at >= places->size(); }
   };
 
-  void observe(std::uint32_t rows, std::uint32_t segments) {
+  void observe(std::uint32_t rows, std::uint32_t segments, double seconds) {
     jitter_.seed = jitter_.seed * 1664525U + 1013904223U;
     const double off = jitter_.share * (jitter_.seed / 2147483648.0 - 1);
-    policy_.observe({{}, false, 0, segments, rows, trace_.seconds(rows) * (1 + off)});
+    policy_.observe({{}, false, 0, segments, rows, seconds * (1 + off)});
   }
 
   SequenceView view_of(Running& r) const {
@@ -119,14 +122,15 @@ class Replay {
     r.accepted = std::min(place.accepted, r.drafted);
   }
 
-  void serve(std::size_t first) {
+  /// So many answers; the next one starts when one ends.
+  void serve(std::size_t answers) {
     std::vector<Running> running;
-    for (std::size_t i = first; i < std::min(first + together_, trace_.answers.size()); ++i) {
-      running.push_back({.places = &trace_.answers[i]});
-      running.back().request.id = RequestId{++requests_};
-      running.back().output.push_back(0);  // came with the prompt
-    }
-    while (!running.empty()) {
+    for (std::size_t next = 0; next < answers || !running.empty();) {
+      for (; next < answers && running.size() < together_; ++next) {
+        running.push_back({.places = &trace_.answers[next % trace_.answers.size()]});
+        running.back().request.id = RequestId{++requests_};
+        running.back().output.push_back(0);  // came with the prompt
+      }
       step(running);
       for (const Running& r : running)
         if (r.done()) policy_.finished(r.request.id);
@@ -144,7 +148,7 @@ class Replay {
     const double pass = trace_.seconds(decode_rows + draft_rows);
     const double drafting = longest * trace_.draft_pass + draft_rows * trace_.draft;
     out_.seconds += pass + drafting;
-    observe(decode_rows + draft_rows, decode_rows);
+    observe(decode_rows + draft_rows, decode_rows, pass);
     for (std::uint32_t i = 0; i < longest && trace_.draft_pass > 0; ++i)
       policy_.observe({{}, true, 0, 1, 1, trace_.draft_pass});
     for (Running& r : running) {

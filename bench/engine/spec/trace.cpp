@@ -63,9 +63,12 @@ class Scan final : public SpeculationPolicy {
   }
   void learn(const SequenceView&, const DraftOutcome&) override {}
   void observe(const PassCost& pass) override {
-    if (pass.segments == sequences_ && pass.rows <= most_) times[pass.rows].push_back(pass.seconds);
+    if (!served) trials[pass.rows] = pass.seconds;
+    if (served && pass.segments == sequences_ && pass.rows <= most_) times[pass.rows].push_back(pass.seconds);
   }
   std::map<std::uint32_t, std::vector<double>> times;
+  std::map<std::uint32_t, double> trials;  ///< of start-up
+  bool served = false;
 
  private:
   unsigned most_, sequences_, next_ = 0, asked_ = ~0U;
@@ -89,20 +92,20 @@ double median(std::vector<double> x) {
   return x[x.size() / 2];
 }
 
-/// "pass ROWS SECONDS" of passes with so many sequences.
-std::string pass_costs(const SpecSettings& s, const ModelPtr& model, unsigned most) {
-  const auto scan = std::make_shared<Scan>(s.sequences, most);
+/// Passes of `sequences` requests and up to `most` rows, each number of rows 24 times.
+std::shared_ptr<Scan> scan(const SpecSettings& s, const ModelPtr& model, unsigned sequences, unsigned most) {
+  auto seen = std::make_shared<Scan>(sequences, most);
   EngineOptions o;
   o.backend = cpu_backend({.threads = s.threads});
   o.models = {{"model", model}};
-  o.speculation = scan;
+  o.speculation = seen;
   o.drafters = {std::make_shared<Noise>()};
   Engine engine(std::move(o));
-  scan->times.clear();  // of the trials
+  seen->served = true;
   const std::vector<json> cases = cases_of(s);
   for (int round = 0; round < 3; ++round) {
-    unsigned open = s.sequences;
-    for (unsigned i = 0; i < s.sequences; ++i) {
+    unsigned open = sequences;
+    for (unsigned i = 0; i < sequences; ++i) {
       Request r = request_of(cases[i % cases.size()]);
       r.max_tokens = 8 * most, r.stop.clear();
       engine.submit(
@@ -110,9 +113,20 @@ std::string pass_costs(const SpecSettings& s, const ModelPtr& model, unsigned mo
     }
     engine.drive([&] { return open == 0; });
   }
+  return seen;
+}
+
+/// "trial ROWS SECONDS" of start-up, "pass ROWS SECONDS" of fewer rows than sequences by one alone, of more by all.
+std::string pass_costs(const SpecSettings& s, const ModelPtr& model) {
+  std::vector<std::shared_ptr<Scan>> scans;
+  if (s.sequences > 1) scans.push_back(scan(s, model, 1, s.sequences - 1));
+  scans.push_back(scan(s, model, s.sequences, s.sequences == 1 ? 17 : 3 * s.sequences));
   std::string out;
-  for (const auto& [rows, times] : scan->times)
-    out += "pass " + std::to_string(rows) + " " + std::to_string(median(times)) + "\n";
+  for (const auto& [rows, time] : scans.front()->trials)
+    out += "trial " + std::to_string(rows) + " " + std::to_string(time) + "\n";
+  for (const auto& one : scans)
+    for (const auto& [rows, times] : one->times)
+      out += "pass " + std::to_string(rows) + " " + std::to_string(median(times)) + "\n";
   return out;
 }
 
@@ -138,8 +152,9 @@ std::vector<Token> greedy_after(Engine& draft, std::span<const Token> tokens, un
 
 }  // namespace
 
-/// Lines: "pass ROWS SECONDS", "draft SECONDS" of a token or "draft_pass SECONDS" of a draft model's pass, and for each
-/// answer "answer PROPOSED:ACCEPTED..." of its places from the second token on, had the longest draft been asked for.
+/// Lines: "trial ROWS SECONDS", "pass ROWS SECONDS", "draft SECONDS" of a token or "draft_pass SECONDS" of a draft
+/// model's pass, and for each answer "answer PROPOSED:ACCEPTED..." of its places from the second token on, had the
+/// longest draft been asked for.
 std::string trace(const SpecSettings& s, const ModelPtr& model) {
   const auto recorder =
       std::make_shared<Recorder>(suffix_drafter({.least_likely = s.least_likely, .past_bytes = 0}), s.most);
@@ -158,7 +173,7 @@ std::string trace(const SpecSettings& s, const ModelPtr& model) {
     d.prefix_cache = lru();
     draft = std::make_unique<Engine>(std::move(d));
   }
-  std::string out = pass_costs(s, model, s.sequences == 1 ? 17 : 3 * s.sequences), answers;
+  std::string out = pass_costs(s, model), answers;
   for (const json& c : cases_of(s)) {
     const Answer a = engine.run(request_of(c));
     if (a.finish.error) throw *a.finish.error;
