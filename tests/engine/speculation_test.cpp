@@ -318,7 +318,7 @@ TEST_CASE("a policy hears of every pass it may learn from, and of each chain onc
   options.speculation = policy;
   options.draft_models.push_back(draft_model_of());
   Engine engine(std::move(options));
-  CHECK(policy->passes.size() == 7);  // trials: six lengths of the target's, one of the draft's
+  CHECK(policy->passes.size() == 9);  // trials: eight lengths of the target's, one of the draft's
   policy->passes.clear();
   const Answer answer = engine.run(request_for(prompt_of(25), 20));
   const DraftLedger drafts = answer.finish.ledger.drafts();
