@@ -2,7 +2,7 @@
 #include "advise/estimate.hpp"
 #include "advise/state.hpp"
 
-#include <frugal/advise/advisor.hpp>
+#include <frugal/advise/outcome.hpp>
 #include <frugal/core/error.hpp>
 
 #include <array>

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <frugal/advise/advisor.hpp>
+#include <frugal/advise/outcome.hpp>
 
 #include <string>
 

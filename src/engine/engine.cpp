@@ -1,11 +1,8 @@
-// The public Engine: set-up, intake on the callers' threads, and the rule that one thread drives at a time. The loop
-// itself is the Scheduler's.
+// The public Engine: intake on the callers' threads, and the rule that one thread drives at a time. What it is made of
+// is set up in parts.cpp; the loop itself is the Scheduler's.
 #include <frugal/engine/engine.hpp>
 
-#include <frugal/cache/arena.hpp>
-#include <frugal/cache/prefix_index.hpp>
 #include <frugal/core/error.hpp>
-#include <frugal/model/model.hpp>
 
 #include <algorithm>
 #include <atomic>
@@ -17,7 +14,7 @@
 #include <utility>
 
 #include "engine/intake.hpp"
-#include "engine/scheduler.hpp"
+#include "engine/parts.hpp"
 #include "engine/views.hpp"
 
 namespace frugal {
@@ -25,38 +22,6 @@ namespace frugal {
 Observer::~Observer() = default;
 
 namespace {
-
-void require(bool holds, const char* what) {
-  if (!holds) throw Error(Errc::invalid_argument, std::string("EngineOptions::") + what);
-}
-
-void check_drafts(EngineOptions& options) {
-  require(std::count(options.drafters.begin(), options.drafters.end(), nullptr) == 0, "drafters holds a null");
-  for (DraftModel& d : options.draft_models) {
-    require(d.model != nullptr, "draft_models holds a null model");
-    if (d.target.empty()) d.target = options.models.front().name;
-    if (d.name.empty()) d.name = d.model->name();
-    const auto named = [&](const EngineModel& m) { return m.name == d.target; };
-    if (std::none_of(options.models.begin(), options.models.end(), named))
-      throw Error(Errc::invalid_argument,
-                  "EngineOptions::draft_models names the target \"" + d.target + "\", which is not in models");
-  }
-}
-
-EngineOptions checked(EngineOptions options) {
-  require(options.backend != nullptr, "backend is null");
-  require(!options.models.empty(), "models is empty");
-  for (const EngineModel& m : options.models) {
-    require(m.model != nullptr, "models holds a null model");
-    const auto same = [&](const EngineModel& other) { return other.name == m.name; };
-    require(std::count_if(options.models.begin(), options.models.end(), same) == 1, "models holds two of one name");
-  }
-  require(options.max_running > 0, "max_running is 0");
-  require(options.step_tokens > 0, "step_tokens is 0");
-  require(options.prefill_chunk > 0, "prefill_chunk is 0");
-  check_drafts(options);
-  return options;
-}
 
 Finish refusal(const Error& error, const std::string& model) {
   Finish end;
@@ -77,7 +42,7 @@ std::uint64_t mixed(std::uint64_t x) {
 
 }  // namespace
 
-struct Engine::Impl {
+struct Engine::Impl : EngineParts {
   // One of the engine's models as an endpoint of its own.
   struct Facade final : Endpoint {
     Facade(Engine& e, std::string m) : engine(&e), model(std::move(m)) {}
@@ -92,79 +57,8 @@ struct Engine::Impl {
     std::string model;
   };
 
-  Impl(Engine& self, EngineOptions o)
-      : options(checked(std::move(o))), clock(options.clock ? *options.clock : steady_clock()) {
-    for (const EngineModel& m : options.models) {
-      slots.push_back(std::make_unique<ModelSlot>());
-      add_model(*slots.back(), m.name, m.model);
-      facades.push_back(std::make_unique<Facade>(self, m.name));
-    }
-    std::vector<std::unique_ptr<DraftModelSlot>> drafts;
-    if (options.speculation) {
-      for (const DraftModel& d : options.draft_models) drafts.push_back(add_draft_model(d));
-    }
-    set_up_arena(drafts);
-    if (options.speculation) {
-      speculation = std::make_unique<Speculation>(
-          options, clock, std::move(drafts),
-          DraftModelPass::Host{options.backend.get(), arena.get(), index.get(), &clock, &options});
-      speculation->run_trials(slots);
-    }
-    scheduler = std::make_unique<Scheduler>(options, clock, slots, *arena, index.get(), speculation.get());
-  }
-
-  void add_model(ModelSlot& slot, const std::string& name, std::shared_ptr<const Model> model) {
-    slot.name = name;
-    slot.id = options.backend->add_model(model);
-    slot.tokenizer = model->tokenizer() ? model->tokenizer()->fingerprint() : model->fingerprint();
-    slot.model = std::move(model);
-  }
-
-  std::unique_ptr<DraftModelSlot> add_draft_model(const DraftModel& d) {
-    auto draft = std::make_unique<DraftModelSlot>();
-    draft->target = find(d.target);
-    draft->sampled = d.sampled;
-    const Model& target = *draft->target->model;
-    if (target.tokenizer() == nullptr || d.model->tokenizer() == nullptr) {
-      if (target.spec().vocab != d.model->spec().vocab)
-        throw Error(Errc::invalid_argument, "draft model " + d.name + " and " + d.target +
-                                                " have vocabularies of different sizes and no tokenizers to compare");
-    } else if (target.tokenizer()->fingerprint() != d.model->tokenizer()->fingerprint()) {
-      draft->bridge = std::make_unique<VocabularyBridge>(*target.tokenizer(), *d.model->tokenizer());
-    }
-    add_model(draft->slot, d.name, d.model);
-    if (!draft->bridge) draft->slot.tokenizer = draft->target->tokenizer;  // one tree, a page list per model
-    return draft;
-  }
-
-  void set_up_arena(std::span<const std::unique_ptr<DraftModelSlot>> drafts) {
-    std::vector<ModelSlot*> all;
-    for (const auto& slot : slots) all.push_back(slot.get());
-    for (const auto& draft : drafts) all.push_back(&draft->slot);
-    std::vector<std::size_t> bytes_per_token;
-    for (const ModelSlot* slot : all) bytes_per_token.push_back(options.backend->kv_bytes_per_token(slot->id));
-    const std::size_t bytes = options.kv_bytes / Arena::granule_bytes * Arena::granule_bytes;
-    arena = std::make_unique<Arena>(bytes, plan_arena(bytes, bytes_per_token, std::span(&options.page_tokens, 1)));
-    std::vector<PageGeometry> geometry;
-    for (ModelSlot* slot : all) {
-      const PagePlan& page = arena->page(slot->id);
-      slot->page_tokens = page.page_tokens;
-      slot->most_pages = arena->grantable(slot->id);
-      geometry.push_back({page.page_tokens, page.page_bytes});
-    }
-    options.backend->bind_arena({bytes, geometry});
-    if (options.prefix_cache) {
-      const auto policy = options.prefix_cache;
-      index = std::make_unique<PrefixIndex>(
-          *arena, [policy](const PrefixView& v) { return policy->worth(v); }, clock);
-    }
-  }
-
-  ModelSlot* find(const std::string& name) {
-    if (name.empty()) return slots.front().get();
-    for (const auto& slot : slots)
-      if (slot->name == name) return slot.get();
-    return nullptr;
+  Impl(Engine& self, EngineOptions o) : EngineParts(std::move(o)) {
+    for (const EngineModel& m : options.models) facades.push_back(std::make_unique<Facade>(self, m.name));
   }
 
   expected<std::shared_ptr<Sequence>> make_sequence(RequestId id, Request request, std::shared_ptr<Sink> sink);
@@ -173,14 +67,7 @@ struct Engine::Impl {
   void become_idle();
   void run_own_thread();
 
-  EngineOptions options;
-  const Clock& clock;
-  std::unique_ptr<Arena> arena;  // before everything that holds pages
-  std::vector<std::unique_ptr<ModelSlot>> slots;
   std::vector<std::unique_ptr<Facade>> facades;
-  std::unique_ptr<PrefixIndex> index;
-  std::unique_ptr<Speculation> speculation;  // null = lever off
-  std::unique_ptr<Scheduler> scheduler;      // touched by the driving thread only
 
   mutable std::mutex mutex;
   std::condition_variable changed;  // a step ended, a request arrived, or the engine stops

@@ -35,6 +35,7 @@ int main(int argc, char** argv) try {
   };
   CLI::App* const comparing = mode("compare", "without and with speculation");
   comparing->add_option("--draft-model", s.draft_model, "a GGUF file that drafts, of any vocabulary");
+  comparing->add_flag("--on-first", s.on_first, "set up the engine with speculation first");
   mode("trace", "what each place of the answers would have accepted");
   CLI11_PARSE(app, argc, argv);
   const ModelPtr model = load_model(s.model);

@@ -14,6 +14,7 @@ namespace frugal::bench {
 struct SpecSettings {
   std::string model, cases, group, draft_model;
   double least_likely = 0;  ///< of the suffix drafter
+  bool on_first = false;    ///< the engine with speculation is set up first
   unsigned threads = 2, repeat = 3, sequences = 1, draft = 0, self = 0, most = 16;
 };
 using ModelPtr = std::shared_ptr<const Model>;

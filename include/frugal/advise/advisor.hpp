@@ -99,24 +99,4 @@ struct Advice {
 /// Throws Error(invalid_argument) where the workload is not finished or an option is out of range.
 FRUGAL_API Advice advise(const Workload& workload, const AdvisorOptions& options = {});
 
-/// What became of a metric between two traces: mean per request, each type weighted as in the first trace, so that
-/// another mix of types is not taken for a saving.
-struct Change {
-  Metric metric{};
-  double before = 0, after = 0;  ///< mean of a request: dollars (or relative units), or ms
-  Interval saving{};
-  std::optional<Interval> predicted{};
-  bool as_predicted = false;  ///< the prediction's interval and the outcome's overlap
-};
-
-struct Outcome {
-  std::optional<Lever> lever{};
-  std::vector<Change> changes{};     ///< those of cost, ttft and e2e that both traces recorded
-  std::vector<std::string> notes{};  ///< types that only one of the traces has
-};
-
-/// Compares what `before` predicted of `lever` (none = no prediction) with `after`, the same service with it pulled.
-FRUGAL_API Outcome compare(const Workload& before, const Workload& after, const Advice* predicted = nullptr,
-                           std::optional<Lever> lever = {});
-
 }  // namespace frugal

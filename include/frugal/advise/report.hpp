@@ -3,6 +3,7 @@
 #pragma once
 
 #include <frugal/advise/advisor.hpp>
+#include <frugal/advise/outcome.hpp>
 #include <frugal/config.hpp>
 
 #include <string>

@@ -1,0 +1,121 @@
+#include "engine/parts.hpp"
+
+#include <frugal/core/error.hpp>
+#include <frugal/model/model.hpp>
+
+#include <algorithm>
+#include <string>
+#include <utility>
+
+namespace frugal {
+namespace {
+
+void require(bool holds, const char* what) {
+  if (!holds) throw Error(Errc::invalid_argument, std::string("EngineOptions::") + what);
+}
+
+void check_drafts(EngineOptions& options) {
+  require(std::count(options.drafters.begin(), options.drafters.end(), nullptr) == 0, "drafters holds a null");
+  for (DraftModel& d : options.draft_models) {
+    require(d.model != nullptr, "draft_models holds a null model");
+    if (d.target.empty()) d.target = options.models.front().name;
+    if (d.name.empty()) d.name = d.model->name();
+    const auto named = [&](const EngineModel& m) { return m.name == d.target; };
+    if (std::none_of(options.models.begin(), options.models.end(), named))
+      throw Error(Errc::invalid_argument,
+                  "EngineOptions::draft_models names the target \"" + d.target + "\", which is not in models");
+  }
+}
+
+EngineOptions checked(EngineOptions options) {
+  require(options.backend != nullptr, "backend is null");
+  require(!options.models.empty(), "models is empty");
+  for (const EngineModel& m : options.models) {
+    require(m.model != nullptr, "models holds a null model");
+    const auto same = [&](const EngineModel& other) { return other.name == m.name; };
+    require(std::count_if(options.models.begin(), options.models.end(), same) == 1, "models holds two of one name");
+  }
+  require(options.max_running > 0, "max_running is 0");
+  require(options.step_tokens > 0, "step_tokens is 0");
+  require(options.prefill_chunk > 0, "prefill_chunk is 0");
+  check_drafts(options);
+  return options;
+}
+
+}  // namespace
+
+EngineParts::EngineParts(EngineOptions o)
+    : options(checked(std::move(o))), clock(options.clock ? *options.clock : steady_clock()) {
+  for (const EngineModel& m : options.models) {
+    slots.push_back(std::make_unique<ModelSlot>());
+    add_model(*slots.back(), m.name, m.model);
+  }
+  std::vector<std::unique_ptr<DraftModelSlot>> drafts;
+  if (options.speculation) {
+    for (const DraftModel& d : options.draft_models) drafts.push_back(add_draft_model(d));
+  }
+  set_up_arena(drafts);
+  if (options.speculation) {
+    speculation = std::make_unique<Speculation>(
+        options, clock, std::move(drafts),
+        DraftModelPass::Host{options.backend.get(), arena.get(), index.get(), &clock, &options});
+    speculation->run_trials(slots);
+  }
+  scheduler = std::make_unique<Scheduler>(options, clock, slots, *arena, index.get(), speculation.get());
+}
+
+void EngineParts::add_model(ModelSlot& slot, const std::string& name, std::shared_ptr<const Model> model) {
+  slot.name = name;
+  slot.id = options.backend->add_model(model);
+  slot.tokenizer = model->tokenizer() ? model->tokenizer()->fingerprint() : model->fingerprint();
+  slot.model = std::move(model);
+}
+
+std::unique_ptr<DraftModelSlot> EngineParts::add_draft_model(const DraftModel& d) {
+  auto draft = std::make_unique<DraftModelSlot>();
+  draft->target = find(d.target);
+  draft->sampled = d.sampled;
+  const Model& target = *draft->target->model;
+  if (target.tokenizer() == nullptr || d.model->tokenizer() == nullptr) {
+    if (target.spec().vocab != d.model->spec().vocab)
+      throw Error(Errc::invalid_argument, "draft model " + d.name + " and " + d.target +
+                                              " have vocabularies of different sizes and no tokenizers to compare");
+  } else if (target.tokenizer()->fingerprint() != d.model->tokenizer()->fingerprint()) {
+    draft->bridge = std::make_unique<VocabularyBridge>(*target.tokenizer(), *d.model->tokenizer());
+  }
+  add_model(draft->slot, d.name, d.model);
+  if (!draft->bridge) draft->slot.tokenizer = draft->target->tokenizer;  // one tree, a page list per model
+  return draft;
+}
+
+void EngineParts::set_up_arena(std::span<const std::unique_ptr<DraftModelSlot>> drafts) {
+  std::vector<ModelSlot*> all;
+  for (const auto& slot : slots) all.push_back(slot.get());
+  for (const auto& draft : drafts) all.push_back(&draft->slot);
+  std::vector<std::size_t> bytes_per_token;
+  for (const ModelSlot* slot : all) bytes_per_token.push_back(options.backend->kv_bytes_per_token(slot->id));
+  const std::size_t bytes = options.kv_bytes / Arena::granule_bytes * Arena::granule_bytes;
+  arena = std::make_unique<Arena>(bytes, plan_arena(bytes, bytes_per_token, std::span(&options.page_tokens, 1)));
+  std::vector<PageGeometry> geometry;
+  for (ModelSlot* slot : all) {
+    const PagePlan& page = arena->page(slot->id);
+    slot->page_tokens = page.page_tokens;
+    slot->most_pages = arena->grantable(slot->id);
+    geometry.push_back({page.page_tokens, page.page_bytes});
+  }
+  options.backend->bind_arena({bytes, geometry});
+  if (options.prefix_cache) {
+    const auto policy = options.prefix_cache;
+    index = std::make_unique<PrefixIndex>(
+        *arena, [policy](const PrefixView& v) { return policy->worth(v); }, clock);
+  }
+}
+
+ModelSlot* EngineParts::find(const std::string& name) {
+  if (name.empty()) return slots.front().get();
+  for (const auto& slot : slots)
+    if (slot->name == name) return slot.get();
+  return nullptr;
+}
+
+}  // namespace frugal
