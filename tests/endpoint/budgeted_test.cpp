@@ -9,11 +9,11 @@
 #include <optional>
 #include <random>
 #include <string>
-#include <thread>
 #include <vector>
 
 #include "endpoint/canned_endpoint.hpp"
 #include "support/error_of.hpp"
+#include "support/watched_budget.hpp"
 
 using namespace frugal;
 using namespace frugal::testing;
@@ -237,11 +237,6 @@ TEST_CASE("no interleaving of budgeted requests exceeds a cap") {
     Fickle inner(seed);
     Budget budget({.limits = {{.usd = 600}, {.tenant = "0", .usd = 200}, {.tenant = "1", .type = "0", .usd = 90}}});
     Budgeted endpoint(inner, budget, dollar_a_token());
-    std::atomic<bool> over{false}, stop{false};
-    const auto look = [&] {
-      for (const LimitState& s : budget.state())
-        if (s.spent + s.reserved > s.limit.usd + 1e-9 || s.overdraft > 0) over = true;
-    };
     const auto work = [&](std::uint32_t thread) {
       std::mt19937 random(seed ^ (thread * 977));
       for (int i = 0; i < 60; ++i) {
@@ -250,16 +245,7 @@ TEST_CASE("no interleaving of budgeted requests exceeds a cap") {
         endpoint.run(std::move(r));
       }
     };
-    std::vector<std::thread> threads;
-    for (std::uint32_t t = 0; t < 3; ++t) threads.emplace_back(work, t);
-    std::thread watcher([&] {
-      while (!stop) look();
-    });
-    for (std::thread& t : threads) t.join();
-    stop = true;
-    watcher.join();
-    look();
-    RC_ASSERT(!over);
+    RC_ASSERT(never_over(budget, 1e-9, work));
     for (const LimitState& s : budget.state()) RC_ASSERT(s.reserved == 0.0);
     RC_ASSERT(budget.state()[0].spent > 300);  // the cap was within reach
     RC_ASSERT(budget.state()[0].refused + budget.state()[1].refused + budget.state()[2].refused > 0);

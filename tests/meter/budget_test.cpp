@@ -9,11 +9,10 @@
 #include <limits>
 #include <random>
 #include <string>
-#include <thread>
-#include <vector>
 
 #include "support/error_of.hpp"
 #include "support/manual_clock.hpp"
+#include "support/watched_budget.hpp"
 
 using namespace frugal;
 using namespace frugal::testing;
@@ -125,12 +124,7 @@ TEST_CASE("no interleaving of threads exceeds any cap") {
                               {.tenant = "0", .usd = 1},
                               {.type = "1", .usd = 1.5},
                               {.tenant = "1", .type = "0", .usd = 0.25}}});
-    std::atomic<bool> over{false}, stop{false};
     std::atomic<std::int64_t> paid{0};  // nanodollars
-    const auto look = [&] {
-      for (const LimitState& s : budget.state())
-        if (s.spent + s.reserved > s.limit.usd + 1e-12 || s.overdraft > 0) over = true;
-    };
     const auto work = [&](std::uint32_t thread) {
       std::mt19937 random(seed + thread);
       const auto share = [&] { return static_cast<double>(random() % 1000) / 1000; };
@@ -149,16 +143,7 @@ TEST_CASE("no interleaving of threads exceeds any cap") {
         }
       }
     };
-    std::vector<std::thread> threads;
-    for (std::uint32_t t = 0; t < 3; ++t) threads.emplace_back(work, t);
-    std::thread watcher([&] {
-      while (!stop) look();
-    });
-    for (std::thread& t : threads) t.join();
-    stop = true;
-    watcher.join();
-    look();
-    RC_ASSERT(!over);
+    RC_ASSERT(never_over(budget, 1e-12, work));
     RC_ASSERT(budget.state()[0].reserved == 0.0);
     RC_ASSERT(std::abs(budget.state()[0].spent - static_cast<double>(paid) / 1e9) < 1e-9);
   }));
