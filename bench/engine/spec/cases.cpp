@@ -1,6 +1,5 @@
 #include <frugal/core/error.hpp>
 #include <frugal/cpu/backend.hpp>
-#include <frugal/draft/drafters.hpp>
 
 #include <fstream>
 

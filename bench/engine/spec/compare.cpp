@@ -1,6 +1,3 @@
-#include <frugal/cpu/backend.hpp>
-#include <frugal/draft/drafters.hpp>
-
 #include <algorithm>
 #include <chrono>
 

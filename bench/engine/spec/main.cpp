@@ -3,8 +3,6 @@
 // compare: each request without and with speculation in lockstep, in one process; decode time, whether the tokens are
 // the same, and what became of the drafts. trace: what any draft length would have met at each place of the plain
 // answers, and what a pass of so many rows costs: the data by which tests replay a SpeculationPolicy.
-#include <frugal/draft/drafters.hpp>
-
 #include <CLI/CLI.hpp>
 #include <cstdio>
 
@@ -15,7 +13,6 @@ using namespace frugal::bench;
 
 int main(int argc, char** argv) try {
   SpecSettings s;
-  s.least_likely = SuffixDrafterOptions{}.least_likely;
   CLI::App app("frugal's side of bench/run.py spec; prints JSON, or the lines of a trace");
   app.require_subcommand(1);
   const auto mode = [&](const char* name, const char* what) {

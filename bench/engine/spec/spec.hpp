@@ -1,6 +1,7 @@
 // What both modes of bench_spec share: its settings, the file of requests, an engine with or without the lever.
 #pragma once
 
+#include <frugal/draft/drafters.hpp>
 #include <frugal/engine/engine.hpp>
 #include <frugal/model/model.hpp>
 
@@ -13,8 +14,8 @@ namespace frugal::bench {
 
 struct SpecSettings {
   std::string model, cases, group, draft_model;
-  double least_likely = 0;  ///< of the suffix drafter
-  bool on_first = false;    ///< the engine with speculation is set up first
+  double least_likely = SuffixDrafterOptions{}.least_likely;
+  bool on_first = false;  ///< the engine with speculation is set up first
   unsigned threads = 2, repeat = 3, sequences = 1, draft = 0, self = 0, most = 16;
 };
 using ModelPtr = std::shared_ptr<const Model>;
