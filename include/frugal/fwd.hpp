@@ -5,6 +5,8 @@ namespace frugal {
 
 // core
 class Clock;
+class Constraint;
+class ConstraintSource;
 class Error;
 struct Answer;
 struct Delta;

@@ -1,6 +1,7 @@
 // The few out-of-line pieces of the vocabulary: names of enumerators, sums, and the virtual destructors that anchor
 // vtables.
 #include <frugal/core/clock.hpp>
+#include <frugal/core/constraint.hpp>
 #include <frugal/core/error.hpp>
 #include <frugal/core/finish.hpp>
 #include <frugal/core/ledger.hpp>
@@ -12,6 +13,10 @@ Version version() noexcept { return header_version; }
 
 Error::~Error() = default;
 Clock::~Clock() = default;
+Constraint::~Constraint() = default;
+ConstraintSource::~ConstraintSource() = default;
+
+void Constraint::forced(std::size_t /*most*/, std::vector<Token>& /*out*/) {}
 
 std::string_view to_string(Errc code) noexcept {
   switch (code) {
@@ -39,6 +44,8 @@ std::string_view to_string(Errc code) noexcept {
       return "cancelled";
     case Errc::internal:
       return "internal";
+    case Errc::over_budget:
+      return "over_budget";
   }
   return "unknown";
 }

@@ -8,7 +8,7 @@ SEES = {
     "core": set(),
     "text": {"core"},
     "cache": {"core"},
-    "grammar": {"core"},
+    "grammar": {"core", "text"},
     "meter": {"core"},
     "advise": {"core", "meter"},
     "model": {"core", "text"},

@@ -27,6 +27,7 @@ enum class Errc {
   unavailable,       ///< a component, device or endpoint is not present here
   cancelled,         ///< the caller gave up
   internal,          ///< a broken invariant of ours: a bug
+  over_budget,       ///< a budget is used up, or the request does not fit what is left of it
 };
 
 /// The enumerator's name, e.g. "bad_file".

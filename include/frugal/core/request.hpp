@@ -3,9 +3,11 @@
 #pragma once
 
 #include <frugal/core/clock.hpp>
+#include <frugal/core/constraint.hpp>
 #include <frugal/core/ids.hpp>
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <utility>
@@ -26,6 +28,9 @@ struct Message {
   std::string name{};
   std::string tool_call_id{};
   std::vector<ToolCall> tool_calls{};
+  /// The prompt up to the end of this message will be sent again: worth caching. Local models cache every prefix and
+  /// take it as a hint; a provider's API may bill by it.
+  bool cache_point = false;
 };
 
 /// A conversation, rendered by the model's own chat template.
@@ -80,6 +85,12 @@ struct Request {
   std::string type{};    ///< the caller's name for this kind of request, e.g. "refund"; key of statistics
   std::string tenant{};  ///< salt of the prefix cache: two tenants never share a page
   std::string id{};      ///< the caller's own id, for logs and traces
+  std::vector<std::pair<std::string, std::string>> labels{};  ///< the caller's own names and values, for traces
+  /// Who goes first: higher before lower, both when waiting and when pages are short; equal among equals.
+  std::int32_t priority = 0;
+  std::string adapter{};  ///< a low-rank adapter of the model by its served name; empty = the model alone
+  /// What the answer may look like; null = anything. Shared by requests, opened for each answer.
+  std::shared_ptr<const ConstraintSource> constraint{};
   std::optional<std::uint32_t>
       logprobs{};       ///< report the log-probability of each token and of the k most likely; 0 = the token only
   bool scores = false;  ///< measure the margin of every token (a cascade sets this)
