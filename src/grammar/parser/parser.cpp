@@ -158,6 +158,12 @@ StateId Parser::after(const Thread& t, std::string_view more) {
   return end_closure();
 }
 
+StateId Parser::alone(const Thread& t) {
+  begin_closure();
+  building_.threads.push_back(t);
+  return end_closure();
+}
+
 bool Parser::text_matters(const Thread& t) const {
   if (t.text == 0) return false;
   const Frame& f = frames_[t.frame];

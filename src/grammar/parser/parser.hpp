@@ -92,6 +92,8 @@ class Parser {
 
   /// What follows when the lexeme of `t` ends after reading `more` in addition.
   StateId after(const Thread& t, std::string_view more);
+  /// The state in which `t` is the only reading.
+  StateId alone(const Thread& t);
   /// after() depends on the text, beyond the state of the lexeme: names and items that must not come twice.
   bool text_matters(const Thread& t) const;
   /// A thread in a known name walks the trie of names, not an automaton.

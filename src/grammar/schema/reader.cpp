@@ -4,6 +4,22 @@
 
 namespace frugal::grammar {
 
+namespace {
+
+// A schema of an older draft may have a member of such a name, and it means nothing there.
+int draft_that_added(std::string_view keyword) {
+  static constexpr std::pair<std::string_view, int> kAdded[] = {
+      {"const", 6},           {"contains", 6},           {"propertyNames", 6},    {"if", 7},
+      {"dependentRequired", 2019}, {"dependentSchemas", 2019}, {"unevaluatedItems", 2019}, {"unevaluatedProperties", 2019},
+      {"$recursiveRef", 2019}, {"$dynamicRef", 2020},    {"prefixItems", 2020}};
+  for (const auto& [name, draft] : kAdded) {
+    if (name == keyword) return draft;
+  }
+  return 0;
+}
+
+}  // namespace
+
 Reader::Reader(const Document& document, ExprStore& store, const Limits& limits, ReaderOptions options)
     : document_(document),
       store_(store),
@@ -74,7 +90,7 @@ void Reader::read(Schema& schema) {
   const bool ref_alone = document_.only_ref() && source.find("$ref") != nullptr;
   for (const auto& [keyword, value] : source.members) {
     if (ref_alone && keyword != "$ref") continue;
-    if (options_.lenient.contains(keyword)) continue;
+    if (options_.lenient.contains(keyword) || document_.draft() < draft_that_added(keyword)) continue;
     if (&value != source.find(keyword)) continue;  // there twice: the last one counts
     if (const KeywordReader reader = keyword_reader(keyword)) reader({*this, schema, source, keyword}, value);
   }

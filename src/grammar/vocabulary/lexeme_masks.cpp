@@ -58,7 +58,7 @@ bool LexemeMasks::from_slice(ExprStore& store, ExprId state, LexemeMask& out) {
     if (exit.characters < least || exit.characters > most) continue;
     const Vocabulary::Node& node = vocabulary_.nodes()[exit.node];
     for (const Token t : vocabulary_.tokens(node)) set_bit(out.words, t);
-    if (node.next > exit.node + 1) out.exits.push_back({exit.node, kEmptyText});
+    out.exits.push_back({exit.node, kEmptyText});
   }
   return true;
 }
@@ -99,7 +99,7 @@ bool LexemeMasks::without(ExprStore& store, ExprId state, LexemeMask& out) {
       continue;
     }
     removed.push_back(n);
-    if (store.accepts(now) && node.next > n + 1) kept.push_back({n, now});
+    if (store.accepts(now)) kept.push_back({n, now});
     bases[node.depth] = in_base;
     here[node.depth] = now;
     ++n;
@@ -123,7 +123,7 @@ void LexemeMasks::walk(ExprStore& store, ExprId state, LexemeMask& out) {
     }
     places_[node.depth] = now;
     for (const Token t : vocabulary_.tokens(node)) set_bit(out.words, t);
-    if (store.accepts(now) && node.next > n + 1) out.exits.push_back({n, now});
+    if (store.accepts(now)) out.exits.push_back({n, now});
     ++n;
   }
 }
