@@ -4,7 +4,9 @@
 
 #include "grammar/expr/byte_set.hpp"
 
+#include <cstddef>
 #include <cstdint>
+#include <string_view>
 
 namespace frugal::grammar {
 
@@ -21,6 +23,8 @@ class Counter {
   virtual ByteSet like(std::uint64_t, std::uint8_t b) const { return ByteSet::one(b); }
   /// True where every state but kDead can still reach an accepting one.
   virtual bool always_live() const { return false; }
+  /// Where all texts of the language stand for one value: that value. Two counters of different values share no text.
+  virtual std::string_view only_value() const { return {}; }
   /// What it costs in memory.
   virtual std::size_t bytes() const { return sizeof(*this); }
 };

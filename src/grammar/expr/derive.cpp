@@ -7,6 +7,19 @@
 namespace frugal::grammar {
 
 ExprStore::Step ExprStore::derive(ExprId e, std::uint8_t b) {
+  constexpr std::size_t kRemembered = 4096;
+  const Kind kind = nodes_[e].kind;
+  if (kind != Kind::concat && kind != Kind::any_of && kind != Kind::all_of) return derive_anew(e, b);
+  if (derived_.empty()) derived_.resize(kRemembered);
+  const std::size_t slot = (e * 0x9E3779B1U + b * 0x85EBCA6BU) >> 20;  // 12 bits
+  const Derived& known = derived_[slot];
+  if (known.from == e && known.byte == b) return known.step;
+  const Step step = derive_anew(e, b);
+  derived_[slot] = {e, b, step};
+  return step;
+}
+
+ExprStore::Step ExprStore::derive_anew(ExprId e, std::uint8_t b) {
   const Node n = nodes_[e];
   switch (n.kind) {
     case Kind::nothing:

@@ -49,10 +49,12 @@ class Comparison : public Counter {
     while (significant_.size() > 1 && significant_.back() == '0') significant_.pop_back();
     exponent_ = static_cast<long>(bound.whole().size()) - 1 - static_cast<long>(nonzero);
     exponent_digits_ = std::to_string(std::abs(exponent_));
+    value_ = (bound.negative ? "-" : "") + significant_ + 'e' + std::to_string(exponent_);
     cap_ = std::max({bound.whole().size() + 1, bound.fraction().size(), significant_.size()}) + 1;
   }
 
   std::uint64_t start() const override { return pack({}); }
+  std::string_view only_value() const override { return relation_ == Relation::equal ? std::string_view(value_) : std::string_view(); }
 
   std::uint64_t step(std::uint64_t state, std::uint8_t b) const override {
     State s = unpack(state);
@@ -210,7 +212,7 @@ class Comparison : public Counter {
 
   Decimal bound_;
   Relation relation_;
-  std::string significant_, exponent_digits_;
+  std::string significant_, exponent_digits_, value_;
   long exponent_ = 0;
   std::size_t cap_ = 0;
 };

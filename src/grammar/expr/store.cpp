@@ -185,7 +185,13 @@ ExprId ExprStore::all_of(std::vector<ExprId> list) {
   for (const ExprId p : flat) nullable &= nodes_[p].nullable;
   if (std::binary_search(flat.begin(), flat.end(), kEmptyText)) return nullable ? kEmptyText : kNothing;
   if (flat.size() == 1) return flat[0];
+  std::string_view value;
   for (const ExprId p : flat) {
+    if (nodes_[p].kind == Kind::counter) {
+      const std::string_view other = counters_[nodes_[p].a]->only_value();
+      if (!value.empty() && !other.empty() && value != other) return kNothing;
+      if (!other.empty()) value = other;
+    }
     if (nodes_[p].kind == Kind::complement && std::binary_search(flat.begin(), flat.end(), nodes_[p].a)) return kNothing;
   }
   return intern({Kind::all_of, nullable, false, 0, 0, 0}, flat);

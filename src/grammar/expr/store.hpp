@@ -82,8 +82,8 @@ class ExprStore {
   static constexpr ExprId kUnknown = ~0U;
   enum class Life : std::uint8_t { unknown, live, dead };
   struct Step {
-    ExprId to;
-    ByteSet like;  ///< the bytes with the same derivative, as far as it is cheap to say
+    ExprId to = kNothing;
+    ByteSet like{};  ///< the bytes with the same derivative, as far as it is cheap to say
   };
 
   ExprId intern(const Node& node, std::span<const ExprId> parts = {});
@@ -92,13 +92,21 @@ class ExprStore {
   void grow_table();
   ExprId counter_at(std::uint32_t index, std::uint64_t state);
   Step derive(ExprId e, std::uint8_t b);
+  Step derive_anew(ExprId e, std::uint8_t b);
   Step derive_concat(ExprId e, std::uint8_t b);
   Step derive_parts(ExprId e, std::uint8_t b);
   ExprId step_slowly(ExprId e, std::uint8_t b);
   void successors(ExprId e, std::vector<ExprId>& out);
   bool search(ExprId e);
 
+  struct Derived {
+    ExprId from = kNothing;
+    std::uint8_t byte = 0;
+    Step step{};
+  };
+
   Limits limits_;
+  std::vector<Derived> derived_;  // derivatives of late, of parts too; by a hash, newer ones in place of older ones
   std::vector<Node> nodes_;
   std::vector<ExprId> pool_;  // parts of any_of and all_of
   std::vector<ByteSet> sets_;

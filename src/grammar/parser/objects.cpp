@@ -55,12 +55,13 @@ bool Parser::may_close(const ObjectTable& table, const Progress& p) const {
 
 void Parser::object_members(const Frame& f, std::uint32_t text) {
   const ObjectTable& table = program_.objects[f.a];
-  const Progress p = progress_[f.b];
+  const Progress& p = progress_[f.b];
+  const bool others = may_take_others(table, p);
   if (may_take_any(table, p, 0)) {
     const std::uint32_t frame = add_frame({Op::object_name, f.a, f.b, 0, 0, f.parent});
-    building_.threads.push_back({0, frame, text});
+    building_.push_back({0, frame, text});
   }
-  if (!may_take_others(table, p)) return;
+  if (!others) return;
   for (std::uint32_t c = 0; c < table.classes.size(); ++c) {
     const std::uint32_t frame = add_frame({Op::object_key, f.a, f.b, c, text, f.parent});
     add(table.classes[c].name, frame, text == 0 ? 1 : text);
@@ -99,10 +100,11 @@ void Parser::after_name(const Frame& f, Progress p, const std::vector<ObjectTabl
 
 void Parser::object_member(const Frame& f, std::uint32_t text) {
   const ObjectTable& table = program_.objects[f.a];
-  const Progress p = progress_[f.b];
+  const Progress& p = progress_[f.b];
+  const bool closes = may_close(table, p);
   const bool more = p.count < table.most && (may_take_any(table, p, 0) || may_take_others(table, p));
   if (more) add(program_.comma, add_frame({Op::object_next, f.a, f.b, 0, 0, f.parent}), text);
-  if (may_close(table, p)) add(program_.close_object, f.parent, text);
+  if (closes) add(program_.close_object, f.parent, text);
 }
 
 }  // namespace frugal::grammar

@@ -15,7 +15,7 @@ void Parser::reset() {
   lists_.shrink(0);
   states_.shrink(0);
   steps_.shrink(0);
-  states_.add({});            // kDeadState
+  states_.add({}, false);     // kDeadState
   texts_.add({0, 256});       // no text
   texts_.add({0, 257});       // the empty text
   lists_.add({0, 256});       // the empty list
@@ -25,19 +25,55 @@ void Parser::reset() {
   start_ = end_closure();
 }
 
+StateId StateTable::add(std::span<const Thread> threads, bool complete) {
+  std::uint64_t hash = complete ? 1 : 0;
+  for (const Thread& t : threads) hash = mix_hash(mix_hash(hash, (std::uint64_t{t.q} << 32) | t.frame), t.text);
+  std::size_t at = hash & (table_.size() - 1);
+  for (; table_[at] != 0; at = (at + 1) & (table_.size() - 1)) {
+    const Entry& e = entries_[table_[at] - 1];
+    if (e.hash == hash && e.complete == complete && std::ranges::equal((*this)[table_[at] - 1].threads, threads)) {
+      return table_[at] - 1;
+    }
+  }
+  entries_.push_back({hash, static_cast<std::uint32_t>(pool_.size()), static_cast<std::uint32_t>(threads.size()), complete});
+  pool_.insert(pool_.end(), threads.begin(), threads.end());
+  table_[at] = static_cast<std::uint32_t>(entries_.size());
+  if (entries_.size() * 2 > table_.size()) grow();
+  return static_cast<StateId>(entries_.size() - 1);
+}
+
+void StateTable::shrink(std::size_t size) {
+  for (; entries_.size() > size; entries_.pop_back()) {
+    std::size_t at = entries_.back().hash & (table_.size() - 1);
+    while (table_[at] != entries_.size()) at = (at + 1) & (table_.size() - 1);
+    table_[at] = 0;
+    pool_.resize(entries_.back().first);
+  }
+}
+
+void StateTable::grow() {
+  table_.assign(table_.size() * 2, 0);
+  for (std::size_t i = 0; i < entries_.size(); ++i) {
+    std::size_t at = entries_[i].hash & (table_.size() - 1);
+    while (table_[at] != 0) at = (at + 1) & (table_.size() - 1);
+    table_[at] = static_cast<std::uint32_t>(i + 1);
+  }
+}
+
 void Parser::begin_closure() {
-  building_.threads.clear();
-  building_.complete = false;
+  building_.clear();
+  complete_ = false;
   resumed_.clear();
   depth_ = 0;
 }
 
 StateId Parser::end_closure() {
-  auto& threads = building_.threads;
-  std::sort(threads.begin(), threads.end());
-  threads.erase(std::unique(threads.begin(), threads.end()), threads.end());
+  if (building_.size() > 1) {
+    std::sort(building_.begin(), building_.end());
+    building_.erase(std::unique(building_.begin(), building_.end()), building_.end());
+  }
   const std::size_t before = states_.size();
-  const StateId id = states_.add(building_);
+  const StateId id = states_.add(building_, complete_);
   if (states_.size() != before && (states_.size() & 255) == 0 && memory() > program_.limits.answer_bytes) {
     over_limit("the answer needs more than " + std::to_string(program_.limits.answer_bytes >> 20) + " MiB of states");
   }
@@ -57,7 +93,7 @@ StateId Parser::step(StateId state, std::uint8_t b) {
       if (node == kNone || !may_take_any(table, progress_[f.b], node)) continue;
       const std::uint32_t member = table.names.nodes[node].member;
       if (member == kNone) {
-        building_.threads.push_back({node, t.frame, append(t.text, b)});
+        building_.push_back({node, t.frame, append(t.text, b)});
       } else if (may_take(table, progress_[f.b], member)) {
         known_name(f, member, append(t.text, b));
       }
@@ -81,8 +117,8 @@ StateId Parser::run(StateId state, std::string_view text) {
 
 void Parser::add(std::uint32_t q, std::uint32_t frame, std::uint32_t text) {
   if (q == kNothing) return;
-  if (q != kEmptyText) building_.threads.push_back({q, frame, text});
-  if (building_.threads.size() > program_.limits.threads) {
+  if (q != kEmptyText) building_.push_back({q, frame, text});
+  if (building_.size() > program_.limits.threads) {
     over_limit("more than " + std::to_string(program_.limits.threads) + " readings of one text");
   }
   if (store_.accepts(q)) resume(frame, text);
@@ -97,7 +133,7 @@ void Parser::resume(std::uint32_t frame, std::uint32_t text) {
   }
   switch (f.op) {
     case Op::end:
-      building_.complete = true;
+      complete_ = true;
       return;
     case Op::array_open:
       return array_open(f, text);
@@ -160,7 +196,7 @@ StateId Parser::after(const Thread& t, std::string_view more) {
 
 StateId Parser::alone(const Thread& t) {
   begin_closure();
-  building_.threads.push_back(t);
+  building_.push_back(t);
   return end_closure();
 }
 
@@ -225,7 +261,7 @@ void Parser::release(const Mark& mark) {
 
 std::size_t Parser::memory() const {
   return frames_.memory() + progress_.memory() + texts_.memory() + lists_.memory() + states_.memory() + steps_.memory() +
-         states_.size() * 2 * sizeof(Thread) + progress_.size() * 16;
+         progress_.size() * 16;
 }
 
 }  // namespace frugal::grammar

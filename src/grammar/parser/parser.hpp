@@ -67,15 +67,35 @@ struct Thread {
   auto operator<=>(const Thread&) const = default;
 };
 
+/// A set of threads, sorted.
 struct ParserState {
-  std::vector<Thread> threads{};  ///< sorted
-  bool complete = false;          ///< the text may end here
-  bool operator==(const ParserState&) const = default;
-  std::uint64_t hash() const {
-    std::uint64_t h = complete ? 1 : 0;
-    for (const Thread& t : threads) h = mix_hash(mix_hash(h, (std::uint64_t{t.q} << 32) | t.frame), t.text);
-    return h;
+  std::span<const Thread> threads{};  ///< valid until the parser's next step
+  bool complete = false;              ///< the text may end here
+};
+
+/// States by number, their threads in one list. As Interned.
+class StateTable {
+ public:
+  StateTable() : table_(256, 0) {}
+  StateId add(std::span<const Thread> threads, bool complete);
+  ParserState operator[](StateId id) const {
+    return {{pool_.data() + entries_[id].first, entries_[id].count}, entries_[id].complete};
   }
+  std::size_t size() const { return entries_.size(); }
+  void shrink(std::size_t size);
+  std::size_t memory() const { return pool_.capacity() * sizeof(Thread) + entries_.capacity() * sizeof(Entry) + table_.capacity() * 4; }
+
+ private:
+  struct Entry {
+    std::uint64_t hash;
+    std::uint32_t first, count;
+    bool complete;
+  };
+  void grow();
+
+  std::vector<Thread> pool_;
+  std::vector<Entry> entries_;
+  std::vector<std::uint32_t> table_;  // open addressing; 0 = free, else id + 1
 };
 
 class Parser {
@@ -88,7 +108,7 @@ class Parser {
   /// kDeadState where no whole text goes on so.
   StateId step(StateId state, std::uint8_t b);
   StateId run(StateId state, std::string_view text);
-  const ParserState& state(StateId id) const { return states_[id]; }
+  ParserState state(StateId id) const { return states_[id]; }
 
   /// What follows when the lexeme of `t` ends after reading `more` in addition.
   StateId after(const Thread& t, std::string_view more);
@@ -163,11 +183,12 @@ class Parser {
   Interned<Progress> progress_;
   Interned<Letter> texts_;  // 0: none, 1: the empty text
   Interned<Letter> lists_;  // of texts; 0: empty
-  Interned<ParserState> states_;
+  StateTable states_;
   Interned<StepMemo> steps_;
   StateId start_ = 0;
   // One closure: what a byte or a finished lexeme leads to.
-  ParserState building_;
+  std::vector<Thread> building_;
+  bool complete_ = false;
   std::vector<std::pair<std::uint32_t, std::uint32_t>> resumed_;
   std::size_t depth_ = 0;
 };

@@ -19,7 +19,8 @@ void TokenMasks::write(StateId state, std::span<std::uint32_t> words) {
     return;
   }
   const Parser::Mark mark = parser_.mark();
-  const std::vector<Thread> threads = parser_.state(state).threads;
+  const auto now = parser_.state(state).threads;
+  const std::vector<Thread> threads(now.begin(), now.end());
   for (const Thread& thread : threads) add_thread(thread, words);
   if (parser_.state(state).complete) {
     for (const Token t : vocabulary_.end_tokens()) words[static_cast<std::size_t>(t) / 32] |= 1U << (t % 32);
@@ -29,7 +30,8 @@ void TokenMasks::write(StateId state, std::span<std::uint32_t> words) {
 
 void TokenMasks::add_thread(const Thread& thread, std::span<std::uint32_t> words) {
   if (parser_.in_name(thread)) {  // few bytes are possible, so the trie is walked from its root
-    walk_below(0, parser_.alone(thread), words);
+    begin_walk(parser_.alone(thread));
+    walk_below(0, words);
   } else if (parser_.text_matters(thread)) {
     add_with_text(thread, words);
   } else {
@@ -46,14 +48,16 @@ void TokenMasks::add_lexeme(const Thread& thread, std::span<std::uint32_t> words
   for (std::size_t w = 0; w < mask.words.size(); ++w) words[w] |= mask.words[w];
   for (const Token t : mask.tokens) words[static_cast<std::size_t>(t) / 32] |= 1U << (t % 32);
   // Where the lexeme ends, the same follows whatever was read: one state serves all exits.
-  StateId next = kDeadState;
   bool known = false;
   for (const LexemeMask::Exit& exit : mask.exits) {
     if (vocabulary_.nodes()[exit.node].next == exit.node + 1) continue;  // a leaf
-    if (!known) next = parser_.after(thread, vocabulary_.path(exit.node));
-    known = true;
-    if (next == kDeadState) break;
-    walk_below(exit.node, next, words);
+    if (!known) {
+      const StateId next = parser_.after(thread, vocabulary_.path(exit.node));
+      if (next == kDeadState) break;
+      begin_walk(next);
+      known = true;
+    }
+    walk_below(exit.node, words);
   }
 }
 
@@ -68,7 +72,8 @@ void TokenMasks::add_with_text(const Thread& thread, std::span<std::uint32_t> wo
     const Vocabulary::Node& node = vocabulary_.nodes()[exit.node];
     const StateId next = parser_.after(thread, vocabulary_.path(exit.node));
     if (next != kDeadState) {
-      walk_below(exit.node, next, own_);
+      begin_walk(next);
+      walk_below(exit.node, own_);
     } else if (exit.state == kEmptyText) {
       for (const Token t : vocabulary_.tokens(node)) own_[static_cast<std::size_t>(t) / 32] &= ~(1U << (t % 32));
     }
@@ -76,13 +81,24 @@ void TokenMasks::add_with_text(const Thread& thread, std::span<std::uint32_t> wo
   for (std::size_t w = 0; w < words.size(); ++w) words[w] |= own_[w];
 }
 
-void TokenMasks::walk_below(std::uint32_t top, StateId from, std::span<std::uint32_t> words) {
+void TokenMasks::begin_walk(StateId from) {
+  from_ = from;
+  first_steps_.fill(kUnknown);
+}
+
+void TokenMasks::walk_below(std::uint32_t top, std::span<std::uint32_t> words) {
   const auto& nodes = vocabulary_.nodes();
-  places_[nodes[top].depth] = from;
   const std::uint32_t end = nodes[top].next;
+  const std::uint32_t first_depth = nodes[top].depth + 1u;
   for (std::uint32_t n = top + 1; n < end;) {
     const Vocabulary::Node& node = nodes[n];
-    const StateId now = parser_.step(places_[node.depth - 1u], node.byte);
+    StateId now = kDeadState;
+    if (node.depth == first_depth) {
+      now = first_steps_[node.byte];
+      if (now == kUnknown) now = first_steps_[node.byte] = parser_.step(from_, node.byte);
+    } else {
+      now = parser_.step(places_[node.depth - 1u], node.byte);
+    }
     if (now == kDeadState) {
       n = node.next;
       continue;

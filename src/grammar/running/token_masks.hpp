@@ -23,13 +23,18 @@ class TokenMasks {
   void add_thread(const Thread& thread, std::span<std::uint32_t> words);
   void add_lexeme(const Thread& thread, std::span<std::uint32_t> words);
   void add_with_text(const Thread& thread, std::span<std::uint32_t> words);
-  void walk_below(std::uint32_t node, StateId from, std::span<std::uint32_t> words);
+  void begin_walk(StateId from);
+  void walk_below(std::uint32_t node, std::span<std::uint32_t> words);
+  static constexpr StateId kUnknown = ~0U;
   void add_tokens(const Vocabulary::Node& node, std::span<std::uint32_t> words) const;
 
   const Vocabulary& vocabulary_;
   Parser& parser_;
   LexemeMasks lexemes_;
-  std::vector<StateId> places_;  // scratch, by depth
+  // One walk after another from the same state.
+  StateId from_ = kDeadState;
+  std::array<StateId, 256> first_steps_{};  // by byte; kUnknown where not tried
+  std::vector<StateId> places_;             // by depth
   std::vector<std::uint32_t> own_;
 };
 
