@@ -28,7 +28,7 @@ Finish refusal(const Error& error, const std::string& model) {
   end.reason = FinishReason::refused;
   end.error = error;
   end.model = model;
-  end.ledger.attempts.push_back({"engine", model});
+  end.ledger.attempts.push_back({.endpoint = "engine", .model = model, .tokens = TokenLedger{}});
   return end;
 }
 

@@ -275,7 +275,7 @@ void Scheduler::finish(Sequence& s, FinishReason reason, std::string detail, std
   if (s.output_tokens() > 0) end.timing.stalled = stalled(s);
   Attempt attempt{.endpoint = "engine", .model = s.slot->name, .usage = end.usage, .tokens = s.ledger};
   if (s.drafts) report_drafts(s, attempt);
-  stats_.tokens += attempt.tokens;
+  stats_.tokens += *attempt.tokens;
   stats_.drafts += attempt.drafts;
   end.ledger.attempts.push_back(std::move(attempt));
   if (options_.observer) options_.observer->on_finished(s.id, end);
