@@ -8,6 +8,8 @@
 #include <set>
 #include <unordered_map>
 
+#include "core/json_tree.hpp"
+#include "core/read_file.hpp"
 #include "model/architectures.hpp"
 #include "model/loaders.hpp"
 #include "model/mapped_file.hpp"
@@ -23,21 +25,9 @@ void report(const LoadOptions& options, std::string_view stage, double share) {
   if (options.progress) options.progress(stage, share);
 }
 
-std::string_view text_of(const MappedFile& file) {
-  return {reinterpret_cast<const char*>(file.bytes().data()), file.bytes().size()};
-}
+constexpr std::uint64_t most_template_bytes = std::uint64_t{1} << 24;
 
-Json read_json(const fs::path& path) {
-  const MappedFile file(path);
-  try {
-    return Json::parse(text_of(file));
-  } catch (const Json::parse_error& error) {
-    throw Error(Errc::bad_file,
-                path.string() + ": byte " + std::to_string(error.byte == 0 ? 0 : error.byte - 1) + ": is no JSON");
-  } catch (const Json::out_of_range&) {
-    throw Error(Errc::bad_file, path.string() + ": byte 0: holds a number out of range");
-  }
-}
+Json read_json(const fs::path& path) { return parse_json_tree(read_file(path.string()), path.string()); }
 
 /// Mappings of all shards and copies of what lies unaligned in them; the ModelParts' storage.
 struct Weights {
@@ -59,7 +49,7 @@ WeightMap read_index(const fs::path& path) {
     // a plain name: an index must not reach outside its folder
     if (name.empty() || name == "." || name == ".." || name.find_first_of(std::string("/\\\0", 3)) != std::string::npos)
       throw Error(Errc::bad_file,
-                  path.string() + ": weight_map of tensor '" + tensor.substr(0, 80) + "' is no file name");
+                  path.string() + ": weight_map of tensor '" + tensor.substr(0, 80) + "' is not a file name");
     weights.emplace(tensor, name);
   }
   return weights;
@@ -119,8 +109,7 @@ std::vector<Tensor> read_weights(const fs::path& folder, Weights& weights, const
 /// The template file of newer checkpoints, else the field of tokenizer_config.json: a string, or a list with one named
 /// "default".
 std::optional<std::string> read_chat_template(const fs::path& folder) {
-  if (fs::exists(folder / "chat_template.jinja"))
-    return std::string(text_of(MappedFile(folder / "chat_template.jinja")));
+  if (fs::exists(folder / "chat_template.jinja")) return read_file(folder / "chat_template.jinja", most_template_bytes);
   const fs::path path = folder / "tokenizer_config.json";
   if (!fs::exists(path)) return std::nullopt;
   const Json config = read_json(path);
@@ -140,7 +129,7 @@ std::optional<std::string> read_chat_template(const fs::path& folder) {
 ModelParts load_hf_folder(const fs::path& folder, const LoadOptions& options) {
   ModelParts parts;
   const fs::path config_path = folder / "config.json";
-  parts.spec = spec_from_hf_config(text_of(MappedFile(config_path)), config_path.string());
+  parts.spec = spec_from_hf_config(read_file(config_path.string()), config_path.string());
   report(options, "weights", 0.0);
   const auto weights = std::make_shared<Weights>();
   parts.tensors = read_weights(folder, *weights, options);

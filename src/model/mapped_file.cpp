@@ -28,11 +28,12 @@ struct Descriptor {
 }  // namespace
 
 MappedFile::MappedFile(const std::filesystem::path& path) {
-  const Descriptor file{::open(path.c_str(), O_RDONLY | O_CLOEXEC)};
+  // without O_NONBLOCK opening a pipe waits for its writer
+  const Descriptor file{::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)};
   if (file.fd < 0) fail(path, "open");
   struct stat status {};
   if (::fstat(file.fd, &status) != 0) fail(path, "examine");
-  if (!S_ISREG(status.st_mode)) throw Error(Errc::bad_file, path.string() + ": is no regular file");
+  if (!S_ISREG(status.st_mode)) throw Error(Errc::bad_file, path.string() + ": is not a regular file");
   size_ = static_cast<std::size_t>(status.st_size);
   if (size_ == 0) return;  // nothing to map: an empty span
   void* const at = ::mmap(nullptr, size_, PROT_READ, MAP_PRIVATE, file.fd, 0);

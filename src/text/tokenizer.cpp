@@ -61,7 +61,8 @@ struct Tokenizer::Impl {
   }
 
   void add_specials(const BpeVocabulary& v);
-  void encode_segment(std::string_view segment, bool controls, std::vector<Token>& out) const;
+  void encode_segment(std::string_view segment, bool controls, std::span<const TextRange> content,
+                      std::vector<Token>& out) const;
   void encode_words(std::string_view segment, std::vector<Token>& out) const;
   std::size_t sure_limit(std::string_view text) const;
   bool has(Token token, Flag flag) const noexcept {
@@ -89,6 +90,16 @@ struct Tokenizer::Impl {
   std::uint64_t fingerprint;
 };
 
+namespace {
+
+/// Some files call the marks of a conversation user-defined tokens; their spelling tells what they are.
+bool written_as_mark(std::string_view literal) {
+  return (literal.starts_with("<|") && literal.ends_with("|>")) || literal.starts_with("<start_of_") ||
+         literal.starts_with("<end_of_");
+}
+
+}  // namespace
+
 void Tokenizer::Impl::add_specials(const BpeVocabulary& v) {
   std::unordered_map<Token, BpeVocabulary::Matching> matching;
   for (const auto& m : v.matching) matching.insert_or_assign(m.token, m);
@@ -97,7 +108,8 @@ void Tokenizer::Impl::add_specials(const BpeVocabulary& v) {
     if (!has(token, kSpecial)) continue;
     const auto found = matching.find(token);
     const BpeVocabulary::Matching how = found == matching.end() ? BpeVocabulary::Matching{} : found->second;
-    text::SpecialToken special{token, bytes[id], has(token, kControl), how.lstrip, how.rstrip, how.single_word};
+    const bool mark = has(token, kControl) || has(token, kEnds) || written_as_mark(bytes[id]);
+    text::SpecialToken special{token, bytes[id], has(token, kControl), mark, how.lstrip, how.rstrip, how.single_word};
     if (!special.control) longest_user_defined = std::max(longest_user_defined, bytes[id].size());
     if (how.normalized && nfc) special.literal = normalized_literals.emplace_back(text::to_nfc(bytes[id]));
     (how.normalized ? normalized : as_written).add(special);
@@ -106,11 +118,69 @@ void Tokenizer::Impl::add_specials(const BpeVocabulary& v) {
 
 namespace {
 
+/// The ranges inside [begin, end), counted from `begin`.
+std::vector<TextRange> ranges_within(std::span<const TextRange> all, std::size_t begin, std::size_t end) {
+  std::vector<TextRange> out;
+  auto at = std::partition_point(all.begin(), all.end(), [&](const TextRange& r) { return r.end <= begin; });
+  for (; at != all.end() && at->begin < end; ++at)
+    out.push_back({std::max(at->begin, begin) - begin, std::min(at->end, end) - begin});
+  return out;
+}
+
+/// Where the bytes of a text are in its normal form C.
+class NormalizedPlaces {
+ public:
+  explicit NormalizedPlaces(std::string_view text) : text_(text) {}
+
+  /// The ranges in the normal form. A range whose edge lies inside a composed character includes all of it.
+  std::vector<TextRange> of(std::span<const TextRange> ranges) {
+    std::vector<TextRange> out;
+    for (const TextRange& r : ranges) {
+      if (r.begin == r.end) continue;
+      go_to(r.begin);
+      const std::size_t begin = changed_ ? to_ : to_ + (r.begin - from_);
+      go_to(r.end - 1);
+      out.push_back({begin, changed_ ? to_ + to_size_ : to_ + (r.end - from_)});
+    }
+    return out;
+  }
+
+ private:
+  // Moves on to the chunk that holds the byte `at`. A chunk begins at a character that no character before it changes,
+  // so the normal form of the text is the chunks' normal forms joined.
+  void go_to(std::size_t at) {
+    while (from_ + size_ <= at) {
+      from_ += size_;
+      to_ += to_size_;
+      const std::string_view chunk = text_.substr(from_, chunk_bytes());
+      const std::string nfc = text::to_nfc(chunk);
+      size_ = chunk.size();
+      to_size_ = nfc.size();
+      changed_ = nfc != chunk;
+    }
+  }
+
+  std::size_t chunk_bytes() const {
+    std::size_t end = from_ + text::decode_utf8(text_, from_).bytes;
+    while (end < text_.size()) {
+      const text::CodePoint c = text::decode_utf8(text_, end);
+      if ((text::ClassTable::instance()[c.value] & text::kUnstable) == 0) break;
+      end += c.bytes;
+    }
+    return end - from_;
+  }
+
+  std::string_view text_;
+  std::size_t from_ = 0, size_ = 0, to_ = 0, to_size_ = 0;  // the chunk in the text, and in the normal form
+  bool changed_ = false;
+};
+
 /// Calls `special(token)` and `rest(text)` for what a matcher finds and what lies between, in order.
 template <class Special, class Rest>
-void cut(const text::SpecialMatcher& matcher, std::string_view text, bool controls, Special special, Rest rest) {
+void cut(const text::SpecialMatcher& matcher, std::string_view text, bool controls, std::span<const TextRange> content,
+         Special special, Rest rest) {
   std::size_t at = 0;
-  for (const auto& found : matcher.find_all(text, controls)) {
+  for (const auto& found : matcher.find_all(text, controls, content)) {
     if (found.begin > at) rest(text.substr(at, found.begin - at));
     special(found.token);
     at = found.end;
@@ -125,11 +195,17 @@ void Tokenizer::Impl::encode_words(std::string_view segment, std::vector<Token>&
   for (std::string_view word; splitter.next(word);) bpe.encode(word, out);
 }
 
-void Tokenizer::Impl::encode_segment(std::string_view segment, bool controls, std::vector<Token>& out) const {
+void Tokenizer::Impl::encode_segment(std::string_view segment, bool controls, std::span<const TextRange> content,
+                                     std::vector<Token>& out) const {
   std::string owned;
-  if (nfc && !text::is_surely_nfc(segment)) segment = owned = text::to_nfc(segment);
+  std::vector<TextRange> moved;
+  if (nfc && !text::is_surely_nfc(segment)) {
+    owned = text::to_nfc(segment);
+    if (!normalized.empty()) content = moved = NormalizedPlaces(segment).of(content);
+    segment = owned;
+  }
   cut(
-      normalized, segment, controls, [&](Token t) { out.push_back(t); },
+      normalized, segment, controls, content, [&](Token t) { out.push_back(t); },
       [&](std::string_view rest) { encode_words(rest, out); });
 }
 
@@ -201,8 +277,13 @@ std::vector<Token> Tokenizer::encode(std::string_view text, EncodeOptions option
   if (options.add_bos.value_or(impl_->add_bos) && impl_->bos) out.push_back(*impl_->bos);
   const bool controls = options.parse_special;
   cut(
-      impl_->as_written, text, controls, [&](Token t) { out.push_back(t); },
-      [&](std::string_view rest) { impl_->encode_segment(rest, controls, out); });
+      impl_->as_written, text, controls, options.content, [&](Token t) { out.push_back(t); },
+      [&](std::string_view rest) {
+        std::vector<TextRange> inside;
+        const auto begin = static_cast<std::size_t>(rest.data() - text.data());
+        if (!impl_->normalized.empty()) inside = ranges_within(options.content, begin, begin + rest.size());
+        impl_->encode_segment(rest, controls, inside, out);
+      });
   return out;
 }
 

@@ -7,9 +7,10 @@
 #include <nlohmann/json.hpp>
 
 #include <filesystem>
-#include <fstream>
-#include <iterator>
 #include <unordered_map>
+
+#include "core/json_tree.hpp"
+#include "core/read_file.hpp"
 
 namespace frugal {
 namespace {
@@ -28,29 +29,23 @@ const Json& field(const Json& json, const char* key) {
 
 bool flag(const Json& json, const char* key) {
   const Json& value = field(json, key);
-  if (!value.is_null() && !value.is_boolean()) malformed(std::string("\"") + key + "\" is no boolean");
+  if (!value.is_null() && !value.is_boolean()) malformed(std::string("\"") + key + "\" must be true or false");
   return !value.is_null() && value.get<bool>();
 }
 
-Json parse_file(const std::filesystem::path& file) {
-  std::ifstream in(file, std::ios::binary);
-  if (!in) throw Error(Errc::bad_file, file.string() + ": cannot be opened");
-  const std::string text{std::istreambuf_iterator<char>(in), std::istreambuf_iterator<char>()};
-  try {
-    Json json = Json::parse(text);
-    if (!json.is_object()) throw Error(Errc::bad_file, file.string() + ": offset 0: not a JSON object");
-    return json;
-  } catch (const Json::parse_error& error) {
-    throw Error(Errc::bad_file, file.string() + ": offset " + std::to_string(error.byte) + ": " + error.what());
-  }
+Json parse_file(const std::filesystem::path& file, RepeatedKeys repeated = RepeatedKeys::last_wins) {
+  const std::string name = file.string();
+  Json json = parse_json_tree(read_file(name), name, {repeated});
+  if (!json.is_object()) throw Error(Errc::bad_file, name + ": byte 0: not a JSON object");
+  return json;
 }
 
 /// An id, refused where it is negative or so large that it could only be damage.
 Token id_from(const Json& value, std::size_t entries, const std::string& token) {
   const std::uint64_t limit = 4 * static_cast<std::uint64_t>(entries) + 65536;
-  if (!value.is_number_integer()) malformed("the id of token \"" + token + "\" is no integer");
+  if (!value.is_number_integer()) malformed("the id of token \"" + token + "\" is not an integer");
   const bool good = value.is_number_unsigned() && value.get<std::uint64_t>() < limit;
-  if (!good) malformed("the id " + value.dump() + " of token \"" + token + "\" is out of range");
+  if (!good) malformed("the id " + json_excerpt(value) + " of token \"" + token + "\" is out of range");
   return value.get<Token>();
 }
 
@@ -68,7 +63,7 @@ void place(BpeVocabulary& vocabulary, Token id, const std::string& token, Kind k
 
 Ids read_vocab(const Json& model, BpeVocabulary& vocabulary) {
   const Json& vocab = field(model, "vocab");
-  if (!vocab.is_object() || vocab.empty()) malformed("model.vocab is no object with tokens");
+  if (!vocab.is_object() || vocab.empty()) malformed("model.vocab is not an object with tokens");
   Ids ids;
   ids.reserve(vocab.size());
   for (const auto& [token, value] : vocab.items()) {
@@ -91,13 +86,13 @@ std::pair<std::string, std::string> merge_from(const Json& merge, std::size_t i)
     out = {merge[0].get<std::string>(), merge[1].get<std::string>()};
   }
   if (out.first.empty() || out.second.empty())
-    malformed("model.merges[" + std::to_string(i) + "] is no pair of tokens");
+    malformed("model.merges[" + std::to_string(i) + "] is not a pair of tokens");
   return out;
 }
 
 void read_merges(const Json& model, BpeVocabulary& vocabulary) {
   const Json& merges = field(model, "merges");
-  if (!merges.is_array()) malformed("model.merges is no list");
+  if (!merges.is_array()) malformed("model.merges is not a list");
   vocabulary.merges.reserve(merges.size());
   for (const Json& merge : merges) vocabulary.merges.push_back(merge_from(merge, vocabulary.merges.size()));
 }
@@ -115,10 +110,10 @@ void refuse_lacking(const Json& model) {
 }
 
 Ids read_model(const Json& model, BpeVocabulary& vocabulary) {
-  if (!model.is_object()) malformed("\"model\" is no object");
+  if (!model.is_object()) malformed("\"model\" is not an object");
   const Json& type = field(model, "type");
   if (type != "BPE" && !(type.is_null() && model.contains("merges")))
-    throw Error(Errc::unsupported, "tokenizer model " + (type.is_null() ? "without type" : type.dump()) +
+    throw Error(Errc::unsupported, "tokenizer model " + (type.is_null() ? "without type" : json_excerpt(type)) +
                                        " is not supported, only \"BPE\"");
   refuse_lacking(model);
   vocabulary.ignore_merges = flag(model, "ignore_merges");
@@ -144,7 +139,7 @@ void read_added_token(const Json& added, std::size_t i, Ids& ids, BpeVocabulary&
 
 void read_added_tokens(const Json& list, Ids& ids, BpeVocabulary& vocabulary) {
   if (list.is_null()) return;
-  if (!list.is_array()) malformed("\"added_tokens\" is no list");
+  if (!list.is_array()) malformed("\"added_tokens\" is not a list");
   std::size_t i = 0;
   for (const Json& added : list) read_added_token(added, i++, ids, vocabulary);
 }
@@ -183,7 +178,7 @@ void read_end_tokens(const std::filesystem::path& file, BpeVocabulary& vocabular
   if (ends.is_null()) return;
   for (const Json& id : ends.is_array() ? ends : Json::array({ends})) {
     if (!id.is_number_unsigned() || id.get<std::uint64_t>() >= vocabulary.tokens.size())
-      malformed(file.filename().string() + ": eos_token_id holds " + id.dump() + ", the vocabulary has " +
+      malformed(file.filename().string() + ": eos_token_id holds " + json_excerpt(id) + ", the vocabulary has " +
                 std::to_string(vocabulary.tokens.size()) + " tokens");
     vocabulary.end_tokens.push_back(id.get<Token>());
   }
@@ -211,7 +206,7 @@ BpeVocabulary vocabulary_from(const Json& json, const std::filesystem::path& fol
 
 Tokenizer load_tokenizer_json(const std::string& name) {
   const std::filesystem::path file(name);
-  const Json json = parse_file(file);
+  const Json json = parse_file(file, RepeatedKeys::refused);
   try {
     return Tokenizer(vocabulary_from(json, file.parent_path()));
   } catch (const Error& error) {

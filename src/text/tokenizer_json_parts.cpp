@@ -4,6 +4,8 @@
 
 #include <nlohmann/json.hpp>
 
+#include "core/json_tree.hpp"
+
 namespace frugal::text {
 namespace {
 
@@ -35,7 +37,7 @@ const Json& list_in(const Json& json, const char* key) {
 bool flag(const Json& json, const char* key, bool otherwise) {
   const auto value = json.find(key);
   if (value == json.end()) return otherwise;
-  if (!value->is_boolean()) throw Error(Errc::bad_file, std::string("\"") + key + "\" is no boolean");
+  if (!value->is_boolean()) throw Error(Errc::bad_file, std::string("\"") + key + "\" must be true or false");
   return value->get<bool>();
 }
 
@@ -110,7 +112,7 @@ PreTokenizer pre_tokenizer_from_json(const Json& json) {
   if (steps == Steps{Step::digits, Step::gpt2}) return PreTokenizer::smollm;
   if (steps == Steps{Step::qwen2, Step::byte_level}) return PreTokenizer::qwen2;
   if (steps == Steps{Step::llama3, Step::byte_level}) return PreTokenizer::llama3;
-  lack("this sequence of pre-tokenizers: " + json.dump());
+  lack("this sequence of pre-tokenizers: " + json_excerpt(json));
 }
 
 bool nfc_from_json(const Json& json) {

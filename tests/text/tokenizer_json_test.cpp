@@ -106,24 +106,24 @@ TEST_CASE("generation_config.json names further tokens that end an answer") {
 }
 
 TEST_CASE("malformed files end in an error with file and reason") {
-  CHECK(failure("").starts_with("bad_file: offset 1"));
-  CHECK(failure(R"({"model": )").starts_with("bad_file: offset 11"));
-  CHECK(failure("[]") == "bad_file: offset 0: not a JSON object");
-  CHECK(failure("{}") == "bad_file: \"model\" is no object");
+  CHECK(failure("").starts_with("bad_file: byte 0"));
+  CHECK(failure(R"({"model": )").starts_with("bad_file: byte 10"));
+  CHECK(failure("[]") == "bad_file: byte 0: not a JSON object");
+  CHECK(failure("{}") == "bad_file: \"model\" is not an object");
   CHECK(failure(json({.model = R"({"type":"BPE","vocab":[],"merges":[]})"})) ==
-        "bad_file: model.vocab is no object with tokens");
+        "bad_file: model.vocab is not an object with tokens");
   CHECK(failure(json({.model = R"({"type":"BPE","vocab":{"a":-1},"merges":[]})"})) ==
         "bad_file: the id -1 of token \"a\" is out of range");
   CHECK(failure(json({.model = R"({"type":"BPE","vocab":{"a":4000000000},"merges":[]})"})) ==
         "bad_file: the id 4000000000 of token \"a\" is out of range");
   CHECK(failure(json({.model = R"({"type":"BPE","vocab":{"a":"x"},"merges":[]})"})) ==
-        "bad_file: the id of token \"a\" is no integer");
+        "bad_file: the id of token \"a\" is not an integer");
   CHECK(failure(json({.model = R"({"type":"BPE","vocab":{"a":0,"b":0},"merges":[]})"})) ==
         "bad_file: tokens \"a\" and \"b\" share the id 0");
   CHECK(failure(json({.model = R"({"type":"BPE","vocab":{"a":0},"merges":["a a a"]})"})) ==
-        "bad_file: model.merges[0] is no pair of tokens");
+        "bad_file: model.merges[0] is not a pair of tokens");
   CHECK(failure(json({.model = R"({"type":"BPE","vocab":{"a":0},"merges":[["a"]]})"})) ==
-        "bad_file: model.merges[0] is no pair of tokens");
+        "bad_file: model.merges[0] is not a pair of tokens");
   CHECK(failure(json({.model = R"({"type":"BPE","vocab":{"a":0},"merges":["a z"]})"})) ==
         "bad_model: tokenizer: merge 0 needs the token \"z\", which is missing");
   CHECK(failure(json({.more = R"(,"added_tokens":[{"id":9,"content":"a"}])"})) ==
@@ -162,4 +162,13 @@ TEST_CASE("GGUF names of pre-tokenizers are known or none") {
   CHECK(pre_tokenizer_from_gguf_name("qwen2") == PreTokenizer::qwen2);
   CHECK(pre_tokenizer_from_gguf_name("llama-bpe") == PreTokenizer::llama3);
   CHECK_FALSE(pre_tokenizer_from_gguf_name("default"));
+}
+
+TEST_CASE("values nested beyond all need end in an error, wherever a file of the tokenizer holds them") {
+  const std::string deep = std::string(100000, '[') + std::string(100000, ']');
+  CHECK(failure(json({.more = R"(,"added_tokens":)" + deep})) == "bad_file: JSON nested deeper than 200");
+  CHECK(failure(json({.model = R"({"type":)" + deep + "}"})) == "bad_file: JSON nested deeper than 200");
+  CHECK(failure(json({.pre = deep})) == "bad_file: JSON nested deeper than 200");
+  const std::string allowed = std::string(150, '[') + std::string(150, ']');
+  CHECK(failure(json({.model = R"({"type":)" + allowed + "}"})).size() < 200);  // the excerpt is short
 }

@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -43,9 +44,19 @@ struct BpeVocabulary {
   bool nfc = false;               ///< text is brought to Unicode normal form C first (Qwen2)
 };
 
+/// The bytes [begin, end) of a text.
+struct TextRange {
+  std::size_t begin = 0, end = 0;
+  friend bool operator==(const TextRange&, const TextRange&) = default;
+};
+
 struct EncodeOptions {
   bool parse_special = true;      ///< recognise special tokens written in the text
   std::optional<bool> add_bos{};  ///< none = as the model's file says
+  /// Where users speak inside a rendered template, in ascending order. A special token is not recognised there if it is
+  /// a control token, ends an answer, or is written as a mark (<|...|>, <start_of_...>): users cannot forge a turn. All
+  /// other text gets the tokens it would have without these ranges.
+  std::span<const TextRange> content{};
 };
 
 class FRUGAL_API Tokenizer {
