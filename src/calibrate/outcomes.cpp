@@ -4,10 +4,11 @@
 #include <nlohmann/json.hpp>
 
 #include <cmath>
-#include <fstream>
-#include <iterator>
 #include <set>
 #include <string_view>
+
+#include "core/json_tree.hpp"
+#include "core/read_file.hpp"
 
 namespace frugal {
 
@@ -137,12 +138,7 @@ Outcomes parse_outcomes(const std::string& text, const std::string& origin) {
     rest.remove_prefix(std::min(end + 1, rest.size()));
     if (content.find_first_not_of(" \t\r") == std::string_view::npos) continue;
     const Line line(origin, number);
-    Json object;
-    try {
-      object = Json::parse(content);
-    } catch (const Json::exception& error) {
-      line.fail(error.what());
-    }
+    const Json object = parse_json_tree(content, origin + " line " + std::to_string(number));
     Outcome outcome = outcome_of(object, line, all);
     if (!ids.insert(outcome.id).second) line.fail("the id \"" + outcome.id + "\" occurs twice");
     all.rows.push_back(std::move(outcome));
@@ -153,12 +149,6 @@ Outcomes parse_outcomes(const std::string& text, const std::string& origin) {
   return all;
 }
 
-Outcomes read_outcomes(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  if (!file) throw Error(Errc::bad_file, path + ": cannot be opened");
-  const std::string text{std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
-  if (file.bad()) throw Error(Errc::bad_file, path + ": reading failed");
-  return parse_outcomes(text, path);
-}
+Outcomes read_outcomes(const std::string& path) { return parse_outcomes(read_file(path), path); }
 
 }  // namespace frugal

@@ -7,11 +7,11 @@
 #include <cmath>
 #include <cstdint>
 #include <cstdio>
-#include <fstream>
-#include <iterator>
 #include <string_view>
 
 #include "calibrate/fitted.hpp"
+#include "core/json_tree.hpp"
+#include "core/read_file.hpp"
 
 namespace frugal {
 
@@ -218,12 +218,7 @@ std::string FittedCascade::to_json() const {
 }
 
 FittedCascade FittedCascade::from_json(const std::string& text, const std::string& origin) {
-  Json object;
-  try {
-    object = Json::parse(text);
-  } catch (const Json::exception& error) {
-    throw Error(Errc::bad_file, origin + ": " + error.what());
-  }
+  Json object = parse_json_tree(text, origin);
   if (!object.is_object() || !object.contains("frugal_cascade_policy"))
     throw Error(Errc::bad_file, origin + ": this is not a cascade policy file");
   if (object["frugal_cascade_policy"] != format)
@@ -237,10 +232,7 @@ FittedCascade FittedCascade::from_json(const std::string& text, const std::strin
 }
 
 std::shared_ptr<CascadePolicy> load_cascade_policy(const std::string& path, std::span<const std::string> endpoints) {
-  std::ifstream file(path, std::ios::binary);
-  if (!file) throw Error(Errc::bad_file, path + ": cannot be opened");
-  const std::string text{std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
-  return FittedCascade::from_json(text, path).policy(endpoints);
+  return FittedCascade::from_json(read_file(path), path).policy(endpoints);
 }
 
 }  // namespace frugal

@@ -50,7 +50,7 @@ TEST_CASE("an outcome is read whole") {
 
 TEST_CASE("a fault in an outcomes file names the file, the line and what is wrong") {
   const std::pair<std::string, const char*> faults[] = {
-      {"{", "parse error"},
+      {"{", "the JSON ends too early"},
       {"[1]", "must be a JSON object"},
       {R"({"type": "faq"})", "has no \"id\""},
       {R"({"id": "2"})", "has no \"attempts\""},

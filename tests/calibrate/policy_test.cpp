@@ -67,7 +67,7 @@ TEST_CASE("a policy file that was changed, cut, or is of another format is refus
   std::string edited = good;
   edited.replace(edited.find("0.05"), 4, "0.50");
   refused(edited, "checksum");
-  refused(good.substr(0, good.size() / 2), "parse error");
+  refused(good.substr(0, good.size() / 2), "the JSON ends too early");
   refused("{}", "not a cascade policy file");
   std::string newer = good;
   newer.replace(newer.find("\"frugal_cascade_policy\": 1"), 26, "\"frugal_cascade_policy\": 9");

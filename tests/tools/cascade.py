@@ -61,7 +61,7 @@ def main():
         for words, what in ((["fit", fit_on, "-o", policy], "--max-loss or --max-error"),
                             (["fit", str(folder / "none"), "--max-loss", "0.1", "-o", policy], "none"),
                             (["fit", fit_on, "--max-loss", "2", "-o", policy], "max-loss"),
-                            (["eval", fit_on, eval_on], "parse error")):
+                            (["eval", fit_on, eval_on], "not valid JSON")):
             done = run(*words)
             assert done.returncode == 2 and what in done.stderr, (words, done)
     print("cascade fit and eval: as promised")
