@@ -80,6 +80,12 @@ expected<void> validate(const Request& request, const ModelSlot& slot) {
   return validate_sampling(request.sampling, vocabulary_of(*slot.model));
 }
 
+expected<AdapterId> find_adapter(const Request& request, const Backend& backend, const ModelSlot& slot) {
+  if (request.adapter.empty()) return AdapterId{};
+  if (const std::optional<AdapterId> known = backend.find_adapter(slot.id, request.adapter)) return *known;
+  return bad("model " + slot.name + " has no adapter named \"" + request.adapter + "\"");
+}
+
 expected<std::vector<Token>> tokenize(const Request& request, const ModelSlot& slot) {
   expected<std::vector<Token>> tokens = encode(request, *slot.model);
   if (!tokens) return tokens;
