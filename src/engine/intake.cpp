@@ -58,8 +58,11 @@ expected<std::string> render(const Chat& chat, const Model& model) {
 expected<std::vector<Token>> encode(const Request& request, const Model& model) {
   if (const auto* given = std::get_if<TokenPrompt>(&request.prompt)) return given->tokens;
   const Tokenizer* tokenizer = model.tokenizer();
-  if (tokenizer == nullptr)
-    return unexpected(Errc::unsupported, "model " + model.name() + " has no tokenizer: send a TokenPrompt");
+  if (tokenizer == nullptr) {
+    const Error* why = model.tokenizer_error();
+    return unexpected(Errc::unsupported, "model " + model.name() + " has no tokenizer: send a TokenPrompt" +
+                                             (why == nullptr ? std::string() : " (" + why->message() + ")"));
+  }
   if (const auto* raw = std::get_if<RawPrompt>(&request.prompt))
     return tokenizer->encode(raw->text, {raw->parse_special, std::nullopt});
   expected<std::string> text = render(std::get<Chat>(request.prompt), model);
