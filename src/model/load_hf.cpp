@@ -31,6 +31,7 @@ Json read_json(const fs::path& path) { return parse_json_tree(read_file(path.str
 
 /// Mappings of all shards and copies of what lies unaligned in them; the ModelParts' storage.
 struct Weights {
+  LoadOptions::Weights how;
   std::vector<std::unique_ptr<const MappedFile>> files;
   std::vector<std::vector<std::uint64_t>> copies;
 };
@@ -62,15 +63,16 @@ bool is_derived(std::string_view hf_name) { return hf_name.ends_with(".rotary_em
 /// already, else in a copy.
 void align(Tensor& t, Weights& weights) {
   const auto at = reinterpret_cast<std::uintptr_t>(t.data.data());
-  t.mapped = at % block_shape(t.type).bytes == 0;
-  if (t.mapped) return;
+  const bool aligned = at % block_shape(t.type).bytes == 0;
+  t.mapped = aligned && weights.how == LoadOptions::Weights::map;
+  if (aligned) return;
   auto& copy = weights.copies.emplace_back((t.data.size() + 7) / 8);
   std::memcpy(copy.data(), t.data.data(), t.data.size());
   t.data = std::as_bytes(std::span(copy)).first(t.data.size());
 }
 
 void add_file(const fs::path& path, const WeightMap* index, Weights& weights, std::vector<Tensor>& tensors) {
-  weights.files.push_back(std::make_unique<const MappedFile>(path));
+  weights.files.push_back(std::make_unique<const MappedFile>(path, weights.how));
   SafetensorsFile file(weights.files.back()->bytes(), path.string());
   for (const SafetensorsFile::Foreign& foreign : file.foreign)
     if (!gguf_tensor_name(foreign.name).empty())
@@ -131,7 +133,7 @@ ModelParts load_hf_folder(const fs::path& folder, const LoadOptions& options) {
   const fs::path config_path = folder / "config.json";
   parts.spec = spec_from_hf_config(read_file(config_path.string()), config_path.string());
   report(options, "weights", 0.0);
-  const auto weights = std::make_shared<Weights>();
+  const auto weights = std::make_shared<Weights>(options.weights);
   parts.tensors = read_weights(folder, *weights, options);
   parts.storage = weights;
   if (parts.spec.tied_head) std::erase_if(parts.tensors, [](const Tensor& t) { return t.name == "output.weight"; });
@@ -146,8 +148,13 @@ ModelParts load_hf_folder(const fs::path& folder, const LoadOptions& options) {
   report(options, "weights", 1.0);
 
   report(options, "tokenizer", 0.0);
-  if (fs::exists(folder / "tokenizer.json"))
-    parts.tokenizer = std::make_shared<const Tokenizer>(load_tokenizer_json(folder / "tokenizer.json"));
+  set_tokenizer(parts, [&]() -> std::shared_ptr<const Tokenizer> {
+    if (fs::exists(folder / "tokenizer.json"))
+      return std::make_shared<const Tokenizer>(load_tokenizer_json(folder / "tokenizer.json"));
+    if (fs::exists(folder / "tokenizer.model"))
+      return std::make_shared<const Tokenizer>(load_sentencepiece_model(folder / "tokenizer.model"));
+    return nullptr;
+  });
   parts.chat_template = read_chat_template(folder);
   parts.name = (folder.has_filename() ? folder : folder.parent_path()).filename().string();
   report(options, "tokenizer", 1.0);
