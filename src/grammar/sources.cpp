@@ -85,8 +85,8 @@ std::string key_of(const JsonSchemaOptions& options) {
   return key + ';';
 }
 
-[[noreturn]] void refuse(const std::vector<Refusal>& refusals) {
-  std::string text = "json_schema: ";
+[[noreturn]] void refuse(const std::string& name, const std::vector<Refusal>& refusals) {
+  std::string text = name + ": ";
   constexpr std::size_t kMostNamed = 5;
   for (std::size_t i = 0; i < std::min(kMostNamed, refusals.size()); ++i) {
     const Refusal& r = refusals[i];
@@ -102,7 +102,7 @@ std::string key_of(const JsonSchemaOptions& options) {
 std::shared_ptr<const ConstraintSource> json_schema(std::string_view schema, const JsonSchemaOptions& options) {
   return Cache::instance().get("json_schema", key_of(options) + std::string(schema), [&] {
     std::unique_ptr<Program> program = compile_json_schema(schema, options, {});
-    if (!program->refusals.empty()) refuse(program->refusals);
+    if (!program->refusals.empty()) refuse("json_schema", program->refusals);
     return program;
   });
 }
@@ -115,6 +115,21 @@ std::shared_ptr<const ConstraintSource> choice(const std::vector<std::string>& t
   std::string key;
   for (const std::string& text : texts) append_field(key, text);
   return Cache::instance().get("choice", std::move(key), [&] { return compile_choice(texts, {}); });
+}
+
+std::shared_ptr<const ConstraintSource> ebnf(std::string_view grammar) {
+  return Cache::instance().get("grammar", std::string(grammar), [&] { return compile_ebnf(grammar, {}); });
+}
+
+std::shared_ptr<const ConstraintSource> tools(const std::vector<ToolSchema>& tools, const ToolCallFormat& format) {
+  std::string key = key_of(format.arguments);
+  for (const std::string* text : {&format.before, &format.between, &format.after}) append_field(key, *text);
+  for (const ToolSchema& tool : tools) append_field(key, tool.name), append_field(key, tool.parameters);
+  return Cache::instance().get("tools", std::move(key), [&] {
+    std::unique_ptr<Program> program = compile_tools(tools, format, {});
+    if (!program->refusals.empty()) refuse("tools", program->refusals);
+    return program;
+  });
 }
 
 void set_cache_bytes(std::size_t bytes) { Cache::instance().set_bytes(bytes); }

@@ -19,6 +19,8 @@ class Counter {
   /// The state after `b`; kDead where no text of the language begins so.
   virtual std::uint64_t step(std::uint64_t state, std::uint8_t b) const = 0;
   virtual bool accepts(std::uint64_t state) const = 0;
+  /// `state` accepts and nothing may follow.
+  virtual bool ends(std::uint64_t) const { return false; }
   /// Bytes that lead from `state` to the same place as `b`; at least `b` itself.
   virtual ByteSet like(std::uint64_t, std::uint8_t b) const { return ByteSet::one(b); }
   /// True where every state but kDead can still reach an accepting one.

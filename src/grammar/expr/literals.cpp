@@ -37,6 +37,10 @@ class Literals : public Counter {
     return pack({static_cast<std::size_t>(low - literals_.begin()), static_cast<std::size_t>(high - literals_.begin()),
                  s.depth + 1});
   }
+  bool ends(std::uint64_t state) const override {
+    const State s = unpack(state);
+    return s.last == s.first + 1 && literals_[s.first].size() == s.depth;
+  }
   bool always_live() const override { return true; }
   std::size_t bytes() const override { return bytes_; }
 

@@ -119,6 +119,26 @@ ExprId ExprStore::concat(std::initializer_list<ExprId> list) {
   return e;
 }
 
+// x? y covers y. A part is made after what it is made of, so going down the numbers meets what covers first; a row of
+// a thousand optional letters stays one state a step.
+void ExprStore::drop_covered(std::vector<ExprId>& sorted) const {
+  std::vector<bool> covered(sorted.size(), false);
+  bool any = false;
+  for (std::size_t i = sorted.size(); i-- > 0;) {
+    const Node& n = nodes_[sorted[i]];
+    if (n.kind != Kind::concat || !nodes_[n.a].nullable) continue;
+    const auto at = std::lower_bound(sorted.begin(), sorted.end(), n.b);
+    if (at == sorted.end() || *at != n.b) continue;
+    covered[static_cast<std::size_t>(at - sorted.begin())] = any = true;
+  }
+  if (!any) return;
+  std::size_t kept = 0;
+  for (std::size_t i = 0; i < sorted.size(); ++i) {
+    if (!covered[i]) sorted[kept++] = sorted[i];
+  }
+  sorted.resize(kept);
+}
+
 ExprId ExprStore::any_of(std::vector<ExprId> list) {
   std::vector<ExprId> flat;
   ByteSet set;
@@ -143,6 +163,7 @@ ExprId ExprStore::any_of(std::vector<ExprId> list) {
   if (!set.empty()) flat.push_back(bytes(set));
   std::sort(flat.begin(), flat.end());
   flat.erase(std::unique(flat.begin(), flat.end()), flat.end());
+  drop_covered(flat);
   if (flat.empty()) return kNothing;
   if (flat.size() == 1) return flat[0];
   if (flat.size() == 2 && flat[0] == kEmptyText && nodes_[flat[1]].nullable) return flat[1];
@@ -225,6 +246,7 @@ ExprId ExprStore::counter(std::shared_ptr<const Counter> counter) {
 ExprId ExprStore::counter_at(std::uint32_t index, std::uint64_t state) {
   if (state == Counter::kDead) return kNothing;
   const Counter& c = *counters_[index];
+  if (c.ends(state)) return kEmptyText;
   return intern({Kind::counter, c.accepts(state), c.always_live(), index, 0, state});
 }
 

@@ -90,6 +90,7 @@ class ExprStore {
   std::uint64_t hash(const Node& node, std::span<const ExprId> parts) const;
   bool same(ExprId e, const Node& node, std::span<const ExprId> parts) const;
   void grow_table();
+  void drop_covered(std::vector<ExprId>& sorted) const;
   ExprId counter_at(std::uint32_t index, std::uint64_t state);
   Step derive(ExprId e, std::uint8_t b);
   Step derive_anew(ExprId e, std::uint8_t b);

@@ -6,7 +6,7 @@ namespace frugal::grammar {
 
 ValueId Tables::value_of(LitSet lits) {
   lits = Values::normal(std::move(lits));
-  const auto [known, fresh] = known_.emplace(lits, static_cast<ValueId>(lits_.size()));
+  const auto [known, fresh] = known_.emplace(lits, base_ + static_cast<ValueId>(lits_.size()));
   if (fresh) {
     if (lits_.size() >= program_.limits.values) over_limit("the schema has too many kinds of values");
     lits_.push_back(std::move(lits));
@@ -15,7 +15,7 @@ ValueId Tables::value_of(LitSet lits) {
 }
 
 bool Tables::finish(ValueId root) {
-  for (std::size_t id = program_.values.size(); id < lits_.size(); ++id) build(static_cast<ValueId>(id));
+  for (std::size_t i = 0; i < lits_.size(); ++i) build(base_ + static_cast<ValueId>(i));
   if (!program_.refusals.empty()) return true;
   prune();
   return value_lives_[root];
@@ -24,7 +24,7 @@ bool Tables::finish(ValueId root) {
 void Tables::build(ValueId id) {
   program_.values.emplace_back();
   try {
-    const Value& value = values_.of(lits_[id]);
+    const Value& value = values_.of(lits_[id - base_]);
     ValueNode node;
     node.scalar = scalar_of(value);
     for (const RuleSet& rules : value.arrays) node.arrays.push_back(array_of(rules));
