@@ -39,13 +39,14 @@ EngineOptions checked(EngineOptions options) {
   require(options.step_tokens > 0, "step_tokens is 0");
   require(options.prefill_chunk > 0, "prefill_chunk is 0");
   check_drafts(options);
+  options.log = guarded_log(std::move(options.log), options.name == "engine" ? "" : options.name + ": ");
+  if (options.observer) options.observer = std::make_shared<GuardedObserver>(options.observer, options.log);
   return options;
 }
 
 }  // namespace
 
-EngineParts::EngineParts(EngineOptions o)
-    : options(checked(std::move(o))), clock(options.clock ? *options.clock : steady_clock()) {
+EngineParts::EngineParts(EngineOptions o) : options(checked(std::move(o))), clock(options.clock) {
   for (const EngineModel& m : options.models) {
     slots.push_back(std::make_unique<ModelSlot>());
     add_model(*slots.back(), m.name, m.model);
@@ -111,7 +112,7 @@ void EngineParts::set_up_arena(std::span<const std::unique_ptr<DraftModelSlot>> 
   }
 }
 
-ModelSlot* EngineParts::find(const std::string& name) {
+ModelSlot* EngineParts::find(std::string_view name) const {
   if (name.empty()) return slots.front().get();
   for (const auto& slot : slots)
     if (slot->name == name) return slot.get();
