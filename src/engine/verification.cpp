@@ -60,6 +60,8 @@ void Scheduler::commit_run(const PlannedRows& p, std::span<TokenScore> drawn, Du
   outcome.accepted = 0;
   for (std::uint32_t i = 0; i <= equal && !s.finished; ++i) {
     const bool drafted = i < equal;
+    if (drawn[i].token < 0) finish(s, FinishReason::error, {}, no_draw(s));
+    if (s.finished) break;
     if (drafted) ++s.kv, ++outcome.accepted;
     accept(s, std::move(drawn[i]), drafted ? owner : Owner::decoded);
   }
@@ -77,7 +79,7 @@ void Scheduler::commit_run(const PlannedRows& p, std::span<TokenScore> drawn, Du
 // What was drafted and not kept is wasted, whether it was verified or not.
 void Scheduler::report_drafts(const Sequence& s, Attempt& attempt) const {
   DraftLedger& d = attempt.drafts = s.drafts->figures;
-  d.wasted = attempt.tokens.wasted_drafts = d.drafted - d.accepted;
+  attempt.tokens->wasted_drafts = d.wasted();
   const double plain = s.slot->seconds_per_plain_pass;
   if (plain == 0) return;
   const auto passes = static_cast<double>(d.accepted + d.passes);
