@@ -7,6 +7,8 @@
 #include <string>
 #include <utility>
 
+#include "core/caught.hpp"
+
 namespace frugal {
 namespace {
 
@@ -42,6 +44,17 @@ EngineOptions checked(EngineOptions options) {
   options.log = guarded_log(std::move(options.log), options.name == "engine" ? "" : options.name + ": ");
   if (options.observer) options.observer = std::make_shared<GuardedObserver>(options.observer, options.log);
   return options;
+}
+
+// The policy's answer; what it throws becomes Error(policy) with its name.
+PrefixIndex::Worth worth_by(std::shared_ptr<PrefixCachePolicy> policy) {
+  return [policy = std::move(policy)](const PrefixView& piece) {
+    try {
+      return policy->worth(piece);
+    } catch (...) {
+      throw Error(Errc::policy, "prefix cache policy " + std::string(policy->name()) + ": " + caught_text());
+    }
+  };
 }
 
 }  // namespace
@@ -106,9 +119,7 @@ void EngineParts::set_up_arena(std::span<const std::unique_ptr<DraftModelSlot>> 
   }
   options.backend->bind_arena({bytes, geometry});
   if (options.prefix_cache) {
-    const auto policy = options.prefix_cache;
-    index = std::make_unique<PrefixIndex>(
-        *arena, [policy](const PrefixView& v) { return policy->worth(v); }, clock);
+    index = std::make_unique<PrefixIndex>(*arena, worth_by(options.prefix_cache), clock);
   }
 }
 

@@ -60,6 +60,8 @@ class FRUGAL_API Lease {
   std::size_t tokens() const noexcept { return tokens_; }              ///< in full pages and tail together
   explicit operator bool() const noexcept { return tokens_ != 0; }
   void release() noexcept;
+  /// Gives the partly shared page back; the full ones stay.
+  void release_tail() noexcept;
 
  private:
   friend class PrefixIndex;
