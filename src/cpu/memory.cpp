@@ -38,6 +38,14 @@ HugeBuffer::~HugeBuffer() {
   if (data_ != nullptr) munmap(data_, bytes_);
 }
 
+std::size_t machine_bytes() noexcept {
+  static const std::size_t bytes = [] {
+    const long pages = sysconf(_SC_PHYS_PAGES);
+    return pages > 0 ? static_cast<std::size_t>(pages) * page_bytes() : std::size_t{0};
+  }();
+  return bytes;
+}
+
 void give_back(std::span<const std::byte> mapped) noexcept {
   const auto start = reinterpret_cast<std::uintptr_t>(mapped.data()), page = std::uintptr_t{page_bytes()};
   const std::uintptr_t first = (start + page - 1) / page * page, last = (start + mapped.size()) / page * page;

@@ -29,6 +29,9 @@ class HugeBuffer {
   std::size_t bytes_ = 0;
 };
 
+/// All memory of the machine; an arena larger than this can never be filled. 0 = it does not say.
+std::size_t machine_bytes() noexcept;
+
 /// Takes the whole pages inside a read-only file mapping out of this process's memory; read again, they come back.
 void give_back(std::span<const std::byte> mapped) noexcept;
 
