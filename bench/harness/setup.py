@@ -46,7 +46,7 @@ class Bench:
         if not (self.build / "build.ninja").is_file():
             output_of(["cmake", "-S", ROOT, "-B", self.build, "-G", "Ninja", "-DCMAKE_BUILD_TYPE=Release",
                        "-DFRUGAL_BUILD_TORCH=OFF"])
-        output_of(["cmake", "--build", self.build, "--target", "bench_engine", "bench_fidelity", "bench_spec", "bench_kernel_counts",
+        output_of(["cmake", "--build", self.build, "--target", "bench_engine", "bench_fidelity", "bench_spec", "bench_kernel_counts", "bench_sampling_cost",
                    "frugal_program"])
 
     def program(self, name):

@@ -5,6 +5,9 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <fstream>
+#include <string>
+
 namespace frugal::cpu {
 namespace {
 
@@ -38,12 +41,12 @@ HugeBuffer::~HugeBuffer() {
   if (data_ != nullptr) munmap(data_, bytes_);
 }
 
-std::size_t machine_bytes() noexcept {
-  static const std::size_t bytes = [] {
-    const long pages = sysconf(_SC_PHYS_PAGES);
-    return pages > 0 ? static_cast<std::size_t>(pages) * page_bytes() : std::size_t{0};
-  }();
-  return bytes;
+std::optional<std::size_t> available_memory() {
+  std::ifstream file("/proc/meminfo");
+  std::string field;
+  for (std::size_t kilobytes = 0; file >> field >> kilobytes; file.ignore(64, '\n'))
+    if (field == "MemAvailable:") return kilobytes * 1024;
+  return std::nullopt;
 }
 
 void give_back(std::span<const std::byte> mapped) noexcept {

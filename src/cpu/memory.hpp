@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <utility>
 
@@ -29,8 +30,8 @@ class HugeBuffer {
   std::size_t bytes_ = 0;
 };
 
-/// All memory of the machine; an arena larger than this can never be filled. 0 = it does not say.
-std::size_t machine_bytes() noexcept;
+/// Memory that new allocations could take without swapping; none where the system does not say.
+std::optional<std::size_t> available_memory();
 
 /// Takes the whole pages inside a read-only file mapping out of this process's memory; read again, they come back.
 void give_back(std::span<const std::byte> mapped) noexcept;
