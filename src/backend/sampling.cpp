@@ -92,6 +92,12 @@ void for_each_allowed(std::span<const std::uint32_t> mask, std::size_t vocab, F 
   }
 }
 
+bool any_allowed(std::span<const std::uint32_t> mask, std::size_t vocab) {
+  bool any = mask.empty();
+  for_each_allowed(mask, vocab, [&](Token) { any = true; });
+  return any;
+}
+
 Token best_allowed(std::span<const float> x, std::span<const std::uint32_t> mask) {
   Token best = -1;
   float best_value = minus_infinity;
@@ -194,7 +200,8 @@ std::vector<float> distribution(std::span<const float> x, const DrawSpec& spec) 
 
 Token own_draw(std::span<const float> x, const DrawSpec& spec) {
   if (is_greedy(*spec.sampling)) return best_allowed(x, spec.mask);
-  return inverse_cdf(filter(x, spec), counter_uniform(spec.seed, spec.position));
+  return inverse_cdf(filter(x, spec),
+                     counter_uniform(spec.seed, spec.position, static_cast<std::uint32_t>(spec.purpose)));
 }
 
 /// What a token drafted at random comes to. `vocab`: with padding.
@@ -282,11 +289,17 @@ double counter_uniform(std::uint64_t seed, std::uint32_t position, std::uint32_t
 TokenScore draw(std::span<const float> logits, const DrawSpec& spec) {
   check(logits, spec);
   const std::span<const float> raw = logits_of_tokens(logits, spec);
+  TokenScore out;
+  if (std::none_of(raw.begin(), raw.end(), [](float x) { return std::isfinite(x); }) ||
+      !any_allowed(spec.mask, raw.size())) {
+    out.token = -1;
+    return out;
+  }
   std::vector<float> storage;
   const std::span<const float> x = adjust(raw, spec, storage);
-  TokenScore out;
   out.token = spec.draft_distribution.empty() ? own_draw(x, spec) : judged_draft(x, logits.size(), spec);
   if (spec.scores || spec.top_logprobs > 0) score(raw, spec, out);
+  if (spec.distribution != nullptr) *spec.distribution = draw_distribution(logits, spec);
   return out;
 }
 

@@ -19,7 +19,7 @@ std::size_t common_prefix(std::span<const Token> a, std::span<const Token> b) {
 
 }  // namespace
 
-PrefixSpace Scheduler::space_of(const Sequence& s) { return {s.slot->tokenizer, s.salt}; }
+PrefixSpace Scheduler::space_of(const Sequence& s) { return {s.slot->tokenizer, s.salt, s.adapter}; }
 
 // Requests that were given up or are past their time leave first, wherever they stand.
 bool Scheduler::reap() {
@@ -74,7 +74,8 @@ bool Scheduler::prefix_in_flight(const Sequence& s) const {
   const std::span<const Token> mine(s.tokens);
   const std::size_t have = index_->longest(space_of(s), s.slot->id, mine.first(mine.size() - 1));
   return std::any_of(running_.begin(), running_.end(), [&](const Held& r) {
-    if (r->slot != s.slot || r->salt != s.salt || !shares_prefixes(*r) || r->finished || r->kv >= r->prompt_tokens)
+    if (r->slot != s.slot || r->salt != s.salt || r->adapter != s.adapter || !shares_prefixes(*r) || r->finished ||
+        r->kv >= r->prompt_tokens)
       return false;
     const std::size_t block = arena_.plan().block_tokens();
     const std::size_t shared = common_prefix(mine, r->prompt()) / block * block;
@@ -96,6 +97,7 @@ Scheduler::Admission Scheduler::try_admit(const Held& held) {
     finish(s, FinishReason::error, {}, Error(Errc::policy, std::string("prefix cache policy: ") + error.what()));
     return Admission::ended;
   }
+  take_seat(s);
   if (!s.was_admitted) {
     s.was_admitted = true;
     s.admitted = clock_.now();
@@ -151,10 +153,24 @@ Scheduler::Held Scheduler::victim_for(const Sequence& s) const {
   return nullptr;
 }
 
+// The lowest free number, so that all of them stay below max_running.
+void Scheduler::take_seat(Sequence& s) {
+  const auto free = std::find(seats_.begin(), seats_.end(), false);
+  s.seat = static_cast<std::uint32_t>(free - seats_.begin());
+  if (free == seats_.end()) seats_.push_back(false);
+  seats_[*s.seat] = true;
+}
+
+void Scheduler::leave_seat(Sequence& s) {
+  if (s.seat) seats_[*s.seat] = false;
+  s.seat.reset();
+}
+
 void Scheduler::preempt(const Held& victim) {
   offer_prefix(*victim);
   if (speculation_ != nullptr) speculation_->leave(*victim);
   victim->pages.reset();
+  leave_seat(*victim);
   victim->kv = victim->indexed = 0;
   std::erase(running_, victim);
   waiting_.push_front(victim);

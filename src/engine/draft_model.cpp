@@ -173,6 +173,7 @@ Segment DraftModelPass::segment_of(const DraftModelSlot& model, Row& row) const 
   segment.tokens = std::span(row.tokens()).subspan(row.lane->kv, row.rows);
   segment.start = row.lane->kv;
   segment.pages = row.lane->pages->pages();
+  segment.slot = *row.s->seat;
   if (!row.draws) return segment;
   const Sequence& s = *row.s;
   row.spec = {};
@@ -208,8 +209,8 @@ void DraftModelPass::forward(DraftModelSlot& model, std::vector<Row>& all) {
   }
   std::vector<TokenScore> drawn(draws);
   const TimePoint before = host_.clock->now();
-  host_.backend->forward({model.slot.id, segments, drawn});
-  const Duration took = host_.clock->now() - before;
+  const PassReport pass = host_.backend->wait(host_.backend->submit({model.slot.id, segments, drawn}));
+  const Duration took = pass.device_time.value_or(host_.clock->now() - before);
   measure(model, {static_cast<std::uint32_t>(rows.size()), total}, took);
   if (host_.options->observer) host_.options->observer->on_draft_pass(model.slot.id, total, took);
 
@@ -258,6 +259,7 @@ Token DraftModelPass::draw_at_random(const DraftModelSlot& model, Row& row) cons
   std::vector<float> q = draw_distribution(logits.first(known), row.spec);
   const double u = counter_uniform(row.spec.seed, row.spec.position, static_cast<std::uint32_t>(DrawPurpose::draft));
   const Token token = sample(q, u);
+  if (token < 0) return token;
   if (!row.bridged) {
     q.resize(target_vocab, 0.0F);
     row.s->drafts->chain.q.push_back(std::move(q));
@@ -270,9 +272,9 @@ Token DraftModelPass::draw_at_random(const DraftModelSlot& model, Row& row) cons
   return token;
 }
 
-// A token that the target does not have, or an end, ends the run.
+// A token that the target does not have, an end, or a row without a finite logit ends the run.
 void DraftModelPass::take(const DraftModelSlot& model, Row& row, Token token) const {
-  row.done = !row.bridged && static_cast<std::uint32_t>(token) >= model.target->model->tokens();
+  row.done = token < 0 || (!row.bridged && static_cast<std::uint32_t>(token) >= model.target->model->tokens());
   if (row.done) return;
   row.tokens().push_back(token);
   const Tokenizer* tokenizer = model.slot.model->tokenizer();

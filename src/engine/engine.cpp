@@ -87,9 +87,12 @@ expected<std::shared_ptr<Sequence>> Engine::Impl::make_sequence(RequestId id, Re
   ModelSlot* slot = find(request.model);
   if (slot == nullptr) return unexpected(Errc::invalid_argument, "no model named \"" + request.model + "\" here");
   if (expected<void> valid = validate(request, *slot); !valid) return unexpected(valid.error());
-  expected<std::vector<Token>> tokens = tokenize(request, *slot);
+  const expected<AdapterId> adapter = find_adapter(request, *options.backend, *slot);
+  if (!adapter) return unexpected(adapter.error());
+  expected<std::vector<Token>> tokens = tokenize(request, *slot, clock);
   if (!tokens) return unexpected(tokens.error());
   auto s = std::make_shared<Sequence>(id, std::move(request), std::move(sink), *slot);
+  s->adapter = *adapter;
   s->tokens = std::move(*tokens);
   s->prompt_tokens = static_cast<std::uint32_t>(s->tokens.size());
   if (options.speculation) {

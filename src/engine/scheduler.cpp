@@ -99,6 +99,8 @@ void Scheduler::forward(ModelSlot& slot, std::span<const PlannedRows> plan) {
     segment.tokens = row_tokens(s, p.rows);
     segment.start = s.kv;
     segment.pages = s.pages->pages();
+    segment.slot = *s.seat;
+    segment.adapter = s.adapter;
     for (std::uint32_t i = 0; i < p.draws; ++i) draws.push_back(draw_spec(s, i));
     segment.draws = std::span(draws).last(p.draws);
     segments.push_back(segment);
@@ -107,8 +109,8 @@ void Scheduler::forward(ModelSlot& slot, std::span<const PlannedRows> plan) {
   }
   std::vector<TokenScore> drawn(draws.size());
   const TimePoint before = clock_.now();
-  options_.backend->forward({slot.id, segments, drawn});
-  report.forward = clock_.now() - before;
+  const PassReport pass = options_.backend->wait(options_.backend->submit({slot.id, segments, drawn}));
+  report.forward = pass.device_time.value_or(clock_.now() - before);
   report.segments = static_cast<std::uint32_t>(plan.size());
   measure(slot, report);
   if (report.prefill_rows > 0) note_stalls(plan, report);
@@ -143,11 +145,16 @@ void Scheduler::note_stalls(std::span<const PlannedRows> plan, const StepReport&
     if (p.sequence->output_tokens() > 0 && p.draws > 0) ++p.sequence->passes_beside_prompts;
 }
 
+Error Scheduler::no_draw(const Sequence& s) {
+  return Error(Errc::bad_model, "model " + s.slot->name + " gave no finite logit to draw a token from");
+}
+
 void Scheduler::commit(const PlannedRows& p, std::span<TokenScore> drawn) {
   Sequence& s = *p.sequence;
   account_rows(s, p.rows, p.rows);
   s.kv += p.rows;
   if (s.indexed < s.prompt_tokens) offer_prefix(s);
+  if (!drawn.empty() && drawn.front().token < 0) return finish(s, FinishReason::error, {}, no_draw(s));
   if (!drawn.empty()) accept(s, std::move(drawn.front()), Owner::decoded);
   send(s);
 }
@@ -257,6 +264,7 @@ void Scheduler::finish(Sequence& s, FinishReason reason, std::string detail, std
   if (s.pages) offer_prefix(s);
   if (speculation_ != nullptr) speculation_->leave(s);
   s.pages.reset();
+  leave_seat(s);
   s.ended = clock_.now();
 
   Finish end;

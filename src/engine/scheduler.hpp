@@ -57,6 +57,8 @@ class Scheduler {
   bool reserve(Sequence& sequence, std::uint32_t tokens);
   Held victim_for(const Sequence& sequence) const;
   void preempt(const Held& victim);
+  void take_seat(Sequence& sequence);
+  void leave_seat(Sequence& sequence);
   void offer_prefix(Sequence& sequence);
   static PrefixSpace space_of(const Sequence& sequence);
   bool shares_prefixes(const Sequence& s) const {
@@ -71,6 +73,7 @@ class Scheduler {
   void note_stalls(std::span<const PlannedRows> plan, const StepReport& report);
   void commit(const PlannedRows& rows, std::span<TokenScore> drawn);
   void account_rows(Sequence& sequence, std::uint32_t rows, std::uint32_t kept);
+  static Error no_draw(const Sequence& sequence);
   enum class Owner { decoded, drafted, forced };
   void accept(Sequence& sequence, TokenScore score, Owner owner);
   static void drop_newest(Sequence& sequence, Owner owner);
@@ -94,6 +97,7 @@ class Scheduler {
   Speculation* speculation_;  // null = lever off
   std::deque<Held> waiting_;
   std::vector<Held> running_;                 // in order of admission: the oldest is never preempted
+  std::vector<bool> seats_;                   // taken by a running sequence; index = Segment::slot
   Duration shortest_keep_ = Duration::max();  // of what was indexed; max = nothing ever expires
   TimePoint next_expiry_{};
   EngineStats stats_;

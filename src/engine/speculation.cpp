@@ -260,8 +260,8 @@ void Speculation::trial(const ModelSlot& slot, std::uint32_t rows, PassCost cost
   Duration took = Duration::max();
   for (int i = 0; i < 3; ++i) {
     const TimePoint before = clock_.now();
-    options_.backend->forward({slot.id, std::span(&segment, 1), drawn});
-    took = std::min<Duration>(took, clock_.now() - before);
+    const PassReport pass = options_.backend->wait(options_.backend->submit({slot.id, std::span(&segment, 1), drawn}));
+    took = std::min<Duration>(took, pass.device_time.value_or(clock_.now() - before));
   }
   cost.model = slot.id, cost.segments = 1, cost.rows = rows, cost.seconds = seconds_of(took);
   observe(cost);

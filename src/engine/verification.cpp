@@ -60,6 +60,8 @@ void Scheduler::commit_run(const PlannedRows& p, std::span<TokenScore> drawn, Du
   outcome.accepted = 0;
   for (std::uint32_t i = 0; i <= equal && !s.finished; ++i) {
     const bool drafted = i < equal;
+    if (drawn[i].token < 0) finish(s, FinishReason::error, {}, no_draw(s));
+    if (s.finished) break;
     if (drafted) ++s.kv, ++outcome.accepted;
     accept(s, std::move(drawn[i]), drafted ? owner : Owner::decoded);
   }

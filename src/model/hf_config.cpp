@@ -91,7 +91,7 @@ Llama3Scaling read_llama3(const Fields& scaling) {
                         scaling.number("high_freq_factor", 4), scaling.number("original_max_position_embeddings", 0)};
   if (!(s.factor > 0) || !(s.low_freq_factor > 0) || !(s.high_freq_factor > s.low_freq_factor) ||
       !(s.original_context > 0))
-    scaling.fail(Errc::bad_model, "factor", "and its fellows describe no llama3 scaling");
+    scaling.fail(Errc::bad_model, "factor", "and the other llama3 factors are missing or out of order");
   return s;
 }
 

@@ -66,6 +66,19 @@ Range read_range(const Header& header, const std::string& name, const Json& entr
   return {*begin, *end};
 }
 
+struct Placed {
+  Range range;
+  std::string name;
+};
+
+void refuse_overlaps(const Header& header, std::vector<Placed>& placed) {
+  std::sort(placed.begin(), placed.end(),
+            [](const Placed& a, const Placed& b) { return a.range.begin < b.range.begin; });
+  for (std::size_t i = 1; i < placed.size(); ++i)
+    if (placed[i].range.begin < placed[i - 1].range.end)
+      header.fail_at(placed[i].name, "overlaps tensor '" + placed[i - 1].name.substr(0, 80) + "'");
+}
+
 /// Fills rows and cols; the product stays below 2^63.
 void read_shape(const Header& header, const Json& entry, Tensor& t) {
   const auto shape = entry.find("shape");
@@ -112,12 +125,14 @@ SafetensorsFile::SafetensorsFile(std::span<const std::byte> bytes, const std::st
   const Header header = read_header(bytes, name);
   const auto data = bytes.subspan(prefix_bytes + header.text().size());
   const Json parsed = parse_header(header, name);
+  std::vector<Placed> placed;
   for (const auto& [key, entry] : parsed.items()) {
     if (key == "__metadata__") continue;
     if (!entry.is_object()) header.fail_at(key, "is not a JSON object");
     Tensor t{key, DType::f32, 1, 1, {}};
     const std::string dtype = read_dtype(header, key, entry);
     const Range range = read_range(header, key, entry, data.size());
+    if (range.end > range.begin) placed.push_back({range, key});
     read_shape(header, entry, t);
     const auto* known =
         std::find_if(std::begin(dtypes), std::end(dtypes), [&](const Dtype& d) { return d.name == dtype; });
@@ -133,6 +148,7 @@ SafetensorsFile::SafetensorsFile(std::span<const std::byte> bytes, const std::st
     t.data = data.subspan(range.begin, length);
     tensors.push_back(std::move(t));
   }
+  refuse_overlaps(header, placed);
 }
 
 }  // namespace frugal::model

@@ -63,6 +63,15 @@ Value tool_call_value(const ToolCall& call, const Abilities& able) {
   return jinja::make_dict(std::move(out));
 }
 
+/// Templates make marks of roles, such as '<|' + role + '|>'. A role that everybody knows may become one; any other is a
+/// text of the caller's.
+Value role_value(const std::string& role) {
+  for (const char* known : {"system", "user", "assistant", "tool", "developer", "function", "ipython", "model", "human",
+                            "gpt", "tools", "tool_response", "observation", "environment", "context", "documents"})
+    if (role == known) return Value(role);
+  return theirs(role);
+}
+
 Value content_value(const Message& message, const Abilities& able) {
   if (message.null_content && !(message.content.empty() && message.parts.empty()))
     jinja::fail("a message has null_content and a content");
@@ -85,7 +94,7 @@ Value content_value(const Message& message, const Abilities& able) {
 // Optional fields that are empty are left out: templates ask whether a message has them.
 Value message_value(const Message& message, const Abilities& able) {
   Dict out;
-  set(out, "role", theirs(message.role));
+  set(out, "role", role_value(message.role));
   set(out, "content", content_value(message, able));
   if (!message.name.empty()) set(out, "name", theirs(message.name));
   if (!message.tool_call_id.empty()) set(out, "tool_call_id", theirs(message.tool_call_id));
@@ -214,18 +223,16 @@ bool ChatTemplate::Impl::takes_parts() const {
 bool ChatTemplate::Impl::wants_arguments_as_text() {
   Chat probe;
   probe.messages = {{"user", "x"}, {"assistant", "", "", "", {{"frugal000", "probe", R"({"frugal": 1})"}}}};
-  probe.messages[1].null_content = true;
-  able.arguments_as_text = false;
-  auto object = render(probe, {});
-  if (!object) {
-    probe.messages[1].null_content = false;
-    object = render(probe, {});
+  for (const bool null_content : {true, false}) {
+    probe.messages[1].null_content = null_content;
+    able.arguments_as_text = true;
+    const auto text = render(probe, {});
+    if (!text || text->text.find(R"({"frugal": 1})") == std::string::npos) continue;  // not printed as it is
+    able.arguments_as_text = false;
+    const auto object = render(probe, {});
+    return !object || object->text.find("{'frugal'") != std::string::npos || object->text == text->text;
   }
-  able.arguments_as_text = true;
-  const auto text = render(probe, {});
-  if (!text) return false;
-  if (!object || object->text.find("{'frugal'") != std::string::npos) return true;
-  return object->text == text->text;
+  return false;
 }
 
 ChatTemplate::ChatTemplate(std::string_view source, std::string name) {

@@ -17,7 +17,7 @@ if "--case" not in sys.argv:
     from tokenizers import AddedToken, Regex, Tokenizer, models, normalizers, pre_tokenizers
 
 ALL = [c for c in range(0x110000) if not 0xD800 <= c <= 0xDFFF]
-LETTER, NUMBER, SPACE, DIGIT, WORD, UNSTABLE = 1, 2, 4, 8, 16, 32
+LETTER, NUMBER, SPACE, DIGIT, WORD, UNSTABLE, UPPER, LOWER = 1, 2, 4, 8, 16, 32, 64, 128
 
 
 def matching(regex):
@@ -102,6 +102,7 @@ def classes(steps, combining):
     unstable = set(combining) | set(range(0x1161, 0x1176)) | set(range(0x11A8, 0x11C3))
     unstable |= {c for c, step in steps.items() if not step[2]} | {s[1] for s in steps.values() if s[2]}
     sets = [(matching(r"\p{L}"), LETTER), (matching(r"\p{N}"), NUMBER), (matching(r"\s"), SPACE), (digits(), DIGIT)]
+    sets += [(matching(r"[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]"), UPPER), (matching(r"[\p{Ll}\p{Lm}\p{Lo}\p{M}]"), LOWER)]
     for members, bit in sets + [(words(), WORD), (unstable, UNSTABLE)]:
         for c in members:
             values[c] = values.get(c, 0) | bit
@@ -143,9 +144,9 @@ def write_case(path):
         out.write("// clang-format off\n")
         for name, convert in (("Upper", str.upper), ("Lower", str.lower)):
             rows, several = case_ranges(convert)
-            emit(out, "k" + name, "CaseRange", [("0x%X" % a, "0x%X" % b, str(s), str(d)) for a, b, s, d in rows])
+            emit(out, "kTo" + name, "CaseRange", [("0x%X" % a, "0x%X" % b, str(s), str(d)) for a, b, s, d in rows])
             text = {c: "".join("\\%03o" % byte for byte in to.encode()) for c, to in several.items()}
-            emit(out, "k%sSeveral" % name, "CaseText", [("0x%X" % c, '"%s"' % to) for c, to in text.items()])
+            emit(out, "kTo%sSeveral" % name, "CaseText", [("0x%X" % c, '"%s"' % to) for c, to in text.items()])
         printable = {c: 1 for c in ALL if chr(c).isprintable()}
         emit(out, "kPrintable", "ValueRange", [("0x%X" % a, "0x%X" % b, "1") for a, b, _ in ranges(printable)])
         out.write("// clang-format on\n")

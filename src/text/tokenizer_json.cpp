@@ -2,6 +2,8 @@
 // maps.
 #include "text/tokenizer_json.hpp"
 
+#include "text/tokenizer_vocabulary.hpp"
+
 #include <frugal/core/error.hpp>
 
 #include <nlohmann/json.hpp>
@@ -29,15 +31,8 @@ const Json& field(const Json& json, const char* key) {
 
 bool flag(const Json& json, const char* key) {
   const Json& value = field(json, key);
-  if (!value.is_null() && !value.is_boolean()) malformed(std::string("\"") + key + "\" must be true or false");
+  if (!value.is_null() && !value.is_boolean()) malformed(std::string("\"") + key + "\" is not a boolean");
   return !value.is_null() && value.get<bool>();
-}
-
-Json parse_file(const std::filesystem::path& file, RepeatedKeys repeated = RepeatedKeys::last_wins) {
-  const std::string name = file.string();
-  Json json = parse_json_tree(read_file(name), name, {repeated});
-  if (!json.is_object()) throw Error(Errc::bad_file, name + ": byte 0: not a JSON object");
-  return json;
 }
 
 /// An id, refused where it is negative or so large that it could only be damage.
@@ -105,8 +100,6 @@ void refuse_lacking(const Json& model) {
   if (dropout.is_number() && dropout.get<double>() > 0) lack("dropout");
   for (const char* key : {"continuing_subword_prefix", "end_of_word_suffix"})
     if (const Json& affix = field(model, key); !affix.is_null() && affix != "") lack(key);
-  if (flag(model, "byte_fallback")) lack("byte_fallback");
-  if (flag(model, "fuse_unk") && !field(model, "unk_token").is_null()) lack("fuse_unk");
 }
 
 Ids read_model(const Json& model, BpeVocabulary& vocabulary) {
@@ -117,7 +110,9 @@ Ids read_model(const Json& model, BpeVocabulary& vocabulary) {
                                        " is not supported, only \"BPE\"");
   refuse_lacking(model);
   vocabulary.ignore_merges = flag(model, "ignore_merges");
+  vocabulary.fuse_unknown = flag(model, "fuse_unk");
   Ids ids = read_vocab(model, vocabulary);
+  if (flag(model, "byte_fallback")) text::mark_bytes(vocabulary);
   read_merges(model, vocabulary);
   return ids;
 }
@@ -150,55 +145,25 @@ Token id_of(const Ids& ids, const std::string& token, const char* what) {
   return found->second;
 }
 
-/// The id of a token that tokenizer_config.json names, as text or as an object with "content".
-std::optional<Token> named_token(const Json& config, const char* key, const Ids& ids) {
-  const Json& value = field(config, key);
-  const Json& name = value.is_object() ? field(value, "content") : value;
-  if (!name.is_string()) return std::nullopt;
-  const auto found = ids.find(name.get<std::string>());
-  return found == ids.end() ? std::nullopt : std::optional(found->second);
-}
-
-void read_config(const std::filesystem::path& file, const Ids& ids, BpeVocabulary& vocabulary) {
-  std::error_code none;
-  if (!std::filesystem::exists(file, none)) return;
-  const Json config = parse_file(file);
-  if (const auto bos = named_token(config, "bos_token", ids); bos && !vocabulary.bos) vocabulary.bos = bos;
-  vocabulary.eos = named_token(config, "eos_token", ids);
-  vocabulary.pad = named_token(config, "pad_token", ids);
-}
-
-/// generation_config.json's "eos_token_id", an id or a list of them: chat models end a turn by another token than the
-/// one that ends a document.
-void read_end_tokens(const std::filesystem::path& file, BpeVocabulary& vocabulary) {
-  std::error_code none;
-  if (!std::filesystem::exists(file, none)) return;
-  const Json config = parse_file(file);
-  const Json& ends = field(config, "eos_token_id");
-  if (ends.is_null()) return;
-  for (const Json& id : ends.is_array() ? ends : Json::array({ends})) {
-    if (!id.is_number_unsigned() || id.get<std::uint64_t>() >= vocabulary.tokens.size())
-      malformed(file.filename().string() + ": eos_token_id holds " + json_excerpt(id) + ", the vocabulary has " +
-                std::to_string(vocabulary.tokens.size()) + " tokens");
-    vocabulary.end_tokens.push_back(id.get<Token>());
-  }
-}
-
 BpeVocabulary vocabulary_from(const Json& json, const std::filesystem::path& folder) {
   BpeVocabulary vocabulary;
   Ids ids = read_model(field(json, "model"), vocabulary);
   read_added_tokens(field(json, "added_tokens"), ids, vocabulary);
-  vocabulary.pre = text::pre_tokenizer_from_json(field(json, "pre_tokenizer"));
-  vocabulary.nfc = text::nfc_from_json(field(json, "normalizer"));
-  text::check_decoder_json(field(json, "decoder"));
+  text::read_text_rules(json, vocabulary);
+  if (vocabulary.alphabet == BpeVocabulary::Alphabet::bytes && flag(json["model"], "byte_fallback"))
+    throw Error(Errc::unsupported, "a byte-level BPE model with byte_fallback is not supported");
   if (const Json& unknown = field(json["model"], "unk_token"); unknown.is_string())
     vocabulary.unknown = id_of(ids, unknown.get<std::string>(), "unk_token");
-  if (const auto first = text::first_token_from_json(field(json, "post_processor"))) {
-    vocabulary.bos = id_of(ids, *first, "the token that post_processor adds,");
+  const text::AddedTokens added = text::added_tokens_from_json(field(json, "post_processor"));
+  if (added.first) {
+    vocabulary.bos = id_of(ids, *added.first, "the token that post_processor adds,");
     vocabulary.add_bos = true;
   }
-  read_config(folder / "tokenizer_config.json", ids, vocabulary);
-  read_end_tokens(folder / "generation_config.json", vocabulary);
+  if (added.last) {
+    vocabulary.eos = id_of(ids, *added.last, "the token that post_processor adds,");
+    vocabulary.add_eos = true;
+  }
+  text::read_side_files(folder, vocabulary);
   return vocabulary;
 }
 
@@ -206,7 +171,7 @@ BpeVocabulary vocabulary_from(const Json& json, const std::filesystem::path& fol
 
 Tokenizer load_tokenizer_json(const std::string& name) {
   const std::filesystem::path file(name);
-  const Json json = parse_file(file, RepeatedKeys::refused);
+  const Json json = text::parse_json_file(file, RepeatedKeys::refused);
   try {
     return Tokenizer(vocabulary_from(json, file.parent_path()));
   } catch (const Error& error) {
@@ -217,14 +182,16 @@ Tokenizer load_tokenizer_json(const std::string& name) {
 }
 
 std::optional<PreTokenizer> pre_tokenizer_from_gguf_name(std::string_view name) {
-  for (const std::string_view known : {"gpt-2", "phi-2"})
+  // The names whose regex, as llama.cpp has it, is the family's own.
+  for (const std::string_view known : {"gpt-2", "phi-2", "mpt", "olmo", "jais"})
     if (name == known) return PreTokenizer::gpt2;
-  for (const std::string_view known : {"smollm", "starcoder", "refact", "codeshell"})
+  for (const std::string_view known : {"smollm", "starcoder", "refact", "codeshell", "command-r", "exaone"})
     if (name == known) return PreTokenizer::smollm;
-  for (const std::string_view known : {"qwen2", "deepseek-r1-qwen"})
+  for (const std::string_view known : {"qwen2", "deepseek-r1-qwen", "megrez"})
     if (name == known) return PreTokenizer::qwen2;
   for (const std::string_view known : {"llama3", "llama-v3", "llama-bpe", "falcon3"})
     if (name == known) return PreTokenizer::llama3;
+  if (name == "tekken") return PreTokenizer::tekken;
   return std::nullopt;
 }
 

@@ -38,9 +38,9 @@ std::string to_case(std::string_view text, LetterCase to) {
       const bool changes = to == LetterCase::upper ? c.value >= 'a' && c.value <= 'z' : c.value >= 'A' && c.value <= 'Z';
       out += static_cast<char>(changes ? c.value ^ 0x20 : c.value);
     } else if (to == LetterCase::upper) {
-      append_mapped(out, c.value, kUpper, kUpperSeveral);
+      append_mapped(out, c.value, kToUpper, kToUpperSeveral);
     } else {
-      append_mapped(out, c.value, kLower, kLowerSeveral);
+      append_mapped(out, c.value, kToLower, kToLowerSeveral);
     }
     at += c.bytes;
   }

@@ -224,8 +224,10 @@ TEST_CASE("an integer weight is refused by name, one nobody wants is not") {
     std::uint64_t length = 0;
     std::memcpy(&length, bytes.data(), 8);
     std::string header(reinterpret_cast<const char*>(bytes.data()) + 8, length);
-    header.insert(1, "\"" + name + R"(":{"dtype":"I8","shape":[8],"data_offsets":[0,8]},)");
-    const Blob data(bytes.begin() + 8 + static_cast<std::ptrdiff_t>(length), bytes.end());
+    Blob data(bytes.begin() + 8 + static_cast<std::ptrdiff_t>(length), bytes.end());
+    const std::string range = std::to_string(data.size()) + "," + std::to_string(data.size() + 8);
+    header.insert(1, "\"" + name + R"(":{"dtype":"I8","shape":[8],"data_offsets":[)" + range + "]},");
+    data.resize(data.size() + 8);
     testing::write_file(folder / "model.safetensors", testing::safetensors_blob(header, data));
   };
   with("model.embed_positions");

@@ -88,6 +88,10 @@ TEST_CASE("every lie of the header ends in an error that names the byte") {
       {"three offsets", file(entry(R"("dtype":"F32","shape":[1],"data_offsets":[0,4,8])")), "no pair of data_offsets"},
       {"negative offset", file(entry(R"("dtype":"F32","shape":[1],"data_offsets":[-4,0])")), "not a range"},
       {"backward range", file(entry(R"("dtype":"F32","shape":[1],"data_offsets":[8,4])")), "not a range"},
+      {"overlap",
+       file(
+           R"({"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"b":{"dtype":"F16","shape":[2],"data_offsets":[2,6]}})"),
+       "tensor 'b' overlaps tensor 'a'"},
       {"past the end", file(entry(R"("dtype":"F32","shape":[1],"data_offsets":[16,20])")), "ends at data offset 20"},
       {"fractional size", file(entry(R"("dtype":"F32","shape":[1.5],"data_offsets":[0,4])")), "not a size"},
       {"too few bytes", file(entry(R"("dtype":"F32","shape":[2,2],"data_offsets":[0,12])")), "has 12 bytes for 2 x 2"},

@@ -105,6 +105,43 @@ TEST_CASE("generation_config.json names further tokens that end an answer") {
     CHECK_THROWS_AS(ends("{\"eos_token_id\":" + bad + "}"), Error);
 }
 
+TEST_CASE("config.json, special_tokens_map.json and well-known names tell of ends too") {
+  const Folder folder;
+  folder.write("config.json", R"({"eos_token_id":[1,2]})");
+  CHECK(load_tokenizer_json(folder.write("tokenizer.json", json({}))).is_end(1));
+  folder.write("config.json", R"({"eos_token_id":3})");
+  CHECK_THROWS_AS(load_tokenizer_json(folder.write("tokenizer.json", json({}))), Error);
+  folder.write("config.json", "{}");
+  folder.write("special_tokens_map.json", R"({"eos_token":{"content":"b"}})");
+  const Tokenizer mapped = load_tokenizer_json(folder.write("tokenizer.json", json({})));
+  CHECK(mapped.is_end(1));
+  CHECK(mapped.eos() == 1);
+  for (const std::string name : {"<|im_end|>", "<|eot_id|>", "<|eom_id|>", "<|end|>", "<end_of_turn>", "</s>"})
+    for (const std::string special : {"true", "false"})
+      CHECK(load(json({.more =
+                           ",\"added_tokens\":[{\"id\":5,\"content\":\"" + name + "\",\"special\":" + special + "}]"}))
+                .is_end(5));
+}
+
+TEST_CASE("add_bos_token and add_eos_token are obeyed where the tokenizer's class does") {
+  const std::string added =
+      R"(,"added_tokens":[{"id":3,"content":"<s>","special":true},{"id":4,"content":"</s>","special":true}])";
+  const std::string post = R"(,"post_processor":{"type":"TemplateProcessing","single":[
+      {"SpecialToken":{"id":"<s>","type_id":0}},{"Sequence":{"id":"A","type_id":0}},{"SpecialToken":{"id":"</s>","type_id":0}}]})";
+  const auto with = [&](const std::string& more, const std::string& flags, const std::string& type) {
+    return load(json({.more = added + more}),
+                R"({"bos_token":"<s>","eos_token":"</s>","tokenizer_class":")" + type + "\"" + flags + "}")
+        .encode("a");
+  };
+  CHECK(with("", "", "LlamaTokenizerFast") == Ids{3, 0});
+  CHECK(with("", R"(,"add_bos_token":true)", "LlamaTokenizer") == Ids{3, 0});
+  CHECK(with(post, R"(,"add_bos_token":false)", "LlamaTokenizerFast") == Ids{0});
+  CHECK(with("", R"(,"add_bos_token":false,"add_eos_token":true)", "GemmaTokenizerFast") == Ids{0, 4});
+  CHECK(with(post, "", "PreTrainedTokenizerFast") == Ids{3, 0, 4});
+  CHECK(with(post, R"(,"add_bos_token":false)", "PreTrainedTokenizerFast") == Ids{3, 0, 4});
+  CHECK(with("", R"(,"add_bos_token":true)", "Qwen2Tokenizer") == Ids{0});
+}
+
 TEST_CASE("malformed files end in an error with file and reason") {
   CHECK(failure("").starts_with("bad_file: byte 0"));
   CHECK(failure(R"({"model": )").starts_with("bad_file: byte 10"));
@@ -138,8 +175,10 @@ TEST_CASE("what is lacking is named") {
   const auto lacks = [](const Parts& parts, const std::string& what) {
     CHECK(failure(json(parts)) == "unsupported: " + what + " is not supported");
   };
-  lacks({.pre = "null"}, "a tokenizer without pre-tokenizer");
-  lacks({.pre = R"({"type":"Metaspace"})"}, "pre-tokenizer Metaspace");
+  lacks({.pre = "null"}, "a tokenizer without a pre-tokenizer");
+  lacks({.pre = R"({"type":"Whitespace"})"}, "pre-tokenizer Whitespace");
+  lacks({.pre = R"({"type":"Metaspace","replacement":"_"})"},
+        "pre-tokenizer Metaspace with another character than U+2581");
   lacks({.pre = R"({"type":"ByteLevel"})"}, "pre-tokenizer ByteLevel with add_prefix_space");
   lacks({.pre = R"({"type":"Split","pattern":{"Regex":"x"},"behavior":"Isolated"})"},
         "pre-tokenizer Split with the regex x");
@@ -149,7 +188,7 @@ TEST_CASE("what is lacking is named") {
   lacks({.more = R"(,"decoder":{"type":"Metaspace"})"}, "decoder Metaspace");
   lacks({.more = R"(,"post_processor":{"type":"BertProcessing"})"}, "post-processor BertProcessing");
   lacks({.model = R"({"type":"BPE","vocab":{"a":0},"merges":[],"byte_fallback":true})"},
-        "a BPE model with byte_fallback");
+        "a byte-level BPE model with byte_fallback");
   lacks({.model = R"({"type":"BPE","vocab":{"a":0},"merges":[],"end_of_word_suffix":"</w>"})"},
         "a BPE model with end_of_word_suffix");
   CHECK(failure(json({.model = R"({"type":"Unigram"})"})) ==
@@ -161,6 +200,7 @@ TEST_CASE("GGUF names of pre-tokenizers are known or none") {
   CHECK(pre_tokenizer_from_gguf_name("smollm") == PreTokenizer::smollm);
   CHECK(pre_tokenizer_from_gguf_name("qwen2") == PreTokenizer::qwen2);
   CHECK(pre_tokenizer_from_gguf_name("llama-bpe") == PreTokenizer::llama3);
+  CHECK(pre_tokenizer_from_gguf_name("tekken") == PreTokenizer::tekken);
   CHECK_FALSE(pre_tokenizer_from_gguf_name("default"));
 }
 

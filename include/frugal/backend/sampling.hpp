@@ -17,8 +17,8 @@ namespace frugal {
 FRUGAL_API double counter_uniform(std::uint64_t seed, std::uint32_t position, std::uint32_t purpose = 0) noexcept;
 
 /// Chooses one token as `spec` says. `logits` [vocab] may hold any floats; NaN counts as -inf. Thread-safe. O(vocab)
-/// greedy or plain temperature; filters cost a partial sort. Throws Error(invalid_argument) where the mask allows no
-/// token. Where `spec` carries a drafted token: what verify() makes of it; O(vocab), and Error(invalid_argument) where
+/// greedy or plain temperature; filters cost a partial sort. Token -1 where no logit is finite
+/// or the mask allows no token. Where `spec` carries a drafted token: what verify() makes of it; O(vocab), and Error(invalid_argument) where
 /// its distribution cannot have given it.
 FRUGAL_API TokenScore draw(std::span<const float> logits, const DrawSpec& spec);
 

@@ -150,6 +150,8 @@ class Brace {
     const bool numbered = !name.empty() && read.ec == std::errc() && read.ptr == name.data() + name.size();
     if (!name.empty() && !numbered) return named(name);
     if (name.empty()) index = next_++;
+    numbered_ = numbered_ || numbered;
+    if (numbered_ && next_ > 0) fail("{} and {0} in one format string");
     if (index >= args_.positional.size())
       fail("replacement index " + std::to_string(index) + " out of range for positional arguments");
     return args_.positional[index];
@@ -165,7 +167,8 @@ class Brace {
   Run& run_;
   const MarkedText& format_;
   const Args& args_;
-  std::size_t next_ = 0;
+  std::size_t next_ = 0;  // of the fields without a number
+  bool numbered_ = false;
 };
 
 }  // namespace

@@ -67,7 +67,8 @@ Value split(Run& run, const Value& self, const Args& args) {
 }
 
 Value splitlines(Run& run, const Value& self, const Args& args) {
-  const Bound bound(args, "splitlines", {});
+  const Bound bound(args, "splitlines", {"keepends"});
+  if (bound[0] != nullptr) fail_lacking("splitlines that keeps the ends");
   return pieces(run, *self.marked(), split_lines(*self.text()));
 }
 
@@ -223,6 +224,7 @@ Value bound_method(const Named& method, const Value& self) {
 }  // namespace
 
 Value find_method(const Value& self, std::string_view name) {
+  const bool items = self.sequence() != nullptr && self.sequence()->flavor <= Flavor::tuple;
   const bool list = self.sequence() != nullptr && self.sequence()->flavor == Flavor::list;
   const Named* method = nullptr;
   if (self.text() != nullptr) method = find_in(kText, name);
@@ -231,10 +233,10 @@ Value find_method(const Value& self, std::string_view name) {
   if ((list && holds(kListChanges, name)) || (self.dict() != nullptr && holds(kDictChanges, name)))
     return Value::undefined("'" + std::string(name) + "' would change a " + self.type_name() +
                             ", which a template may not");
-  if (self.text() == nullptr || !holds(kLacking, name)) return {};
-  return function(std::string(name), [what = std::string(name)](Run&, const Args&) -> Value {
-    fail_lacking("the method '" + what + "' of a str");
-  });
+  const bool lacking = self.text() != nullptr ? holds(kLacking, name) : items && (name == "count" || name == "index");
+  if (!lacking) return {};
+  return function(std::string(name), [what = "the method '" + std::string(name) + "' of a " + self.type_name()](
+                                         Run&, const Args&) -> Value { fail_lacking(what); });
 }
 
 }  // namespace frugal::jinja

@@ -140,7 +140,8 @@ std::optional<Number> parsed(std::string_view text) {
 }
 
 Value to_int(Run&, const Value& input, const Args& args) {
-  const Bound bound(args, "int", {"default"});
+  const Bound bound(args, "int", {"default", "base"});
+  if (bound[1] != nullptr) fail_lacking("int with a base");
   if (input.is_undefined()) fail(input.hint());
   if (const auto number = input.integer()) return Value(*number);
   if (input.as<BigInt>() != nullptr) return input;
