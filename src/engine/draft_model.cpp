@@ -7,6 +7,9 @@
 #include <algorithm>
 #include <string>
 
+#include "core/caught.hpp"
+#include "engine/say.hpp"
+
 namespace frugal {
 namespace {
 
@@ -122,12 +125,16 @@ void DraftModelPass::draft(DraftModelSlot& model, std::span<const Order> orders,
     for (Sequence* s : orders)
       if (prepare(model, *s, step)) rows.push_back(row_of(model, *s));
     while (std::any_of(rows.begin(), rows.end(), [](const Row& r) { return !r.done; })) forward(model, rows);
+    for (Row& row : rows)
+      if (row.bridged) cross(model, row);
   } catch (...) {
-    for (Sequence* s : orders) lane_of(model, *s).close(step + pause_steps), s->drafts->chain.cut(0);
+    for (Sequence* s : orders) {
+      lane_of(model, *s).close(step + pause_steps);
+      s->drafts->chain.cut(0);
+      s->drafts->chain.q.clear();
+    }
     throw;
   }
-  for (Row& row : rows)
-    if (row.bridged) cross(model, row);
 }
 
 DraftModelPass::Row DraftModelPass::row_of(const DraftModelSlot& model, Sequence& s) const {
@@ -303,10 +310,8 @@ void DraftModelPass::offer(DraftModelSlot& model, Sequence& s) const {
   try {
     host_.index->insert(space_of(model, s), model.slot.id, context.first(whole), lane.pages->full_pages(whole),
                         whole * model.slot.seconds_per_prompt_token, s.keep);
-  } catch (const std::exception& error) {
-    if (host_.options->log)
-      host_.options->log(LogLevel::warning, s.id.value,
-                         std::string("draft prefix not indexed, the policy failed: ") + error.what());
+  } catch (...) {
+    say(host_.options->log, LogLevel::warning, s.id, [] { return "draft prefix not indexed: " + caught_text(); });
   }
   lane.indexed = whole;
 }

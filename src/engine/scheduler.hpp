@@ -26,8 +26,8 @@ class Scheduler {
             Arena& arena, PrefixIndex* index, Speculation* speculation)
       : options_(options), clock_(clock), slots_(slots), arena_(arena), index_(index), speculation_(speculation) {}
 
-  void enqueue(std::shared_ptr<Sequence> sequence) { waiting_.push_back(std::move(sequence)); }
-  /// True where anything moved. False: nothing to do, or every sequence waits for its reader.
+  void enqueue(std::shared_ptr<Sequence> sequence);
+  /// True where anything moved. False: nothing to do, or every sequence waits for its reader. Does not throw.
   bool step();
   void cancel_all();
   /// Ends a sequence that has not been enqueued yet, or leaves it to the next sweep.
@@ -53,7 +53,9 @@ class Scheduler {
   enum class Admission { admitted, later, no_pages, ended };
   Admission try_admit(const Held& sequence);
   bool prefix_in_flight(const Sequence& sequence) const;
+  std::size_t active() const;
   bool adopt_prefix(Sequence& sequence);
+  bool reserve_beside(Lease& lease, Sequence& sequence);
   bool reserve(Sequence& sequence, std::uint32_t tokens);
   Held victim_for(const Sequence& sequence) const;
   void preempt(const Held& victim);
@@ -80,6 +82,7 @@ class Scheduler {
   static void send(Sequence& sequence);
   static std::optional<Duration> stalled(const Sequence& sequence);
   void finish(Sequence& sequence, FinishReason reason, std::string detail = {}, std::optional<Error> error = {});
+  Finish finish_of(const Sequence& sequence, std::string detail, std::optional<Error> error);
   void fail(std::span<const PlannedRows> plan, const Error& error);
   void sweep();
 

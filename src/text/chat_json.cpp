@@ -91,8 +91,9 @@ void read_part(const Value& value, const std::string& where, Message& message) {
   if (value.text() != nullptr) return message.parts.push_back(*value.text());
   Fields part(value, where, "must be an object with \"type\" and \"text\", or a string");
   const std::string type = part.text("type", true);
-  if (type != "text") throw Error(Errc::unsupported, where + ": parts of type \"" + type.substr(0, 80) +
-                                                         "\" are not supported, only \"text\"");
+  if (type != "text")
+    throw Error(Errc::unsupported,
+                where + ": parts of type \"" + type.substr(0, 80) + "\" are not supported, only \"text\"");
   message.parts.push_back(part.text("text", true));
 }
 

@@ -132,8 +132,9 @@ void add_variables(Dict& variables, const std::string& json, const std::string& 
 /// Where nobody says the date, asking for it fails with a sentence that helps.
 Value date_value(const ChatTemplateContext& context) {
   if (context.now) return jinja::strftime_function(*context.now);
-  return Value::undefined("'strftime_now' needs a date: ChatTemplateContext::now, or a variable \"strftime_now\" like "
-                          "\"2025-01-31\"");
+  return Value::undefined(
+      "'strftime_now' needs a date: ChatTemplateContext::now, or a variable \"strftime_now\" like "
+      "\"2025-01-31\"");
 }
 
 Dict variables_of(const Chat& chat, const ChatTemplateContext& context, const Abilities& able) {

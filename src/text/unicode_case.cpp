@@ -35,7 +35,8 @@ std::string to_case(std::string_view text, LetterCase to) {
     if (c.value < 0) {
       out += text[at];
     } else if (c.value < 0x80) {
-      const bool changes = to == LetterCase::upper ? c.value >= 'a' && c.value <= 'z' : c.value >= 'A' && c.value <= 'Z';
+      const bool changes =
+          to == LetterCase::upper ? c.value >= 'a' && c.value <= 'z' : c.value >= 'A' && c.value <= 'Z';
       out += static_cast<char>(changes ? c.value ^ 0x20 : c.value);
     } else if (to == LetterCase::upper) {
       append_mapped(out, c.value, kToUpper, kToUpperSeveral);

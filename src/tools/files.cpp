@@ -32,7 +32,8 @@ void set_variables(Chat& chat, const std::vector<std::string>& pairs) {
     // the text is joined, not the tree: keys keep their order, integers their digits; of equal names the last one counts
     std::string& all = chat.variables;
     const std::size_t end = all.empty() ? 0 : all.rfind('}');
-    all = (all.empty() ? "{" : all.substr(0, end) + (all.find('"') < end ? "," : "")) + json(name).dump() + ":" + value + "}";
+    all = (all.empty() ? "{" : all.substr(0, end) + (all.find('"') < end ? "," : "")) + json(name).dump() + ":" +
+          value + "}";
   }
 }
 

@@ -53,7 +53,8 @@ void run_render(const RenderOptions& o) {
 
 Command add_render(CLI::App& parent) {
   auto options = std::make_shared<RenderOptions>();
-  CLI::App* app = parent.add_subcommand("render", "The prompt that a conversation becomes by the model's chat template");
+  CLI::App* app =
+      parent.add_subcommand("render", "The prompt that a conversation becomes by the model's chat template");
   app->add_option("--model", options->model, "GGUF file or Hugging Face folder")->required();
   app->add_option("--messages", options->messages,
                   "A JSON file: an array of messages, or an object with \"messages\", \"tools\" and "

@@ -27,8 +27,9 @@ TEST_CASE("a conversation is an array of messages or an object that holds one") 
   CHECK(chat.messages[1].content == "u");
   CHECK(chat.tools.empty());
   CHECK(chat.add_generation_prompt);
-  const Chat more = chat_from_json(R"({"messages": )" + bare +
-                                   R"(, "tools": [{"name": "t"}], "add_generation_prompt": false, "template_name": "rag",
+  const Chat more =
+      chat_from_json(R"({"messages": )" + bare +
+                     R"(, "tools": [{"name": "t"}], "add_generation_prompt": false, "template_name": "rag",
                                       "chat_template_kwargs": {"enable_thinking": false}})");
   CHECK(more.messages.size() == 2);
   CHECK(more.tools == R"([{"name": "t"}])");
@@ -41,8 +42,7 @@ TEST_CASE("tools and arguments keep the order of their keys and all digits of th
   const Chat chat = chat_from_json(R"({"messages": [{"role": "assistant", "content": "", "tool_calls": [{"function":
       {"name": "move", "arguments": {"zone": "b", "at": "a", "n": 123456789012345678901234567890}}}]}],
       "tools": [{"type": "function", "function": {"name": "move", "description": "Moves"}}]})");
-  CHECK(chat.messages[0].tool_calls[0].arguments ==
-        R"({"zone": "b", "at": "a", "n": 123456789012345678901234567890})");
+  CHECK(chat.messages[0].tool_calls[0].arguments == R"({"zone": "b", "at": "a", "n": 123456789012345678901234567890})");
   CHECK(rendered("{{ tools | tojson }}{{ messages[0].tool_calls[0].function.arguments | tojson }}", chat) ==
         R"([{"type": "function", "function": {"name": "move", "description": "Moves"}}])"
         R"({"zone": "b", "at": "a", "n": 123456789012345678901234567890})");
@@ -64,15 +64,17 @@ TEST_CASE("arguments reach the template in the form that it can print") {
   chat.messages = {{"user", "x"}, {"assistant", "", "", "", {{"c", "f", R"({"a":1.50})"}}}};
   // a template that prints an object, one that takes whichever it is given, one that knows texts only
   CHECK(rendered("{{ messages[1].tool_calls[0].function.arguments | tojson }}", chat) == R"({"a": 1.5})");
-  CHECK(rendered("{% for m in messages %}{% for c in m.tool_calls %}{% set a = c.function.arguments %}{% if a is string "
-                 "%}{{ a }}{% else %}{{ a | tojson }}{% endif %}{% endfor %}{% endfor %}",
-                 chat) == R"({"a":1.50})");
+  CHECK(
+      rendered("{% for m in messages %}{% for c in m.tool_calls %}{% set a = c.function.arguments %}{% if a is string "
+               "%}{{ a }}{% else %}{{ a | tojson }}{% endif %}{% endfor %}{% endfor %}",
+               chat) == R"({"a":1.50})");
   CHECK(rendered("{% for m in messages %}{% for c in m.tool_calls %}{{ '<' + c.function.arguments + '>' }}{% endfor %}"
                  "{% endfor %}",
                  chat) == R"(<{"a":1.50}>)");
-  CHECK(rendered("{% for m in messages %}{% for c in m.tool_calls %}{% set a = c.function.arguments %}{% if a is mapping "
-                 "%}{% for k in a %}<{{ k }}>{% endfor %}{% else %}{{ a }}{% endif %}{% endfor %}{% endfor %}",
-                 chat) == "<a>");
+  CHECK(
+      rendered("{% for m in messages %}{% for c in m.tool_calls %}{% set a = c.function.arguments %}{% if a is mapping "
+               "%}{% for k in a %}<{{ k }}>{% endfor %}{% else %}{{ a }}{% endif %}{% endfor %}{% endfor %}",
+               chat) == "<a>");
 }
 
 TEST_CASE("content may be a list of text parts; a template that knows no lists gets them joined") {
@@ -85,14 +87,15 @@ TEST_CASE("content may be a list of text parts; a template that knows no lists g
                  "<{{ p.text }}>{% endfor %}{% endif %}{% endfor %}",
                  chat) == "<a><b><c>");
   const std::string image = R"([{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "x"}}]}])";
-  CHECK(error(image) == "m.json: message 0: content part 0: parts of type \"image_url\" are not supported, only \"text\"");
+  CHECK(error(image) ==
+        "m.json: message 0: content part 0: parts of type \"image_url\" are not supported, only \"text\"");
 }
 
 TEST_CASE("fields of messages and calls that are not known reach the template") {
   const Chat chat = chat_from_json(R"([{"role": "assistant", "content": "x", "reasoning_content": "why", "prefix": true,
       "tool_calls": [{"id": "1", "index": 7, "function": {"name": "f", "arguments": {}}}]}])");
-  CHECK(rendered("{% set m = messages[0] %}{{ m.reasoning_content }} {{ m.prefix }} {{ m.tool_calls[0].index }}", chat) ==
-        "why True 7");
+  CHECK(rendered("{% set m = messages[0] %}{{ m.reasoning_content }} {{ m.prefix }} {{ m.tool_calls[0].index }}",
+                 chat) == "why True 7");
 }
 
 TEST_CASE("reasoning is called what the template calls it") {
@@ -115,15 +118,17 @@ TEST_CASE("an error in a conversation names file, message and field") {
   CHECK(error("{}") == "m.json: must be an array of messages, or an object with a \"messages\" array");
   CHECK(error(R"({"messages": [], "temperature": 1})") == "m.json: the field \"temperature\" is not known");
   CHECK(error(R"([{"role": "user", "content": "a")") == "m.json: the text is not valid JSON: byte 32");
-  CHECK(error(R"([{"role": "assistant", "content": "", "tool_calls": [{"function": {"name": "f", "arguments": "", "x": 1}}]}])") ==
-        "m.json: message 0: tool call 0: the field \"x\" is not known");
+  CHECK(
+      error(
+          R"([{"role": "assistant", "content": "", "tool_calls": [{"function": {"name": "f", "arguments": "", "x": 1}}]}])") ==
+      "m.json: message 0: tool call 0: the field \"x\" is not known");
 }
 
 TEST_CASE("a conversation nested beyond all need ends in an error") {
   const std::string deep = std::string(100000, '[') + std::string(100000, ']');
   for (const std::string& json :
        {deep, R"({"messages": [{"role": "user", "content": "a"}], "tools": )" + deep + "}",
-        R"([{"role": "assistant", "content": "", "tool_calls": [{"function": {"name": "f", "arguments": {"x": )" + deep +
-            "}}}]}]"})
+        R"([{"role": "assistant", "content": "", "tool_calls": [{"function": {"name": "f", "arguments": {"x": )" +
+            deep + "}}}]}]"})
     CHECK(error(json) == "m.json: the text is nested deeper than 200");
 }

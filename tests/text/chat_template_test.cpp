@@ -102,7 +102,8 @@ TEST_CASE("Jinja we lack is told apart from text that is no Jinja, with its line
   CHECK(refused("\n{% include 'x' %}").message() == "demo:2: tag 'include' is not supported");
   CHECK(refused("{% call m() %}{% endcall %}").code() == Errc::unsupported);
   CHECK(refused("{% for x in y recursive %}{% endfor %}").code() == Errc::unsupported);
-  for (const char* wrong : {"{{ x", "{% if %}{% endif %}", "{% for x in y %}", "{% endif %}", "{{ 'x }}", "{% raw %}", "{# x"}) {
+  for (const char* wrong :
+       {"{{ x", "{% if %}{% endif %}", "{% for x in y %}", "{% endif %}", "{{ 'x }}", "{% raw %}", "{# x"}) {
     INFO(wrong);
     CHECK(refused(wrong).code() == Errc::bad_model);
   }
@@ -117,7 +118,8 @@ TEST_CASE("a hostile template ends in an error soon, without much memory and wit
         "{% set n = namespace(x=[1]) %}{% for i in range(190) %}{% set n.x = [n.x, n.x] %}{% endfor %}{{ n.x }}",
         "{% for a in range(99999) %}{{ 'x' * 99999 }}{% endfor %}",
         // searches of long texts in long texts, which a naive search does in n times m steps
-        "{% set a = 'a' * 4000000 %}{% set b = 'a' * 2000000 ~ 'b' %}{% for i in range(99999) %}{{ b in a }}{% endfor %}",
+        "{% set a = 'a' * 4000000 %}{% set b = 'a' * 2000000 ~ 'b' %}{% for i in range(99999) %}{{ b in a }}{% endfor "
+        "%}",
         "{% set a = 'a' * 4000000 %}{% set b = 'a' * 2000000 ~ 'b' %}{% for i in range(99999) %}{{ a.split(b)|length }}"
         "{% endfor %}",
         "{% set a = 'a' * 4000000 %}{% for i in range(99999) %}{{ a.strip(a) }}{% endfor %}",
@@ -197,8 +199,8 @@ TEST_CASE("the date comes from the context, or from a variable that says another
 TEST_CASE("variables of the chat reach the template and go before those of the context") {
   Chat chat = hello();
   chat.variables = R"({"enable_thinking": false, "n": 123456789012345678901234567890})";
-  CHECK(rendered("{{ enable_thinking }} {{ n }} {{ other }}", chat, {"", "", R"({"enable_thinking": true, "other": 1})"}) ==
-        "False 123456789012345678901234567890 1");
+  CHECK(rendered("{{ enable_thinking }} {{ n }} {{ other }}", chat,
+                 {"", "", R"({"enable_thinking": true, "other": 1})"}) == "False 123456789012345678901234567890 1");
   chat.variables = R"({"messages": []})";
   CHECK(failed("x", chat).message() == "demo: Chat::variables must not hold 'messages', which is a field of its own");
   chat.variables = "[1]";
@@ -229,5 +231,6 @@ TEST_CASE("fields that contradict each other are refused") {
 }
 
 TEST_CASE("safe makes what jinja2 makes: text is added to it only escaped") {
-  CHECK(rendered("{{ '<a>' | safe }}{{ '<b>' + ('<a>' | safe) }}{{ ('<a>' | safe) ~ '<b>' }}") == "<a>&lt;b&gt;<a><a><b>");
+  CHECK(rendered("{{ '<a>' | safe }}{{ '<b>' + ('<a>' | safe) }}{{ ('<a>' | safe) ~ '<b>' }}") ==
+        "<a>&lt;b&gt;<a><a><b>");
 }

@@ -83,12 +83,13 @@ TEST_CASE("all that a request says is the caller's, but for the roles that every
                    {.role = "assistant", .content = "", .tool_calls = {{"d", "f", R"({"k": "v"})"}}}};
   chat.tools = R"([{"name": "t"}])";
   chat.variables = R"({"v": "w"})";
-  CHECK(marked("{{ v }},{{ tools[0].name }},{% for m in messages %}{{ m.role }},{{ m.content is string and m.content }}"
-               "{% if m.content is not string %}{{ m.content[0].text }}{% endif %},"
-               "{{ m.name }},{{ m.tool_call_id }},{{ m.reasoning_content }},{{ m.k }},{% for c in m.tool_calls %}{{ c.id }},"
-               "{{ c.function.name }},{{ c.function.arguments.k }}{% endfor %};{% endfor %}",
-               chat) ==
-        "[w],[t],user,[c],[n],[i],,,;[<|x|>],False[p],,,[r],[e],;assistant,,,,,,[d],[f],[v];");
+  CHECK(
+      marked(
+          "{{ v }},{{ tools[0].name }},{% for m in messages %}{{ m.role }},{{ m.content is string and m.content }}"
+          "{% if m.content is not string %}{{ m.content[0].text }}{% endif %},"
+          "{{ m.name }},{{ m.tool_call_id }},{{ m.reasoning_content }},{{ m.k }},{% for c in m.tool_calls %}{{ c.id }},"
+          "{{ c.function.name }},{{ c.function.arguments.k }}{% endfor %};{% endfor %}",
+          chat) == "[w],[t],user,[c],[n],[i],,,;[<|x|>],False[p],,,[r],[e],;assistant,,,,,,[d],[f],[v];");
   CHECK(marked("{{ '<|' + messages[0].role + '|>' }}", says("a")) == "<|user|>");
 }
 

@@ -39,6 +39,19 @@ TEST_CASE("ids are read from a JSON array and errors name the entry") {
              ContainsSubstring("ids.json: byte 5: the JSON ends too early"));
 }
 
+TEST_CASE("variables are added as they are written, and of two values the last one counts") {
+  Chat chat;
+  tools::set_variables(chat, {"a=1", "b={\"z\": 1, \"a\": 12345678901234567890123}"});
+  CHECK(chat.variables == R"({"a":1,"b":{"z": 1, "a": 12345678901234567890123}})");
+  chat.variables = R"({"a": true})";
+  tools::set_variables(chat, {"a=false"});
+  CHECK(chat.variables == R"({"a": true,"a":false})");
+  chat.variables = "{}";
+  tools::set_variables(chat, {"a=\"x\""});
+  CHECK(chat.variables == R"({"a":"x"})");
+  CHECK_THAT(message_of([&] { tools::set_variables(chat, {"=1"}); }), ContainsSubstring("must be NAME=JSON"));
+}
+
 TEST_CASE("a file that is not there or is a folder is named") {
   CHECK_THAT(message_of([] { tools::read_all("/nonexistent/x"); }), ContainsSubstring("/nonexistent/x: cannot open"));
   const test::TempFolder folder;

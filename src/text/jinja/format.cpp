@@ -134,7 +134,8 @@ class Brace {
       }
       const std::size_t end = bytes.find('}', at);
       if (bytes[at] == '}' || end == std::string::npos) fail("a brace without its partner in a format string");
-      const MarkedText piece = inserted(format_, to_text(argument(std::string_view(bytes).substr(at + 1, end - at - 1))));
+      const MarkedText piece =
+          inserted(format_, to_text(argument(std::string_view(bytes).substr(at + 1, end - at - 1))));
       run_.charge_bytes(piece.size());
       out.append(piece);
       at = end + 1;
@@ -190,10 +191,15 @@ MarkedText escaped(const MarkedText& text) {
   MarkedText out;
   const std::string& bytes = text.bytes();
   std::size_t begun = 0;
-  for (std::size_t at = bytes.find_first_of("&<>'\""); at != std::string::npos; at = bytes.find_first_of("&<>'\"", begun)) {
+  for (std::size_t at = bytes.find_first_of("&<>'\""); at != std::string::npos;
+       at = bytes.find_first_of("&<>'\"", begun)) {
     out.append(text, begun, at - begun);
     const char c = bytes[at];
-    MarkedText piece(c == '&' ? "&amp;" : c == '<' ? "&lt;" : c == '>' ? "&gt;" : c == '"' ? "&#34;" : "&#39;",
+    MarkedText piece(c == '&'   ? "&amp;"
+                     : c == '<' ? "&lt;"
+                     : c == '>' ? "&gt;"
+                     : c == '"' ? "&#34;"
+                                : "&#39;",
                      text.part(at, 1).has_content());
     out.append(piece);
     begun = at + 1;

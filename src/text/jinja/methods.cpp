@@ -201,10 +201,10 @@ constexpr std::string_view kDictChanges[] = {"clear", "pop", "popitem", "setdefa
 
 // Methods of Python's str and list that we do not have: named as such where a template calls one.
 constexpr std::string_view kLacking[] = {
-    "casefold", "center",    "encode",    "expandtabs",   "format_map",  "index",      "isalnum",    "isalpha", "isascii",
-    "isdecimal", "isdigit",  "isidentifier", "islower",   "isnumeric",   "isprintable", "isspace",   "istitle", "isupper",
-    "ljust",    "maketrans", "partition", "rfind",        "rindex",      "rjust",      "rpartition", "rsplit",  "swapcase",
-    "title",    "translate", "zfill"};
+    "casefold",   "center",    "encode",   "expandtabs",   "format_map", "index",     "isalnum",     "isalpha",
+    "isascii",    "isdecimal", "isdigit",  "isidentifier", "islower",    "isnumeric", "isprintable", "isspace",
+    "istitle",    "isupper",   "ljust",    "maketrans",    "partition",  "rfind",     "rindex",      "rjust",
+    "rpartition", "rsplit",    "swapcase", "title",        "translate",  "zfill"};
 
 template <std::size_t N>
 bool holds(const std::string_view (&names)[N], std::string_view name) {
@@ -216,9 +216,8 @@ Value function(std::string name, std::function<Value(Run&, const Args&)> call) {
 }
 
 Value bound_method(const Named& method, const Value& self) {
-  return function(std::string(method.name), [&method, self](Run& run, const Args& args) {
-    return call_builtin(run, method, self, args);
-  });
+  return function(std::string(method.name),
+                  [&method, self](Run& run, const Args& args) { return call_builtin(run, method, self, args); });
 }
 
 }  // namespace
@@ -235,8 +234,9 @@ Value find_method(const Value& self, std::string_view name) {
                             ", which a template may not");
   const bool lacking = self.text() != nullptr ? holds(kLacking, name) : items && (name == "count" || name == "index");
   if (!lacking) return {};
-  return function(std::string(name), [what = "the method '" + std::string(name) + "' of a " + self.type_name()](
-                                         Run&, const Args&) -> Value { fail_lacking(what); });
+  return function(std::string(name),
+                  [what = "the method '" + std::string(name) + "' of a " + self.type_name()](
+                      Run&, const Args&) -> Value { fail_lacking(what); });
 }
 
 }  // namespace frugal::jinja

@@ -15,8 +15,8 @@ namespace frugal::jinja {
 
 /// What a template may spend; a hostile one ends in an error soon enough.
 struct Limits {
-  std::uint64_t steps = 10'000'000;  ///< nodes evaluated, items visited, 64 bytes of text copied or compared
-  std::uint64_t bytes = std::uint64_t{512} << 20;  ///< of text and containers made, kept or not
+  std::uint64_t steps = 4'000'000;  ///< nodes evaluated, items visited, 64 bytes of text copied or compared
+  std::uint64_t bytes = std::uint64_t{128} << 20;  ///< of text and containers made, kept or not
   std::uint32_t nesting = 600;                     ///< of evaluation, macros included
 };
 

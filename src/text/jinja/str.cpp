@@ -46,8 +46,7 @@ std::size_t find_text(std::string_view text, std::string_view part, std::size_t 
   if (from > text.size()) return std::string_view::npos;
   if (part.empty()) return from;
   const void* at = ::memmem(text.data() + from, text.size() - from, part.data(), part.size());
-  return at == nullptr ? std::string_view::npos
-                       : static_cast<std::size_t>(static_cast<const char*>(at) - text.data());
+  return at == nullptr ? std::string_view::npos : static_cast<std::size_t>(static_cast<const char*>(at) - text.data());
 }
 
 std::string_view stripped(std::string_view text, const std::string* set, bool left, bool right) {
@@ -95,8 +94,8 @@ std::string titled(std::string_view text) {
   for (std::size_t at = 0; at < text.size();) {
     const text::CodePoint c = text::decode_utf8(text, at);
     at += c.bytes;
-    const bool ends_word = text::is_python_space(c.value) || (c.value > 0 && c.value < 0x80 &&
-                                                              std::strchr("-({[<", c.value) != nullptr);
+    const bool ends_word =
+        text::is_python_space(c.value) || (c.value > 0 && c.value < 0x80 && std::strchr("-({[<", c.value) != nullptr);
     if (!ends_word && at < text.size()) continue;
     out += capitalized(text.substr(begun, at - begun));
     begun = at;

@@ -106,9 +106,9 @@ constexpr Named kTests[] = {{"defined", plain<is_defined>},
 
 // What jinja2 has and we do not: "not supported" rather than "wrong".
 constexpr std::string_view kElsewhere[] = {
-    "attr",     "batch",  "center",    "filesizeformat", "forceescape", "groupby",  "pprint",    "random",   "round",
-    "slice",    "striptags", "truncate", "urlencode",     "urlize",      "wordcount", "wordwrap",  "xmlattr",  "escaped",
-    "filter",   "lower",  "sameas",    "test",           "upper"};
+    "attr",    "batch",   "center",    "filesizeformat", "forceescape", "groupby", "pprint",    "random",
+    "round",   "slice",   "striptags", "truncate",       "urlencode",   "urlize",  "wordcount", "wordwrap",
+    "xmlattr", "escaped", "filter",    "lower",          "sameas",      "test",    "upper"};
 
 }  // namespace
 
@@ -121,7 +121,8 @@ const Named* find_test(std::string_view name) noexcept { return find_in(kTests, 
 
 void fail_unknown(std::string_view kind, std::string_view name) {
   const std::string what = std::string(kind) + " '" + std::string(name) + "'";
-  if (std::find(std::begin(kElsewhere), std::end(kElsewhere), name) != std::end(kElsewhere)) fail_lacking("the " + what);
+  if (std::find(std::begin(kElsewhere), std::end(kElsewhere), name) != std::end(kElsewhere))
+    fail_lacking("the " + what);
   fail("there is no " + what);
 }
 

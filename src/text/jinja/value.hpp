@@ -44,7 +44,7 @@ struct Failure {
 inline constexpr std::uint32_t kMaxValueDepth = 200;
 
 /// A value, written out, has at most this weight: [x, x] of [y, y] of ... would otherwise take 2^depth steps to print.
-inline constexpr std::uint64_t kMaxValueWeight = 1U << 22;
+inline constexpr std::uint64_t kMaxValueWeight = 1U << 20;
 
 /// Depth of nesting, the steps it takes to print or compare a value (64 bytes of text are one), and whether any text in
 /// it comes from the caller.
