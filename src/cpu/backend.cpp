@@ -34,7 +34,9 @@ class CpuBackend final : public Backend {
   std::string_view name() const override { return "cpu"; }
   BackendTraits traits() const override {
     BackendTraits t;
-    t.device = "cpu (" + std::string(kernels_.name) + ")";
+    t.device = "cpu (" + std::string(kernels_.name);
+    if (!refused_kernels().empty()) t.device += "; " + std::string(refused_kernels());
+    t.device += ")";
     t.batch_invariant = true;
     return t;
   }
