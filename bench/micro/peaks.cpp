@@ -84,16 +84,39 @@ void add(Peaks& peaks, const char* what, bool integer, double each_turn, F&& loo
   peaks.multiply.push_back({what, turns * each_turn / least_seconds(0.05, loop), integer});
 }
 
+/// Adds up 64-bit words.
+std::uint64_t sum_plain(const std::uint8_t* data, std::size_t bytes) {
+  std::uint64_t sums[8] = {};
+  const auto* words = reinterpret_cast<const std::uint64_t*>(data);
+  for (std::size_t i = 0; i < bytes / 8; i += 8)
+    for (std::size_t k = 0; k < 8; ++k) sums[k] += words[i + k];
+  return sums[0] + sums[1] + sums[2] + sums[3] + sums[4] + sums[5] + sums[6] + sums[7];
+}
+
+#if defined(__x86_64__)
+[[gnu::target("avx2")]] std::uint64_t sum_avx2(const std::uint8_t* data, std::size_t bytes) {
+  __m256i a = _mm256_setzero_si256(), b = a, c = a, d = a;
+  for (std::size_t i = 0; i < bytes; i += 128) {
+    const auto* at = reinterpret_cast<const __m256i*>(data + i);
+    a = _mm256_add_epi64(a, at[0]), b = _mm256_add_epi64(b, at[1]);
+    c = _mm256_add_epi64(c, at[2]), d = _mm256_add_epi64(d, at[3]);
+  }
+  const __m256i all = _mm256_add_epi64(_mm256_add_epi64(a, b), _mm256_add_epi64(c, d));
+  return static_cast<std::uint64_t>(_mm256_extract_epi64(all, 0) + _mm256_extract_epi64(all, 1) +
+                                    _mm256_extract_epi64(all, 2) + _mm256_extract_epi64(all, 3));
+}
+#endif
+
 double read_rate(const frugal::cpu::HugeBuffer& buffer, std::size_t bytes) {
+  auto* sum = sum_plain;
+#if defined(__x86_64__)
+  if (runs("avx2")) sum = sum_avx2;
+#endif
   const int times = static_cast<int>(std::max<std::size_t>(1, (std::size_t{1} << 22U) / bytes));
   std::uint64_t sink = 0;
   const double s = least_seconds(0.1, [&] {
     for (int t = 0; t < times; ++t) {
-      std::uint64_t sums[8] = {};
-      const auto* words = reinterpret_cast<const std::uint64_t*>(buffer.data());
-      for (std::size_t i = 0; i < bytes / 8; i += 8)
-        for (std::size_t k = 0; k < 8; ++k) sums[k] += words[i + k];
-      for (const auto v : sums) sink += v;
+      sink += sum(buffer.data(), bytes);
       asm volatile("" : "+r"(sink)::"memory");
     }
   });

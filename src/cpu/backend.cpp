@@ -29,7 +29,7 @@ KvKind kind_of(KvType type) {
 class CpuBackend final : public Backend {
  public:
   CpuBackend(const CpuOptions& options, const Kernels& kernels)
-      : kernels_(kernels), kv_(kind_of(options.kv)), fine_(options.fine), crew_(options.threads) {}
+      : kernels_(kernels), kv_(kind_of(options.kv)), fine_(options.fine), crew_(options.threads, true) {}
 
   std::string_view name() const override { return "cpu"; }
   BackendTraits traits() const override {
