@@ -77,43 +77,58 @@ void narrow_rows_of(const Task& t, std::uint32_t first) {
   }
 }
 
-/// tiles [rows, 16] of rows [first, first + rows), which are wide panels: a part of the strip is opened and meets all
-/// of them, then the next part, so that each output stays one chain of additions.
-void wide_tiles(const Task& t, const StripView& strip, std::uint32_t first, std::uint32_t rows, const float* bias,
+/// Rows [first, first + count), which are wide panels.
+struct Rows {
+  std::uint32_t first, count;
+};
+
+/// tiles [rows, 16]: a part of the strip is opened and meets all rows, then the next part, so that each output stays
+/// one chain of additions. `next` is the strip that is wanted after this one.
+void wide_tiles(const Task& t, const StripView& strip, const StripView& next, Rows rows, const float* bias,
                 float* tiles) {
   alignas(64) std::uint8_t room[wide_blocks * wide_block_bytes];
   alignas(64) float rest[group_rows * strip_rows];
   const bool fine = t.product.fine;
-  std::memset(rest, 0, fine ? rows * strip_rows * sizeof(float) : 0);
-  for (std::uint32_t r = 0; r < rows; ++r) {
+  const FormatShape shape = format_shape(strip.format);
+  std::memset(rest, 0, fine ? rows.count * strip_rows * sizeof(float) : 0);
+  for (std::uint32_t r = 0; r < rows.count; ++r) {
     if (bias == nullptr || fine)
       std::memset(tiles + r * strip_rows, 0, strip_rows * sizeof(float));
     else
       std::memcpy(tiles + r * strip_rows, bias, strip_rows * sizeof(float));
   }
   for (std::uint32_t b = 0; b < strip.blocks; b += wide_blocks) {
-    const std::uint32_t blocks = std::min(wide_blocks, strip.blocks - b);
-    t.kernels.wide->open(strip, b, blocks, room);
-    for (std::uint32_t r = 0; r < rows;) {
-      const Panels::Place panel = t.x.panel_of(t.kernels, first + r);
+    OpenPart part{strip.format, std::min(wide_blocks, strip.blocks - b), room, next.quants,
+                  reinterpret_cast<const std::uint8_t*>(next.scales)};
+    if (b + part.blocks < strip.blocks) {
+      part.next_quants = strip.quants + (b + part.blocks) * shape.quant_bytes;
+      part.next_scales = reinterpret_cast<const std::uint8_t*>(strip.scales + (b + part.blocks) * shape.scale_halves());
+    }
+    t.kernels.wide->open(strip, b, part.blocks, room);
+    for (std::uint32_t r = 0; r < rows.count;) {
+      const Panels::Place panel = t.x.panel_of(t.kernels, rows.first + r);
       const std::size_t at = panel.at + b * panel_block_bytes(panel.lanes);
-      t.kernels.wide->multiply(strip.format, room, blocks, t.x.data + at, panel.lanes, tiles + r * strip_rows);
-      if (fine) t.kernels.wide->multiply(strip.format, room, blocks, t.x.rest + at, panel.lanes, rest + r * strip_rows);
+      t.kernels.wide->multiply(part, t.x.data + at, panel.lanes, tiles + r * strip_rows);
+      part.next_quants = part.next_scales = room;  // asked for once
+      if (fine) t.kernels.wide->multiply(part, t.x.rest + at, panel.lanes, rest + r * strip_rows);
       r += panel.lanes;
     }
   }
-  if (fine) add_rest(rest, rows, bias, tiles);
+  if (fine) add_rest(rest, rows.count, bias, tiles);
 }
 
 /// Rows [0, rows), of which each panel has more than 8.
 void wide_rows_of(const Task& t, std::uint32_t rows) {
   alignas(64) float tiles[group_rows * strip_rows];
   alignas(64) float others[group_rows * strip_rows];
+  const StripView after = t.product.weight->strip(t.index + 1);  // after the last one lies what is read next, mostly
   for (std::uint32_t first = 0; first < rows; first += group_rows) {
-    const std::uint32_t count = std::min(group_rows, rows - first);
-    wide_tiles(t, t.strip(), first, count, t.bias(), tiles);
-    if (t.gate()) wide_tiles(t, t.partner(), first, count, nullptr, others);
-    t.finish(tiles, others, first, count);
+    const Rows group{first, std::min(group_rows, rows - first)};
+    const bool last = first + group_rows >= rows;
+    const StripView next = last ? after : t.strip();
+    wide_tiles(t, t.strip(), t.gate() ? t.partner() : next, group, t.bias(), tiles);
+    if (t.gate()) wide_tiles(t, t.partner(), next, group, nullptr, others);
+    t.finish(tiles, others, first, group.count);
   }
 }
 

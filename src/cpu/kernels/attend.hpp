@@ -155,7 +155,7 @@ static_assert(sizeof(Running) == running_floats * sizeof(float));
 /// A block of keys and values, expanded.
 struct Expanded {
   std::uint32_t start, count;  ///< positions [start, start + count)
-  const float* keys;           ///< [dims][key_block], zeros behind the last
+  const float* keys;           ///< [dims][key_block], anything after the last 8 that hold one
   const float* values;         ///< [count][dims]
 };
 
@@ -210,8 +210,9 @@ void mix(const AttendTask& t, std::uint32_t first, std::uint32_t count, const Ex
 Expanded expand(const AttendTask& t, std::uint32_t start, float* keys, float* values) {
   const std::uint32_t count = t.last - start < key_block ? t.last - start : key_block;
   expand_heads(t, t.keys + (start - t.first), count, t.last - start, values);
-  std::memset(values + count * t.dims, 0, std::size_t{key_block - count} * t.dims * sizeof(float));
-  for (std::uint32_t j = 0; j < key_block; j += 8)
+  const std::uint32_t turned = (count + 7) / 8 * 8;  // scores of later keys are hidden, whatever lies there
+  std::memset(values + count * t.dims, 0, std::size_t{turned - count} * t.dims * sizeof(float));
+  for (std::uint32_t j = 0; j < turned; j += 8)
     for (std::uint32_t d = 0; d < t.dims; d += 8)
       transpose(values + j * t.dims + d, t.dims, keys + d * key_block + j, key_block);
   expand_heads(t, t.values + (start - t.first), count, t.last - start, values);

@@ -40,6 +40,15 @@ constexpr std::size_t attend_scratch(std::size_t queries, std::size_t dims) {
   return 2 * key_block * dims + (queries + 15) / 16 * running_floats;
 }
 
+/// Some blocks of a strip, opened; and the packed ones that will be opened next, which the memory is asked for meanwhile.
+struct OpenPart {
+  Format format{};
+  std::uint32_t blocks = 0;
+  const std::uint8_t* room = nullptr;
+  const std::uint8_t* next_quants = nullptr;  ///< any readable or unreadable place, but not null: it is only asked for
+  const std::uint8_t* next_scales = nullptr;
+};
+
 /// Products of more rows at once than `Kernels::multiply` takes, for units that only pay then. A strip's blocks are
 /// opened into a room and then meet one panel of 9 to 16 rows after the other. Formats with one scale a block only: two
 /// would need two tiles of half the depth, which takes longer than `Kernels::multiply` (measured).
@@ -47,12 +56,11 @@ struct WideKernels {
   /// Called on a thread before and after its open and multiply calls; cheap, but not free: once a phase.
   void (*begin)();
   void (*end)();
+  /// A panel given to multiply begins at the part's first block; its rows are read as if there were 16 of them.
   /// Opens blocks [first, first + count) into `room` [count * wide_block_bytes], 64-byte aligned.
   void (*open)(const StripView& strip, std::uint32_t first, std::uint32_t count, std::uint8_t* room);
-  /// tile [lanes, 16] += panel x the opened blocks; `panel` begins at the first of them. Its rows are read as if there
-  /// were 16 of them.
-  void (*multiply)(Format format, const std::uint8_t* room, std::uint32_t blocks, const std::uint8_t* panel,
-                   std::size_t lanes, float* tile);
+  /// tile [lanes, 16] += panel x the opened blocks.
+  void (*multiply)(const OpenPart& part, const std::uint8_t* panel, std::size_t lanes, float* tile);
 };
 
 struct Kernels {

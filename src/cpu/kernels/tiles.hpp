@@ -34,7 +34,6 @@ void open_strip(const StripView& strip, std::uint32_t first, std::uint32_t count
   const std::uint16_t* scales = strip.scales + first * shape.scale_halves();
   const Words flip = splat_word(static_cast<std::int32_t>(0x80808080));
   for (std::uint32_t b = 0; b < count; ++b, room += open_step) {
-    ask_ahead<shape.quant_bytes>(quants), ask_ahead<2 * shape.scale_halves()>(scales);
     const UnpackedBlock block = unpack<F>(quants);
     const BlockScales<F> w(scales);
     FRUGAL_UNROLL(8)
@@ -43,6 +42,13 @@ void open_strip(const StripView& strip, std::uint32_t first, std::uint32_t count
     quants += shape.quant_bytes;
     scales += shape.scale_halves();
   }
+}
+
+/// Asks the memory for `Bytes` bytes; the end of them.
+template <std::size_t Bytes>
+FRUGAL_HOT const std::uint8_t* ask_for(const std::uint8_t* at) {
+  for (std::size_t line = 0; line < Bytes; line += 64) __builtin_prefetch(at + line);
+  return at + Bytes;
 }
 
 /// Sums tile `Tile` = the products of an opened block with the rows at q.
@@ -80,12 +86,16 @@ struct Totals<Minimum, std::index_sequence<L...>> {
 /// tile [Lanes, 16] += panel x the opened blocks, two at a time. While block b is multiplied, the sums of b - 1 are
 /// stored and those of b - 2 scaled.
 template <class Tiles, Format F, int Lanes>
-void multiply_opened(const std::uint8_t* room, std::uint32_t blocks, const std::uint8_t* panel, float* tile) {
+void multiply_opened(const OpenPart& part, const std::uint8_t* panel, float* tile) {
   constexpr std::size_t step = panel_block_bytes(Lanes);
+  constexpr FormatShape shape = format_shape(F);
   constexpr bool is_signed = is_offset(F);
   alignas(64) float even[tile_words], odd[tile_words];
-  Totals<format_shape(F).minimum, std::make_index_sequence<Lanes>> totals;
+  Totals<shape.minimum, std::make_index_sequence<Lanes>> totals;
   totals.begin(tile);
+  const std::uint8_t* room = part.room;
+  const std::uint8_t *quants = part.next_quants, *scales = part.next_scales;
+  const std::uint32_t blocks = part.blocks;
   multiply_tile<Tiles, is_signed, 0>(room, panel);
   if (blocks > 1) multiply_tile<Tiles, is_signed, 1>(room + open_step, panel + step);
   Tiles::template keep<0>(even);
@@ -94,11 +104,13 @@ void multiply_opened(const std::uint8_t* room, std::uint32_t blocks, const std::
     multiply_tile<Tiles, is_signed, 0>(room + 2 * open_step, panel + 2 * step);
     Tiles::template keep<1>(odd);
     totals.add(even, room, panel);
+    quants = ask_for<2 * shape.quant_bytes>(quants), scales = ask_for<4 * shape.scale_halves()>(scales);
     multiply_tile<Tiles, is_signed, 1>(room + 3 * open_step, panel + 3 * step);
     Tiles::template keep<0>(even);
     totals.add(odd, room + open_step, panel + step);
   }
   for (; b < blocks; b += 2, room += 2 * open_step, panel += 2 * step) {  // 1 to 3 blocks
+    quants = ask_for<2 * shape.quant_bytes>(quants), scales = ask_for<4 * shape.scale_halves()>(scales);
     if (b + 2 < blocks) multiply_tile<Tiles, is_signed, 0>(room + 2 * open_step, panel + 2 * step);
     if (b + 1 < blocks) Tiles::template keep<1>(odd);
     totals.add(even, room, panel);
@@ -109,25 +121,24 @@ void multiply_opened(const std::uint8_t* room, std::uint32_t blocks, const std::
 }
 
 template <class Tiles, Format F>
-void multiply_opened_format(const std::uint8_t* room, std::uint32_t blocks, const std::uint8_t* panel,
-                            std::size_t lanes, float* tile) {
+void multiply_opened_format(const OpenPart& part, const std::uint8_t* panel, std::size_t lanes, float* tile) {
   switch (lanes) {
     case 9:
-      return multiply_opened<Tiles, F, 9>(room, blocks, panel, tile);
+      return multiply_opened<Tiles, F, 9>(part, panel, tile);
     case 10:
-      return multiply_opened<Tiles, F, 10>(room, blocks, panel, tile);
+      return multiply_opened<Tiles, F, 10>(part, panel, tile);
     case 11:
-      return multiply_opened<Tiles, F, 11>(room, blocks, panel, tile);
+      return multiply_opened<Tiles, F, 11>(part, panel, tile);
     case 12:
-      return multiply_opened<Tiles, F, 12>(room, blocks, panel, tile);
+      return multiply_opened<Tiles, F, 12>(part, panel, tile);
     case 13:
-      return multiply_opened<Tiles, F, 13>(room, blocks, panel, tile);
+      return multiply_opened<Tiles, F, 13>(part, panel, tile);
     case 14:
-      return multiply_opened<Tiles, F, 14>(room, blocks, panel, tile);
+      return multiply_opened<Tiles, F, 14>(part, panel, tile);
     case 15:
-      return multiply_opened<Tiles, F, 15>(room, blocks, panel, tile);
+      return multiply_opened<Tiles, F, 15>(part, panel, tile);
     default:
-      return multiply_opened<Tiles, F, 16>(room, blocks, panel, tile);
+      return multiply_opened<Tiles, F, 16>(part, panel, tile);
   }
 }
 
@@ -144,15 +155,14 @@ struct Wide {
         return open_strip<Format::q8>(strip, first, count, room);
     }
   }
-  static void multiply(Format format, const std::uint8_t* room, std::uint32_t blocks, const std::uint8_t* panel,
-                       std::size_t lanes, float* tile) {
-    switch (format) {
+  static void multiply(const OpenPart& part, const std::uint8_t* panel, std::size_t lanes, float* tile) {
+    switch (part.format) {
       case Format::q4:
-        return multiply_opened_format<Tiles, Format::q4>(room, blocks, panel, lanes, tile);
+        return multiply_opened_format<Tiles, Format::q4>(part, panel, lanes, tile);
       case Format::q5:
-        return multiply_opened_format<Tiles, Format::q5>(room, blocks, panel, lanes, tile);
+        return multiply_opened_format<Tiles, Format::q5>(part, panel, lanes, tile);
       default:
-        return multiply_opened_format<Tiles, Format::q8>(room, blocks, panel, lanes, tile);
+        return multiply_opened_format<Tiles, Format::q8>(part, panel, lanes, tile);
     }
   }
   static constexpr WideKernels table{Tiles::begin, Tiles::end, open, multiply};
