@@ -42,6 +42,7 @@ class Crew {
   Crew(const Crew&) = delete;
   Crew& operator=(const Crew&) = delete;
 
+  /// What memory of the members' own is sized by; a job shares its work among working().
   unsigned members() const noexcept { return members_; }
   /// Members in the present or the next job.
   unsigned working() const noexcept { return working_; }
