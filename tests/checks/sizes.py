@@ -13,7 +13,7 @@ BETWEEN = re.compile(r"\)\s*(const|noexcept|override|final|mutable|&&?|->\s*[\w:
 
 # Read from left to right: a comment's mark inside a literal does not begin a comment.
 TOKEN = re.compile(r'R"(\w*)\((?:.|\n)*?\)\1"|"(?:\\.|[^"\\\n])*"|\'(?:\\.|[^\'\\\n])+\'|/\*(?:.|\n)*?\*/|//[^\n]*')
-KEPT = {"one_tile"}  # a kernel's inner call, where a struct would cost
+KEPT = {"one_tile", "narrow_tile"}  # inner calls of the CPU products, where a struct would cost
 
 
 def plain(text):
