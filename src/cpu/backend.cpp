@@ -34,12 +34,14 @@ std::string_view text(KvKind kind) { return kind == KvKind::fp32 ? "fp32" : kind
 class CpuBackend final : public Backend {
  public:
   CpuBackend(const CpuOptions& options, const Kernels& kernels)
-      : kernels_(kernels), kv_(kind_of(options.kv)), fine_(options.fine), crew_(options.threads) {}
+      : kernels_(kernels), kv_(kind_of(options.kv)), fine_(options.fine), crew_(options.threads, true) {}
 
   std::string_view name() const override { return "cpu"; }
   BackendTraits traits() const override {
     BackendTraits t;
-    t.device = "cpu (" + std::string(kernels_.name) + ")";
+    t.device = "cpu (" + std::string(kernels_.name);
+    if (!refused_kernels().empty()) t.device += "; " + std::string(refused_kernels());
+    t.device += ")";
     t.batch_invariant = true;
     t.hidden_states = true;
     t.step_rows = Decoder::step_rows;

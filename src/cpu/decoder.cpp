@@ -108,7 +108,7 @@ void Decoder::reserve(std::uint32_t rows) {
     x_.assign(n * d_stride_, 0.0F), qkv_.assign(n * qkv_stride_, 0.0F);
     attn_.assign(n * attn_stride_, 0.0F), act_.assign(n * ff_stride_, 0.0F);
     trig_.assign(n * model().spec().rope_dims, 0.0F);
-    panels_.resize(Panels::bytes(2 * n, std::max({d_stride_, ff_stride_, attn_stride_}) / 32));
+    panels_ = HugeBuffer(Panels::bytes(2 * n, std::max({d_stride_, ff_stride_, attn_stride_}) / 32));
   }
   const std::size_t logits = std::min<std::size_t>(wanted_.size(), head_rows) * vocab_stride_;
   if (logits_.size() < logits) logits_.resize(logits);
@@ -195,7 +195,7 @@ void Decoder::keep_rows() {
 /// met twice.
 void Decoder::write_hidden(unsigned m, std::uint32_t layer) {
   const std::size_t d_model = model().spec().d_model;
-  for (std::size_t i = m; i < hidden_.size(); i += crew_->members()) {
+  for (std::size_t i = m; i < hidden_.size(); i += crew_->working()) {
     const Hidden& h = hidden_[i];
     if (h.layer != layer) continue;
     const float* from = x_.data() + h.row * d_stride_;

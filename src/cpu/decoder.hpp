@@ -102,7 +102,7 @@ class Decoder {
 
   std::size_t d_stride_, qkv_stride_, k_at_, v_at_, attn_stride_, ff_stride_, vocab_stride_, dims_;
   std::vector<float> x_, qkv_, attn_, act_, trig_, logits_;  ///< [rows, stride] each
-  std::vector<std::uint8_t> panels_;
+  HugeBuffer panels_;
   std::vector<Private> private_;
   std::uint32_t rows_ = 0;           ///< of this step
   std::vector<Piece> tiles_;         ///< pieces of at most 8 rows: what one attention task takes, for each kv head
