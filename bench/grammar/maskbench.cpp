@@ -31,12 +31,13 @@ void print_times(const char* name, std::vector<double> us) {
   double sum = 0;
   for (const double t : us) sum += t;
   const auto at = [&](double p) { return us[static_cast<std::size_t>(p * static_cast<double>(us.size() - 1))]; };
-  std::cout << name << " n " << us.size() << " mean " << sum / static_cast<double>(us.size()) << " p50 " << at(0.5) << " p99 "
-            << at(0.99) << " p99.9 " << at(0.999) << " max " << us.back() << " us\n";
+  std::cout << name << " n " << us.size() << " mean " << sum / static_cast<double>(us.size()) << " p50 " << at(0.5)
+            << " p99 " << at(0.99) << " p99.9 " << at(0.999) << " max " << us.back() << " us\n";
 }
 
 // The time of each mask along a valid document; false where a mask forbids one of its tokens.
-bool take_masks(const std::string& schema, const std::string& text, const frugal::Tokenizer& tokenizer, std::vector<double>& us) {
+bool take_masks(const std::string& schema, const std::string& text, const frugal::Tokenizer& tokenizer,
+                std::vector<double>& us) {
   const auto source = frugal::grammar::json_schema(schema);
   const auto constraint = source->open(tokenizer).value();
   std::vector<std::uint32_t> words((tokenizer.size() + 31) / 32);
@@ -99,8 +100,10 @@ int main(int argc, char** argv) {
             }
           }
         }
-        if (masks.size() > measured && *std::max_element(masks.begin() + static_cast<std::ptrdiff_t>(measured), masks.end()) > 1000) {
-          std::cout << "SLOWMASK " << id << ' ' << *std::max_element(masks.begin() + static_cast<std::ptrdiff_t>(measured), masks.end()) << '\n';
+        if (masks.size() > measured &&
+            *std::max_element(masks.begin() + static_cast<std::ptrdiff_t>(measured), masks.end()) > 1000) {
+          std::cout << "SLOWMASK " << id << ' '
+                    << *std::max_element(masks.begin() + static_cast<std::ptrdiff_t>(measured), masks.end()) << '\n';
         }
         measured = masks.size();
       }
@@ -114,8 +117,8 @@ int main(int argc, char** argv) {
     }
   }
   for (const auto& [reason, count] : why) std::cout << count << "  " << reason << '\n';
-  std::cout << "schemas " << all << " right " << right << " refused " << refused << " valid rejected in " << wrong_rejected
-            << " invalid accepted in " << wrong_accepted << '\n';
+  std::cout << "schemas " << all << " right " << right << " refused " << refused << " valid rejected in "
+            << wrong_rejected << " invalid accepted in " << wrong_accepted << '\n';
   print_times("compile", compile);
   print_times("mask", masks);
   if (model) std::cout << "tokens of valid documents that a mask forbids: " << wrong_masks << '\n';

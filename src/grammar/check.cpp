@@ -43,7 +43,8 @@ void write(const Json& value, bool spaced, std::string& out) {
 
 }  // namespace
 
-SchemaCheck check_json_schema(std::string_view schema, const std::vector<std::string>& documents, const JsonSchemaOptions& options) {
+SchemaCheck check_json_schema(std::string_view schema, const std::vector<std::string>& documents,
+                              const JsonSchemaOptions& options) {
   const Limits limits;
   const std::unique_ptr<Program> program = compile_json_schema(schema, options, limits);
   SchemaCheck check;

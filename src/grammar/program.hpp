@@ -68,8 +68,9 @@ struct ObjectTable {
   NameTrie names{};
   std::vector<NameClass> classes{};  ///< of all other names; no name is in two
   std::uint32_t least = 0, most = kUnbounded;
-  std::vector<std::pair<std::uint32_t, std::uint32_t>> dependents{};  ///< members: where the first is, the second must be
-  std::uint32_t obligations = 0;                                     ///< bits that must be met at the end
+  std::vector<std::pair<std::uint32_t, std::uint32_t>>
+      dependents{};               ///< members: where the first is, the second must be
+  std::uint32_t obligations = 0;  ///< bits that must be met at the end
   bool in_order = false;
 };
 
@@ -92,7 +93,8 @@ struct Program {
   std::vector<Symbol> start{};
   std::vector<Refusal> refusals{};
   // Brackets and signs of JSON with the white space around them.
-  ExprId open_array = 0, close_array = 0, close_empty_array = 0, open_object = 0, close_object = 0, close_empty_object = 0;
+  ExprId open_array = 0, close_array = 0, close_empty_array = 0, open_object = 0, close_object = 0,
+         close_empty_object = 0;
   ExprId comma = 0, colon = 0;
   ExprId any_character = 0, writers_character = 0;  ///< in strings, for the vocabulary's slices
 

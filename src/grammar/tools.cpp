@@ -4,7 +4,8 @@
 
 namespace frugal::grammar {
 
-std::unique_ptr<Program> compile_tools(const std::vector<ToolSchema>& tools, const ToolCallFormat& format, const Limits& limits) {
+std::unique_ptr<Program> compile_tools(const std::vector<ToolSchema>& tools, const ToolCallFormat& format,
+                                       const Limits& limits) {
   if (tools.empty()) throw Error(Errc::invalid_argument, "tools: none is offered");
   auto program = std::make_unique<Program>(limits);
   program->rules.emplace_back();
@@ -15,7 +16,9 @@ std::unique_ptr<Program> compile_tools(const std::vector<ToolSchema>& tools, con
     for (std::size_t i = before; i < program->refusals.size(); ++i) {
       program->refusals[i].why = "tool " + tool.name + ": " + program->refusals[i].why;
     }
-    const auto fixed = [&](const std::string& text) { return Symbol{Symbol::Kind::terminal, program->store.literal(text)}; };
+    const auto fixed = [&](const std::string& text) {
+      return Symbol{Symbol::Kind::terminal, program->store.literal(text)};
+    };
     const std::string head = format.before + json_spelling(tool.name, false) + format.between;
     program->rules[0].push_back(static_cast<std::uint32_t>(program->productions.size()));
     program->productions.push_back({fixed(head), {Symbol::Kind::value, arguments}, fixed(format.after)});

@@ -18,8 +18,9 @@ namespace frugal::test {
 inline const Tokenizer& json_tokenizer() {
   static const Tokenizer tokenizer = [] {
     BpeVocabulary v = small_vocabulary();
-    for (const char* text : {"\",", "\":", "\": \"", "{\"", "[\"", "\"}", "\"}]", "],", ", \"", "ab", "abc", "name", "na", "me", "12",
-                             "00", "1.", "e+", "true", "false", "null", "  ", "\n  ", "\\u00", "\\\"", "a\",\"b", "\xC3\xA9", "1,", "1]"}) {
+    for (const char* text : {"\",",  "\":",  "\": \"", "{\"",   "[\"",  "\"}",     "\"}]",     "],", ", \"", "ab",
+                             "abc",  "name", "na",     "me",    "12",   "00",      "1.",       "e+", "true", "false",
+                             "null", "  ",   "\n  ",   "\\u00", "\\\"", "a\",\"b", "\xC3\xA9", "1,", "1]"}) {
       std::string spelled;
       for (const char c : std::string_view(text)) spelled += v.tokens[static_cast<unsigned char>(c)];
       add(v, spelled, BpeVocabulary::Kind::normal);
@@ -47,14 +48,16 @@ inline bool accepts(const std::shared_ptr<const ConstraintSource>& source, std::
   return takes(*constraint, text) && constraint->state() != ConstraintState::open;
 }
 
-inline bool schema_accepts(std::string_view schema, std::string_view text, const grammar::JsonSchemaOptions& options = {}) {
+inline bool schema_accepts(std::string_view schema, std::string_view text,
+                           const grammar::JsonSchemaOptions& options = {}) {
   return accepts(grammar::json_schema(schema, options), text);
 }
 
 /// The keywords and places that a schema is refused for, e.g. "uniqueItems at /not".
 inline std::vector<std::string> refused(std::string_view schema) {
   std::vector<std::string> names;
-  for (const auto& r : grammar::check_json_schema(schema, {}).refused) names.push_back(r.keyword + (r.path.empty() ? "" : " at " + r.path));
+  for (const auto& r : grammar::check_json_schema(schema, {}).refused)
+    names.push_back(r.keyword + (r.path.empty() ? "" : " at " + r.path));
   return names;
 }
 

@@ -32,7 +32,8 @@ std::string fault_of(const std::string& grammar) {
 }  // namespace
 
 TEST_CASE("GBNF: literals, classes, groups, repeats and recursion") {
-  check("root ::= \"a\" [0-9]+ (\"x\" | \"y\"){2} # a comment\n  | \"z\"?", {"a1xy", "a22yy", "z", ""}, {"a", "axy", "a1x", "zz"});
+  check("root ::= \"a\" [0-9]+ (\"x\" | \"y\"){2} # a comment\n  | \"z\"?", {"a1xy", "a22yy", "z", ""},
+        {"a", "axy", "a1x", "zz"});
   check("root ::= \"(\" root* \")\"", {"()", "(()())"}, {"", "(", "())"});
   check("root ::= expr\nexpr ::= expr \"+\" term | term\nterm ::= term \"*\" num | num\nnum ::= [1-9] [0-9]*",
         {"1", "1+2*30", "4*5+6"}, {"", "1+", "+1", "01"});
@@ -52,7 +53,8 @@ NAME: /[a-z]+/
 )",
         {"a=1", "a = 1.5 , b=[1,2]", " a=[] "}, {"a=", "a1=1", "a=1,"});
   check("start: \"ab\"i \"0\"..\"3\"~2 -> x\n     | /x\\/y/", {"AB03", "ab12", "x/y"}, {"ab4", "ab1", "xy"});
-  check("?start: start \"-\" ATOM | ATOM\nATOM.2: \"n\" | \"(\" start2 \")\"\nstart2: \"m\"", {"n", "n-n-(m)"}, {"-n", "n-"});
+  check("?start: start \"-\" ATOM | ATOM\nATOM.2: \"n\" | \"(\" start2 \")\"\nstart2: \"m\"", {"n", "n-n-(m)"},
+        {"-n", "n-"});
 }
 
 TEST_CASE("an ambiguous grammar is followed in all its readings") {
@@ -75,8 +77,11 @@ TEST_CASE("a malformed grammar is refused with its line") {
 }
 
 TEST_CASE("a tool call names an offered function and has arguments of its schema") {
-  const auto source = grammar::tools({{"get_time", R"({"type":"object","properties":{"zone":{"type":"string"}},"required":["zone"],"additionalProperties":false})"},
-                                      {"add", R"({"type":"object","properties":{"a":{"type":"integer"}},"required":["a"],"additionalProperties":false})"}});
+  const auto source = grammar::tools(
+      {{"get_time",
+        R"({"type":"object","properties":{"zone":{"type":"string"}},"required":["zone"],"additionalProperties":false})"},
+       {"add",
+        R"({"type":"object","properties":{"a":{"type":"integer"}},"required":["a"],"additionalProperties":false})"}});
   CHECK(accepts(source, "<tool_call>\n{\"name\": \"add\", \"arguments\": {\"a\": 1}}\n</tool_call>"));
   CHECK(accepts(source, "<tool_call>\n{\"name\": \"get_time\", \"arguments\": {\"zone\": \"x\"}}\n</tool_call>"));
   CHECK_FALSE(accepts(source, "<tool_call>\n{\"name\": \"add\", \"arguments\": {\"zone\": \"x\"}}\n</tool_call>"));

@@ -44,7 +44,8 @@ Json judge(const Json& line) {
 }
 
 Json masks(const Json& line, const frugal::Tokenizer& tokenizer) {
-  const auto constraint = frugal::grammar::json_schema(line["schema"].dump(), options_of(line))->open(tokenizer).value();
+  const auto constraint =
+      frugal::grammar::json_schema(line["schema"].dump(), options_of(line))->open(tokenizer).value();
   Json all = Json::array();
   for (const frugal::Token t : line["tokens"]) {
     all.push_back(allowed(*constraint, tokenizer.size()));
@@ -55,7 +56,8 @@ Json masks(const Json& line, const frugal::Tokenizer& tokenizer) {
 
 // Follows random allowed tokens; towards the end of its length it prefers those that close.
 Json sample(const Json& line, const frugal::Tokenizer& tokenizer) {
-  const auto constraint = frugal::grammar::json_schema(line["schema"].dump(), options_of(line))->open(tokenizer).value();
+  const auto constraint =
+      frugal::grammar::json_schema(line["schema"].dump(), options_of(line))->open(tokenizer).value();
   std::mt19937 random(line["seed"].get<unsigned>());
   const std::size_t most = line["most"];
   std::string text;
@@ -66,7 +68,8 @@ Json sample(const Json& line, const frugal::Tokenizer& tokenizer) {
     std::vector<frugal::Token> closing;
     for (const frugal::Token t : ids) {
       const std::string_view bytes = tokenizer.bytes(t);
-      if (!tokenizer.is_end(t) && bytes.find_first_of("\"]}") != std::string_view::npos && bytes.size() <= 2) closing.push_back(t);
+      if (!tokenizer.is_end(t) && bytes.find_first_of("\"]}") != std::string_view::npos && bytes.size() <= 2)
+        closing.push_back(t);
     }
     const bool close = !closing.empty() && random() % 100 < 20 + 80 * step / most;
     const std::vector<frugal::Token>& from = close ? closing : ids;
@@ -89,8 +92,9 @@ int main(int argc, char** argv) {
     Json answer;
     try {
       const Json line = Json::parse(text);
-      answer = line.contains("documents") ? judge(line)
-                                          : (line.contains("tokens") ? masks(line, *model->tokenizer()) : sample(line, *model->tokenizer()));
+      answer = line.contains("documents")
+                   ? judge(line)
+                   : (line.contains("tokens") ? masks(line, *model->tokenizer()) : sample(line, *model->tokenizer()));
     } catch (const std::exception& error) {
       answer = {{"error", error.what()}};
     }

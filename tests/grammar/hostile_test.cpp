@@ -44,8 +44,11 @@ TEST_CASE("an enum of a million is looked up, not unrolled") {
 
 TEST_CASE("counts of a million are counted, not unrolled") {
   CHECK(outcome([] { return grammar::regex("(ab){1,1000000}c"); }, "abab").empty());
-  CHECK(outcome([] { return grammar::json_schema(R"({"type":"string","minLength":5,"maxLength":1000000})"); }, "\"abc").empty());
-  CHECK(outcome([] { return grammar::json_schema(R"({"type":"array","minItems":900000000,"items":{"type":"null"}})"); }, "[null,").empty());
+  CHECK(outcome([] { return grammar::json_schema(R"({"type":"string","minLength":5,"maxLength":1000000})"); }, "\"abc")
+            .empty());
+  CHECK(outcome([] { return grammar::json_schema(R"({"type":"array","minItems":900000000,"items":{"type":"null"}})"); },
+                "[null,")
+            .empty());
   CHECK(outcome([] { return grammar::regex("(((a{1,1000}){1,1000}){1,1000}){1,1000}"); }, "aaaa").empty());
   CHECK(outcome([] { return grammar::regex("a{1,99999999999}"); }).find("repeat of more than") != std::string::npos);
 }
@@ -54,15 +57,21 @@ TEST_CASE("automata that explode end at a limit") {
   CHECK(outcome([] { return grammar::regex("(a|b)*a(a|b){400}"); }, repeated("ab", 300)).empty());
   const std::string many = repeated("(?=.*a.{9}b)(?!.*b.{7}a)", 8);
   const std::string what = outcome([&] { return grammar::regex(many + "[ab]{30,}"); });
-  CHECK((what.empty() || what.find("not known after") != std::string::npos || what.find("no text is allowed") != std::string::npos));
+  CHECK((what.empty() || what.find("not known after") != std::string::npos ||
+         what.find("no text is allowed") != std::string::npos));
 }
 
 TEST_CASE("nesting is bounded") {
-  CHECK(outcome([] { return grammar::regex(repeated("(", 5'000) + "a" + repeated(")", 5'000)); }).find("nested too deep") != std::string::npos);
-  CHECK(outcome([] { return grammar::json_schema(repeated("{\"not\":", 5'000) + "{}" + repeated("}", 5'000)); }).find("nested deeper") != std::string::npos);
+  CHECK(outcome([] {
+          return grammar::regex(repeated("(", 5'000) + "a" + repeated(")", 5'000));
+        }).find("nested too deep") != std::string::npos);
+  CHECK(outcome([] {
+          return grammar::json_schema(repeated("{\"not\":", 5'000) + "{}" + repeated("}", 5'000));
+        }).find("nested deeper") != std::string::npos);
   CHECK(outcome([] { return grammar::json_schema("{}"); }, repeated("[", 20'000)).empty());
   CHECK(outcome([] { return grammar::regex(repeated("a?", 5'000)); }, "aaaa").empty());
-  CHECK(outcome([] { return grammar::regex(repeated("(^", 200) + "a" + repeated(")?", 200)); }, "a").find("nested too deep") != std::string::npos);
+  CHECK(outcome([] { return grammar::regex(repeated("(^", 200) + "a" + repeated(")?", 200)); }, "a")
+            .find("nested too deep") != std::string::npos);
 }
 
 TEST_CASE("branches that multiply end at a limit") {
@@ -72,12 +81,18 @@ TEST_CASE("branches that multiply end at a limit") {
     schema += ",{\"anyOf\":[{\"required\":[\"a" + n + "\"]},{\"required\":[\"b" + n + "\"]}]}";
   }
   CHECK(outcome([&] { return grammar::json_schema(schema + "]}"); }).find("512 cases") != std::string::npos);
-  CHECK(outcome([] { return grammar::json_schema(R"({"anyOf":[{"$ref":"#"},{"type":"null"}]})"); }).find("leads back to itself") != std::string::npos);
-  CHECK(outcome([] { return grammar::json_schema(R"({"properties":{"a":{"$ref":"#"}},"required":["a"],"type":"object"})"); }).find("no value meets") != std::string::npos);
+  CHECK(outcome([] {
+          return grammar::json_schema(R"({"anyOf":[{"$ref":"#"},{"type":"null"}]})");
+        }).find("leads back to itself") != std::string::npos);
+  CHECK(outcome([] {
+          return grammar::json_schema(R"({"properties":{"a":{"$ref":"#"}},"required":["a"],"type":"object"})");
+        }).find("no value meets") != std::string::npos);
 }
 
 TEST_CASE("references elsewhere and texts without end are refused") {
-  CHECK(outcome([] { return grammar::json_schema(R"({"$ref":"http://127.0.0.1/secret"})"); }).find("elsewhere") != std::string::npos);
-  CHECK(outcome([] { return grammar::json_schema(std::string(100'000'000, ' ')); }).find("more than 16 MiB") != std::string::npos);
+  CHECK(outcome([] { return grammar::json_schema(R"({"$ref":"http://127.0.0.1/secret"})"); }).find("elsewhere") !=
+        std::string::npos);
+  CHECK(outcome([] { return grammar::json_schema(std::string(100'000'000, ' ')); }).find("more than 16 MiB") !=
+        std::string::npos);
   CHECK(outcome([] { return grammar::json_schema("\xFF"); }).find("no JSON at byte") != std::string::npos);
 }

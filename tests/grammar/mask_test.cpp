@@ -14,12 +14,17 @@ const std::vector<std::shared_ptr<const ConstraintSource>>& sources() {
   static const std::vector<std::shared_ptr<const ConstraintSource>> all = {
       grammar::json_schema("{}"),
       grammar::json_schema("{}", {.whitespace = grammar::Whitespace::compact}),
-      grammar::json_schema(R"({"type":"object","properties":{"name":{"type":"string","maxLength":4},"na":{"type":"integer","minimum":12}},"required":["name"]})"),
+      grammar::json_schema(
+          R"({"type":"object","properties":{"name":{"type":"string","maxLength":4},"na":{"type":"integer","minimum":12}},"required":["name"]})"),
       grammar::json_schema(R"({"type":"array","uniqueItems":true,"items":{"enum":["a","ab","abc",1,12]}})"),
-      grammar::json_schema(R"({"type":"object","additionalProperties":{"type":"array","uniqueItems":true},"minProperties":1,"maxProperties":3})"),
-      grammar::json_schema(R"({"anyOf":[{"type":"string","pattern":"^a[^c]*$"},{"type":"object","oneOf":[{"required":["a"]},{"required":["ab"]}]}]})"),
-      grammar::json_schema(R"({"type":"array","contains":{"type":"null"},"items":{"type":["null","boolean","number"]},"minItems":2})"),
-      grammar::json_schema(R"({"properties":{"name":{},"me":{}},"required":["me"],"type":"object","x-order":"schema"})"),
+      grammar::json_schema(
+          R"({"type":"object","additionalProperties":{"type":"array","uniqueItems":true},"minProperties":1,"maxProperties":3})"),
+      grammar::json_schema(
+          R"({"anyOf":[{"type":"string","pattern":"^a[^c]*$"},{"type":"object","oneOf":[{"required":["a"]},{"required":["ab"]}]}]})"),
+      grammar::json_schema(
+          R"({"type":"array","contains":{"type":"null"},"items":{"type":["null","boolean","number"]},"minItems":2})"),
+      grammar::json_schema(
+          R"({"properties":{"name":{},"me":{}},"required":["me"],"type":"object","x-order":"schema"})"),
       grammar::json_schema(R"({"type":"string","minLength":2,"maxLength":5})"),
       grammar::regex("(ab|abc)*(12|1\\.[0-9]{2,})?"),
       grammar::choice({"name", "na", "abc", "true", "\xC3\xA9"})};
@@ -56,7 +61,8 @@ Token pick(const std::vector<bool>& allowed, std::mt19937& random) {
     // Structure is picked more often than one of the many letters.
     const std::string_view text = json_tokenizer().bytes(static_cast<Token>(t));
     const bool sign = text.find_first_of("\"{}[],:0123456789") != std::string_view::npos;
-    if (allowed[t] && !json_tokenizer().is_end(static_cast<Token>(t))) choices.insert(choices.end(), sign ? 8 : 1, static_cast<Token>(t));
+    if (allowed[t] && !json_tokenizer().is_end(static_cast<Token>(t)))
+      choices.insert(choices.end(), sign ? 8 : 1, static_cast<Token>(t));
   }
   return choices.empty() ? -1 : choices[random() % choices.size()];
 }
@@ -126,7 +132,9 @@ TEST_CASE("a mask of a narrower head leaves out the tokens beyond it") {
 
 TEST_CASE("what must follow is spelled as the tokenizer spells it, up to where it may still change") {
   const grammar::JsonSchemaOptions compact{.whitespace = grammar::Whitespace::compact};
-  const auto source = grammar::json_schema(R"({"type":"object","properties":{"hello hello":{"const":5}},"required":["hello hello"],"additionalProperties":false})", compact);
+  const auto source = grammar::json_schema(
+      R"({"type":"object","properties":{"hello hello":{"const":5}},"required":["hello hello"],"additionalProperties":false})",
+      compact);
   const auto constraint = open(source);
   std::vector<Token> forced;
   constraint->forced(64, forced);

@@ -75,7 +75,8 @@ TEST_CASE("a number is compared with a bound as whole numbers of thousandths are
 TEST_CASE("a multiple is known digit by digit") {
   std::mt19937 random(5);
   for (int round = 0; round < 20'000; ++round) {
-    const long unit = 1 + static_cast<long>(random() % (round % 2 == 0 ? 50 : 5'000)), x = static_cast<long>(random() % 100'000) - 50'000;
+    const long unit = 1 + static_cast<long>(random() % (round % 2 == 0 ? 50 : 5'000)),
+               x = static_cast<long>(random() % 100'000) - 50'000;
     std::string text = written(x, random);
     if (text.find_first_of("eE") != std::string::npos) continue;
     const auto parsed = Decimal::parse(written(unit, random));

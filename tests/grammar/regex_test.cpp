@@ -94,5 +94,6 @@ TEST_CASE("a choice takes its texts, and goes on where one begins another") {
 TEST_CASE("a constraint is compiled once for equal texts") {
   CHECK(grammar::regex("a+b").get() == grammar::regex("a+b").get());
   CHECK(grammar::regex("a+b").get() != grammar::choice({"a+b"}).get());
-  CHECK(grammar::json_schema("{}").get() != grammar::json_schema("{}", {.whitespace = grammar::Whitespace::compact}).get());
+  CHECK(grammar::json_schema("{}").get() !=
+        grammar::json_schema("{}", {.whitespace = grammar::Whitespace::compact}).get());
 }

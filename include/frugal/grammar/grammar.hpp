@@ -36,7 +36,8 @@ struct JsonSchemaOptions {
 
 /// JSON that a schema accepts, drafts 4 to 2020-12. Throws Error(unsupported) that names each keyword that cannot be
 /// enforced exactly and its place, Error(invalid_argument) where the schema is malformed or nothing meets it.
-FRUGAL_API std::shared_ptr<const ConstraintSource> json_schema(std::string_view schema, const JsonSchemaOptions& options = {});
+FRUGAL_API std::shared_ptr<const ConstraintSource> json_schema(std::string_view schema,
+                                                               const JsonSchemaOptions& options = {});
 
 /// Texts that match `pattern` from beginning to end, in the syntax of RE2, with lookaheads. Throws Error(unsupported)
 /// for look-behinds, back references and word borders.
@@ -64,7 +65,8 @@ struct ToolCallFormat {
 };
 
 /// A call of one of the tools with arguments that its schema accepts.
-FRUGAL_API std::shared_ptr<const ConstraintSource> tools(const std::vector<ToolSchema>& tools, const ToolCallFormat& format = {});
+FRUGAL_API std::shared_ptr<const ConstraintSource> tools(const std::vector<ToolSchema>& tools,
+                                                         const ToolCallFormat& format = {});
 
 /// What a schema asks for that cannot be enforced exactly.
 struct Refused {

@@ -7,7 +7,8 @@
 namespace frugal::grammar {
 
 void ebnf_fault(std::string_view text, std::size_t at, const std::string& what) {
-  const auto line = 1 + std::count(text.begin(), text.begin() + static_cast<std::ptrdiff_t>(std::min(at, text.size())), '\n');
+  const auto line =
+      1 + std::count(text.begin(), text.begin() + static_cast<std::ptrdiff_t>(std::min(at, text.size())), '\n');
   throw Error(Errc::invalid_argument, "grammar: line " + std::to_string(line) + ": " + what);
 }
 
@@ -29,7 +30,8 @@ class GbnfParser {
       blanks(false);
       if (!take("::=")) fail("::= is missing after " + rule);
       blanks(true);
-      if (!grammar.rules.emplace(rule, alternatives(false)).second) ebnf_fault(text_, here, "the rule " + rule + " is there twice");
+      if (!grammar.rules.emplace(rule, alternatives(false)).second)
+        ebnf_fault(text_, here, "the rule " + rule + " is there twice");
       blanks(true);
     }
     grammar.start = "root";
@@ -144,7 +146,8 @@ class GbnfParser {
   }
 
   void escape(std::string& out) {
-    static constexpr std::pair<char, char> kShort[] = {{'n', '\n'}, {'r', '\r'}, {'t', '\t'}, {'"', '"'}, {'\\', '\\'}, {'[', '['}, {']', ']'}};
+    static constexpr std::pair<char, char> kShort[] = {{'n', '\n'},  {'r', '\r'}, {'t', '\t'}, {'"', '"'},
+                                                       {'\\', '\\'}, {'[', '['},  {']', ']'}};
     const char c = peek();
     ++at_;
     for (const auto& [letter, value] : kShort) {
@@ -200,7 +203,8 @@ class GbnfParser {
   std::optional<std::uint32_t> number() {
     std::uint64_t n = 0;
     const std::size_t begin = at_;
-    for (; peek() >= '0' && peek() <= '9'; ++at_) n = std::min<std::uint64_t>(n * 10 + static_cast<std::uint64_t>(peek() - '0'), kUnbounded);
+    for (; peek() >= '0' && peek() <= '9'; ++at_)
+      n = std::min<std::uint64_t>(n * 10 + static_cast<std::uint64_t>(peek() - '0'), kUnbounded);
     if (n > program_.limits.repeat) fail("the repeat is too large");
     return at_ == begin ? std::nullopt : std::optional(static_cast<std::uint32_t>(n));
   }

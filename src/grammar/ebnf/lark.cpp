@@ -29,7 +29,8 @@ class LarkParser {
       if (take(".")) (void)number();
       blanks(false);
       if (!take(":")) fail("a : is missing after " + rule);
-      if (!grammar.rules.emplace(rule, alternatives()).second) ebnf_fault(text_, here, "the rule " + rule + " is there twice");
+      if (!grammar.rules.emplace(rule, alternatives()).second)
+        ebnf_fault(text_, here, "the rule " + rule + " is there twice");
     }
     return grammar;
   }
@@ -54,7 +55,8 @@ class LarkParser {
   std::uint32_t number() {
     std::uint64_t n = 0;
     const std::size_t begin = at_;
-    for (; peek() >= '0' && peek() <= '9'; ++at_) n = std::min<std::uint64_t>(n * 10 + static_cast<std::uint64_t>(peek() - '0'), kUnbounded);
+    for (; peek() >= '0' && peek() <= '9'; ++at_)
+      n = std::min<std::uint64_t>(n * 10 + static_cast<std::uint64_t>(peek() - '0'), kUnbounded);
     if (at_ == begin || n > program_.limits.repeat) fail("a number is missing or too large");
     return static_cast<std::uint32_t>(n);
   }
@@ -99,13 +101,25 @@ class LarkParser {
 
   std::string_view common(const std::string& terminal, std::size_t at) const {
     static constexpr std::pair<std::string_view, std::string_view> kCommon[] = {
-        {"DIGIT", "[0-9]"}, {"HEXDIGIT", "[a-fA-F0-9]"}, {"INT", "[0-9]+"}, {"SIGNED_INT", "[+-]?[0-9]+"},
-        {"DECIMAL", "[0-9]+\\.[0-9]*|\\.[0-9]+"}, {"FLOAT", "[0-9]+[eE][+-]?[0-9]+|(?:[0-9]+\\.[0-9]*|\\.[0-9]+)(?:[eE][+-]?[0-9]+)?"},
+        {"DIGIT", "[0-9]"},
+        {"HEXDIGIT", "[a-fA-F0-9]"},
+        {"INT", "[0-9]+"},
+        {"SIGNED_INT", "[+-]?[0-9]+"},
+        {"DECIMAL", "[0-9]+\\.[0-9]*|\\.[0-9]+"},
+        {"FLOAT", "[0-9]+[eE][+-]?[0-9]+|(?:[0-9]+\\.[0-9]*|\\.[0-9]+)(?:[eE][+-]?[0-9]+)?"},
         {"NUMBER", "(?:[0-9]+\\.[0-9]*|\\.[0-9]+|[0-9]+)(?:[eE][+-]?[0-9]+)?"},
         {"SIGNED_NUMBER", "[+-]?(?:[0-9]+\\.[0-9]*|\\.[0-9]+|[0-9]+)(?:[eE][+-]?[0-9]+)?"},
-        {"ESCAPED_STRING", "\"(?:[^\"\\\\\\n]|\\\\.)*\""}, {"LCASE_LETTER", "[a-z]"}, {"UCASE_LETTER", "[A-Z]"}, {"LETTER", "[A-Za-z]"},
-        {"WORD", "[A-Za-z]+"}, {"CNAME", "[_A-Za-z][_A-Za-z0-9]*"}, {"WS_INLINE", "[ \\t]+"}, {"WS", "[ \\t\\f\\r\\n]+"},
-        {"CR", "\\r"}, {"LF", "\\n"}, {"NEWLINE", "(?:\\r?\\n)+"}};
+        {"ESCAPED_STRING", "\"(?:[^\"\\\\\\n]|\\\\.)*\""},
+        {"LCASE_LETTER", "[a-z]"},
+        {"UCASE_LETTER", "[A-Z]"},
+        {"LETTER", "[A-Za-z]"},
+        {"WORD", "[A-Za-z]+"},
+        {"CNAME", "[_A-Za-z][_A-Za-z0-9]*"},
+        {"WS_INLINE", "[ \\t]+"},
+        {"WS", "[ \\t\\f\\r\\n]+"},
+        {"CR", "\\r"},
+        {"LF", "\\n"},
+        {"NEWLINE", "(?:\\r?\\n)+"}};
     for (const auto& [known, text] : kCommon) {
       if (known == terminal) return text;
     }
@@ -178,7 +192,8 @@ class LarkParser {
     }
     if (!take("..")) return alphabet_.literal(from);
     const std::string to = quoted();
-    if (from.size() != 1 || to.size() != 1 || from[0] > to[0]) fail("a range is of two ASCII characters, the lower first");
+    if (from.size() != 1 || to.size() != 1 || from[0] > to[0])
+      fail("a range is of two ASCII characters, the lower first");
     return program_.store.bytes(ByteSet::range(static_cast<unsigned char>(from[0]), static_cast<unsigned char>(to[0])));
   }
 

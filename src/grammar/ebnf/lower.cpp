@@ -18,7 +18,8 @@ class Lowering {
 
   Symbol start() {
     const auto rule = grammar_.rules.find(grammar_.start);
-    if (rule == grammar_.rules.end()) throw Error(Errc::invalid_argument, "grammar: the rule " + grammar_.start + " is missing");
+    if (rule == grammar_.rules.end())
+      throw Error(Errc::invalid_argument, "grammar: the rule " + grammar_.start + " is missing");
     ignored_ = grammar_.ignored.parts.empty() ? kEmptyText : store_.star(expression(grammar_.ignored, false));
     find_recursive();
     Symbol whole = symbol_of(rule->first);
@@ -40,7 +41,8 @@ class Lowering {
     std::size_t depth = 0;
     visit = [&](const std::string& name) {
       const auto rule = grammar_.rules.find(name);
-      if (rule == grammar_.rules.end()) throw Error(Errc::invalid_argument, "grammar: the rule " + name + " is missing");
+      if (rule == grammar_.rules.end())
+        throw Error(Errc::invalid_argument, "grammar: the rule " + name + " is missing");
       const auto [mark, fresh] = marks.emplace(name, Mark::open);
       if (!fresh) return mark->second == Mark::open || recursive_.contains(name);
       if (++depth > 2'000) over_limit("rules nested deeper than 2,000");
@@ -140,7 +142,8 @@ class Lowering {
 
   void fill(std::uint32_t rule, std::vector<std::vector<Symbol>> productions) {
     constexpr std::size_t kMostProductions = 100'000;
-    if (program_.productions.size() + productions.size() > kMostProductions) over_limit("a grammar of more than 100,000 productions");
+    if (program_.productions.size() + productions.size() > kMostProductions)
+      over_limit("a grammar of more than 100,000 productions");
     for (auto& production : productions) {
       program_.rules[rule].push_back(static_cast<std::uint32_t>(program_.productions.size()));
       program_.productions.push_back(std::move(production));
@@ -186,7 +189,8 @@ Symbol lower_ebnf(const Ebnf& grammar, Program& program) { return Lowering(gramm
 
 std::unique_ptr<Program> compile_ebnf(std::string_view text, const Limits& limits) {
   auto program = std::make_unique<Program>(limits);
-  if (text.size() > limits.source_bytes) over_limit("a text of more than " + std::to_string(limits.source_bytes >> 20) + " MiB");
+  if (text.size() > limits.source_bytes)
+    over_limit("a text of more than " + std::to_string(limits.source_bytes >> 20) + " MiB");
   const bool gbnf = text.find("::=") != std::string_view::npos;
   const Ebnf grammar = gbnf ? parse_gbnf(text, *program) : parse_lark(text, *program);
   program->start.push_back(lower_ebnf(grammar, *program));

@@ -33,7 +33,7 @@ enum class Relation : std::uint8_t { less, at_most, equal, not_equal, at_least, 
 std::shared_ptr<const Counter> compare_number(const Decimal& bound, Relation relation);
 
 /// JSON numbers without an exponent that are (or, with `wanted` false, are not) a multiple of `unit`, which is not 0.
-/// None where unit has more than nine digits.
-std::shared_ptr<const Counter> multiple_of(const Decimal& unit, bool wanted);
+/// `whole`: and have no point. None where unit has more than nine digits.
+std::shared_ptr<const Counter> multiple_of(const Decimal& unit, bool wanted, bool whole = false);
 
 }  // namespace frugal::grammar

@@ -152,7 +152,8 @@ bool ExprStore::search(ExprId from) {
     }
     if (life_[e] == Life::dead || !seen.emplace(e, true).second) continue;
     if (seen.size() > limits_.search_states) {
-      over_limit("whether a pattern can be met is not known after " + std::to_string(limits_.search_states) + " states");
+      over_limit("whether a pattern can be met is not known after " + std::to_string(limits_.search_states) +
+                 " states");
     }
     enter(e);
   }

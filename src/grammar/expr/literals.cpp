@@ -30,7 +30,9 @@ class Literals : public Counter {
     const State s = unpack(state);
     const auto begin = literals_.begin() + static_cast<std::ptrdiff_t>(s.first);
     const auto end = literals_.begin() + static_cast<std::ptrdiff_t>(s.last);
-    const auto key = [&](const std::string& l) { return l.size() > s.depth ? static_cast<std::uint8_t>(l[s.depth]) : -1; };
+    const auto key = [&](const std::string& l) {
+      return l.size() > s.depth ? static_cast<std::uint8_t>(l[s.depth]) : -1;
+    };
     const auto low = std::partition_point(begin, end, [&](const std::string& l) { return key(l) < b; });
     const auto high = std::partition_point(low, end, [&](const std::string& l) { return key(l) <= b; });
     if (low == high) return kDead;
@@ -49,7 +51,9 @@ class Literals : public Counter {
     std::size_t first, last, depth;
   };
   static constexpr std::size_t kMostLiterals = std::size_t{1} << 24;
-  static std::uint64_t pack(const State& s) { return (std::uint64_t{s.first} << 40) | (std::uint64_t{s.last} << 16) | s.depth; }
+  static std::uint64_t pack(const State& s) {
+    return (std::uint64_t{s.first} << 40) | (std::uint64_t{s.last} << 16) | s.depth;
+  }
   static State unpack(std::uint64_t s) { return {s >> 40, (s >> 16) & 0xFFFFFF, s & 0xFFFF}; }
 
   std::vector<std::string> literals_;

@@ -54,7 +54,9 @@ class Comparison : public Counter {
   }
 
   std::uint64_t start() const override { return pack({}); }
-  std::string_view only_value() const override { return relation_ == Relation::equal ? std::string_view(value_) : std::string_view(); }
+  std::string_view only_value() const override {
+    return relation_ == Relation::equal ? std::string_view(value_) : std::string_view();
+  }
 
   std::uint64_t step(std::uint64_t state, std::uint8_t b) const override {
     State s = unpack(state);
@@ -134,9 +136,16 @@ class Comparison : public Counter {
            (std::uint64_t{s.place} << 32);
   }
   static State unpack(std::uint64_t v) {
-    return {static_cast<Phase>(v & 15), ((v >> 4) & 1) != 0, ((v >> 5) & 1) != 0, ((v >> 6) & 1) != 0, ((v >> 7) & 1) != 0,
-            static_cast<Order>((v >> 8) & 3), static_cast<Order>((v >> 10) & 3), static_cast<Order>((v >> 12) & 3),
-            static_cast<std::uint32_t>(v >> 32), static_cast<std::uint32_t>((v >> 16) & 0xFFFF)};
+    return {static_cast<Phase>(v & 15),
+            ((v >> 4) & 1) != 0,
+            ((v >> 5) & 1) != 0,
+            ((v >> 6) & 1) != 0,
+            ((v >> 7) & 1) != 0,
+            static_cast<Order>((v >> 8) & 3),
+            static_cast<Order>((v >> 10) & 3),
+            static_cast<Order>((v >> 12) & 3),
+            static_cast<std::uint32_t>(v >> 32),
+            static_cast<std::uint32_t>((v >> 16) & 0xFFFF)};
   }
   static void compare_digit(Order& order, char x, std::string_view digits, std::size_t at) {
     const char d = at < digits.size() ? digits[at] : '0';
@@ -219,7 +228,7 @@ class Comparison : public Counter {
 
 class Multiple : public Counter {
  public:
-  Multiple(std::uint64_t unit, std::size_t places, bool wanted) : unit_(unit), places_(places), wanted_(wanted) {}
+  Multiple(std::uint64_t unit, std::size_t places, bool wanted, bool whole) : unit_(unit), places_(places), wanted_(wanted), whole_(whole) {}
   std::uint64_t start() const override { return pack(begin, 0, 0, false); }
 
   std::uint64_t step(std::uint64_t state, std::uint8_t b) const override {
@@ -227,14 +236,21 @@ class Multiple : public Counter {
     const std::uint64_t place = (state >> 8) & 0xFFFF, rest = state >> 24;
     const bool stray = ((state >> 4) & 1) != 0;
     if (b == '-') return phase == begin ? pack(minus, 0, 0, false) : kDead;
-    if (b == '.') return phase == zero || phase == whole ? pack(point, rest, 0, false) : kDead;
+    if (b == '.') {
+      const bool possible = !whole_ && (phase == zero || phase == whole) && (!wanted_ || can_end(rest, 0));
+      return possible ? pack(point, rest, 0, false) : kDead;
+    }
     if (b < '0' || b > '9' || phase == zero) return kDead;
     const std::uint64_t digit = static_cast<std::uint64_t>(b - '0');
     if (phase == begin || phase == minus) return pack(digit == 0 ? zero : whole, digit % unit_, 0, false);
     if (phase == whole) return pack(whole, (rest * 10 + digit) % unit_, 0, false);
-    if (place < places_) return pack(fraction, (rest * 10 + digit) % unit_, place + 1, stray);
-    return pack(fraction, rest, place, stray || digit != 0);
+    if (wanted_ && place >= places_ && digit != 0) return kDead;
+    if (place >= places_) return pack(fraction, rest, place, stray || digit != 0);
+    const std::uint64_t next = (rest * 10 + digit) % unit_;
+    return wanted_ && !can_end(next, place + 1) ? kDead : pack(fraction, next, place + 1, stray);
   }
+  // A whole part can always be made a multiple, or none, by more digits; a fraction's last places are looked at above.
+  bool always_live() const override { return !whole_ || wanted_ || unit_ > 1; }
 
   bool accepts(std::uint64_t state) const override {
     const auto phase = static_cast<Phase>(state & 15);
@@ -250,9 +266,19 @@ class Multiple : public Counter {
   static std::uint64_t pack(Phase phase, std::uint64_t rest, std::uint64_t place, bool stray) {
     return std::uint64_t{phase} | (std::uint64_t{stray} << 4) | (place << 8) | (rest << 24);
   }
+  // The places that are left can bring the remainder to zero.
+  bool can_end(std::uint64_t rest, std::uint64_t place) const {
+    std::uint64_t reach = 1;
+    for (; place < places_; ++place) {
+      rest = rest * 10 % unit_;
+      if (reach < unit_) reach *= 10;
+    }
+    return (unit_ - rest) % unit_ < reach;
+  }
+
   std::uint64_t unit_;
   std::size_t places_;
-  bool wanted_;
+  bool wanted_, whole_;
 };
 
 }  // namespace
@@ -261,11 +287,11 @@ std::shared_ptr<const Counter> compare_number(const Decimal& bound, Relation rel
   return std::make_shared<Comparison>(bound, relation);
 }
 
-std::shared_ptr<const Counter> multiple_of(const Decimal& unit, bool wanted) {
+std::shared_ptr<const Counter> multiple_of(const Decimal& unit, bool wanted, bool whole) {
   constexpr std::size_t kMostDigits = 9;
   const std::size_t first = unit.digits.find_first_not_of('0');
   if (first == std::string::npos || unit.digits.size() - first > kMostDigits) return nullptr;
-  return std::make_shared<Multiple>(std::stoull(unit.digits.substr(first)), unit.places, wanted);
+  return std::make_shared<Multiple>(std::stoull(unit.digits.substr(first)), unit.places, wanted, whole);
 }
 
 }  // namespace frugal::grammar

@@ -57,8 +57,7 @@ ExprId ExprStore::intern(const Node& node, std::span<const ExprId> parts_of_node
     pool_.insert(pool_.end(), parts_of_node.begin(), parts_of_node.end());
   }
   row_of_.push_back(0);
-  life_.push_back(node.kind == Kind::nothing ? Life::dead
-                                             : (node.plain || node.nullable ? Life::live : Life::unknown));
+  life_.push_back(node.kind == Kind::nothing ? Life::dead : (node.plain || node.nullable ? Life::live : Life::unknown));
   table_[at] = id + 1;
   if (nodes_.size() * 2 > table_.size()) grow_table();
   return id;
@@ -213,7 +212,8 @@ ExprId ExprStore::all_of(std::vector<ExprId> list) {
       if (!value.empty() && !other.empty() && value != other) return kNothing;
       if (!other.empty()) value = other;
     }
-    if (nodes_[p].kind == Kind::complement && std::binary_search(flat.begin(), flat.end(), nodes_[p].a)) return kNothing;
+    if (nodes_[p].kind == Kind::complement && std::binary_search(flat.begin(), flat.end(), nodes_[p].a))
+      return kNothing;
   }
   return intern({Kind::all_of, nullable, false, 0, 0, 0}, flat);
 }

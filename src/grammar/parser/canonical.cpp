@@ -20,7 +20,8 @@ void append_number(const std::string& text, std::string& out) {
   std::size_t places = number->places, zeros = 0;
   while (places == 0 && digits.size() > 1 && digits.back() == '0') digits.pop_back(), ++zeros;
   const std::size_t first = std::min(digits.find_first_not_of('0'), digits.size() - 1);
-  out += (number->negative ? "-" : "") + digits.substr(first) + 'e' + std::to_string(static_cast<long>(zeros) - static_cast<long>(places));
+  out += (number->negative ? "-" : "") + digits.substr(first) + 'e' +
+         std::to_string(static_cast<long>(zeros) - static_cast<long>(places));
 }
 
 void append(const Json& value, std::string& out) {

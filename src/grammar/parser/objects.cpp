@@ -88,7 +88,8 @@ void Parser::other_name(const Frame& f, std::uint32_t text) {
   after_name(f, std::move(p), table.classes[f.c].choices, f.d == 0 ? 0 : text);
 }
 
-void Parser::after_name(const Frame& f, Progress p, const std::vector<ObjectTable::Choice>& choices, std::uint32_t text) {
+void Parser::after_name(const Frame& f, Progress p, const std::vector<ObjectTable::Choice>& choices,
+                        std::uint32_t text) {
   const ObjectTable& table = program_.objects[f.a];
   p.count = table.most == kUnbounded ? std::min(p.count + 1, table.least) : p.count + 1;
   const std::uint32_t met = p.met;

@@ -15,11 +15,11 @@ void Parser::reset() {
   lists_.shrink(0);
   states_.shrink(0);
   steps_.shrink(0);
-  states_.add({}, false);     // kDeadState
-  texts_.add({0, 256});       // no text
-  texts_.add({0, 257});       // the empty text
-  lists_.add({0, 256});       // the empty list
-  frames_.add({});            // Op::end
+  states_.add({}, false);  // kDeadState
+  texts_.add({0, 256});    // no text
+  texts_.add({0, 257});    // the empty text
+  lists_.add({0, 256});    // the empty list
+  frames_.add({});         // Op::end
   begin_closure();
   start_symbols(kNone, 0, 0, 0);
   start_ = end_closure();
@@ -35,7 +35,8 @@ StateId StateTable::add(std::span<const Thread> threads, bool complete) {
       return table_[at] - 1;
     }
   }
-  entries_.push_back({hash, static_cast<std::uint32_t>(pool_.size()), static_cast<std::uint32_t>(threads.size()), complete});
+  entries_.push_back(
+      {hash, static_cast<std::uint32_t>(pool_.size()), static_cast<std::uint32_t>(threads.size()), complete});
   pool_.insert(pool_.end(), threads.begin(), threads.end());
   table_[at] = static_cast<std::uint32_t>(entries_.size());
   if (entries_.size() * 2 > table_.size()) grow();
@@ -163,8 +164,10 @@ void Parser::resume(std::uint32_t frame, std::uint32_t text) {
 void Parser::start_value(ValueId value, std::uint32_t frame, std::uint32_t text) {
   const ValueNode& node = program_.values[value];
   add(node.scalar, frame, text);
-  for (const std::uint32_t a : node.arrays) add(program_.open_array, add_frame({Op::array_open, a, 0, 0, 0, frame}), text);
-  for (const std::uint32_t o : node.objects) add(program_.open_object, add_frame({Op::object_open, o, 0, 0, 0, frame}), text);
+  for (const std::uint32_t a : node.arrays)
+    add(program_.open_array, add_frame({Op::array_open, a, 0, 0, 0, frame}), text);
+  for (const std::uint32_t o : node.objects)
+    add(program_.open_object, add_frame({Op::object_open, o, 0, 0, 0, frame}), text);
 }
 
 // The symbols of a production from `place` on, then `parent`. A last symbol needs no frame of its own.
@@ -224,7 +227,8 @@ unsigned Parser::next_bytes(StateId state, std::uint8_t& only) {
     for (unsigned b = 0; b < 256 && count < 2; ++b) {
       const auto byte = static_cast<std::uint8_t>(b);
       const Thread t = states_[state].threads[i];
-      if (!in_name(t) ? store_.step(t.q, byte) != kNothing : program_.objects[frames_[t.frame].a].names.step(t.q, byte) != kNone) {
+      if (!in_name(t) ? store_.step(t.q, byte) != kNothing
+                      : program_.objects[frames_[t.frame].a].names.step(t.q, byte) != kNone) {
         if (step(state, byte) != kDeadState) found(byte);
       }
     }
@@ -260,8 +264,8 @@ void Parser::release(const Mark& mark) {
 }
 
 std::size_t Parser::memory() const {
-  return frames_.memory() + progress_.memory() + texts_.memory() + lists_.memory() + states_.memory() + steps_.memory() +
-         progress_.size() * 16;
+  return frames_.memory() + progress_.memory() + texts_.memory() + lists_.memory() + states_.memory() +
+         steps_.memory() + progress_.size() * 16;
 }
 
 }  // namespace frugal::grammar

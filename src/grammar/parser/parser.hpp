@@ -39,7 +39,8 @@ struct Frame {
   std::uint32_t parent = 0;
   bool operator==(const Frame&) const = default;
   std::uint64_t hash() const {
-    const std::uint64_t h = mix_hash((std::uint64_t{static_cast<std::uint32_t>(op)} << 32) | a, (std::uint64_t{b} << 32) | c);
+    const std::uint64_t h =
+        mix_hash((std::uint64_t{static_cast<std::uint32_t>(op)} << 32) | a, (std::uint64_t{b} << 32) | c);
     return mix_hash(h, (std::uint64_t{d} << 32) | parent);
   }
 };
@@ -61,9 +62,9 @@ struct Progress {
 };
 
 struct Thread {
-  std::uint32_t q = 0;      ///< an expression; in a known name, a node of the trie
+  std::uint32_t q = 0;  ///< an expression; in a known name, a node of the trie
   std::uint32_t frame = 0;
-  std::uint32_t text = 0;   ///< what was read since it began to matter; 0 where it does not
+  std::uint32_t text = 0;  ///< what was read since it began to matter; 0 where it does not
   auto operator<=>(const Thread&) const = default;
 };
 
@@ -83,7 +84,9 @@ class StateTable {
   }
   std::size_t size() const { return entries_.size(); }
   void shrink(std::size_t size);
-  std::size_t memory() const { return pool_.capacity() * sizeof(Thread) + entries_.capacity() * sizeof(Entry) + table_.capacity() * 4; }
+  std::size_t memory() const {
+    return pool_.capacity() * sizeof(Thread) + entries_.capacity() * sizeof(Entry) + table_.capacity() * 4;
+  }
 
  private:
   struct Entry {
@@ -166,7 +169,8 @@ class Parser {
   void object_member(const Frame& f, std::uint32_t text);
   void known_name(const Frame& f, std::uint32_t member, std::uint32_t text);
   void other_name(const Frame& f, std::uint32_t text);
-  void after_name(const Frame& f, Progress progress, const std::vector<ObjectTable::Choice>& choices, std::uint32_t text);
+  void after_name(const Frame& f, Progress progress, const std::vector<ObjectTable::Choice>& choices,
+                  std::uint32_t text);
   bool may_take(const ObjectTable& table, const Progress& p, std::uint32_t member) const;
   bool may_take_any(const ObjectTable& table, const Progress& p, std::uint32_t trie_node) const;
   bool may_take_others(const ObjectTable& table, const Progress& p) const;

@@ -60,9 +60,8 @@ ExprId utf8_of_length(ExprStore& store, const CodePoints& set, unsigned length) 
 }
 
 ExprId utf8(ExprStore& store, const CodePoints& set) {
-  static const CodePoints kLengths[] = {
-      CodePoints::of({{0, 0x7F}}), CodePoints::of({{0x80, 0x7FF}}), CodePoints::of({{0x800, 0xFFFF}}),
-      CodePoints::of({{0x10000, 0x10FFFF}})};
+  static const CodePoints kLengths[] = {CodePoints::of({{0, 0x7F}}), CodePoints::of({{0x80, 0x7FF}}),
+                                        CodePoints::of({{0x800, 0xFFFF}}), CodePoints::of({{0x10000, 0x10FFFF}})};
   std::vector<ExprId> parts;
   ByteSet ascii;
   for (const Range& r : (set & kLengths[0]).ranges) ascii |= ByteSet::range(r.first, r.last);
@@ -83,8 +82,10 @@ ExprId hex_unit(ExprStore& store, std::uint32_t first, std::uint32_t last) {
 ExprId surrogate_pairs(ExprStore& store, const CodePoints& set) {
   std::map<ExprId, CodePoints> by_low;  // the low half, and the high halves that go with it
   const ExprId mark = store.literal("\\u");
-  const auto add = [&](std::uint32_t high_first, std::uint32_t high_last, std::uint32_t low_first, std::uint32_t low_last) {
-    by_low[hex_unit(store, 0xDC00 + low_first, 0xDC00 + low_last)].ranges.push_back({0xD800 + high_first, 0xD800 + high_last});
+  const auto add = [&](std::uint32_t high_first, std::uint32_t high_last, std::uint32_t low_first,
+                       std::uint32_t low_last) {
+    by_low[hex_unit(store, 0xDC00 + low_first, 0xDC00 + low_last)].ranges.push_back(
+        {0xD800 + high_first, 0xD800 + high_last});
   };
   for (const Range& r : set.ranges) {
     const std::uint32_t first = r.first - 0x10000, last = r.last - 0x10000;
@@ -109,7 +110,8 @@ ExprId surrogate_pairs(ExprStore& store, const CodePoints& set) {
   return store.any_of(std::move(parts));
 }
 
-constexpr std::pair<char, std::uint32_t> kShort[] = {{'"', '"'}, {'\\', '\\'}, {'b', 8}, {'f', 12}, {'n', 10}, {'r', 13}, {'t', 9}};
+constexpr std::pair<char, std::uint32_t> kShort[] = {{'"', '"'}, {'\\', '\\'}, {'b', 8}, {'f', 12},
+                                                     {'n', 10},  {'r', 13},    {'t', 9}};
 
 const CodePoints& written_as_is() {
   static const CodePoints set = CodePoints::all() - CodePoints::of({{0, 0x1F}, {'"', '"'}, {'\\', '\\'}});
@@ -161,9 +163,10 @@ ExprId json_character(ExprStore& store) {
   const ExprId unit = store.any_of({hex_unit(store, 0, 0xD7FF), hex_unit(store, 0xE000, 0xFFFF)});
   ByteSet letters;
   for (const char c : std::string_view("\"\\/bfnrt")) letters.add(static_cast<std::uint8_t>(c));
-  return store.any_of({utf8(store, written_as_is()),
-                       store.concat(store.byte('\\'), store.any_of({store.bytes(letters), store.concat(store.byte('u'), unit)})),
-                       surrogate_pairs(store, CodePoints::of({{0x10000, 0x10FFFF}}))});
+  return store.any_of(
+      {utf8(store, written_as_is()),
+       store.concat(store.byte('\\'), store.any_of({store.bytes(letters), store.concat(store.byte('u'), unit)})),
+       surrogate_pairs(store, CodePoints::of({{0x10000, 0x10FFFF}}))});
 }
 
 std::string json_spelling(std::string_view text, bool ascii) {
@@ -176,7 +179,8 @@ std::string json_spelling(std::string_view text, bool ascii) {
   for (std::size_t at = 0; at < text.size();) {
     const text::CodePoint c = text::decode_utf8(text, at);
     const auto value = static_cast<std::uint32_t>(c.value);
-    const auto* quick = std::find_if(std::begin(kShort), std::end(kShort), [&](const auto& s) { return s.second == value; });
+    const auto* quick =
+        std::find_if(std::begin(kShort), std::end(kShort), [&](const auto& s) { return s.second == value; });
     if (c.value >= 0 && quick != std::end(kShort)) {
       out += '\\';
       out += quick->first;

@@ -22,9 +22,9 @@ class Alphabet {
   ExprStore& store() const { return store_; }
   /// One character of the set.
   ExprId one_of(const CodePoints& set) const;
-  ExprId any() const { return any_; }          ///< one character
-  ExprId any_text() const { return text_; }    ///< characters up to the end, with the end
-  ExprId end() const { return end_; }          ///< the closing quote of a JSON string; nothing in plain text
+  ExprId any() const { return any_; }           ///< one character
+  ExprId any_text() const { return text_; }     ///< characters up to the end, with the end
+  ExprId end() const { return end_; }           ///< the closing quote of a JSON string; nothing in plain text
   ExprId literal(std::string_view utf8) const;  ///< the text, without the end
   bool ends(ExprId e) const;                    ///< `e` allows the end at once
 

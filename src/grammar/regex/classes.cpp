@@ -25,8 +25,16 @@ CodePoints digits() { return CodePoints::of({{'0', '9'}}); }
 CodePoints word() { return CodePoints::of({{'0', '9'}, {'A', 'Z'}, {'a', 'z'}, {'_', '_'}}); }
 CodePoints ascii_blanks() { return CodePoints::of({{9, 10}, {12, 13}, {' ', ' '}}); }
 CodePoints blanks() {
-  return CodePoints::of({{9, 13}, {' ', ' '}, {0xA0, 0xA0}, {0x1680, 0x1680}, {0x2000, 0x200A}, {0x2028, 0x2029},
-                         {0x202F, 0x202F}, {0x205F, 0x205F}, {0x3000, 0x3000}, {0xFEFF, 0xFEFF}});
+  return CodePoints::of({{9, 13},
+                         {' ', ' '},
+                         {0xA0, 0xA0},
+                         {0x1680, 0x1680},
+                         {0x2000, 0x200A},
+                         {0x2028, 0x2029},
+                         {0x202F, 0x202F},
+                         {0x205F, 0x205F},
+                         {0x3000, 0x3000},
+                         {0xFEFF, 0xFEFF}});
 }
 
 CodePoints unicode_property(std::string_view name, std::size_t at) {

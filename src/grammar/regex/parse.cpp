@@ -170,7 +170,8 @@ class Parser {
       case '.':
         ++at_;
         if (flags_.dot_all) return of(CodePoints::all());
-        return of(CodePoints::all() - (re2_ ? CodePoints::one('\n') : CodePoints::of({{'\n', '\n'}, {'\r', '\r'}, {0x2028, 0x2029}})));
+        return of(CodePoints::all() -
+                  (re2_ ? CodePoints::one('\n') : CodePoints::of({{'\n', '\n'}, {'\r', '\r'}, {0x2028, 0x2029}})));
       case '\\':
         return escape();
       case '*':
@@ -418,11 +419,20 @@ class Parser {
     const std::string_view name = text_.substr(at_, close == std::string_view::npos ? 0 : close - at_);
     using R = std::vector<CodePoints::Range>;
     static const std::pair<std::string_view, R> kClasses[] = {
-        {"alnum", {{'0', '9'}, {'A', 'Z'}, {'a', 'z'}}}, {"alpha", {{'A', 'Z'}, {'a', 'z'}}}, {"ascii", {{0, 127}}},
-        {"blank", {{9, 9}, {32, 32}}}, {"cntrl", {{0, 31}, {127, 127}}}, {"digit", {{'0', '9'}}}, {"graph", {{33, 126}}},
-        {"lower", {{'a', 'z'}}}, {"print", {{32, 126}}}, {"punct", {{33, 47}, {58, 64}, {91, 96}, {123, 126}}},
-        {"space", {{9, 13}, {32, 32}}}, {"upper", {{'A', 'Z'}}},
-        {"word", {{'0', '9'}, {'A', 'Z'}, {'a', 'z'}, {'_', '_'}}}, {"xdigit", {{'0', '9'}, {'A', 'F'}, {'a', 'f'}}}};
+        {"alnum", {{'0', '9'}, {'A', 'Z'}, {'a', 'z'}}},
+        {"alpha", {{'A', 'Z'}, {'a', 'z'}}},
+        {"ascii", {{0, 127}}},
+        {"blank", {{9, 9}, {32, 32}}},
+        {"cntrl", {{0, 31}, {127, 127}}},
+        {"digit", {{'0', '9'}}},
+        {"graph", {{33, 126}}},
+        {"lower", {{'a', 'z'}}},
+        {"print", {{32, 126}}},
+        {"punct", {{33, 47}, {58, 64}, {91, 96}, {123, 126}}},
+        {"space", {{9, 13}, {32, 32}}},
+        {"upper", {{'A', 'Z'}}},
+        {"word", {{'0', '9'}, {'A', 'Z'}, {'a', 'z'}, {'_', '_'}}},
+        {"xdigit", {{'0', '9'}, {'A', 'F'}, {'a', 'f'}}}};
     for (const auto& [known, ranges] : kClasses) {
       if (name != known) continue;
       at_ = close + 2;

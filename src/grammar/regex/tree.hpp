@@ -45,9 +45,9 @@ ExprId regex_match(const RegexNode& node, const Alphabet& alphabet);
 
 /// A Unicode property of \p{...}; throws RegexFault where the tables lack it.
 CodePoints unicode_property(std::string_view name, std::size_t at);
-CodePoints digits();       ///< 0 to 9
-CodePoints word();         ///< ASCII letters, digits and _
-CodePoints blanks();       ///< ECMA-262's white space and line ends
+CodePoints digits();        ///< 0 to 9
+CodePoints word();          ///< ASCII letters, digits and _
+CodePoints blanks();        ///< ECMA-262's white space and line ends
 CodePoints ascii_blanks();  ///< RE2's
 
 }  // namespace frugal::grammar

@@ -33,7 +33,8 @@ ValueId add_json_schema(Program& program, std::string_view schema, const JsonSch
   return root;
 }
 
-std::unique_ptr<Program> compile_json_schema(std::string_view schema, const JsonSchemaOptions& options, const Limits& limits) {
+std::unique_ptr<Program> compile_json_schema(std::string_view schema, const JsonSchemaOptions& options,
+                                             const Limits& limits) {
   auto program = std::make_unique<Program>(limits);
   const ValueId root = add_json_schema(*program, schema, options);
   program->start.push_back({Symbol::Kind::value, root});

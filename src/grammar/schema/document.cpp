@@ -10,8 +10,12 @@ std::string text_of(const Json& schema, std::string_view key) {
 }
 
 int draft_of(const std::string& uri) {
-  for (const auto& [part, draft] : {std::pair{"draft-03", 4}, {"draft-04", 4}, {"draft-06", 6}, {"draft-07", 7},
-                                    {"2019-09", 2019}, {"2020-12", 2020}}) {
+  for (const auto& [part, draft] : {std::pair{"draft-03", 4},
+                                    {"draft-04", 4},
+                                    {"draft-06", 6},
+                                    {"draft-07", 7},
+                                    {"2019-09", 2019},
+                                    {"2020-12", 2020}}) {
     if (uri.find(part) != std::string::npos) return draft;
   }
   return 2020;
@@ -65,7 +69,8 @@ std::string resolve_uri(const std::string& base, const std::string& reference) {
     return (authority == std::string::npos ? std::string() : stem.substr(0, slash)) + reference;
   }
   const std::size_t last = stem.rfind('/');
-  if (last == std::string::npos || last < host) return authority == std::string::npos ? reference : stem + "/" + reference;
+  if (last == std::string::npos || last < host)
+    return authority == std::string::npos ? reference : stem + "/" + reference;
   return stem.substr(0, last + 1) + reference;
 }
 
@@ -142,7 +147,8 @@ const Json& Document::resolve(const Json& from, const std::string& ref, const Re
   if (const auto whole = by_uri_.find(uri); whole != by_uri_.end()) return *whole->second;
   const auto resource = by_uri_.find(stem);
   const Json* found = nullptr;
-  if (resource != by_uri_.end() && (fragment.empty() || fragment[0] == '/')) found = pointer(*resource->second, fragment);
+  if (resource != by_uri_.end() && (fragment.empty() || fragment[0] == '/'))
+    found = pointer(*resource->second, fragment);
   if (!found && ref.starts_with("#/")) found = pointer(root_, ref.substr(1));  // where an id is there for show
   if (found && (found->is(Json::Kind::object) || found->is(Json::Kind::boolean))) return *found;
   Refusal fault = refusal;

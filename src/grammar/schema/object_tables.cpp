@@ -123,13 +123,15 @@ void Tables::add_classes(const RuleSet& rules, const std::vector<Exists>& exists
   for (const ExprId language : languages) {
     std::vector<Class> split;
     for (const Class& c : classes) {
-      Class in{store_.all_of({c.names, language}), c.in}, out{store_.all_of({c.names, store_.complement(language)}), c.in};
+      Class in{store_.all_of({c.names, language}), c.in},
+          out{store_.all_of({c.names, store_.complement(language)}), c.in};
       in.in.push_back(language);
       if (store_.live(in.names)) split.push_back(std::move(in));
       if (store_.live(out.names)) split.push_back(std::move(out));
     }
     classes = std::move(split);
-    if (classes.size() > program_.limits.combinations) throw Refusal{"patternProperties", "", "too many overlapping patterns"};
+    if (classes.size() > program_.limits.combinations)
+      throw Refusal{"patternProperties", "", "too many overlapping patterns"};
   }
   for (const Class& c : classes) {
     const auto is_in = [&](ExprId language) { return std::find(c.in.begin(), c.in.end(), language) != c.in.end(); };

@@ -8,10 +8,17 @@ namespace {
 
 // A schema of an older draft may have a member of such a name, and it means nothing there.
 int draft_that_added(std::string_view keyword) {
-  static constexpr std::pair<std::string_view, int> kAdded[] = {
-      {"const", 6},           {"contains", 6},           {"propertyNames", 6},    {"if", 7},
-      {"dependentRequired", 2019}, {"dependentSchemas", 2019}, {"unevaluatedItems", 2019}, {"unevaluatedProperties", 2019},
-      {"$recursiveRef", 2019}, {"$dynamicRef", 2020},    {"prefixItems", 2020}};
+  static constexpr std::pair<std::string_view, int> kAdded[] = {{"const", 6},
+                                                                {"contains", 6},
+                                                                {"propertyNames", 6},
+                                                                {"if", 7},
+                                                                {"dependentRequired", 2019},
+                                                                {"dependentSchemas", 2019},
+                                                                {"unevaluatedItems", 2019},
+                                                                {"unevaluatedProperties", 2019},
+                                                                {"$recursiveRef", 2019},
+                                                                {"$dynamicRef", 2020},
+                                                                {"prefixItems", 2020}};
   for (const auto& [name, draft] : kAdded) {
     if (name == keyword) return draft;
   }
@@ -103,14 +110,13 @@ KeywordReader keyword_reader(std::string_view keyword) {
   return nullptr;
 }
 
-void Reader::Place::refuse(std::string why) const {
-  throw Refusal{std::string(keyword), schema.path, std::move(why)};
-}
+void Reader::Place::refuse(std::string why) const { throw Refusal{std::string(keyword), schema.path, std::move(why)}; }
 
 std::uint32_t Reader::Place::count(const Json& value) const {
   const auto number = value.is(Json::Kind::number) ? Decimal::parse(value.text) : std::nullopt;
   if (!number || number->negative || number->places > 0) refuse("not a whole number from 0");
-  if (number->digits.size() > 10 || std::stoull(number->digits) > reader.limits().repeat) refuse("the number is too large");
+  if (number->digits.size() > 10 || std::stoull(number->digits) > reader.limits().repeat)
+    refuse("the number is too large");
   return static_cast<std::uint32_t>(std::stoull(number->digits));
 }
 

@@ -23,9 +23,9 @@ class Reader {
 
   /// The rules of a schema; reads it first where that has not been done. Valid as long as the reader.
   const Schema& schema(std::uint32_t id);
-  Lit lit(const Json& schema);            ///< of a schema in the document
-  Lit lit_of_value(const Json& value);    ///< the schema {"const": value}
-  Lit add(Schema schema);                 ///< one made up
+  Lit lit(const Json& schema);          ///< of a schema in the document
+  Lit lit_of_value(const Json& value);  ///< the schema {"const": value}
+  Lit add(Schema schema);               ///< one made up
   std::uint32_t add(ArrayRule rule);
   std::uint32_t add(ObjectRule rule);
   const ArrayRule& array(std::uint32_t rule) const { return arrays_[rule]; }
@@ -41,7 +41,7 @@ class Reader {
   struct Place {
     Reader& reader;
     Schema& schema;
-    const Json& source;         ///< the whole schema
+    const Json& source;  ///< the whole schema
     std::string_view keyword;
     [[noreturn]] void refuse(std::string why) const;
     std::uint32_t count(const Json& value) const;  ///< a whole number from 0

@@ -60,7 +60,8 @@ std::uint32_t Tables::array_of(const RuleSet& rules) {
     if (!rule.contains) continue;
     if (rule.contains->least == 0 && rule.contains->most == kUnbounded) continue;
     constexpr std::uint32_t kMostCounted = 0xFFFF;
-    if (rule.contains->least > kMostCounted || (rule.contains->most != kUnbounded && rule.contains->most >= kMostCounted)) {
+    if (rule.contains->least > kMostCounted ||
+        (rule.contains->most != kUnbounded && rule.contains->most >= kMostCounted)) {
       throw Refusal{"contains", "", "a count beyond 65,534"};
     }
     table.contains.push_back({rule.contains->from, rule.contains->least, rule.contains->most});
@@ -82,7 +83,8 @@ std::vector<ArrayTable::Choice> Tables::item_choices(const RuleSet& rules, std::
   for (const std::uint32_t r : rules) {
     const ArrayRule& rule = values_.reader().array(r);
     values_.item_lits(rule, index, lits);
-    if (rule.contains && (rule.contains->least > 0 || rule.contains->most != kUnbounded)) contains.push_back(*rule.contains);
+    if (rule.contains && (rule.contains->least > 0 || rule.contains->most != kUnbounded))
+      contains.push_back(*rule.contains);
   }
   std::vector<ArrayTable::Choice> choices;
   for (std::uint32_t meets = 0; meets < (1U << contains.size()); ++meets) {
@@ -122,7 +124,8 @@ void Tables::prune() {
       const auto any = [](const std::vector<std::uint32_t>& ids, const std::vector<bool>& lives) {
         return std::any_of(ids.begin(), ids.end(), [&](std::uint32_t id) { return lives[id]; });
       };
-      mark(value_lives_, i, node.scalar != kNothing || any(node.arrays, array_lives_) || any(node.objects, object_lives_));
+      mark(value_lives_, i,
+           node.scalar != kNothing || any(node.arrays, array_lives_) || any(node.objects, object_lives_));
     }
   }
   drop_dead();
@@ -138,7 +141,8 @@ bool Tables::array_lives(const ArrayTable& table) const {
   const std::uint32_t looked_at = std::min<std::uint32_t>(least, static_cast<std::uint32_t>(table.prefix.size()) + 1);
   for (std::uint32_t i = 0; i < looked_at; ++i) {
     const auto& item = table.item(i);
-    if (std::none_of(item.begin(), item.end(), [&](const auto& choice) { return value_lives_[choice.value]; })) return false;
+    if (std::none_of(item.begin(), item.end(), [&](const auto& choice) { return value_lives_[choice.value]; }))
+      return false;
   }
   for (std::uint32_t c = 0; c < table.contains.size(); ++c) {
     if (table.contains[c].least == 0) continue;

@@ -10,7 +10,8 @@ namespace frugal::grammar {
 
 class Tables {
  public:
-  Tables(Program& program, Values& values) : program_(program), values_(values), store_(program.store), base_(static_cast<ValueId>(program.values.size())) {}
+  Tables(Program& program, Values& values)
+      : program_(program), values_(values), store_(program.store), base_(static_cast<ValueId>(program.values.size())) {}
 
   /// The value that all of the schemas accept; it and all it holds are built by finish().
   ValueId value_of(LitSet lits);
@@ -42,7 +43,7 @@ class Tables {
   ExprStore& store_;
   ValueId base_;  // values from here on are this schema's
   std::map<LitSet, ValueId> known_;
-  std::vector<LitSet> lits_;                      // by value, from base_ on
+  std::vector<LitSet> lits_;                           // by value, from base_ on
   std::map<RuleSet, std::uint32_t> arrays_, objects_;  // equal rules, one table
   std::vector<bool> value_lives_, array_lives_, object_lives_;
 };

@@ -100,7 +100,8 @@ std::vector<RuleSet> Values::not_object(const ObjectRule& rule, const std::strin
     if (lit != kTrue) exists(language, negated(lit));
   }
   if (rule.additional != kTrue) {
-    exists(store_.all_of({plain_string_, store_.complement(store_.any_of(std::move(named)))}), negated(rule.additional));
+    exists(store_.all_of({plain_string_, store_.complement(store_.any_of(std::move(named)))}),
+           negated(rule.additional));
   }
   if (rule.names) exists(store_.all_of({plain_string_, of(normal({negated(*rule.names)})).string}), kTrue);
   if (rule.least > 0) {
@@ -131,8 +132,10 @@ bool Values::surely_empty(const Value& value, int depth) {
   if (value.null || value.yes || value.no || store_.live(value.number) || store_.live(value.string)) return false;
   if (depth == 0) return value.arrays.empty() && value.objects.empty();
   try {
-    return std::all_of(value.arrays.begin(), value.arrays.end(), [&](const RuleSet& r) { return empty_array(r, depth); }) &&
-           std::all_of(value.objects.begin(), value.objects.end(), [&](const RuleSet& r) { return empty_object(r, depth); });
+    return std::all_of(value.arrays.begin(), value.arrays.end(),
+                       [&](const RuleSet& r) { return empty_array(r, depth); }) &&
+           std::all_of(value.objects.begin(), value.objects.end(),
+                       [&](const RuleSet& r) { return empty_object(r, depth); });
   } catch (const Refusal&) {
     return false;  // is reported where it matters
   }

@@ -34,12 +34,10 @@ bool is_plain(std::string_view text) {
 
 }  // namespace
 
-ExprId Values::multiples(const Decimal& unit, bool wanted) { return store_.counter(multiple_of(unit, wanted)); }
-
-ExprId Values::numbers(const NumberRule& rule) {
+ExprId Values::numbers(const NumberRule& rule, bool whole) {
   std::vector<ExprId> parts;
   for (const auto& [relation, bound] : rule.bounds) parts.push_back(store_.counter(compare_number(bound, relation)));
-  for (const Decimal& unit : rule.multiples) parts.push_back(multiples(unit, true));
+  for (const Decimal& unit : rule.multiples) parts.push_back(store_.counter(multiple_of(unit, true, whole)));
   return store_.all_of(std::move(parts));
 }
 
@@ -48,7 +46,7 @@ ExprId Values::not_numbers(const NumberRule& rule) {
   for (const auto& [relation, bound] : rule.bounds) {
     parts.push_back(store_.counter(compare_number(bound, opposite(relation))));
   }
-  for (const Decimal& unit : rule.multiples) parts.push_back(multiples(unit, false));
+  for (const Decimal& unit : rule.multiples) parts.push_back(store_.counter(multiple_of(unit, false)));
   return store_.any_of(std::move(parts));
 }
 
@@ -67,7 +65,8 @@ ExprId Values::not_strings(const StringRule& rule) {
   };
   if (rule.least > 0) length(0, rule.least - 1);
   if (rule.most != kUnbounded) length(rule.most + 1, kUnbounded);
-  for (const ExprId language : rule.languages) parts.push_back(store_.all_of({plain_string_, store_.complement(language)}));
+  for (const ExprId language : rule.languages)
+    parts.push_back(store_.all_of({plain_string_, store_.complement(language)}));
   return store_.any_of(std::move(parts));
 }
 

@@ -72,7 +72,11 @@ Value Values::positive(const Schema& schema) {
   Value v = of_types(schema.types);
   if (schema.value) v = meet(v, of_json(*schema.value, true));
   if (schema.one_of_values) v = meet(v, of_enum(*schema.one_of_values));
-  if (!schema.number.empty() && v.number != kNothing) v.number = store_.all_of({v.number, numbers(schema.number)});
+  if (!schema.number.empty() && v.number != kNothing) {
+    const bool whole = v.number == integer_ && !schema.number.multiples.empty();  // a multiple sees to it by itself
+    const ExprId number = numbers(schema.number, whole);
+    v.number = v.number == number_ || whole ? number : store_.all_of({v.number, number});
+  }
   if (!schema.string.empty() && v.string != kNothing) v.string = meet_strings(v.string, strings(schema.string));
   if (schema.array) v.arrays = meet_rules(v.arrays, {{*schema.array}});
   if (schema.object) v.objects = meet_rules(v.objects, {{*schema.object}});
@@ -194,7 +198,8 @@ ExprId Values::meet_strings(ExprId a, ExprId b) {
 
 std::vector<RuleSet> Values::meet_rules(const std::vector<RuleSet>& a, const std::vector<RuleSet>& b) {
   if (a.size() * b.size() > reader_.limits().combinations) {
-    throw Refusal{"allOf", "", "the branches make more than " + std::to_string(reader_.limits().combinations) + " cases"};
+    throw Refusal{"allOf", "",
+                  "the branches make more than " + std::to_string(reader_.limits().combinations) + " cases"};
   }
   std::vector<RuleSet> both;
   for (const RuleSet& x : a) {
@@ -218,7 +223,8 @@ void Values::join_rules(std::vector<RuleSet>& a, const std::vector<RuleSet>& b) 
     a.push_back(y);
   }
   if (a.size() > reader_.limits().combinations) {
-    throw Refusal{"anyOf", "", "the branches make more than " + std::to_string(reader_.limits().combinations) + " cases"};
+    throw Refusal{"anyOf", "",
+                  "the branches make more than " + std::to_string(reader_.limits().combinations) + " cases"};
   }
 }
 

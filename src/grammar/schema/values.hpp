@@ -52,12 +52,11 @@ class Values {
   Value of_enum(const std::vector<Json>& values);
   void strings_of(const std::vector<Json>& values, Value& out);
   Value number_of(const Json& json, bool wanted);
-  ExprId numbers(const NumberRule& rule);
+  ExprId numbers(const NumberRule& rule, bool whole);
   ExprId strings(const StringRule& rule);
   ExprId not_numbers(const NumberRule& rule);
   ExprId not_strings(const StringRule& rule);
-  ExprId multiples(const Decimal& unit, bool wanted);
-  std::vector<RuleSet> not_array(const ArrayRule& rule, const std::string& path);
+    std::vector<RuleSet> not_array(const ArrayRule& rule, const std::string& path);
   std::vector<RuleSet> not_object(const ObjectRule& rule, const std::string& path);
   ObjectRule object_of(const Json& json);
   ArrayRule array_of(const Json& json);

@@ -31,9 +31,8 @@ LexemeMask LexemeMasks::make(ExprStore& store, ExprId state) {
     mask.words.assign(vocabulary_.words(), 0);
     walk(store, state, mask);
   }
-  std::sort(mask.exits.begin(), mask.exits.end(), [](const auto& a, const auto& b) {
-    return a.state != b.state ? a.state < b.state : a.node < b.node;
-  });
+  std::sort(mask.exits.begin(), mask.exits.end(),
+            [](const auto& a, const auto& b) { return a.state != b.state ? a.state < b.state : a.node < b.node; });
   pack(mask);
   return mask;
 }

@@ -18,7 +18,9 @@ struct LexemeMask {
   std::vector<std::uint32_t> words{};  ///< a bit a token; empty where `tokens` is the shorter list
   std::vector<Token> tokens{};
   std::vector<Exit> exits{};  ///< by state, so that equal ones are neighbours
-  std::size_t bytes() const { return words.size() * 4 + tokens.size() * sizeof(Token) + exits.size() * sizeof(Exit) + 64; }
+  std::size_t bytes() const {
+    return words.size() * 4 + tokens.size() * sizeof(Token) + exits.size() * sizeof(Exit) + 64;
+  }
 };
 
 class LexemeMasks {

@@ -25,7 +25,7 @@ struct StringSlice {
     std::uint32_t node;        ///< right after the closing quote
     std::uint32_t characters;  ///< before it
   };
-  std::vector<std::uint32_t> words;                         ///< a bit a token: those without a closing quote
+  std::vector<std::uint32_t> words;                        ///< a bit a token: those without a closing quote
   std::vector<std::pair<std::uint32_t, Token>> by_length;  ///< characters (a begun one counts) and token, longest first
   std::vector<Exit> exits;
 };
@@ -64,8 +64,8 @@ class Vocabulary {
  private:
   std::size_t size_ = 0, longest_ = 0;
   std::vector<Node> nodes_;
-  std::vector<Token> tokens_;             // in the order of their bytes
-  std::vector<std::string_view> texts_;   // of tokens_, into bytes_
+  std::vector<Token> tokens_;            // in the order of their bytes
+  std::vector<std::string_view> texts_;  // of tokens_, into bytes_
   std::string bytes_;
   std::vector<Token> end_;
   std::uint32_t roots_[256] = {};
