@@ -1,9 +1,14 @@
 // The table of names, and how each metric is read off the sums.
 #include "meter/families.hpp"
 
+#include "core/printable.hpp"
+
+#include <algorithm>
 #include <array>
 #include <chrono>
+#include <map>
 #include <type_traits>
+#include <utility>
 
 #include <frugal/core/finish.hpp>
 #include <frugal/core/ledger_fields.hpp>
@@ -22,6 +27,7 @@ enum Metric : std::size_t {
   input_tokens,
   cached_read_tokens,
   cache_write_tokens,
+  cache_write_1h_tokens,
   output_tokens,
   reasoning_tokens,
   owned_tokens,
@@ -60,6 +66,8 @@ constexpr std::array<MetricName, metric_count> table{{
      "Of the prompt: read from a cache"},
     {counter, "frugal_cache_write_tokens", "gen_ai.client.inference.usage.cache_write.input_tokens", "{token}",
      "Of the prompt: written to a provider's cache"},
+    {counter, "frugal_cache_write_1h_tokens", "frugal.usage.cache_write_1h.input_tokens", "{token}",
+     "Of the cache writes: to live an hour instead of minutes"},
     {counter, "frugal_output_tokens", "gen_ai.client.inference.usage.output_tokens", "{token}",
      "Answer tokens, reasoning included"},
     {counter, "frugal_reasoning_tokens", "gen_ai.client.inference.usage.reasoning.output_tokens", "{token}",
@@ -119,6 +127,18 @@ class Builder {
   std::array<Family, metric_count> families_;
 };
 
+/// A label's value: printable, and a line end stays one, which both formats escape.
+std::string label_text(std::string_view text) {
+  std::string out;
+  for (std::size_t at = 0; at <= text.size();) {
+    const std::size_t end = std::min(text.find('\n', at), text.size());
+    out += printable(text.substr(at, end - at));
+    if (end < text.size()) out += '\n';
+    at = end + 1;
+  }
+  return out;
+}
+
 Labels labels_of(const MeterKey& key, MeterBy by) {
   Labels out;
   if (by.type) out.emplace_back("type", key.type);
@@ -133,8 +153,8 @@ Labels with(Labels labels, std::string_view name, std::string_view value) {
   return labels;
 }
 
-constexpr std::array usage_metrics{input_tokens, cached_read_tokens, cache_write_tokens, output_tokens,
-                                   reasoning_tokens};  // in the order of Usage's fields
+constexpr std::array usage_metrics{input_tokens,  cached_read_tokens, cache_write_tokens, cache_write_1h_tokens,
+                                   output_tokens, reasoning_tokens};  // in the order of Usage's fields
 
 void add_tokens(Builder& b, const Labels& l, const MeterStats& s) {
   std::size_t next = 0;
@@ -215,10 +235,30 @@ void add_recent_row(Builder& b, const MeterRow& row, MeterBy by) {
 
 void add_budget(Builder& b, const Budget& budget) {
   for (const LimitState& s : budget.state()) {
-    const Labels l{{"tenant", s.limit.tenant}, {"type", s.limit.type}};
+    const Labels l{{"tenant", label_text(s.limit.tenant)}, {"type", label_text(s.limit.type)}};
     b.add(budget_limit, l, s.limit.usd), b.add(budget_spent, l, s.spent), b.add(budget_reserved, l, s.reserved);
     b.add(budget_refused, l, s.refused);
   }
+}
+
+/// Rows whose keys are printable. Keys that become equal thereby are added up, as two samples of one name and labels are
+/// no valid export.
+std::vector<MeterRow> printable_rows(std::vector<MeterRow> rows) {
+  const auto fields = [](MeterKey& key) { return std::array{&key.type, &key.tenant, &key.model, &key.endpoint}; };
+  const auto is_plain = [&](MeterRow& row) {
+    const auto all = fields(row.key);
+    return std::all_of(all.begin(), all.end(), [](const std::string* f) { return is_printable(*f); });
+  };
+  if (std::all_of(rows.begin(), rows.end(), is_plain)) return rows;
+  std::map<MeterKey, MeterStats> sums;
+  for (MeterRow& row : rows) {
+    for (std::string* field : fields(row.key)) *field = label_text(*field);
+    const auto [place, is_new] = sums.try_emplace(row.key, row.stats);
+    if (!is_new) place->second += row.stats;
+  }
+  std::vector<MeterRow> out;
+  for (auto& [key, stats] : sums) out.push_back({key, std::move(stats)});
+  return out;
 }
 
 }  // namespace
@@ -248,7 +288,10 @@ std::string_view otel_attribute(std::string_view label) {
 
 std::vector<Family> families_of(const Meter& meter, const MetricsOptions& options, double* seconds) {
   Builder b;
-  const MeterSnapshot total = meter.total(options.by), recent = meter.recent(options.by);
+  MeterSnapshot total = meter.total(options.by), recent = meter.recent(options.by);
+  total.requests = printable_rows(std::move(total.requests));
+  total.attempts = printable_rows(std::move(total.attempts));
+  recent.requests = printable_rows(std::move(recent.requests));
   if (seconds != nullptr) *seconds = total.seconds;
   b.add(in_flight, {}, total.in_flight);
   for (const MeterRow& row : total.requests) add_request_row(b, row, options.by);

@@ -18,11 +18,8 @@
 namespace frugal {
 
 enum class Bound { ttft, tpot, cost };
-enum class Metric {
-  cost,
-  ttft,
-  e2e
-};  ///< what a saving is a share of: the bill, the sum of TTFTs, the sum of e2e times
+/// What a saving is a share of: the bill, the sum of TTFTs, the sum of e2e times.
+enum class Metric { cost, ttft, e2e };
 enum class Lever { prefix_cache, cascade, task_model, speculation, cap, batch, answer_cache, context };
 
 FRUGAL_API std::string_view to_string(Bound) noexcept;
@@ -72,8 +69,11 @@ struct LeverAdvice {
   std::vector<LeverSetting> settings{};
   std::string assumption{}, experiment{};
   std::string unknown{};  ///< why nothing can be said; empty where something was
+  /// What it saves of a time is unknown, because the trace does not say what that time is made of.
+  bool ttft_unknown = false, e2e_unknown = false;
 
   const std::optional<Interval>& on(Metric metric) const;
+  bool is_unknown(Metric metric) const;
 };
 
 /// One request type and its shares.

@@ -22,7 +22,7 @@ struct Report {
 /// A whole HTML document: inline styles and SVG, no script, nothing loaded from anywhere; light and dark, from a
 /// phone's width up.
 FRUGAL_API std::string report_html(const Report& report);
-/// At most 110 columns, ASCII, ends with a line end.
+/// At most 110 columns, ends with a line end; valid UTF-8 without control characters, ASCII where all names are.
 FRUGAL_API std::string report_text(const Report& report);
 /// The advice alone, as text.
 FRUGAL_API std::string advice_text(const Workload& workload, const Advice& advice);
