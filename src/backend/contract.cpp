@@ -53,22 +53,14 @@ void check_writes_are_private(const Batch& batch, std::size_t page_tokens) {
   }
 }
 
-/// So far every backend runs chains; a tree is well formed and not supported.
-void check_parents(const Segment& s) {
-  if (s.parent.empty()) return;
-  if (s.parent.size() != s.tokens.size()) refuse("Segment.parent has another size than there are rows");
-  bool chain = true;
-  for (std::size_t i = 0; i < s.parent.size(); ++i) {
-    const auto row = static_cast<std::int32_t>(i);
-    if (s.parent[i] < -1 || s.parent[i] >= row) {
-      refuse("row " + std::to_string(i) + " follows row " + std::to_string(s.parent[i]) + ", which is not before it");
-    }
-    chain &= s.parent[i] == row - 1;
-  }
-  if (!chain) throw Error(Errc::unsupported, "backend: a tree of drafts; only chains are run");
+/// Whoever runs a pass has the host's values only: submit() fills in what comes from earlier passes.
+void check_on_host(const Segment& s) {
+  const auto named = [](DrawRef ref) { return ref.ticket != Ticket{}; };
+  if (std::any_of(s.from.begin(), s.from.end(), named)) refuse("tokens of an earlier ticket: call submit()");
 }
 
 void check_draft(const DrawSpec& draw, std::uint32_t vocab) {
+  if (draw.draft.ticket != Ticket{}) refuse("a draft of an earlier ticket: call submit()");
   if (draw.draft_distribution.empty()) return;
   if (draw.draft_distribution.size() != vocab) refuse("a draft's distribution is not as long as the vocabulary");
   if (draw.drafted < 0 || static_cast<std::uint32_t>(draw.drafted) >= vocab) {
@@ -87,7 +79,10 @@ void check_segment(const Segment& s, const PageGeometry& geometry, const BoundAr
       refuse("token " + std::to_string(t) + " is not in the vocabulary of " + std::to_string(vocab));
     }
   }
-  check_parents(s);
+  check_on_host(s);
+  if (s.adapter != AdapterId{}) {
+    throw Error(Errc::unsupported, "backend: there is no adapter " + std::to_string(s.adapter.value));
+  }
   if (s.draws.size() > rows) refuse("a segment has more draws than rows");
   for (const DrawSpec& draw : s.draws) check_draft(draw, vocab);
   if (s.logits.size() % vocab != 0 || s.logits.size() / vocab > rows) refuse("a logits buffer has the wrong size");

@@ -13,6 +13,7 @@
 #include <thread>
 #include <utility>
 
+#include "core/caught.hpp"
 #include "engine/intake.hpp"
 #include "engine/parts.hpp"
 #include "engine/views.hpp"
@@ -87,9 +88,12 @@ expected<std::shared_ptr<Sequence>> Engine::Impl::make_sequence(RequestId id, Re
   ModelSlot* slot = find(request.model);
   if (slot == nullptr) return unexpected(Errc::invalid_argument, "no model named \"" + request.model + "\" here");
   if (expected<void> valid = validate(request, *slot); !valid) return unexpected(valid.error());
+  const expected<AdapterId> adapter = find_adapter(request, *options.backend, *slot);
+  if (!adapter) return unexpected(adapter.error());
   expected<std::vector<Token>> tokens = tokenize(request, *slot);
   if (!tokens) return unexpected(tokens.error());
   auto s = std::make_shared<Sequence>(id, std::move(request), std::move(sink), *slot);
+  s->adapter = *adapter;
   s->tokens = std::move(*tokens);
   s->prompt_tokens = static_cast<std::uint32_t>(s->tokens.size());
   if (options.speculation) {
@@ -109,9 +113,10 @@ expected<std::shared_ptr<Sequence>> Engine::Impl::make_sequence(RequestId id, Re
 // request.
 void Engine::Impl::ask_policies(Sequence& s) {
   const RequestView view = request_view(s, clock.now());
-  std::string_view asked = "output policy";
+  std::string asked;
   try {
     if (options.output) {
+      asked = "output policy " + std::string(options.output->name());
       const std::uint32_t most = options.output->budget(view);
       if (most > 0 && most < s.budget) {
         s.budget = most;
@@ -119,13 +124,13 @@ void Engine::Impl::ask_policies(Sequence& s) {
         s.capped_by = options.output->name();
       }
     }
-    asked = "prefix cache policy";
     if (options.prefix_cache) {
+      asked = "prefix cache policy " + std::string(options.prefix_cache->name());
       s.keep = options.prefix_cache->keep(view);
       s.salt = options.prefix_cache->salt(view);
     }
-  } catch (const std::exception& error) {
-    scheduler->end_with(s, Error(Errc::policy, std::string(asked) + " failed: " + error.what()));
+  } catch (...) {
+    scheduler->end_with(s, caught_error(Errc::policy, asked));
   }
 }
 
@@ -142,7 +147,10 @@ bool Engine::Impl::step_once() {
   }
   const bool moved = scheduler->step();
   const std::lock_guard lock(mutex);
-  published = scheduler->stats();
+  try {
+    published = scheduler->stats();
+  } catch (...) {  // no memory for the figures: those of the step before stay
+  }
   const ArenaStats pages = arena->stats();
   published.kv_bytes_total = pages.total_bytes;
   published.kv_bytes_leased = pages.leased_bytes;

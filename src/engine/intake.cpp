@@ -58,8 +58,11 @@ expected<std::string> render(const Chat& chat, const Model& model) {
 expected<std::vector<Token>> encode(const Request& request, const Model& model) {
   if (const auto* given = std::get_if<TokenPrompt>(&request.prompt)) return given->tokens;
   const Tokenizer* tokenizer = model.tokenizer();
-  if (tokenizer == nullptr)
-    return unexpected(Errc::unsupported, "model " + model.name() + " has no tokenizer: send a TokenPrompt");
+  if (tokenizer == nullptr) {
+    const Error* why = model.tokenizer_error();
+    return unexpected(Errc::unsupported, "model " + model.name() + " has no tokenizer: send a TokenPrompt" +
+                                             (why == nullptr ? std::string() : " (" + why->message() + ")"));
+  }
   if (const auto* raw = std::get_if<RawPrompt>(&request.prompt))
     return tokenizer->encode(raw->text, {raw->parse_special, std::nullopt});
   expected<std::string> text = render(std::get<Chat>(request.prompt), model);
@@ -75,6 +78,12 @@ expected<void> validate(const Request& request, const ModelSlot& slot) {
   if (request.logprobs && *request.logprobs > slot.model->tokens())
     return bad("logprobs asks for more tokens than the vocabulary has");
   return validate_sampling(request.sampling, vocabulary_of(*slot.model));
+}
+
+expected<AdapterId> find_adapter(const Request& request, const Backend& backend, const ModelSlot& slot) {
+  if (request.adapter.empty()) return AdapterId{};
+  if (const std::optional<AdapterId> known = backend.find_adapter(slot.id, request.adapter)) return *known;
+  return bad("model " + slot.name + " has no adapter named \"" + request.adapter + "\"");
 }
 
 expected<std::vector<Token>> tokenize(const Request& request, const ModelSlot& slot) {

@@ -7,6 +7,8 @@
 #include <string>
 #include <utility>
 
+#include "core/caught.hpp"
+
 namespace frugal {
 namespace {
 
@@ -40,6 +42,17 @@ EngineOptions checked(EngineOptions options) {
   require(options.prefill_chunk > 0, "prefill_chunk is 0");
   check_drafts(options);
   return options;
+}
+
+// The policy's answer; what it throws becomes Error(policy) with its name.
+PrefixIndex::Worth worth_by(std::shared_ptr<PrefixCachePolicy> policy) {
+  return [policy = std::move(policy)](const PrefixView& piece) {
+    try {
+      return policy->worth(piece);
+    } catch (...) {
+      throw Error(Errc::policy, "prefix cache policy " + std::string(policy->name()) + ": " + caught_text());
+    }
+  };
 }
 
 }  // namespace
@@ -105,9 +118,7 @@ void EngineParts::set_up_arena(std::span<const std::unique_ptr<DraftModelSlot>> 
   }
   options.backend->bind_arena({bytes, geometry});
   if (options.prefix_cache) {
-    const auto policy = options.prefix_cache;
-    index = std::make_unique<PrefixIndex>(
-        *arena, [policy](const PrefixView& v) { return policy->worth(v); }, clock);
+    index = std::make_unique<PrefixIndex>(*arena, worth_by(options.prefix_cache), clock);
   }
 }
 

@@ -159,6 +159,9 @@ const Tensor& Model::embedding() const noexcept { return *impl_->embedding; }
 const Tensor& Model::output_norm() const noexcept { return *impl_->output_norm; }
 const Tensor& Model::head() const noexcept { return *impl_->head; }
 const Tokenizer* Model::tokenizer() const noexcept { return impl_->parts.tokenizer.get(); }
+const Error* Model::tokenizer_error() const noexcept {
+  return impl_->parts.tokenizer_error ? &*impl_->parts.tokenizer_error : nullptr;
+}
 std::uint32_t Model::tokens() const noexcept {
   return tokenizer() ? static_cast<std::uint32_t>(tokenizer()->used()) : spec().vocab;
 }
@@ -185,6 +188,7 @@ std::shared_ptr<const Model> first_layers(std::shared_ptr<const Model> model, st
     if (!of_layer || std::stoul(t.name.substr(4)) < layers) parts.tensors.push_back(t);
   }
   if (model->tokenizer() != nullptr) parts.tokenizer = {model, model->tokenizer()};
+  if (model->tokenizer_error() != nullptr) parts.tokenizer_error = *model->tokenizer_error();
   parts.storage = model;
   return std::make_shared<const Model>(std::move(parts));
 }

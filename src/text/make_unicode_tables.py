@@ -15,7 +15,7 @@ import tokenizers
 from tokenizers import AddedToken, Regex, Tokenizer, models, normalizers, pre_tokenizers
 
 ALL = [c for c in range(0x110000) if not 0xD800 <= c <= 0xDFFF]
-LETTER, NUMBER, SPACE, DIGIT, WORD, UNSTABLE = 1, 2, 4, 8, 16, 32
+LETTER, NUMBER, SPACE, DIGIT, WORD, UNSTABLE, UPPER, LOWER = 1, 2, 4, 8, 16, 32, 64, 128
 
 
 def matching(regex):
@@ -100,6 +100,7 @@ def classes(steps, combining):
     unstable = set(combining) | set(range(0x1161, 0x1176)) | set(range(0x11A8, 0x11C3))
     unstable |= {c for c, step in steps.items() if not step[2]} | {s[1] for s in steps.values() if s[2]}
     sets = [(matching(r"\p{L}"), LETTER), (matching(r"\p{N}"), NUMBER), (matching(r"\s"), SPACE), (digits(), DIGIT)]
+    sets += [(matching(r"[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]"), UPPER), (matching(r"[\p{Ll}\p{Lm}\p{Lo}\p{M}]"), LOWER)]
     for members, bit in sets + [(words(), WORD), (unstable, UNSTABLE)]:
         for c in members:
             values[c] = values.get(c, 0) | bit

@@ -16,12 +16,14 @@ namespace frugal::text {
 
 /// Bits of a character's class.
 enum CharClass : std::uint8_t {
-  kLetter = 1,    ///< \p{L} of the pre-tokenizers' regexes
-  kNumber = 2,    ///< \p{N} of the pre-tokenizers' regexes
-  kSpace = 4,     ///< \s
-  kDigit = 8,     ///< what the Digits splitter isolates
-  kWord = 16,     ///< \w beside a single_word token
-  kUnstable = 32  ///< may change in normal form C, or with what stands before it
+  kLetter = 1,     ///< \p{L} of the pre-tokenizers' regexes
+  kNumber = 2,     ///< \p{N} of the pre-tokenizers' regexes
+  kSpace = 4,      ///< \s
+  kDigit = 8,      ///< what the Digits splitter isolates
+  kWord = 16,      ///< \w beside a single_word token
+  kUnstable = 32,  ///< may change in normal form C, or with what stands before it
+  kUpper = 64,     ///< [\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]: may stand in the upper-case part of a word
+  kLower = 128     ///< [\p{Ll}\p{Lm}\p{Lo}\p{M}]: may stand in the lower-case part of a word
 };
 
 /// One decoded character.

@@ -1,29 +1,24 @@
 #include "tools/files.hpp"
 
+#include <unistd.h>
+
 #include <frugal/core/error.hpp>
 
 #include <bit>
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
-#include <iostream>
-#include <iterator>
 #include <limits>
 #include <nlohmann/json.hpp>
+
+#include "core/json_tree.hpp"
+#include "core/read_file.hpp"
 
 namespace frugal::tools {
 
 using nlohmann::json;
 
 namespace {
-
-json parse_json(const std::string& text, const std::string& origin) {
-  try {
-    return json::parse(text);
-  } catch (const json::parse_error& e) {
-    throw Error(Errc::bad_file, origin + ": no valid JSON at byte " + std::to_string(e.byte));
-  }
-}
 
 std::string text_of(const json& object, const char* key, const std::string& where, bool required) {
   const auto field = object.find(key);
@@ -64,34 +59,27 @@ Message message_of(const json& entry, const std::string& where) {
 }  // namespace
 
 std::string read_all(const std::string& path) {
-  if (path == "-") return {std::istreambuf_iterator<char>(std::cin), {}};
-  std::error_code failure;
-  if (std::filesystem::is_directory(path, failure)) throw Error(Errc::bad_file, path + ": is a folder, not a file");
-  std::ifstream file(path, std::ios::binary);
-  if (!file) throw Error(Errc::bad_file, path + ": cannot open: " + std::strerror(errno));
-  std::string text{std::istreambuf_iterator<char>(file), {}};
-  if (file.bad()) throw Error(Errc::bad_file, path + ": cannot read after byte " + std::to_string(text.size()));
-  return text;
+  return path == "-" ? read_descriptor(STDIN_FILENO, "standard input") : read_file(path);
 }
 
 std::vector<Token> parse_ids(const std::string& text, const std::string& origin) {
-  const json parsed = parse_json(text, origin);
+  const json parsed = parse_json_tree(text, origin);
   if (!parsed.is_array()) throw Error(Errc::invalid_argument, origin + ": must be a JSON array of token ids");
   std::vector<Token> ids;
   ids.reserve(parsed.size());
   for (const json& entry : parsed) {
     const std::string where = origin + ": entry " + std::to_string(ids.size());
-    if (!entry.is_number_integer()) throw Error(Errc::invalid_argument, where + " is no whole number");
+    if (!entry.is_number_integer()) throw Error(Errc::invalid_argument, where + " is not a whole number");
     const auto id = entry.get<std::int64_t>();
     if (id < 0 || id > std::numeric_limits<Token>::max())
-      throw Error(Errc::invalid_argument, where + " is no token id");
+      throw Error(Errc::invalid_argument, where + " is not a token id");
     ids.push_back(static_cast<Token>(id));
   }
   return ids;
 }
 
 Chat parse_chat(const std::string& text, const std::string& origin) {
-  const json parsed = parse_json(text, origin);
+  const json parsed = parse_json_tree(text, origin);
   const bool bare = parsed.is_array();
   if (!bare && !(parsed.is_object() && parsed.contains("messages") && parsed["messages"].is_array()))
     throw Error(Errc::invalid_argument,

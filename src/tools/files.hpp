@@ -13,7 +13,7 @@
 
 namespace frugal::tools {
 
-/// All bytes of a file; "-" is standard input.
+/// All bytes of a regular file, or of standard input for "-"; at most 512 MiB.
 std::string read_all(const std::string& path);
 
 /// A JSON array of token ids, e.g. [1, 9690, 198]. `origin` names the text in errors.

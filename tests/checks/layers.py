@@ -13,6 +13,7 @@ SEES = {
     "advise": {"core", "meter"},
     "model": {"core", "text"},
     "policy": {"core"},
+    "calibrate": {"core", "policy"},
     "draft": {"core", "text"},
     "backend": {"core", "model"},
     "reference": {"core", "model", "backend"},
@@ -26,8 +27,8 @@ EVERYWHERE = {"config.hpp", "version.hpp", "fwd.hpp"}
 # A header of frugal may include frugal and the standard library; these are for the .cpp files of the rooms named.
 PRIVATE = {
     r"fmt/": set(SEES) - {"torch"},
-    r"nlohmann/": {"model", "text", "policy", "endpoint", "engine", "core", "grammar", "meter", "advise"},
-    r"Eigen/": {"reference", "policy"},
+    r"nlohmann/": {"calibrate", "model", "text", "policy", "endpoint", "engine", "core", "grammar", "meter", "advise"},
+    r"Eigen/": {"reference", "calibrate"},
     r"(ATen|c10|torch/csrc|torch/torch|torch/library|torch/script)": {"torch"},
     r"CLI/": set(),
 }

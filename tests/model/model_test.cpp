@@ -91,7 +91,8 @@ TEST_CASE("parts that contradict each other are refused by name") {
          tensor_of(p, "output_norm.weight").data = tensor_of(p, "output_norm.weight").data.first(4);
        }},
       {"is empty", [](ModelParts& p) { tensor_of(p, "output_norm.weight").cols = 0; }},
-      {"no whole number of q4_k blocks", [](ModelParts& p) { tensor_of(p, "output_norm.weight").type = DType::q4_k; }},
+      {"not a whole number of q4_k blocks",
+       [](ModelParts& p) { tensor_of(p, "output_norm.weight").type = DType::q4_k; }},
       {"does not fit its", [](ModelParts& p) { tensor_of(p, "output_norm.weight").rows = 1ULL << 60; }},
       {"the tokenizer has 259 tokens, the embedding only 200 rows",
        [](ModelParts& p) {

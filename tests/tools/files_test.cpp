@@ -36,7 +36,7 @@ TEST_CASE("ids are read from a JSON array and errors name the entry") {
   CHECK_THAT(message_of([] { tools::parse_ids("[1.5]", "ids.json"); }), ContainsSubstring("entry 0"));
   CHECK_THAT(message_of([] { tools::parse_ids("{}", "ids.json"); }), ContainsSubstring("ids.json: must be"));
   CHECK_THAT(message_of([] { tools::parse_ids("[1, 2", "ids.json"); }),
-             ContainsSubstring("ids.json: no valid JSON at byte 6"));
+             ContainsSubstring("ids.json: byte 5: the JSON ends too early"));
 }
 
 TEST_CASE("a conversation is an array of messages or an object that holds one") {

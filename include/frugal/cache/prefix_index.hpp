@@ -35,7 +35,8 @@ namespace frugal {
 /// Who may share. Two spaces never share a page, whatever their tokens.
 struct PrefixSpace {
   std::uint64_t tokenizer = 0;  ///< fingerprint of the vocabulary: ids mean the same text
-  std::string salt{};           ///< tenant; adapter generation where adapters change K/V
+  std::string salt{};           ///< tenant
+  AdapterId adapter{};          ///< keys and values depend on it
   friend auto operator<=>(const PrefixSpace&, const PrefixSpace&) = default;
 };
 
@@ -59,6 +60,8 @@ class FRUGAL_API Lease {
   std::size_t tokens() const noexcept { return tokens_; }              ///< in full pages and tail together
   explicit operator bool() const noexcept { return tokens_ != 0; }
   void release() noexcept;
+  /// Gives the partly shared page back; the full ones stay.
+  void release_tail() noexcept;
 
  private:
   friend class PrefixIndex;
