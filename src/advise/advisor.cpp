@@ -261,6 +261,7 @@ Advice advise(const Workload& workload, const AdvisorOptions& options) {
   find_bound(facts, advice);
   rank(advice.levers, advice.metric(), options.worth);
   advice.slices = slices(facts, advice.bound);
+  advice.short_prefixes = find_short_prefixes(facts);
   advice.unknowable = workload.unknowable();
   return advice;
 }

@@ -141,6 +141,9 @@ std::string levers(const Advice& advice) {
                       advice.none_worth() ? "no" : "soft");
   if (!whiskers.empty()) inside += whisker_chart("Levers, ranked", whiskers);
   if (!list.empty()) inside += "<dl>" + list + "</dl>\n";
+  std::string near;
+  for (const ShortPrefix& p : advice.short_prefixes) near += "<li>" + escaped(short_prefix_text(p)) + "</li>\n";
+  if (!near.empty()) inside += "<p>Just too short for a cache:</p><ul>" + near + "</ul>\n";
   if (!unknown.empty())
     inside += "<p class=\"soft\">Not worth it here, or not known:</p><ul class=\"soft\">" + unknown + "</ul>\n";
   return inside;

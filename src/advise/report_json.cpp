@@ -30,7 +30,18 @@ json to_json(const Advice& advice) {
                         {"saving", to_json(advice.metric(), *l.on(advice.metric()))},
                         {"assumption", l.assumption},
                         {"experiment", l.experiment}});
-  return {{"bound_by", to_string(advice.bound)}, {"slices", std::move(slices)}, {"levers", std::move(levers)}};
+  json near = json::array();
+  for (const ShortPrefix& p : advice.short_prefixes)
+    near.push_back({{"type", p.type},
+                    {"requests", p.requests},
+                    {"shared_tokens", p.shared_tokens},
+                    {"least_tokens", p.least_tokens},
+                    {"tokens_short", p.lacks()},
+                    {"saving", to_json(Metric::cost, p.cost)}});
+  return {{"bound_by", to_string(advice.bound)},
+          {"slices", std::move(slices)},
+          {"levers", std::move(levers)},
+          {"short_prefixes", std::move(near)}};
 }
 
 /// Quantiles that rest on too few values are null; "n" says how many there are.

@@ -180,6 +180,8 @@ std::string advice_text(const Workload& w, const Advice& advice) {
   if (rank < advice.levers.size()) text += "\nNot worth it here, or not known\n";
   for (const LeverAdvice& l : advice.levers)
     if (!l.worth) text += small_line(l, metric);
+  if (!advice.short_prefixes.empty()) text += "\nJust too short for a cache\n";
+  for (const ShortPrefix& p : advice.short_prefixes) text += wrapped("  -", short_prefix_text(p), 4);
   if (!advice.unknowable.empty()) text += "\nWhat the trace does not say\n";
   for (const std::string& said : advice.unknowable) text += wrapped("  -", said, 4);
   return text;

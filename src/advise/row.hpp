@@ -22,6 +22,8 @@ struct Row {
   bool has_blocks = false;
   bool whole_chain = false;                          ///< the blocks reach the prompt's end
   double hit = 0, seen = 0, written = 0;             ///< tokens, by the prefix replay
+  double short_by_little = 0;                        ///< tokens: PrefixResult::short_tokens
+  double least = 0;                                  ///< tokens: CacheRules::least_tokens
   double block = 16;                                 ///< tokens
   double hit_low = 1, hit_likely = 1, hit_high = 1;  ///< CacheRules::reliability
   bool repeat_known = false, repeat = false, repeat_sure = false;

@@ -126,6 +126,13 @@ std::vector<LeverAtWork> levers_at_work(const Workload& w) {
   return out;
 }
 
+std::string short_prefix_text(const ShortPrefix& p) {
+  return "the prompts of " + p.type + " share a beginning of " + count(p.shared_tokens) + " tokens, " +
+         count(p.lacks()) + " tokens short of the " + count(p.least_tokens) +
+         " that the provider's cache needs: with " + count(p.lacks()) + " more that never change it would save " +
+         interval_text(p.cost) + " of the bill";
+}
+
 std::vector<OwnedTokens> owned_tokens(const SliceStats& slice) {
   const Usage& u = slice.usage;
   const TokenLedger& t = slice.tokens;

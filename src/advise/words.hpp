@@ -39,6 +39,9 @@ struct OwnedTokens {
 };
 std::vector<OwnedTokens> owned_tokens(const SliceStats& slice);
 
+/// "the prompts of chat share 960 tokens, 64 short of the 1,024 ..."
+std::string short_prefix_text(const ShortPrefix& prefix);
+
 /// What a lever that is at work did, from the ledgers of the trace.
 struct LeverAtWork {
   std::string name, text;

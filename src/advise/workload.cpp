@@ -201,6 +201,8 @@ void Workload::State::replay_caches(const TraceRecord& r, double at, Row& row) {
   row.hit = static_cast<double>(result.hit_tokens);
   row.written = static_cast<double>(result.written_tokens);
   row.seen = static_cast<double>(result.seen_tokens);
+  row.short_by_little = static_cast<double>(result.short_tokens);
+  row.least = static_cast<double>(m.rules.least_tokens);
   row.hit_low = m.rules.reliability_low;
   row.hit_likely = m.rules.reliability;
   row.hit_high = m.rules.reliability_high;

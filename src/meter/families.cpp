@@ -46,6 +46,9 @@ enum Metric : std::size_t {
   budget_spent,
   budget_reserved,
   budget_refused,
+  load_requests,
+  load_kv_bytes,
+  load_free_tokens,
   metric_count
 };
 
@@ -92,6 +95,10 @@ constexpr std::array<MetricName, metric_count> table{{
     {gauge, "frugal_budget_spent_dollars", "frugal.budget.spent", "{USD}", "Spent of it in this period"},
     {gauge, "frugal_budget_reserved_dollars", "frugal.budget.reserved", "{USD}", "Set aside for running requests"},
     {counter, "frugal_budget_refused_requests", "frugal.budget.refused", "{request}", "Reservations that did not fit"},
+    {gauge, "frugal_load_requests", "frugal.load.requests", "{request}", "Requests that an endpoint has, by state"},
+    {gauge, "frugal_kv_pool_bytes", "frugal.kv_pool", "By", "An engine's KV pool: its size, and the parts in use"},
+    {gauge, "frugal_load_free_tokens", "frugal.load.free_tokens", "{token}",
+     "Tokens of prompt and answer for which an endpoint has room"},
 }};
 
 // The bucket edges that OpenTelemetry recommends for these metrics; gaps begin lower.
@@ -233,10 +240,25 @@ void add_recent_row(Builder& b, const MeterRow& row, MeterBy by) {
   }
 }
 
+void add_load(Builder& b, const LoadGauges& g) {
+  const Labels l{{"endpoint", label_text(g.endpoint)}};
+  const auto add = [&](Metric m, const char* state, const std::optional<std::uint64_t>& value) {
+    if (value) b.add(m, with(l, "state", state), *value);
+  };
+  add(load_requests, "running", g.running);
+  add(load_requests, "waiting", g.waiting);
+  add(load_kv_bytes, "total", g.kv_bytes_total);
+  add(load_kv_bytes, "leased", g.kv_bytes_leased);
+  add(load_kv_bytes, "indexed", g.kv_bytes_indexed);
+  if (g.free_tokens) b.add(load_free_tokens, l, *g.free_tokens);
+}
+
 void add_budget(Builder& b, const Budget& budget) {
   for (const LimitState& s : budget.state()) {
     const Labels l{{"tenant", label_text(s.limit.tenant)}, {"type", label_text(s.limit.type)}};
-    b.add(budget_limit, l, s.limit.usd), b.add(budget_spent, l, s.spent), b.add(budget_reserved, l, s.reserved);
+    b.add(budget_limit, l, s.limit.usd);
+    b.add(budget_spent, l, s.spent);
+    b.add(budget_reserved, l, s.reserved);
     b.add(budget_refused, l, s.refused);
   }
 }
@@ -298,6 +320,7 @@ std::vector<Family> families_of(const Meter& meter, const MetricsOptions& option
   for (const MeterRow& row : total.attempts) add_attempt_row(b, row, options.by);
   for (const MeterRow& row : recent.requests) add_recent_row(b, row, options.by);
   if (options.budget != nullptr) add_budget(b, *options.budget);
+  for (const LoadGauges& load : options.loads) add_load(b, load);
   return b.take();
 }
 

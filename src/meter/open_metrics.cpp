@@ -50,7 +50,9 @@ std::string escaped(std::string_view value) {
   return out;
 }
 
-std::string_view suffix(std::string_view unit) { return unit == "s" ? "seconds" : unit == "{USD}" ? "dollars" : ""; }
+std::string_view suffix(std::string_view unit) {
+  return unit == "s" ? "seconds" : unit == "{USD}" ? "dollars" : unit == "By" ? "bytes" : "";
+}
 
 // OpenMetrics wants a unit as the end of the name.
 std::string family_name(const MetricName& m, bool otel) {

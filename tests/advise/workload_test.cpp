@@ -190,3 +190,58 @@ TEST_CASE("keys that were chosen to collide are found as fast as others") {
   const double plain = seconds(0x1234567890ABCDEFU);
   CHECK(seconds(inverse) < 20 * plain + 0.1);
 }
+
+namespace {
+
+/// 200 requests an hour to one hosted model that share their first tokens; 600 more are their own.
+Workload sharing(std::uint64_t shared) {
+  Workload w;
+  for (std::uint64_t i = 0; i < 200; ++i) {
+    TraceRecord r;
+    r.timestamp = 1.76e9 + 18.0 * static_cast<double>(i), r.type = "desk", r.model = "claude-sonnet-4-5";
+    r.prompt_tokens = shared + 600, r.output_tokens = 20, r.cached_tokens = 0;
+    for (std::uint64_t b = 0; b < r.prompt_tokens / 16; ++b)
+      r.prefix_blocks.push_back(b < shared / 16 ? b + 1 : 1'000'000 + 1000 * i + b);
+    w.add(std::move(r));
+  }
+  w.finish();
+  return w;
+}
+
+}  // namespace
+
+TEST_CASE("a shared beginning just short of a provider's least length is named with the tokens that it lacks") {
+  const Workload w = sharing(960);
+  const Advice advice = advise(w);
+  CHECK_FALSE(advice.of(Lever::prefix_cache).worth);
+  REQUIRE(advice.short_prefixes.size() == 1);
+  const ShortPrefix& p = advice.short_prefixes.front();
+  CHECK(p.type == "desk");
+  CHECK(p.shared_tokens == 960);
+  CHECK(p.least_tokens == 1024);
+  CHECK(p.lacks() == 64);
+  CHECK_THAT(advice_text(w, advice), ContainsSubstring("64 tokens short of the 1,024"));
+  const json object = json::parse(advice_json(advice));
+  CHECK(object["short_prefixes"][0]["tokens_short"] == 64);
+  CHECK(json::parse(replay_json({.workload = &w, .advice = &advice}))["advice"]["short_prefixes"].size() == 1);
+  CHECK_THAT(report_html({.workload = &w, .advice = &advice}), ContainsSubstring("64 tokens short of the 1,024"));
+  // what is promised for the padded prompt is what a padded prompt saves
+  const Advice padded = advise(sharing(1024));
+  REQUIRE(padded.of(Lever::prefix_cache).cost);
+  CHECK(p.cost.estimate > 0.25);
+  CHECK(p.cost.estimate < padded.of(Lever::prefix_cache).cost->estimate + 0.02);
+  CHECK(padded.short_prefixes.empty());
+}
+
+TEST_CASE("a beginning that is far too short, or that no provider limits, is not called just short") {
+  CHECK(advise(sharing(512)).short_prefixes.empty());
+  Workload own({.prices = PriceBook()});
+  for (std::uint64_t i = 0; i < 50; ++i) {
+    TraceRecord r;
+    r.timestamp = static_cast<double>(i), r.prompt_tokens = 1000, r.output_tokens = 5;
+    for (std::uint64_t b = 0; b < 62; ++b) r.prefix_blocks.push_back(b < 60 ? b + 1 : 1000 * (i + 1) + b);
+    own.add(std::move(r));
+  }
+  own.finish();
+  CHECK(advise(own).short_prefixes.empty());
+}

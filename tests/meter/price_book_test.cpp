@@ -277,3 +277,18 @@ TEST_CASE("the built-in table says where it comes from and knows current models"
   CHECK(*book.rates("deepseek/deepseek-v4-pro", 1, on(2026y / 11 / 24, 7h)).value().output == 3.96);
   CHECK_FALSE(book.contains("gpt-6"));  // a family is no model
 }
+
+TEST_CASE("Claude Sonnet 4 has the tiers that Anthropic publishes") {
+  const PriceBook& book = PriceBook::built_in();
+  for (const char* name : {"claude-sonnet-4-20250514", "anthropic/claude-sonnet-4-0", "claude-sonnet-4"}) {
+    CAPTURE(name);
+    const Rates small = book.rates(name, 200'000).value(), large = book.rates(name, 200'001).value();
+    CHECK(*small.input == 3);
+    CHECK(*small.output == 15);
+    CHECK(*large.input == 6);
+    CHECK(*large.output == 22.5);
+    CHECK(*large.cached_read == Approx(0.6));
+    CHECK(*large.cache_write == 7.5);
+    CHECK(*large.cache_write_1h == 12);
+  }
+}

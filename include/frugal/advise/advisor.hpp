@@ -76,6 +76,17 @@ struct LeverAdvice {
   bool is_unknown(Metric metric) const;
 };
 
+/// Prompts of one type whose shared beginning is just too short for a provider's cache (by at most a quarter of its
+/// least length): with a few tokens more, which are the same in all of them, the cache would find it.
+struct ShortPrefix {
+  std::string type{};
+  std::uint64_t requests = 0;                         ///< of the sample
+  std::uint64_t shared_tokens = 0, least_tokens = 0;  ///< median of what they share; what the cache needs
+  Interval cost{};                                    ///< what the bill would fall by, the added tokens paid
+
+  std::uint64_t lacks() const { return least_tokens - shared_tokens; }
+};
+
 /// One request type and its shares.
 struct SliceAdvice {
   std::string type;
@@ -86,9 +97,10 @@ struct SliceAdvice {
 
 struct Advice {
   Bound bound{};
-  std::string why{};                  ///< the figures that decided the bound
-  std::vector<SliceAdvice> slices{};  ///< the greatest share of the bound first
-  std::vector<LeverAdvice> levers{};  ///< all eight; those worth it first, best first
+  std::string why{};                          ///< the figures that decided the bound
+  std::vector<SliceAdvice> slices{};          ///< the greatest share of the bound first
+  std::vector<LeverAdvice> levers{};          ///< all eight; those worth it first, best first
+  std::vector<ShortPrefix> short_prefixes{};  ///< the greatest saving first
   std::vector<std::string> unknowable{};
 
   Metric metric() const;  ///< by which levers are ranked: cost, ttft, or e2e where bound by TPOT

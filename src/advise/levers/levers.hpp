@@ -42,6 +42,9 @@ Judgement judge_batch(const Facts& facts);
 Judgement judge_answer_cache(const Facts& facts);
 Judgement judge_context(const Facts& facts);
 
+/// Shared beginnings that are just too short for a provider's cache.
+std::vector<ShortPrefix> find_short_prefixes(const Facts& facts);
+
 /// [types]: deferrable by the caller's word, by name, or by their bursts.
 std::vector<bool> deferrable_types(const Workload& workload);
 
