@@ -75,7 +75,8 @@ struct Metered::Measuring final : Sink {
     if (!finish.model.empty()) record.model = finish.model;
     record.queue_ms = milliseconds(finish.timing.queue);
     if (first) record.ttft_ms = milliseconds(*first - started), record.answer_hash = answer.value();
-    if (pieces > 0) record.pieces = pieces;
+    if (pieces > 0) record.pieces = finish.timing.in_one_piece ? 1 : pieces;
+    if (finish.request.value != 0) record.request_id = finish.request.value;
     record.e2e_ms = milliseconds(now - started);
     if (finish.timing.stalled) record.stalled_ms = milliseconds(*finish.timing.stalled);
     Usage usage = finish.usage;
