@@ -1,6 +1,7 @@
 #include <frugal/cpu/backend.hpp>
 
 #include "backend/contract.hpp"
+#include "core/caught.hpp"
 #include "cpu/decoder.hpp"
 #include "cpu/factory.hpp"
 
@@ -128,7 +129,11 @@ class CpuBackend final : public Backend {
 
 std::unique_ptr<Backend> backend_with(const CpuOptions& options, const Kernels& kernels) {
   if (options.threads == 0) throw Error(Errc::invalid_argument, "CpuOptions.threads must be at least 1");
-  return std::make_unique<CpuBackend>(options, kernels);
+  try {
+    return std::make_unique<CpuBackend>(options, kernels);
+  } catch (...) {  // the system starts no more threads
+    throw caught_error(Errc::unavailable, "cpu_backend with " + std::to_string(options.threads) + " threads");
+  }
 }
 
 }  // namespace cpu

@@ -4,6 +4,7 @@
 #include <frugal/model/model.hpp>
 
 #include <algorithm>
+#include <optional>
 #include <string>
 #include <utility>
 
@@ -41,6 +42,8 @@ EngineOptions checked(EngineOptions options) {
   require(options.step_tokens > 0, "step_tokens is 0");
   require(options.prefill_chunk > 0, "prefill_chunk is 0");
   check_drafts(options);
+  options.log = guarded_log(std::move(options.log), options.name == "engine" ? "" : options.name + ": ");
+  if (options.observer) options.observer = std::make_shared<GuardedObserver>(options.observer, options.log);
   return options;
 }
 
@@ -57,8 +60,7 @@ PrefixIndex::Worth worth_by(std::shared_ptr<PrefixCachePolicy> policy) {
 
 }  // namespace
 
-EngineParts::EngineParts(EngineOptions o)
-    : options(checked(std::move(o))), clock(options.clock ? *options.clock : steady_clock()) {
+EngineParts::EngineParts(EngineOptions o) : options(checked(std::move(o))), clock(options.clock) {
   for (const EngineModel& m : options.models) {
     slots.push_back(std::make_unique<ModelSlot>());
     add_model(*slots.back(), m.name, m.model);
@@ -108,6 +110,10 @@ void EngineParts::set_up_arena(std::span<const std::unique_ptr<DraftModelSlot>> 
   std::vector<std::size_t> bytes_per_token;
   for (const ModelSlot* slot : all) bytes_per_token.push_back(options.backend->kv_bytes_per_token(slot->id));
   const std::size_t bytes = options.kv_bytes / Arena::granule_bytes * Arena::granule_bytes;
+  const std::optional<std::size_t> most = options.backend->traits().free_bytes;
+  if (most && *most > 0 && bytes > *most)
+    throw Error(Errc::too_large, "EngineOptions::kv_bytes is " + std::to_string(options.kv_bytes >> 20) +
+                                     " MiB, but the backend's memory is " + std::to_string(*most >> 20) + " MiB");
   arena = std::make_unique<Arena>(bytes, plan_arena(bytes, bytes_per_token, std::span(&options.page_tokens, 1)));
   std::vector<PageGeometry> geometry;
   for (ModelSlot* slot : all) {
@@ -122,7 +128,7 @@ void EngineParts::set_up_arena(std::span<const std::unique_ptr<DraftModelSlot>> 
   }
 }
 
-ModelSlot* EngineParts::find(const std::string& name) {
+ModelSlot* EngineParts::find(std::string_view name) const {
   if (name.empty()) return slots.front().get();
   for (const auto& slot : slots)
     if (slot->name == name) return slot.get();

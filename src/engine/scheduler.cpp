@@ -359,7 +359,9 @@ Finish Scheduler::finish_of(const Sequence& s, std::string detail, std::optional
   if (s.output_tokens() > 0) end.timing.ttft = s.first_token - s.submitted;
   end.timing.e2e = s.ended - s.submitted;
   if (s.output_tokens() > 0) end.timing.stalled = stalled(s);
-  Attempt attempt{.endpoint = "engine", .model = s.slot->name, .usage = end.usage, .tokens = s.ledger};
+  end.request = s.id;
+  end.id = s.request.id;
+  Attempt attempt{.endpoint = options_.name, .model = s.slot->name, .usage = end.usage, .tokens = s.ledger};
   if (s.drafts) report_drafts(s, attempt);
   stats_.tokens += *attempt.tokens;
   stats_.drafts += attempt.drafts;
@@ -404,10 +406,20 @@ void Scheduler::check_integrity() const {
     if (s->pages && s->pages->tokens() > 0) throw Error(Errc::internal, "a waiting sequence holds pages");
 }
 
-void Scheduler::cancel_all() {
-  for (const Held& s : std::vector<Held>(running_)) finish(*s, FinishReason::cancelled);
-  for (const Held& s : std::vector<Held>(waiting_.begin(), waiting_.end())) finish(*s, FinishReason::cancelled);
+void Scheduler::end_all(FinishReason reason, const std::optional<Error>& error) {
+  for (const Held& s : std::vector<Held>(running_)) finish(*s, reason, {}, error);
+  for (const Held& s : std::vector<Held>(waiting_.begin(), waiting_.end())) finish(*s, reason, {}, error);
   sweep();
+}
+
+std::optional<TimePoint> Scheduler::next_deadline() const {
+  std::optional<TimePoint> first;
+  const auto look = [&first](const Held& s) {
+    if (s->request.deadline && (!first || *s->request.deadline < *first)) first = s->request.deadline;
+  };
+  for (const Held& s : running_) look(s);
+  for (const Held& s : waiting_) look(s);
+  return first;
 }
 
 }  // namespace frugal

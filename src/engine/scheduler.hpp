@@ -29,7 +29,10 @@ class Scheduler {
   void enqueue(std::shared_ptr<Sequence> sequence);
   /// True where anything moved. False: nothing to do, or every sequence waits for its reader. Does not throw.
   bool step();
-  void cancel_all();
+  /// Every live request ends in this way.
+  void end_all(FinishReason reason, const std::optional<Error>& error = {});
+  /// The earliest deadline of a live request.
+  std::optional<TimePoint> next_deadline() const;
   /// Ends a sequence that has not been enqueued yet, or leaves it to the next sweep.
   void end_with(Sequence& sequence, const Error& error) { finish(sequence, FinishReason::error, {}, error); }
 
