@@ -204,7 +204,7 @@ Engine::~Engine() {
   impl_->changed.notify_all();
   if (impl_->own.joinable()) impl_->own.join();
   for (auto& s : impl_->inbox) impl_->scheduler->enqueue(std::move(s));
-  impl_->scheduler->cancel_all();
+  impl_->scheduler->end_all(FinishReason::cancelled);
 }
 
 std::string_view Engine::name() const { return "engine"; }

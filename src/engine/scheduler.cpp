@@ -36,10 +36,21 @@ void Scheduler::check_integrity() const {
   admission_.check_integrity();
 }
 
-void Scheduler::cancel_all() {
-  for (const auto& s : admission_.running()) endings_.finish(*s, FinishReason::cancelled);
-  admission_.each_waiting([&](const auto& s) { endings_.finish(*s, FinishReason::cancelled); });
+void Scheduler::end_all(FinishReason reason, const std::optional<Error>& error) {
+  const auto end = [&](const std::shared_ptr<Sequence>& s) { endings_.finish(*s, reason, {}, error); };
+  for (const auto& s : admission_.running()) end(s);
+  admission_.each_waiting(end);
   admission_.sweep();
+}
+
+std::optional<TimePoint> Scheduler::next_deadline() const {
+  std::optional<TimePoint> first;
+  const auto look = [&first](const std::shared_ptr<Sequence>& s) {
+    if (s->request.deadline && (!first || *s->request.deadline < *first)) first = s->request.deadline;
+  };
+  for (const auto& s : admission_.running()) look(s);
+  admission_.each_waiting(look);
+  return first;
 }
 
 }  // namespace frugal

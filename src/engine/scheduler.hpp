@@ -28,7 +28,10 @@ class Scheduler {
   void enqueue(std::shared_ptr<Sequence> sequence) noexcept { admission_.enqueue(sequence); }
   /// True where anything moved. False: nothing to do, or every sequence waits for its reader. Does not throw.
   bool step() noexcept;
-  void cancel_all();
+  /// Ends every request.
+  void end_all(FinishReason reason, const std::optional<Error>& error = {});
+  /// The earliest deadline of all requests; none = there is none.
+  std::optional<TimePoint> next_deadline() const;
   /// Ends a sequence that has not been enqueued yet, or leaves it to the next sweep.
   void end_with(Sequence& sequence, const Error& error) { endings_.finish(sequence, FinishReason::error, {}, error); }
 
