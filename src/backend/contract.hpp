@@ -4,10 +4,11 @@
 #pragma once
 
 #include <frugal/backend/backend.hpp>
-#include <frugal/backend/sampling.hpp>
 #include <frugal/config.hpp>
 
 #include <frugal/core/error.hpp>
+
+#include "backend/drawer.hpp"
 
 #include <algorithm>
 #include <cstddef>
@@ -59,6 +60,7 @@ inline std::size_t wanted_rows(const Segment& s, std::uint32_t vocab) {
 template <class LogitsOf>
 void emit(const Batch& batch, std::uint32_t vocab, LogitsOf logits_of) {
   std::size_t drawn = 0;
+  Drawer drawer;
   for (std::size_t i = 0; i < batch.segments.size(); ++i) {
     const Segment& s = batch.segments[i];
     const std::size_t rows = s.tokens.size(), copied = s.logits.size() / vocab;
@@ -66,7 +68,7 @@ void emit(const Batch& batch, std::uint32_t vocab, LogitsOf logits_of) {
       const std::span<const float> x = logits_of(i, row);
       if (row >= rows - copied) std::copy(x.begin(), x.end(), &s.logits[(row - (rows - copied)) * vocab]);
       if (row < rows - s.draws.size()) continue;
-      batch.drawn[drawn++] = draw(x, s.draws[row - (rows - s.draws.size())]);
+      batch.drawn[drawn++] = drawer.draw(x, s.draws[row - (rows - s.draws.size())]);
     }
   }
 }

@@ -221,7 +221,7 @@ void Decoder::heads(unsigned m) {
     crew_->meet();
     for (std::uint32_t i = crew_->take(1); i < rows; i = crew_->take(1)) {
       try {
-        emit(wanted_[start + i], logits_.data() + i * vocab_stride_);
+        emit(m, wanted_[start + i], logits_.data() + i * vocab_stride_);
       } catch (...) {
         errors_[m] = std::current_exception();
       }
@@ -230,10 +230,10 @@ void Decoder::heads(unsigned m) {
   }
 }
 
-void Decoder::emit(const Wanted& wanted, const float* logits) {
+void Decoder::emit(unsigned m, const Wanted& wanted, const float* logits) {
   const std::span<const float> row{logits, model().spec().vocab};
   if (wanted.logits != nullptr) std::copy(row.begin(), row.end(), wanted.logits);
-  if (wanted.spec != nullptr) *wanted.score = draw(row, *wanted.spec);
+  if (wanted.spec != nullptr) *wanted.score = private_[m].drawer.draw(row, *wanted.spec);
 }
 
 }  // namespace frugal::cpu

@@ -3,12 +3,12 @@
 // so that each number is computed by one member in one order.
 #pragma once
 
+#include "backend/drawer.hpp"
 #include "cpu/kernels/kernels.hpp"
 #include "cpu/product.hpp"
 #include "cpu/weights.hpp"
 
 #include <frugal/backend/backend.hpp>
-#include <frugal/backend/sampling.hpp>
 
 #include <cstdint>
 #include <exception>
@@ -61,6 +61,7 @@ class Decoder {
     std::vector<std::uint32_t> begins, ends;
     std::vector<const std::uint8_t*> keys, values;
     std::vector<std::uint8_t> panels;
+    backend::Drawer drawer;
   };
 
   void add_rows(const Segment& segment, std::uint32_t first, std::uint32_t rows, TokenScore* scores);
@@ -76,7 +77,7 @@ class Decoder {
   void attend_tile(unsigned m, std::uint32_t layer, const Piece& tile, std::uint32_t head);
   void rotate(float* head, std::uint32_t row) const;
   void heads(unsigned m);
-  void emit(const Wanted& wanted, const float* logits);
+  void emit(unsigned m, const Wanted& wanted, const float* logits);
   float* qkv_row(std::uint32_t row) { return qkv_.data() + row * qkv_stride_; }
 
   DecoderWeights weights_;
