@@ -1,6 +1,7 @@
 #include "engine/pass.hpp"
 
 #include <algorithm>
+#include <cmath>
 #include <string>
 #include <utility>
 
@@ -112,7 +113,10 @@ void Pass::plan_decodes(const ModelSlot& slot, std::span<const Held> candidates,
 void Pass::plan_prompts(const ModelSlot& slot, std::span<const Held> candidates, Plan& plan, std::uint32_t left) {
   const bool others_decode =
       std::any_of(candidates.begin(), candidates.end(), [](const Held& s) { return can_run(*s) && s->missing() == 1; });
-  if (others_decode) left = std::min(left, rows_beside_decodes(slot));
+  if (options_.stall_budget)
+    left = std::min(left, rows_in_budget(slot));
+  else if (others_decode)
+    left = std::min(left, options_.prefill_chunk);
   for (const Held& s : candidates) {
     if (left == 0) break;
     if (s->slot != &slot || !can_run(*s) || s->missing() <= 1) continue;
@@ -122,10 +126,11 @@ void Pass::plan_prompts(const ModelSlot& slot, std::span<const Held> candidates,
   }
 }
 
-std::uint32_t Pass::rows_beside_decodes(const ModelSlot& slot) const {
+std::uint32_t Pass::rows_in_budget(const ModelSlot& slot) const {
   const double row = slot.costs.added_row();
-  if (!options_.stall_budget || row <= 0) return options_.prefill_chunk;
-  const double rows = std::chrono::duration<double>(*options_.stall_budget).count() / row;
+  if (row <= 0) return options_.prefill_chunk;  // not measured yet
+  const double budget = std::chrono::duration<double>(*options_.stall_budget).count();
+  const double rows = std::floor((budget - slot.costs.plain_pass()) / row + 1e-6);
   return static_cast<std::uint32_t>(std::clamp(rows, 1.0, static_cast<double>(options_.step_tokens)));
 }
 

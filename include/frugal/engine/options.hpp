@@ -41,9 +41,9 @@ struct EngineOptions {
   std::uint32_t step_tokens = 512;   ///< most rows in one step over all sequences of a model
   std::uint32_t prefill_chunk = 256;  ///< most prompt rows of one sequence in a step
 
-  /// How much longer than a plain step sequences between two tokens may wait because a step computes other requests'
-  /// prompts as well. Kept by what a prompt row was measured to cost; at least one row is computed. None = what
-  /// prefill_chunk rows cost.
+  /// How long a step that computes prompts may take: sequences between two tokens wait at most that long beside them, and
+  /// so does a request that comes in. Kept by what passes were measured to cost; at least one prompt row is computed.
+  /// None = what prefill_chunk rows cost, beside decode rows only.
   std::optional<Duration> stall_budget{};
   /// Requests with a higher Request::priority go first. A tenant's requests of one priority that got nothing for so long,
   /// while others were served, have their oldest request served before everyone else's. So nobody starves.
