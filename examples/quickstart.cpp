@@ -149,7 +149,7 @@ class Shift {
   std::vector<Served> work() {
     while (next_ < served_.size() || !slots_.empty()) {
       while (slots_.size() < in_flight && next_ < served_.size()) accept();
-      const bool worked = engine_.step();
+      const bool worked = engine_.step() == frugal::Progress::worked;
       const bool heard = read_all();
       if (!worked && !heard) throw frugal::Error(frugal::Errc::internal, "the engine is idle with requests in flight");
     }

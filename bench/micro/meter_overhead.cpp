@@ -51,7 +51,7 @@ class Instant final : public Endpoint {
     sink->on_finish(std::move(end));
     return {};
   }
-  bool step() override { return false; }
+  Progress step() override { return Progress::idle; }
 
  private:
   std::uint64_t tokens_;

@@ -4,9 +4,12 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
-#include <mutex>
 #include <optional>
 #include <utility>
+
+#include "core/caught.hpp"
+#include "endpoint/guarded_sink.hpp"
+#include "endpoint/refusal.hpp"
 
 namespace frugal {
 namespace {
@@ -30,25 +33,39 @@ std::uint64_t most_prompt_tokens(const Request& request, const BudgetedOptions& 
   return static_cast<std::uint64_t>(std::ceil(std::visit(PromptSize{options}, request.prompt)));
 }
 
-Finish refusal(const Error& error, const std::string& model) {
-  Finish end;
-  end.reason = FinishReason::refused;
-  end.error = error;
-  end.model = model;
-  return end;
+// Zero where it has passed, at most a century.
+Duration left_until(TimePoint deadline, TimePoint now) {
+  constexpr Duration century = std::chrono::hours(24 * 36525);
+  if (deadline <= now) return Duration{};
+  Duration::rep left = 0;
+  if (__builtin_sub_overflow(deadline.time_since_epoch().count(), now.time_since_epoch().count(), &left))
+    return century;
+  return std::min(Duration(left), century);
+}
+
+// A budget that is used up is no queue: asking again later is not the cure.
+Error over_budget(const Error& error) {
+  return error.code() == Errc::busy ? Error(Errc::over_budget, error.message()) : error;
 }
 
 }  // namespace
 
 struct Budgeted::Spending final : Sink {
-  Spending(const BudgetedOptions& o, const Request& r, std::shared_ptr<Sink> s)
-      : options(o),
-        model(r.model.empty() ? o.model : r.model),
-        most_output(r.max_tokens > 0 ? r.max_tokens : o.most_output),
-        prompt(most_prompt_tokens(r, o)),
+  Spending(std::shared_ptr<const BudgetedOptions> o, const Request& r, const std::vector<std::string>& may_answer,
+           std::shared_ptr<Sink> s)
+      : shared(std::move(o)),
+        options(*shared),
+        model(r.model.empty() ? options.model : r.model),
+        most_output(r.max_tokens > 0 ? r.max_tokens : options.most_output),
+        prompt(most_prompt_tokens(r, options)),
         began(now()),
         latest(latest_end(r)),
-        out(std::move(s)) {}
+        out(std::move(s)) {
+    for (const std::string& m : may_answer) models.push_back(billed_as(m));
+    if (models.empty()) models.push_back(model);
+  }
+
+  const std::string& billed_as(const std::string& m) const { return options.prices.contains(m) ? m : model; }
 
   std::chrono::sys_seconds now() const {
     return options.now ? options.now() : std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now());
@@ -56,28 +73,32 @@ struct Budgeted::Spending final : Sink {
 
   std::chrono::sys_seconds latest_end(const Request& r) const {
     if (!r.deadline) return std::chrono::sys_seconds::max();
-    const Duration left = std::max(Duration{}, *r.deadline - steady_clock().now()) + options.past_deadline;
-    return began + std::chrono::ceil<std::chrono::seconds>(left);
+    const Clock& clock = options.clock != nullptr ? *options.clock : steady_clock();
+    return began + std::chrono::ceil<std::chrono::seconds>(left_until(*r.deadline, clock.now())) +
+           std::chrono::ceil<std::chrono::seconds>(options.past_deadline);
   }
 
   PriceQuery query(std::chrono::sys_seconds until) const {
     return {.at = began, .until = until, .service_tier = options.service_tier, .batch = options.batch};
   }
 
-  // Dollars of the dearest way in which this usage may be billed: the prompt may be read from a cache or written to it,
-  // the answer may be reasoning.
+  // The highest bill in dollars that this usage may come to: any model that may answer; the prompt read from a cache or
+  // written to one; the answer reasoning or not.
   expected<double> most(const Usage& usage) const {
-    double dearest = 0;
-    for (const auto& [read, written] :
-         {std::pair<std::uint64_t, std::uint64_t>{0, 0}, {usage.input, 0}, {0, usage.input}})
-      for (const std::uint64_t reasoning : {std::uint64_t{0}, usage.output}) {
-        Usage u = usage;
-        u.cached_read = read, u.cache_write = written, u.reasoning = reasoning;
-        const expected<Priced> priced = price(options.prices, options.price_rules, model, u, query(latest));
-        if (!priced) return unexpected(priced.error());
-        dearest = std::max(dearest, priced->cost ? priced->cost->total() : 0);
-      }
-    return dearest;
+    double highest = 0;
+    for (const std::string& m : models)
+      for (const auto& [read, written] :
+           {std::pair<std::uint64_t, std::uint64_t>{0, 0}, {usage.input, 0}, {0, usage.input}})
+        for (const std::uint64_t reasoning : {std::uint64_t{0}, usage.output}) {
+          Usage u = usage;
+          u.cached_read = read;
+          u.cache_write = written;
+          u.reasoning = reasoning;
+          const expected<Priced> priced = price(options.prices, options.price_rules, m, u, query(latest));
+          if (!priced) return unexpected(priced.error());
+          highest = std::max(highest, priced->cost ? priced->cost->total() : 0);
+        }
+    return highest;
   }
 
   expected<void> reserve(Budget& budget, const Request& r) {
@@ -87,53 +108,30 @@ struct Budgeted::Spending final : Sink {
     const expected<double> usd = most({.input = prompt, .output = most_output});
     if (!usd) return unexpected(usd.error());
     expected<Reservation> made = budget.reserve(r.tenant, r.type, *usd);
-    if (!made) return unexpected(made.error());
+    if (!made) return unexpected(over_budget(made.error()));
     reservation = std::move(*made);
     return {};
   }
 
-  // Now the length is exact. A cascade tells of every try's prompt, and each is paid for.
+  // Now the length is exact. A cascade tells of every try's prompt, and each is paid for; a try that does not fit is
+  // declined, as Sink::on_prompt allows.
   void on_prompt(std::span<const Token> tokens) override {
-    ++tries;
-    prompt = exact += tokens.size();
-    if (const expected<double> usd = most({.input = prompt, .output = most_output * tries})) {
-      const expected<void> fits = reservation.resize(*usd);
-      if (!fits) give_up(fits.error());
+    if (over) return;
+    const std::uint64_t before = prompt;
+    prompt = exact + tokens.size();
+    if (const expected<double> usd = most({.input = prompt, .output = most_output * (tries + 1)})) {
+      if (const expected<void> fits = reservation.resize(*usd); !fits) {
+        prompt = before;
+        throw over_budget(fits.error());
+      }
     }
+    ++tries;
+    exact = prompt;
     out->on_prompt(tokens);
   }
 
-  // An endpoint may end the request inside cancel(), so that is called without the lock.
-  void give_up(const Error& error) {
-    Call running;
-    {
-      const std::lock_guard lock(mutex);
-      broke = error;
-      running = call;
-    }
-    running.cancel();
-  }
-
-  // The call is known only when start() has returned; the answer may be over by then.
-  Call keep(Call started) {
-    bool late = false;
-    {
-      const std::lock_guard lock(mutex);
-      if (!over) call = started;
-      late = broke.has_value();
-    }
-    if (late) started.cancel();
-    return started;
-  }
-
-  std::optional<Error> end() {
-    const std::lock_guard lock(mutex);
-    over = true;
-    call = {};  // it may hold its sink, which is this
-    return broke;
-  }
-
   void on_delta(Delta delta) override {
+    if (over) return;
     seen += std::max<std::size_t>(delta.tokens.size(), delta.text.empty() ? 0 : 1);
     out->on_delta(std::move(delta));
   }
@@ -141,10 +139,12 @@ struct Budgeted::Spending final : Sink {
   bool full() const override { return out->full(); }
 
   void on_finish(Finish finish) override {
-    const std::optional<Error> broken = end();
-    reservation.settle(spent(finish));
-    if (broken && finish.reason == FinishReason::cancelled)
-      finish.reason = FinishReason::refused, finish.error = broken;
+    if (std::exchange(over, true)) return;
+    try {
+      reservation.settle(spent(finish));
+    } catch (...) {  // a clock of the host's; a bill that cannot be made is taken to be the highest
+      reservation.settle(reservation.usd());
+    }
     out->on_finish(std::move(finish));
   }
 
@@ -159,46 +159,47 @@ struct Budgeted::Spending final : Sink {
     double sum = 0;
     for (const Attempt& a : attempts) {
       if (a.usage == Usage{}) continue;  // never computed anything
-      const std::string& whose = options.prices.contains(a.model) ? a.model : model;
-      const expected<Priced> priced = price(options.prices, options.price_rules, whose, a.usage, query(now()));
-      if (!priced) return reservation.usd();  // a bill that cannot be read is taken for the dearest
+      const expected<Priced> priced =
+          price(options.prices, options.price_rules, billed_as(a.model), a.usage, query(now()));
+      if (!priced) return reservation.usd();  // a bill that cannot be read is taken to be the highest
       if (priced->cost) sum += priced->cost->total();
     }
     return sum;
   }
 
+  const std::shared_ptr<const BudgetedOptions> shared;  ///< the endpoint may go first
   const BudgetedOptions& options;
-  std::string model;
+  std::string model;                ///< whose price, where a model's own is not in the book
+  std::vector<std::string> models;  ///< whose prices it may be billed at
   std::uint64_t most_output, prompt;
   const std::chrono::sys_seconds began, latest;  ///< what may be billed by
   std::uint64_t exact = 0, tries = 0, seen = 0;
+  bool over = false;
   std::shared_ptr<Sink> out;
   Reservation reservation;
-  std::mutex mutex;  // guards the three below
-  std::optional<Error> broke{};
-  bool over = false;
-  Call call;
 };
 
 Budgeted::Budgeted(Endpoint& inner, Budget& budget, BudgetedOptions options)
-    : inner_(inner), budget_(budget), options_(std::move(options)) {
-  if (!(options_.tokens_per_byte > 0) || !std::isfinite(options_.tokens_per_byte))
+    : EndpointWrapper(inner), budget_(budget), options_(std::make_shared<BudgetedOptions>(std::move(options))) {
+  if (!(options_->tokens_per_byte > 0) || !std::isfinite(options_->tokens_per_byte))
     throw Error(Errc::invalid_argument, "BudgetedOptions::tokens_per_byte is not positive");
 }
-Budgeted::~Budgeted() = default;
-
-std::string_view Budgeted::name() const { return inner_.name(); }
+Budgeted::~Budgeted() { leave(); }
 
 Call Budgeted::start(Request request, std::shared_ptr<Sink> sink) {
-  auto spending = std::make_shared<Spending>(options_, request, sink);
-  if (const expected<void> reserved = spending->reserve(budget_, request); !reserved) {
-    sink->on_finish(refusal(reserved.error(), request.model));
-    return {};
+  std::shared_ptr<Spending> spending;
+  std::optional<Error> refused;
+  try {
+    spending = std::make_shared<Spending>(options_, request, may_answer(request.model), sink);
+    if (const expected<void> reserved = spending->reserve(budget_, request); !reserved) refused = reserved.error();
+  } catch (...) {
+    refused = caught_error(Errc::internal, "the request's price");
   }
-  return spending->keep(inner_.start(std::move(request), spending));
+  if (!refused) return EndpointWrapper::start(std::move(request), std::move(spending));
+  Finish end = refusal(*refused, request.model);
+  end.id = std::move(request.id);
+  GuardedSink(std::move(sink)).on_finish(std::move(end));
+  return {};
 }
-
-bool Budgeted::step() { return inner_.step(); }
-void Budgeted::drive(const std::function<bool()>& until) { inner_.drive(until); }
 
 }  // namespace frugal

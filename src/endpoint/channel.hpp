@@ -15,11 +15,16 @@ struct Stream::Channel final : Sink {
 
   void on_delta(Delta delta) override {
     const std::lock_guard lock(mutex_);
+    if (finish_) return;
     deltas_.push_back(std::move(delta));
+    if (reader_ != nullptr) reader_->wake();
   }
+  /// The first one counts.
   void on_finish(Finish finish) override {
     const std::lock_guard lock(mutex_);
+    if (finish_) return;
     finish_ = std::move(finish);
+    if (reader_ != nullptr) reader_->wake();
   }
   bool full() const override {
     const std::lock_guard lock(mutex_);
@@ -31,16 +36,20 @@ struct Stream::Channel final : Sink {
     const std::lock_guard lock(mutex_);
     return !deltas_.empty() || finish_.has_value();
   }
-  bool ready_delta() const {
+  bool done() const {
     const std::lock_guard lock(mutex_);
-    return !deltas_.empty();
+    return deltas_.empty() && finish_.has_value();
   }
-  std::optional<Delta> pop() {
+  struct Popped {
+    std::optional<Delta> delta;
+    bool was_full = false;  ///< the sequence may go on now
+  };
+  Popped pop() {
     const std::lock_guard lock(mutex_);
-    if (deltas_.empty()) return std::nullopt;
-    Delta front = std::move(deltas_.front());
+    if (deltas_.empty()) return {};
+    Popped popped{std::move(deltas_.front()), deltas_.size() >= capacity_ && !finish_};
     deltas_.pop_front();
-    return front;
+    return popped;
   }
   std::optional<Finish> finish() const {
     const std::lock_guard lock(mutex_);
@@ -50,12 +59,18 @@ struct Stream::Channel final : Sink {
     const std::lock_guard lock(mutex_);
     return finish_.has_value();
   }
+  /// Who waits for the next piece; null = nobody.
+  void set_reader(Waker* reader) {
+    const std::lock_guard lock(mutex_);
+    reader_ = reader;
+  }
 
  private:
   mutable std::mutex mutex_;
   std::size_t capacity_;
   std::deque<Delta> deltas_;
   std::optional<Finish> finish_;
+  Waker* reader_ = nullptr;
 };
 
 }  // namespace frugal

@@ -44,8 +44,11 @@ struct Metered::Measuring final : Sink {
   bool full() const override { return out->full(); }
 
   void on_finish(Finish finish) override {
-    complete(finish);
-    meter.record(std::move(measured));
+    try {
+      complete(finish);
+      meter.record(std::move(measured));
+    } catch (...) {  // a measurement may be lost, the caller's Finish may not
+    }
     out->on_finish(std::move(finish));
   }
 
@@ -96,17 +99,15 @@ struct Metered::Measuring final : Sink {
 };
 
 Metered::Metered(Endpoint& inner, Meter& meter, MeteredOptions options)
-    : inner_(inner), meter_(meter), options_(std::move(options)) {}
-Metered::~Metered() = default;
-
-std::string_view Metered::name() const { return inner_.name(); }
+    : EndpointWrapper(inner), meter_(meter), options_(std::move(options)) {}
+Metered::~Metered() { leave(); }
 
 Call Metered::start(Request request, std::shared_ptr<Sink> sink) {
-  auto measuring = std::make_shared<Measuring>(meter_, options_, inner_.name(), request, std::move(sink));
-  return inner_.start(std::move(request), std::move(measuring));
+  try {
+    sink = std::make_shared<Measuring>(meter_, options_, name(), request, sink);
+  } catch (...) {  // unmeasured is better than unserved
+  }
+  return EndpointWrapper::start(std::move(request), std::move(sink));
 }
-
-bool Metered::step() { return inner_.step(); }
-void Metered::drive(const std::function<bool()>& until) { inner_.drive(until); }
 
 }  // namespace frugal

@@ -1,22 +1,23 @@
 // Reading an answer: pop what is there, else lend the thread to the endpoint until something is.
 #include <frugal/endpoint/stream.hpp>
 
-#include "endpoint/channel.hpp"
-
-#include <chrono>
-#include <thread>
 #include <utility>
+
+#include "endpoint/channel.hpp"
+#include "endpoint/lending.hpp"
+#include "endpoint/lifeline.hpp"
+#include "endpoint/step_scope.hpp"
 
 namespace frugal {
 
 struct Stream::State {
-  Endpoint* endpoint;
+  EndpointRef endpoint;
   std::shared_ptr<Channel> channel;
   Call call;
 };
 
 Stream::Stream(Endpoint& endpoint, std::shared_ptr<Channel> channel, Call call)
-    : state_(std::make_unique<State>(State{&endpoint, std::move(channel), std::move(call)})) {}
+    : state_(std::make_unique<State>(State{EndpointRef(endpoint), std::move(channel), std::move(call)})) {}
 
 Stream::Stream(Stream&&) noexcept = default;
 
@@ -34,21 +35,68 @@ void Stream::cancel() {
   if (state_ && !state_->channel->ended()) state_->call.cancel();
 }
 
-std::optional<Delta> Stream::next() {
-  Channel& channel = *state_->channel;
-  while (!channel.ready()) {
-    state_->endpoint->drive([&channel] { return channel.ready(); });
-    // An endpoint with nothing left to do returns at once while another thread is about to deliver our piece.
-    if (!channel.ready()) std::this_thread::sleep_for(std::chrono::microseconds(50));
+RequestId Stream::id() const { return state_ ? state_->call.id() : RequestId{}; }
+
+std::optional<Delta> Stream::try_next() {
+  if (!state_) return std::nullopt;
+  Channel::Popped popped = state_->channel->pop();
+  if (popped.was_full) {
+    if (const EndpointRef::Visit visit = state_->endpoint.enter()) visit->wake();
   }
-  return channel.pop();
+  return std::move(popped.delta);
 }
 
-std::optional<Delta> Stream::try_next() { return state_->channel->pop(); }
+namespace {
 
-bool Stream::done() const { return state_->channel->ended() && !state_->channel->ready_delta(); }
+Finish left_alone() {
+  Finish end;
+  end.reason = FinishReason::error;
+  end.error = Error(Errc::unavailable, "the endpoint was destroyed before the answer ended");
+  return end;
+}
 
-std::optional<Finish> Stream::finish() const { return state_->channel->finish(); }
+}  // namespace
+
+std::optional<Delta> Stream::next_until(std::optional<TimePoint> last) {
+  if (!state_) return std::nullopt;
+  Channel& channel = *state_->channel;
+  if (channel.ready()) return try_next();
+  refuse_inside_step("Stream::next");
+  Waker waker;
+  const std::function<bool()> ready = [&channel] { return channel.ready(); };
+  channel.set_reader(&waker);
+  struct Reading {
+    Channel& channel;
+    ~Reading() { channel.set_reader(nullptr); }
+  } reading{channel};
+  while (!ready() && !(last && steady_clock().now() >= *last)) {
+    const EndpointRef::Visit visit = state_->endpoint.enter();
+    if (!visit) {
+      channel.on_finish(left_alone());
+      break;
+    }
+    Endpoint::Lifeline& line = *visit.lifeline_;
+    line.inside->add(waker);
+    struct Inside {
+      Endpoint::Lifeline& line;
+      Waker& waker;
+      ~Inside() { line.inside->remove(waker); }
+    } inside{line, waker};
+    lend_thread(*visit.endpoint_, line.gone, {.waker = waker, .until = ready, .last = last});
+  }
+  return try_next();
+}
+
+std::optional<Delta> Stream::next() { return next_until(std::nullopt); }
+
+std::optional<Delta> Stream::next_for(Duration most) {
+  const TimePoint now = steady_clock().now();
+  return next_until(most < TimePoint::max() - now ? std::optional(now + most) : std::nullopt);
+}
+
+bool Stream::done() const { return !state_ || state_->channel->done(); }
+
+std::optional<Finish> Stream::finish() const { return state_ ? state_->channel->finish() : std::nullopt; }
 
 Answer Stream::wait() {
   Answer answer;
@@ -57,7 +105,12 @@ Answer Stream::wait() {
     answer.tokens.insert(answer.tokens.end(), delta->tokens.begin(), delta->tokens.end());
     for (TokenScore& score : delta->scores) answer.scores.push_back(std::move(score));
   }
-  answer.finish = *state_->channel->finish();
+  if (std::optional<Finish> end = finish()) {
+    answer.finish = std::move(*end);
+  } else {
+    answer.finish.reason = FinishReason::error;
+    answer.finish.error = Error(Errc::invalid_argument, "Stream::wait on a stream that was moved from");
+  }
   return answer;
 }
 

@@ -51,7 +51,9 @@ Finish Endings::finish_of(const Sequence& s, std::string detail, std::optional<E
     end.timing.ttft = s.first_token - s.submitted;
     end.timing.stalled = stalled(s);
   }
-  Attempt attempt{.endpoint = "engine", .model = s.slot->name, .usage = end.usage, .tokens = s.account.tokens()};
+  end.request = s.id;
+  end.id = s.request.id;
+  Attempt attempt{.endpoint = options_.name, .model = s.slot->name, .usage = end.usage, .tokens = s.account.tokens()};
   attempt.drafts = s.account.drafts(s.slot->costs.plain_pass());
   stats_.tokens += *attempt.tokens;
   stats_.drafts += attempt.drafts;

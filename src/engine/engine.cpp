@@ -5,33 +5,19 @@
 #include <frugal/core/error.hpp>
 
 #include <algorithm>
-#include <atomic>
-#include <chrono>
-#include <condition_variable>
-#include <mutex>
 #include <string>
 #include <thread>
 #include <utility>
 
 #include "core/caught.hpp"
+#include "endpoint/guarded_sink.hpp"
+#include "endpoint/refusal.hpp"
+#include "endpoint/step_scope.hpp"
+#include "engine/engine_impl.hpp"
 #include "engine/intake.hpp"
-#include "engine/parts.hpp"
-#include "engine/views.hpp"
 
 namespace frugal {
-
-Observer::~Observer() = default;
-
 namespace {
-
-Finish refusal(const Error& error, const std::string& model) {
-  Finish end;
-  end.reason = FinishReason::refused;
-  end.error = error;
-  end.model = model;
-  end.ledger.attempts.push_back({.endpoint = "engine", .model = model, .tokens = TokenLedger{}});
-  return end;
-}
 
 // splitmix64 (Steele et al. 2014): spreads consecutive request numbers over all seeds.
 std::uint64_t mixed(std::uint64_t x) {
@@ -43,45 +29,11 @@ std::uint64_t mixed(std::uint64_t x) {
 
 }  // namespace
 
-struct Engine::Impl : EngineParts {
-  // One of the engine's models as an endpoint of its own.
-  struct Facade final : Endpoint {
-    Facade(Engine& e, std::string m) : engine(&e), model(std::move(m)) {}
-    std::string_view name() const override { return model; }
-    Call start(Request request, std::shared_ptr<Sink> sink) override {
-      request.model = model;
-      return engine->start(std::move(request), std::move(sink));
-    }
-    bool step() override { return engine->step(); }
-    void drive(const std::function<bool()>& until) override { engine->drive(until); }
-    Engine* engine;
-    std::string model;
-  };
-
-  Impl(Engine& self, EngineOptions o) : EngineParts(std::move(o)) {
-    for (const EngineModel& m : options.models) facades.push_back(std::make_unique<Facade>(self, m.name));
-  }
-
-  expected<std::shared_ptr<Sequence>> make_sequence(RequestId id, Request request, std::shared_ptr<Sink> sink);
-  void ask_policies(Sequence& s);
-  bool step_once();
-  void become_idle();
-  void run_own_thread();
-
-  std::vector<std::unique_ptr<Facade>> facades;
-
-  mutable std::mutex mutex;
-  std::condition_variable changed;  // a step ended, a request arrived, or the engine stops
-  std::vector<std::shared_ptr<Sequence>> inbox;
-  EngineStats published;
-  bool driving = false;
-  bool stopping = false;
-  bool clear_asked = false;
-  std::uint64_t generation = 0;  // steps ended; under mutex
-  std::atomic<std::uint64_t> live{0};
-  std::atomic<std::uint64_t> next_id{1};
-  std::thread own;
-};
+Engine::Impl::Impl(Engine& self, EngineOptions o, std::shared_ptr<Watchers> w)
+    : EngineParts(std::move(o)), watchers(std::move(w)) {
+  for (const EngineModel& m : options.models) facades.push_back(std::make_unique<Facade>(self, m.name));
+  publish();
+}
 
 expected<std::shared_ptr<Sequence>> Engine::Impl::make_sequence(RequestId id, Request request,
                                                                 std::shared_ptr<Sink> sink) {
@@ -114,194 +66,158 @@ expected<std::shared_ptr<Sequence>> Engine::Impl::make_sequence(RequestId id, Re
   return s;
 }
 
-// The questions of admission. On the driving thread, because policies need no locks; a policy that throws ends its own
-// request.
-void Engine::Impl::ask_policies(Sequence& s) {
-  const RequestView view = request_view(s, clock.now());
-  std::string asked;
+// Everything that may go wrong before a request is queued, as one error.
+expected<std::shared_ptr<Sequence>> Engine::Impl::take_in(RequestId id, Request request,
+                                                          const std::shared_ptr<Sink>& sink) {
   try {
-    if (options.output) {
-      asked = "output policy " + std::string(options.output->name());
-      const std::uint32_t most = options.output->budget(view);
-      if (most > 0 && most < s.budget) {
-        s.budget = most;
-        s.budget_reason = FinishReason::capped;
-        s.capped_by = options.output->name();
-      }
+    expected<std::shared_ptr<Sequence>> made = make_sequence(id, std::move(request), sink);
+    if (!made) return made;
+    try {
+      sink->on_prompt((*made)->prompt());
+    } catch (const Error&) {  // the sink declines
+      throw;
+    } catch (...) {  // as in on_delta: a reader that throws has given up
+      (*made)->cancelled.store(true);
     }
-    if (options.prefix_cache) {
-      asked = "prefix cache policy " + std::string(options.prefix_cache->name());
-      s.keep = options.prefix_cache->keep(view);
-      s.salt = options.prefix_cache->salt(view);
-    }
+    return made;
   } catch (...) {
-    scheduler->end_with(s, caught_error(Errc::policy, asked));
+    return unexpected(caught_error(Errc::internal, "the request could not be read"));
   }
 }
 
-bool Engine::Impl::step_once() {
-  std::vector<std::shared_ptr<Sequence>> arrived;
-  {
-    const std::lock_guard lock(mutex);
-    arrived.swap(inbox);
-    if (std::exchange(clear_asked, false) && index) index->clear();
-  }
-  for (auto& s : arrived) {
-    ask_policies(*s);
-    scheduler->enqueue(std::move(s));
-  }
-  const bool moved = scheduler->step();
+expected<void> Engine::Impl::enqueue(std::shared_ptr<Sequence> sequence) {
   const std::lock_guard lock(mutex);
+  if (closing) return unexpected(Errc::unavailable, "the engine has been shut down");
+  if (live >= std::uint64_t{options.max_waiting} + options.max_running)
+    return unexpected(Errc::busy, "the queue is full (EngineOptions::max_waiting)");
+  inbox.push_back(std::move(sequence));
+  ++live;
+  return {};
+}
+
+void Engine::Impl::refuse(RequestId id, const std::string& model, std::string caller_id, const Error& error,
+                          Sink& sink) {
+  Finish end = refusal(error, model);
+  end.ledger.attempts.push_back({.endpoint = options.name, .model = model, .tokens = TokenLedger{}});
+  end.request = id;
+  end.id = std::move(caller_id);
+  if (options.log) options.log(LogLevel::info, id.value, "refused: " + error.message());
+  if (options.observer) options.observer->on_refused(id, end);
+  sink.on_finish(std::move(end));
+}
+
+Engine::Engine(EngineOptions options) {
   try {
-    published = scheduler->stats();
-  } catch (...) {  // no memory for the figures: those of the step before stay
-  }
-  const ArenaStats pages = arena->stats();
-  published.kv_bytes_total = pages.total_bytes;
-  published.kv_bytes_leased = pages.leased_bytes;
-  published.kv_bytes_indexed = pages.indexed_bytes;
-  live.store(scheduler->waiting() + scheduler->running() + inbox.size());
-  return moved || !arrived.empty();
-}
-
-// Ends one turn at the wheel and wakes those who wait for it.
-void Engine::Impl::become_idle() {
-  {
-    const std::lock_guard lock(mutex);
-    driving = false;
-    ++generation;
-  }
-  changed.notify_all();
-}
-
-void Engine::Impl::run_own_thread() {
-  for (;;) {
-    {
-      std::unique_lock lock(mutex);
-      changed.wait(lock, [&] { return stopping || live.load() > 0; });
-      if (stopping) return;
-    }
-    const bool moved = step_once();
-    std::unique_lock lock(mutex);
-    ++generation;
-    changed.notify_all();
-    if (!moved) changed.wait_for(lock, std::chrono::milliseconds(1));  // every reader is behind
-  }
-}
-
-Engine::Engine(EngineOptions options) : impl_(std::make_unique<Impl>(*this, std::move(options))) {
-  if (impl_->options.own_thread) {
-    impl_->driving = true;
-    impl_->own = std::thread([this] { impl_->run_own_thread(); });
+    const std::shared_ptr<Watchers> shared = watchers().shared_from_this();
+    impl_ = std::make_unique<Impl>(*this, std::move(options), shared);
+    if (impl_->options.own_thread) impl_->own = std::thread([impl = impl_.get()] { impl->run_own_thread(); });
+  } catch (...) {
+    throw caught_error(Errc::unavailable, "the engine could not be set up");
   }
 }
 
 Engine::~Engine() {
-  {
-    const std::lock_guard lock(impl_->mutex);
-    impl_->stopping = true;
-  }
-  impl_->changed.notify_all();
-  if (impl_->own.joinable()) impl_->own.join();
-  for (auto& s : impl_->inbox) impl_->scheduler->enqueue(std::move(s));
-  impl_->scheduler->end_all(FinishReason::cancelled);
+  impl_->shut_down(*this, TimePoint::min());
+  retire();
+  for (const auto& facade : impl_->facades) facade->leave();
 }
 
-std::string_view Engine::name() const { return "engine"; }
+std::string_view Engine::name() const { return impl_->options.name; }
 
 Call Engine::start(Request request, std::shared_ptr<Sink> sink) {
   Impl& impl = *impl_;
   const RequestId id{impl.next_id.fetch_add(1)};
   const std::string model = request.model;
-  expected<std::shared_ptr<Sequence>> made = impl.make_sequence(id, std::move(request), sink);
-  if (!made) {
-    sink->on_finish(refusal(made.error(), model));
-    return {};
+  std::string caller_id = request.id;
+  if (impl.options.observer) impl.options.observer->on_submitted(id, caller_id);
+  auto guarded = std::make_shared<GuardedSink>(std::move(sink), &impl.options.log, id);
+  expected<std::shared_ptr<Sequence>> made = impl.take_in(id, std::move(request), guarded);
+  const expected<void> queued = made ? impl.enqueue(*made) : unexpected(made.error());
+  if (!queued) {
+    impl.refuse(id, model, std::move(caller_id), queued.error(), *guarded);
+    return Call({}, id);
   }
-  std::shared_ptr<Sequence> sequence = *made;
-  try {
-    sink->on_prompt(sequence->prompt());
-  } catch (...) {  // as in on_delta: a reader that throws has given up
-    sequence->cancelled.store(true);
-  }
-  bool full = false;
-  {
-    const std::lock_guard lock(impl.mutex);
-    full = impl.live.load() >= std::uint64_t{impl.options.max_waiting} + impl.options.max_running;
-    if (!full) {
-      impl.inbox.push_back(sequence);
-      impl.live.fetch_add(1);
-    }
-  }
-  if (full) {
-    sink->on_finish(refusal(Error(Errc::busy, "the queue is full (EngineOptions::max_waiting)"), model));
-    return {};
-  }
-  impl.changed.notify_all();
-  return Call([weak = std::weak_ptr<Sequence>(sequence)] {
-    if (const auto s = weak.lock()) s->cancelled.store(true, std::memory_order_relaxed);
-  });
+  impl.nudge();
+  return Call(
+      [weak = std::weak_ptr<Sequence>(*made), engine = EndpointRef(*this)] {
+        const auto s = weak.lock();
+        if (!s || s->cancelled.exchange(true, std::memory_order_relaxed)) return;
+        if (const EndpointRef::Visit visit = engine.enter()) visit->wake();  // it may sleep
+      },
+      id);
 }
 
-void Engine::drive(const std::function<bool()>& until) {
+Progress Engine::step() {
   Impl& impl = *impl_;
-  for (;;) {
-    std::unique_lock lock(impl.mutex);
-    const std::uint64_t seen = impl.generation;
-    lock.unlock();
-    if (until()) return;
-    lock.lock();
-    if (impl.driving) {
-      impl.changed.wait_for(lock, std::chrono::milliseconds(20),
-                            [&] { return !impl.driving || impl.generation != seen; });
-      if (impl.live.load() == 0) return;
-      continue;
-    }
-    impl.driving = true;
-    lock.unlock();
-    const bool moved = impl.step_once();
-    impl.become_idle();
-    if (impl.live.load() == 0) return;
-    if (!moved) std::this_thread::sleep_for(std::chrono::microseconds(200));  // every reader is behind
-  }
+  if (impl.run_errand()) return Progress::worked;
+  if (const std::optional<Progress> busy = impl.take_wheel()) return *busy;
+  return impl.turn() ? Progress::worked : Progress::waiting;
 }
 
-bool Engine::step() {
-  Impl& impl = *impl_;
-  {
-    const std::lock_guard lock(impl.mutex);
-    if (impl.driving || impl.live.load() == 0) return false;
-    impl.driving = true;
-  }
-  const bool moved = impl.step_once();
-  impl.become_idle();
-  return moved;
+void Engine::unwatch(Waker& waker) {
+  Endpoint::unwatch(waker);
+  impl_->left();
+}
+
+void Engine::wake() { impl_->nudge(); }
+
+std::optional<TimePoint> Engine::next_deadline() const {
+  const std::lock_guard lock(impl_->mutex);
+  return impl_->alarm;
+}
+
+Load Engine::load() const {
+  const std::lock_guard lock(impl_->mutex);
+  const EngineStats& stats = impl_->published;
+  return {.running = stats.running,
+          .waiting = stats.waiting + static_cast<std::uint32_t>(impl_->inbox.size()),
+          .free_tokens = impl_->free_tokens(),
+          .accepting = !impl_->closing};
+}
+
+std::vector<std::string> Engine::may_answer(std::string_view model) const {
+  const ModelSlot* const slot = impl_->find(model);
+  return slot != nullptr ? std::vector<std::string>{slot->name} : std::vector<std::string>();
+}
+
+std::size_t Engine::shutdown(TimePoint deadline) {
+  refuse_inside_step("Engine::shutdown");
+  return impl_->shut_down(*this, deadline);
 }
 
 Endpoint& Engine::endpoint(std::string_view model) {
   for (const auto& facade : impl_->facades)
-    if (facade->model == model) return *facade;
+    if (facade->name() == model) return *facade;
   throw Error(Errc::invalid_argument, "the engine has no model named \"" + std::string(model) + "\"");
 }
 
 EngineStats Engine::stats() const {
   const std::lock_guard lock(impl_->mutex);
-  return impl_->published;
+  EngineStats stats = impl_->published;
+  stats.waiting += static_cast<std::uint32_t>(impl_->inbox.size());
+  return stats;
 }
 
 void Engine::clear_prefixes() {
   Impl& impl = *impl_;
-  std::unique_lock lock(impl.mutex);
-  impl.clear_asked = true;
-  if (impl.driving) return;  // done by the next step
-  if (impl.index) impl.index->clear();
-  impl.clear_asked = false;
+  {
+    const std::lock_guard lock(impl.mutex);
+    if (!impl.driving) {
+      if (impl.index) impl.index->clear();
+      impl.publish();
+    } else {
+      impl.clear_asked = true;  // done by the next step
+    }
+  }
+  impl.nudge();
 }
 
 void Engine::check_integrity() const {
-  const std::lock_guard lock(impl_->mutex);
-  if (impl_->driving) throw Error(Errc::invalid_argument, "check_integrity while another thread drives the engine");
-  impl_->scheduler->check_integrity();
+  Impl& impl = *impl_;
+  refuse_inside_step("Engine::check_integrity");
+  std::unique_lock lock(impl.mutex);
+  impl.wait_for_wheel(lock);
+  impl.scheduler->check_integrity();
 }
 
 }  // namespace frugal

@@ -46,6 +46,8 @@ EngineOptions checked(EngineOptions options) {
   for (const auto& [tenant, weight] : options.tenant_weights)
     require(std::isfinite(weight) && weight > 0, "tenant_weights holds a weight that is not a positive number");
   check_drafts(options);
+  options.log = guarded_log(std::move(options.log), options.name == "engine" ? "" : options.name + ": ");
+  if (options.observer) options.observer = std::make_shared<GuardedObserver>(options.observer, options.log);
   return options;
 }
 
@@ -62,8 +64,7 @@ PrefixIndex::Worth worth_by(std::shared_ptr<PrefixCachePolicy> policy) {
 
 }  // namespace
 
-EngineParts::EngineParts(EngineOptions o)
-    : options(checked(std::move(o))), clock(options.clock ? *options.clock : steady_clock()) {
+EngineParts::EngineParts(EngineOptions o) : options(checked(std::move(o))), clock(options.clock) {
   for (const EngineModel& m : options.models) {
     slots.push_back(std::make_unique<ModelSlot>());
     add_model(*slots.back(), m.name, m.model);
@@ -130,7 +131,7 @@ void EngineParts::set_up_arena(std::span<const std::unique_ptr<DraftModelSlot>> 
   store = std::make_unique<KvStore>(KvStore{*arena, index.get(), *options.backend, options.log});
 }
 
-ModelSlot* EngineParts::find(const std::string& name) {
+ModelSlot* EngineParts::find(std::string_view name) const {
   if (name.empty()) return slots.front().get();
   for (const auto& slot : slots)
     if (slot->name == name) return slot.get();

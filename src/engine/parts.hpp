@@ -9,8 +9,10 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
+#include "engine/guards.hpp"
 #include "engine/scheduler.hpp"
 
 namespace frugal {
@@ -23,10 +25,10 @@ struct EngineParts {
   EngineParts& operator=(const EngineParts&) = delete;
 
   /// Null where no model has this name; the first one where it is empty.
-  ModelSlot* find(const std::string& name);
+  ModelSlot* find(std::string_view name) const;
 
   EngineOptions options;
-  const Clock& clock;
+  GuardedClock clock;
   std::unique_ptr<Arena> arena{};  // before everything that holds pages
   std::vector<std::unique_ptr<ModelSlot>> slots{};
   std::unique_ptr<PrefixIndex> index{};  // null = lever off

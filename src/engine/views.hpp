@@ -9,8 +9,9 @@
 namespace frugal {
 
 inline RequestView request_view(const Sequence& s, TimePoint now) {
-  return {s.id,       s.request.type,       s.request.tenant,   s.slot->name, prompt_text(s.request),
-          s.prompt(), s.request.max_tokens, s.request.deadline, now,          s.draft_text};
+  return {s.id,        s.request.type,       s.request.tenant,   s.slot->name, prompt_text(s.request),
+          s.prompt(),  s.request.max_tokens, s.request.deadline, now,          s.draft_text,
+          s.request.id};
 }
 
 inline SequenceView sequence_view(const Sequence& s, const RequestView& request) {

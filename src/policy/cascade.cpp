@@ -25,7 +25,7 @@ class MarginThreshold final : public CascadePolicy {
   Verdict judge(const AttemptView& attempt) override {
     const std::optional<double> measured = score(attempt.scores);
     const bool whole = attempt.finish != FinishReason::error && attempt.finish != FinishReason::refused;
-    const bool good = whole && measured && *measured >= threshold_;
+    const bool good = whole && !attempt.text.empty() && measured && *measured >= threshold_;
     if (good || attempt.endpoint + 1 >= attempt.endpoints) return {.score = measured};
     return {.next = attempt.endpoint + 1, .score = measured};
   }
@@ -60,6 +60,16 @@ class When final : public CascadePolicy {
     CascadePolicy* const inner = asked(attempt.request);
     return inner ? inner->judge(attempt) : Verdict{};
   }
+  bool judges_running() const override {
+    return then_->judges_running() || (otherwise_ && otherwise_->judges_running());
+  }
+  Verdict judge_running(const AttemptView& attempt) override {
+    CascadePolicy* const inner = asked(attempt.request);
+    return inner != nullptr && inner->judges_running() ? inner->judge_running(attempt) : Verdict{};
+  }
+  void learn(const CascadeOutcome& outcome) override {
+    if (CascadePolicy* const inner = asked(outcome.request)) inner->learn(outcome);
+  }
 
  private:
   CascadePolicy* asked(const RequestView& request) const {
@@ -82,6 +92,11 @@ class Limited final : public CascadePolicy {
     if (attempt.attempt >= most_) verdict.next.reset();
     return verdict;
   }
+  bool judges_running() const override { return inner_->judges_running(); }
+  Verdict judge_running(const AttemptView& attempt) override {
+    return attempt.attempt >= most_ ? Verdict{} : inner_->judge_running(attempt);
+  }
+  void learn(const CascadeOutcome& outcome) override { inner_->learn(outcome); }
 
  private:
   std::shared_ptr<CascadePolicy> inner_;

@@ -38,13 +38,16 @@ struct Remote final : Endpoint {
     if (!prompt.empty()) sink->on_prompt(prompt);
     return Call([this] { cancelled = true; });
   }
-  bool step() override {
-    if (!sink) return false;
-    if (!cancelled) return sink->on_delta({"x", {1}, {}}), true;
+  Progress step() override {
+    if (!sink) return Progress::idle;
+    if (!cancelled) {
+      sink->on_delta({"x", {1}, {}});
+      return Progress::worked;
+    }
     Finish end;
     end.reason = FinishReason::cancelled;
     std::exchange(sink, nullptr)->on_finish(end);
-    return true;
+    return Progress::worked;
   }
   std::shared_ptr<Sink> sink;
   std::vector<Token> prompt;
@@ -71,7 +74,7 @@ struct Fickle final : Endpoint {
     sink->on_finish(std::move(end));
     return {};
   }
-  bool step() override { return false; }
+  Progress step() override { return Progress::idle; }
 
  private:
   std::uint32_t seed_;
@@ -97,7 +100,7 @@ TEST_CASE("what does not fit is refused before it starts, and the next smaller r
   Budgeted endpoint(inner, budget, dollar_a_token());
   const Finish refused = endpoint.run(ask()).finish;
   CHECK(refused.reason == FinishReason::refused);
-  CHECK(refused.error->code() == Errc::busy);
+  CHECK(refused.error->code() == Errc::over_budget);
   CHECK(inner.requests.empty());
   CHECK(endpoint.run(ask(3)).finish.reason == FinishReason::stop);
   CHECK(spent(budget) == Approx(5));
@@ -136,7 +139,7 @@ TEST_CASE("a prompt that turns out too long for the budget is given up") {
   Budgeted endpoint(remote, budget, options);
   const Finish end = endpoint.run(ask(50)).finish;
   CHECK(end.reason == FinishReason::refused);
-  CHECK(end.error->code() == Errc::busy);
+  CHECK(end.error->code() == Errc::over_budget);
   CHECK(reserved(budget) == 0);
 }
 

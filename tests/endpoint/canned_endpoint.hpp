@@ -9,6 +9,8 @@
 #include <utility>
 #include <vector>
 
+#include "support/manual_clock.hpp"
+
 namespace frugal::testing {
 
 struct CannedAnswer {
@@ -34,23 +36,24 @@ class CannedEndpoint final : public Endpoint {
     return Call([job] { job->cancelled = true; });
   }
 
-  bool step() override {
-    if (jobs_.empty()) return false;
+  Progress step() override {
+    if (jobs_.empty()) return Progress::idle;
     const std::shared_ptr<Job> job = jobs_.front();
     jobs_.pop_front();
     if (job->cancelled || job->next == answer_.pieces.size()) {
       finish(*job, job->cancelled ? FinishReason::cancelled : answer_.reason);
-      return true;
+      return Progress::worked;
     }
     Delta delta{answer_.pieces[job->next], {static_cast<Token>(job->next)}, {}};
     if (job->scores) delta.scores.push_back({static_cast<Token>(job->next), -0.1F, answer_.margin, {}});
     ++job->next;
     job->sink->on_delta(std::move(delta));
     jobs_.push_back(job);
-    return true;
+    return Progress::worked;
   }
 
   std::vector<Request> requests;
+  ManualClock* clock = nullptr;  ///< moves by 5 ms with every answer
 
  private:
   struct Job {
@@ -72,6 +75,7 @@ class CannedEndpoint final : public Endpoint {
     tokens.prompt_computed = end.usage.input, tokens.decoded = end.usage.output;
     end.ledger.attempts.push_back({name_, name_, end.usage, tokens});
     end.timing.e2e = std::chrono::milliseconds(5);
+    if (clock != nullptr) clock->advance(end.timing.e2e);
     job.sink->on_finish(end);
   }
 

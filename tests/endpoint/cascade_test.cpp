@@ -48,7 +48,10 @@ TEST_CASE("a confident small answer is accepted and the big model never asked") 
 
 TEST_CASE("a doubtful answer escalates: the caller sees the big one and pays for both") {
   Tiers tiers(0.1F);
-  Cascade cascade = tiers.cascade();
+  ManualClock clock;
+  tiers.small.clock = tiers.big.clock = &clock;
+  Cascade cascade(
+      {.name = "two", .tiers = {&tiers.small, &tiers.big}, .policy = margin_threshold(0.5), .clock = &clock});
   const Answer answer = cascade.run(ask());
   CHECK(answer.text == "certainly");
   CHECK(answer.finish.model == "big");
@@ -60,6 +63,8 @@ TEST_CASE("a doubtful answer escalates: the caller sees the big one and pays for
   CHECK(answer.finish.ledger.consistent());
   CHECK(answer.finish.timing.e2e == std::chrono::milliseconds(10));
   CHECK(answer.finish.timing.ttft == answer.finish.timing.e2e);  // nothing was shown before the verdict
+  CHECK_FALSE(answer.finish.timing.tpot(answer.finish.usage.output));
+  CHECK(answer.finish.answer_usage() == Usage{.input = 10, .output = 3});
 }
 
 TEST_CASE("a small tier that refuses or fails hands over to the next") {

@@ -25,7 +25,7 @@ struct HandEndpoint final : Endpoint {
     sink = std::move(s);
     return Call([this] { cancelled = true; });
   }
-  bool step() override { return false; }
+  Progress step() override { return Progress::idle; }
   void say(std::vector<Token> tokens, std::string text = "x") {
     sink->on_delta({std::move(text), std::move(tokens), {}});
   }

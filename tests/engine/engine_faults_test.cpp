@@ -99,7 +99,7 @@ TEST_CASE("a callback that throws loses its own answer only") {
         CHECK(f.reason == FinishReason::cancelled);
       });
   CHECK(engine.run(request_for(prompt_of(30))).tokens == expected_answer(prompt_of(30), 12));
-  while (engine.step()) {
+  while (engine.step() == Progress::worked) {
   }
   CHECK(finishes == 1);
 }
@@ -267,7 +267,7 @@ TEST_CASE("whichever pass of target or draft model fails, a draft costs no answe
       faulty->fail_forward(k, code, k % 2 == 0 ? FaultyBackend::When::before : FaultyBackend::When::after);
       std::vector<Stream> streams;
       for (std::uint32_t i = 0; i < 3; ++i) streams.push_back(engine.submit(request_for(prompt_of(50 + i, i), 12)));
-      while (engine.step()) engine.check_integrity();
+      while (engine.step() == Progress::worked) engine.check_integrity();
       for (std::uint32_t i = 0; i < 3; ++i) {
         const Answer answer = streams[i].wait();
         CHECK(answer.finish.ledger.consistent());
@@ -313,7 +313,7 @@ TEST_CASE("cancelled or past its deadline while its drafts are verified, a reque
     Stream doomed = engine.submit(request);
     Stream other = engine.submit(request_for(prompt_of(50)));
     during->then = [&] { cancel ? doomed.cancel() : clock.advance(std::chrono::milliseconds(11)); };
-    while (engine.step()) engine.check_integrity();
+    while (engine.step() == Progress::worked) engine.check_integrity();
     const Answer answer = doomed.wait();
     CHECK(answer.finish.reason == (cancel ? FinishReason::cancelled : FinishReason::deadline));
     CHECK(answer.tokens.size() == 7);  // the prompt's, and the run that was under way

@@ -267,7 +267,7 @@ TEST_CASE("a cancelled request stops within one step, gives its pages back and l
   CHECK(other.wait().tokens == expected_answer(prompt, 12));
   CHECK(doomed.wait().finish.reason == FinishReason::cancelled);
   { Stream dropped = engine.submit(request_for(prompt, 100)); }
-  while (engine.step()) {
+  while (engine.step() == Progress::worked) {
   }
   CHECK(engine.stats().running == 0);
   CHECK(engine.stats().kv_bytes_leased == 0);
@@ -294,7 +294,7 @@ TEST_CASE("a paused sequence gives its pages to one that lacks them") {
   Request slow = request_for(prompt_of(100), 20);
   slow.stream_capacity = 1;
   Stream stream = engine.submit(slow);
-  while (engine.step()) {
+  while (engine.step() == Progress::worked) {
   }
   const std::vector<Token> prompt = prompt_of(120, 2);
   CHECK(answer_of(engine, request_for(prompt)) == expected_answer(prompt, 12));

@@ -41,7 +41,7 @@ enum class FinishReason {
   capped,     ///< an output policy ended it; `detail` names the policy
   cancelled,  ///< by the caller
   deadline,   ///< the request's deadline passed
-  refused,    ///< never started: invalid, too large, or the queue is full; see `error`
+  refused,    ///< never started: invalid, too large, over budget, or the queue is full; see `error`
   error,      ///< started and failed; see `error`
 };
 
@@ -56,10 +56,12 @@ struct Timing {
   /// well (a generation stall: Agrawal et al. 2024, Sarathi-Serve). Estimate, against the mean pass without prompts;
   /// none = unknown.
   std::optional<Duration> stalled{};
+  bool in_one_piece = false;  ///< the caller saw nothing until the end (a cascade, an answer that was not streamed)
 
-  /// Time per output token after the first: (e2e - ttft) / (output - 1). Undefined, so none, below two tokens.
+  /// Time per output token after the first: (e2e - ttft) / (output - 1), of the answer's own tokens
+  /// (Finish::answer_usage). Undefined, so none, below two tokens and for an answer in one piece.
   std::optional<Duration> tpot(std::uint64_t output_tokens) const {
-    if (output_tokens < 2) return std::nullopt;
+    if (output_tokens < 2 || in_one_piece) return std::nullopt;
     return (e2e - ttft) / static_cast<Duration::rep>(output_tokens - 1);
   }
 };
@@ -67,14 +69,23 @@ struct Timing {
 /// How a request ended. Exactly one reaches every stream.
 struct Finish {
   FinishReason reason = FinishReason::stop;
-  std::string detail{};          ///< the stop text that matched, or the policy that capped
+  std::string detail{};          ///< the stop text that matched, the policy that capped, or what else happened
   std::optional<Error> error{};  ///< set for refused and error
   std::string model{};           ///< which model's answer this is
   std::uint64_t seed = 0;        ///< the seed that was used
   std::uint64_t vocabulary = 0;  ///< fingerprint of the vocabulary the answer's tokens are of; 0 = unknown
-  Usage usage{};
+  Usage usage{};                 ///< of all attempts: what is paid for
   Timing timing{};
   Ledger ledger{};
+  RequestId request{};  ///< the endpoint's number for the request (Call::id); 0 = it gave none
+  std::string id{};     ///< Request::id: the caller's own
+
+  /// Of the answer alone: the usage of the accepted attempt, where attempts are known, else `usage`.
+  const Usage& answer_usage() const {
+    for (auto a = ledger.attempts.rbegin(); a != ledger.attempts.rend(); ++a)
+      if (a->accepted) return a->usage;
+    return usage;
+  }
 };
 
 /// A whole answer: all deltas joined, and the finish.

@@ -30,6 +30,7 @@ struct RequestView {
   TimePoint now{};
   std::span<const Token>
       draft{};  ///< Request::draft in the answering model's vocabulary; empty = none, or not yet known
+  std::string_view request_id{};  ///< Request::id: the caller's own
 };
 
 /// A running answer.

@@ -1,17 +1,20 @@
 // Budgeted: an endpoint that spends within a Budget. Before a request starts it reserves the most the request may cost;
-// when it ends, however it ends, it settles what its tokens did cost. What does not fit is refused with Errc::busy.
+// when it ends, however it ends, it settles what its tokens did cost. What does not fit is refused with
+// Errc::over_budget.
 //
-// The reservation is the price of the prompt plus that of the longest answer. The prompt's length is exact where the
+// The reservation is the price of the prompt plus that of the longest answer, of the most expensive model that may
+// answer (Endpoint::may_answer); each further try of a cascade is reserved for when it begins, and where that does not
+// fit, the cascade gives the best answer it has. The prompt's length is exact where the
 // endpoint tells it (Sink::on_prompt); before that, and for remote endpoints, it is estimated from the text. Where
-// prices change with the hour or the day, both are the dearest ones that hold at any time while the request may run:
-// until its deadline, or whenever where it has none. The bill is settled at the dearest price that held while it did
+// prices change with the hour or the day, both are the highest ones that hold at any time while the request may run:
+// until its deadline, or whenever where it has none. The bill is settled at the highest price that held while it did
 // run, because some providers bill by the beginning and some by the end.
 //
 // Threads: as the inner endpoint. Cost: a price and two locks a request.
 #pragma once
 
 #include <frugal/config.hpp>
-#include <frugal/endpoint/endpoint.hpp>
+#include <frugal/endpoint/wrapper.hpp>
 #include <frugal/meter/budget.hpp>
 #include <frugal/meter/price_book.hpp>
 
@@ -35,23 +38,20 @@ struct BudgetedOptions {
   std::uint32_t tokens_per_message = 16;             ///< what a chat template adds to each
   Duration past_deadline = std::chrono::minutes(1);  ///< a request may end, and be billed, so much after its deadline
   std::function<std::chrono::sys_seconds()> now{};   ///< UTC, for prices; null = the system's clock
+  const Clock* clock = nullptr;                      ///< of the requests' deadlines; null = the steady clock
 };
 
-class FRUGAL_API Budgeted final : public Endpoint {
+class FRUGAL_API Budgeted final : public EndpointWrapper {
  public:
-  /// Endpoint and budget are lent and outlive this and every request that was started through it.
+  /// Both are lent. The budget outlives every request that was started through this; this itself need not.
   Budgeted(Endpoint& inner, Budget& budget, BudgetedOptions options = {});
   ~Budgeted() override;
-  std::string_view name() const override;  ///< the inner one's
   Call start(Request request, std::shared_ptr<Sink> sink) override;
-  bool step() override;
-  void drive(const std::function<bool()>& until) override;
 
  private:
   struct Spending;
-  Endpoint& inner_;
   Budget& budget_;
-  BudgetedOptions options_;
+  std::shared_ptr<const BudgetedOptions> options_;  // shared with the requests that run
 };
 
 }  // namespace frugal

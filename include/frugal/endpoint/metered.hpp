@@ -6,7 +6,7 @@
 #pragma once
 
 #include <frugal/config.hpp>
-#include <frugal/endpoint/endpoint.hpp>
+#include <frugal/endpoint/wrapper.hpp>
 #include <frugal/meter/meter.hpp>
 
 #include <memory>
@@ -16,25 +16,21 @@
 namespace frugal {
 
 struct MeteredOptions {
-  bool is_tier =
-      false;  ///< a tier of a cascade that is metered as a whole: only its times are counted, as an attempt's
+  /// A tier of a cascade that is metered as a whole: only its times are counted, as an attempt's.
+  bool is_tier = false;
   std::string service_tier{};  ///< of this endpoint's calls, for their price
   bool batch = false;          ///< likewise
 };
 
-class FRUGAL_API Metered final : public Endpoint {
+class FRUGAL_API Metered final : public EndpointWrapper {
  public:
-  /// Both are lent: the endpoint and the meter outlive this and every request that was started through it.
+  /// Both are lent. The meter outlives every request that was started through this; this itself need not.
   Metered(Endpoint& inner, Meter& meter, MeteredOptions options = {});
   ~Metered() override;
-  std::string_view name() const override;  ///< the inner one's
   Call start(Request request, std::shared_ptr<Sink> sink) override;
-  bool step() override;
-  void drive(const std::function<bool()>& until) override;
 
  private:
   struct Measuring;
-  Endpoint& inner_;
   Meter& meter_;
   MeteredOptions options_;
 };

@@ -1,7 +1,8 @@
 // Stream: the reader's end of one answer. Bounded: at Request::stream_capacity unread deltas the sequence pauses,
 // nothing is lost.
 //
-// One reader thread at a time; `cancel` from any thread. Destroying an unfinished stream cancels its request.
+// One reader thread at a time; `cancel` from any thread. Destroying an unfinished stream cancels its request. A stream
+// may outlive its endpoint: the request then has ended.
 #pragma once
 
 #include <frugal/config.hpp>
@@ -22,11 +23,14 @@ class FRUGAL_API Stream {
 
   Stream(Endpoint& endpoint, std::shared_ptr<Channel> channel, Call call);
   ~Stream();
-  Stream(Stream&&) noexcept;
+  Stream(Stream&&) noexcept;  ///< a stream that was moved from has ended, as an error
   Stream& operator=(Stream&&) noexcept;
 
-  /// Waits for the next piece, lending this thread to the endpoint meanwhile; none once the answer has ended.
+  /// Waits for the next piece, lending this thread to the endpoint meanwhile; none once the answer has ended. Throws
+  /// Error(invalid_argument) where it would have to wait inside a callback of an endpoint: it would wait for itself.
   std::optional<Delta> next();
+  /// The same for at most so long, and one step; none also when the time is up: done() tells which.
+  std::optional<Delta> next_for(Duration most);
   /// The next piece if one is ready; never waits and never computes.
   std::optional<Delta> try_next();
   /// True once the answer has ended and every delta was read.
@@ -36,9 +40,12 @@ class FRUGAL_API Stream {
   /// How it ended; none while it runs.
   std::optional<Finish> finish() const;
   void cancel();
+  /// The endpoint's number for this request (Call::id).
+  RequestId id() const;
 
  private:
   struct State;
+  std::optional<Delta> next_until(std::optional<TimePoint> last);
   std::unique_ptr<State> state_;
 };
 

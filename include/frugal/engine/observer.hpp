@@ -1,5 +1,8 @@
 // Observer: every moment of an engine's life, named. Bring your own to trace or to test; all hooks do nothing by
-// default. Called on the driving thread; must not block, throw, or call the engine.
+// default. Must not block or call the engine; what a hook throws is logged and costs nobody an answer.
+//
+// Threads: on_submitted and on_refused are called on the submitting thread, maybe several at once; all others on the
+// driving thread.
 #pragma once
 
 #include <frugal/config.hpp>
@@ -7,7 +10,9 @@
 #include <frugal/core/ids.hpp>
 
 #include <cstdint>
+#include <memory>
 #include <string_view>
+#include <vector>
 
 namespace frugal {
 
@@ -24,6 +29,9 @@ struct StepReport {
 class FRUGAL_API Observer {
  public:
   virtual ~Observer();
+  /// A request came in; `caller_id` is its Request::id. Then comes on_refused or, at the end, on_finished.
+  virtual void on_submitted(RequestId, std::string_view /*caller_id*/) {}
+  virtual void on_refused(RequestId, const Finish&) {}
   virtual void on_admitted(RequestId, std::uint32_t /*prompt_tokens*/, std::uint32_t /*cached_tokens*/) {}
   virtual void on_preempted(RequestId) {}
   virtual void on_step(const StepReport&) {}
@@ -31,5 +39,9 @@ class FRUGAL_API Observer {
   virtual void on_draft_pass(ModelId, std::uint32_t /*rows*/, Duration /*forward*/) {}
   virtual void on_finished(RequestId, const Finish&) {}
 };
+
+/// Tells each of them, in this order; one that throws keeps the others from nothing. Throws Error(invalid_argument) on a
+/// null.
+FRUGAL_API std::shared_ptr<Observer> all_of(std::vector<std::shared_ptr<Observer>> observers);
 
 }  // namespace frugal

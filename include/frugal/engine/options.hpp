@@ -59,6 +59,7 @@ struct EngineOptions {
   std::vector<DraftModel> draft_models{};
   std::uint64_t seed = 0x66727567616cULL;  ///< from which requests without a seed get theirs
   const Clock* clock = nullptr;            ///< null = the process's steady clock; must outlive the engine
+  std::string name = "engine";  ///< what Endpoint::name() and ledgers say; a name of your own heads log lines
   LogSink log{};
   std::shared_ptr<Observer> observer{};
   bool own_thread = false;  ///< start one thread that drives

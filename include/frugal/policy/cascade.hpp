@@ -1,8 +1,9 @@
 // CascadePolicy: which endpoint answers first, and whether its answer will do. Bring your own when you have a better
 // judge than the model's own doubt: a classifier, a validator, a rule of the house.
 //
-// Threads: called on whichever thread ends an attempt, one call per cascade at a time. Cost: judge() reads the scores
-// once.
+// Threads: called on whichever thread starts a request or ends an attempt; the cascade makes one call at a time. A slow
+// policy therefore holds up the endpoints whose attempts end. What a call throws ends its own request. Cost: judge()
+// reads the scores once.
 #pragma once
 
 #include <frugal/config.hpp>
@@ -12,6 +13,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string_view>
 
 namespace frugal {
@@ -22,6 +24,25 @@ struct Verdict {
   std::optional<double> score{};  ///< what was judged by, for the ledger; none = nothing was measured
   bool accepted() const noexcept { return !next.has_value(); }
   friend bool operator==(const Verdict&, const Verdict&) = default;
+};
+
+/// One endpoint's try, once the request is over.
+struct TryOutcome {
+  std::size_t endpoint = 0;
+  std::string_view text{};        ///< the answer, as far as it came
+  std::optional<double> score{};  ///< Verdict::score
+  FinishReason finish{};          ///< cancelled = abandoned while it ran, or given up by the caller
+  Usage usage{};                  ///< what it cost
+  Duration took{};                ///< from the start of the try to its end
+};
+
+/// How a request ended: what a policy may learn from.
+struct CascadeOutcome {
+  const RequestView& request;
+  std::size_t endpoints = 0;            ///< how many the cascade has
+  std::span<const TryOutcome> tries{};  ///< in order
+  std::optional<std::size_t> given{};   ///< whose answer the caller got: a place in `tries`; none = nobody's
+  FinishReason finish{};                ///< what the caller was told
 };
 
 class FRUGAL_API CascadePolicy {
@@ -35,6 +56,15 @@ class FRUGAL_API CascadePolicy {
   /// Asked when an attempt ends. Never asked about a request that was cancelled or is past its deadline. On the last
   /// endpoint an escalation is ignored.
   virtual Verdict judge(const AttemptView& attempt) = 0;
+
+  /// True = judge_running() is asked too. Read once a request.
+  virtual bool judges_running() const { return false; }
+  /// Asked after each piece of a running answer, unless it comes from the last endpoint; AttemptView::finish is none.
+  /// `next` abandons the answer: it is cancelled and that endpoint starts. None = it goes on.
+  virtual Verdict judge_running(const AttemptView& /*attempt*/) { return {}; }
+  /// Told once when a request is over, before the caller hears of it. Not told of requests that no tier
+  /// began or that the caller cancelled.
+  virtual void learn(const CascadeOutcome& /*outcome*/) {}
 };
 
 /// Starts with the cheapest; escalates to the next one up where the answer's score is below `threshold`, or where it is
