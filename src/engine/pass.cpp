@@ -1,7 +1,6 @@
 #include "engine/pass.hpp"
 
 #include <algorithm>
-#include <cmath>
 #include <string>
 #include <utility>
 
@@ -114,7 +113,7 @@ void Pass::plan_prompts(const ModelSlot& slot, std::span<const Held> candidates,
   const bool others_decode =
       std::any_of(candidates.begin(), candidates.end(), [](const Held& s) { return can_run(*s) && s->missing() == 1; });
   if (options_.stall_budget)
-    left = std::min(left, rows_in_budget(slot));
+    left = std::min(left, rows_in_budget(slot, plan, left));
   else if (others_decode)
     left = std::min(left, options_.prefill_chunk);
   for (const Held& s : candidates) {
@@ -126,12 +125,11 @@ void Pass::plan_prompts(const ModelSlot& slot, std::span<const Held> candidates,
   }
 }
 
-std::uint32_t Pass::rows_in_budget(const ModelSlot& slot) const {
-  const double row = slot.costs.added_row();
-  if (row <= 0) return options_.prefill_chunk;  // not measured yet
+std::uint32_t Pass::rows_in_budget(const ModelSlot& slot, const Plan& plan, std::uint32_t left) const {
+  std::uint32_t decode = 0;
+  for (const PlannedRows& p : plan) decode += p.rows;
   const double budget = std::chrono::duration<double>(*options_.stall_budget).count();
-  const double rows = std::floor((budget - slot.costs.plain_pass()) / row + 1e-6);
-  return static_cast<std::uint32_t>(std::clamp(rows, 1.0, static_cast<double>(options_.step_tokens)));
+  return slot.costs.prompt_rows_within(budget, decode, std::max(left, 1U));
 }
 
 void Pass::forward(ModelSlot& slot, const Plan& plan) {

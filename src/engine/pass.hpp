@@ -48,7 +48,7 @@ class Pass {
   void plan(ModelSlot& slot, Plan& plan);
   void plan_decodes(const ModelSlot& slot, std::span<const Held> candidates, Plan& plan, std::uint32_t& left);
   void plan_prompts(const ModelSlot& slot, std::span<const Held> candidates, Plan& plan, std::uint32_t left);
-  std::uint32_t rows_in_budget(const ModelSlot& slot) const;
+  std::uint32_t rows_in_budget(const ModelSlot& slot, const Plan& plan, std::uint32_t left) const;
   void forward(ModelSlot& slot, const Plan& plan);
   void measure(ModelSlot& slot, const StepReport& report);
   void note_stalls(const Plan& plan, const StepReport& report);

@@ -29,6 +29,7 @@ class Tenants {
   /// The group of one more live request; stays where it is until leave(). May throw bad_alloc, then nothing changed.
   Group& arrive(std::int32_t priority, const std::string& tenant, TimePoint now);
   void leave(Group& group) noexcept { --group.live; }
+  std::size_t groups() const noexcept { return groups_.size(); }
   static void charge(Group& group, std::uint64_t tokens, TimePoint now) noexcept {
     group.served += static_cast<double>(tokens) / group.weight;
     group.last_served = now;

@@ -170,9 +170,9 @@ TEST_CASE("no priority starves a lower one for longer than longest_wait, whether
     world.run(1);
   }
   REQUIRE(waiting->tokens > 0);
-  CHECK(waiting->first - began < 2s + 2s / 8 + 100ms);
+  CHECK(waiting->first - began < 2350ms);
   REQUIRE(waiting->finish);
-  CHECK(put_aside->longest_gap < 2s + 2s / 8 + 100ms);
+  CHECK(put_aside->longest_gap < 2350ms);
   CHECK(put_aside->longest_gap > 1s);
   CHECK(put_aside->tokens > 200);
 }
@@ -181,7 +181,8 @@ TEST_CASE("interactive requests beside a saturating batch have their first token
   constexpr Duration budget = 40ms;
   World world([&](EngineOptions& o) { o.stall_budget = budget; });
   std::mt19937 random(7);
-  for (int i = 0; i < 1500; ++i) world.start("batch", 100 + random() % 200, 20 + random() % 30);
+  const auto below = [&](std::uint32_t n) { return static_cast<std::uint32_t>(random() % n); };
+  for (int i = 0; i < 1500; ++i) world.start("batch", 100 + below(200), 20 + below(30));
   world.run(20);
   std::vector<double> ttft;
   TimePoint next = world.clock.now();
@@ -189,8 +190,8 @@ TEST_CASE("interactive requests beside a saturating batch have their first token
   while (interactive.size() < 400) {
     world.run(1);
     // Those whose time came while the step ran join the queue with the next one.
-    for (; next <= world.clock.now(); next += std::chrono::milliseconds(20 + random() % 400))
-      interactive.emplace_back(world.start("people", 10 + random() % 12, 3 + random() % 5, 10), next);
+    for (; next <= world.clock.now(); next += std::chrono::milliseconds(20 + below(400)))
+      interactive.emplace_back(world.start("people", 10 + below(12), 3 + below(5), 10), next);
   }
   world.run(20);
   for (const auto& [watch, arrived] : interactive) {
@@ -213,7 +214,7 @@ TEST_CASE("sequences between two tokens wait no longer than the stall budget bes
     world.run(5);
     decoding->longest_gap = {};
     const auto prompt = world.start("", 400, 2);
-    world.run(3);
+    world.run(1);
     CHECK(prompt->tokens == 0);
     world.run(60);
     CHECK(prompt->finish);
