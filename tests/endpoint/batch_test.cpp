@@ -40,7 +40,8 @@ struct Echo final : Endpoint {
       sink->on_finish(full);
       return {};
     }
-    auto job = std::make_shared<std::pair<std::string, std::shared_ptr<Sink>>>(std::get<RawPrompt>(r.prompt).text, sink);
+    auto job =
+        std::make_shared<std::pair<std::string, std::shared_ptr<Sink>>>(std::get<RawPrompt>(r.prompt).text, sink);
     jobs.push_back(job);
     most = std::max(most, jobs.size());
     return Call([this, weak = std::weak_ptr(job)] {
@@ -96,8 +97,8 @@ TEST_CASE("a batch answers every request once, in its place, with what they have
 TEST_CASE("no more than in_flight are sent at a time, and one that finds the queue full is sent again") {
   Echo echo(4);
   std::size_t answered = 0;
-  const BatchProgress end = run_batch(
-      echo, questions(40), {.in_flight = 8, .on_answer = [&](std::size_t, const Answer&) { ++answered; }});
+  const BatchProgress end =
+      run_batch(echo, questions(40), {.in_flight = 8, .on_answer = [&](std::size_t, const Answer&) { ++answered; }});
   CHECK(end.done == 40);
   CHECK(end.failed == 0);
   CHECK(answered == 40);

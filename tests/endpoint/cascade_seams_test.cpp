@@ -110,7 +110,9 @@ Direct ends(std::string name, FinishReason reason) {
 
 }  // namespace
 
-TEST_CASE("a request names the tier to begin at, the cascade itself, or nothing: any other name is refused with the known ones") {
+TEST_CASE(
+    "a request names the tier to begin at, the cascade itself, or nothing: any other name is refused with the known "
+    "ones") {
   CannedEndpoint small("small", {{"maybe"}}), big("big", {{"certainly"}});
   auto policy = std::make_shared<Policy>();
   policy->judging = [](const AttemptView&) { return Verdict{}; };
@@ -154,8 +156,9 @@ TEST_CASE("an answer that was paid for is kept where the escalation is refused, 
     FinishReason reason;
     const char* what;
   };
-  for (const Case& c : {Case{FinishReason::refused, "was refused: no room"}, Case{FinishReason::error, "failed: no room"},
-                        Case{FinishReason::stop, "gave an empty answer"}}) {
+  for (const Case& c :
+       {Case{FinishReason::refused, "was refused: no room"}, Case{FinishReason::error, "failed: no room"},
+        Case{FinishReason::stop, "gave an empty answer"}}) {
     Direct small = says("small", "maybe"), big = ends("big", c.reason);
     auto policy = std::make_shared<Policy>();
     std::optional<std::size_t> given;

@@ -19,7 +19,7 @@ namespace frugal::testing {
 struct AutomatonOptions {
   std::size_t least = 2, most = 6;
   bool tells_forced = true;
-  std::size_t dead_after = ~std::size_t{0};   ///< tokens after which nothing is allowed
+  std::size_t dead_after = ~std::size_t{0};    ///< tokens after which nothing is allowed
   std::size_t throws_after = ~std::size_t{0};  ///< tokens after which mask() throws an int
 };
 
@@ -62,11 +62,16 @@ class Automaton final : public Constraint {
   bool allowed(Token t) const {
     if (taken_.size() >= 5 * options_.most) return false;
     switch (taken_.size() % 5) {
-      case 0: return t == '{';
-      case 1: return t >= 'a' && t <= 'l';
-      case 2: return t >= 'a' && t <= 'l' && t != taken_.back();
-      case 3: return t == '}';
-      default: return t == '\n';
+      case 0:
+        return t == '{';
+      case 1:
+        return t >= 'a' && t <= 'l';
+      case 2:
+        return t >= 'a' && t <= 'l' && t != taken_.back();
+      case 3:
+        return t == '}';
+      default:
+        return t == '\n';
     }
   }
 

@@ -25,7 +25,9 @@ std::vector<Request> constrained_requests(bool seeded, bool forced) {
   std::vector<Request> requests;
   for (std::uint32_t i = 0; i < 8; ++i) {
     Request r = request_for(prompt_of(37 + 9 * i, i), 48);
-    r.constraint = std::make_shared<AutomatonSource>(AutomatonOptions{.least = 2, .most = 5 + i, .tells_forced = forced});
+    const std::size_t records = 5 + i;
+    r.constraint = std::make_shared<AutomatonSource>(
+        AutomatonOptions{.least = i == 4 ? 2 : records, .most = records, .tells_forced = forced});
     if (seeded) {
       r.sampling.temperature = 0.7F;
       r.sampling.seed = 1000 + i;
@@ -82,7 +84,8 @@ class Witness final : public BackendWrapper {
 
 }  // namespace
 
-TEST_CASE("no answer under a constraint changes by forced tokens, drafts of any kind, prefix hits, preemption or batch") {
+TEST_CASE(
+    "no answer under a constraint changes by forced tokens, drafts of any kind, prefix hits, preemption or batch") {
   std::uint64_t preempted = 0, forced_tokens = 0;
   for (const bool seeded : {false, true}) {
     std::vector<Answer> plain;
@@ -170,7 +173,8 @@ TEST_CASE("every draw of a constrained answer has a mask, in target and draft mo
     const std::size_t trials = witness->free[0];
     Request request = request_for(prompt_of(20), 60);
     request.sampling.temperature = 0.9F;
-    request.constraint = std::make_shared<AutomatonSource>(AutomatonOptions{.most = 12, .tells_forced = false});
+    request.constraint =
+        std::make_shared<AutomatonSource>(AutomatonOptions{.least = 12, .most = 12, .tells_forced = false});
     const Answer answer = engine.run(request);
     CHECK(is_records(answer.tokens, eos));
     CHECK(answer.finish.ledger.drafts().accepted > 10);

@@ -58,7 +58,8 @@ struct World {
     if (set) set(options);
     engine = std::make_unique<Engine>(std::move(options));
   }
-  std::shared_ptr<Watch> start(const std::string& tenant, std::size_t prompt, std::uint32_t most, std::int32_t priority = 0) {
+  std::shared_ptr<Watch> start(const std::string& tenant, std::size_t prompt, std::uint32_t most,
+                               std::int32_t priority = 0) {
     Request request = request_for(prompt_of(prompt, serial++), most);
     request.tenant = tenant;
     request.priority = priority;
@@ -138,7 +139,7 @@ TEST_CASE("a higher priority is admitted first, takes places from lower ones and
 }
 
 TEST_CASE("when pages are short, a higher priority takes them from the lower one that came last") {
-  World world([](EngineOptions& o) { o.kv_bytes = 10 * 4096; });
+  World world([](EngineOptions& o) { o.kv_bytes = 12 * 4096; });
   const auto a = world.start("", 60, 10), b = world.start("", 60, 10);
   world.run(2);
   const auto urgent = world.start("", 80, 5, 1);
@@ -177,7 +178,8 @@ TEST_CASE("no priority starves a lower one for longer than longest_wait, whether
   CHECK(put_aside->tokens > 200);
 }
 
-TEST_CASE("interactive requests beside a saturating batch have their first token within the stall budget and one step") {
+TEST_CASE(
+    "interactive requests beside a saturating batch have their first token within the stall budget and one step") {
   constexpr Duration budget = 40ms;
   World world([&](EngineOptions& o) { o.stall_budget = budget; });
   std::mt19937 random(7);
@@ -276,8 +278,8 @@ TEST_CASE("an output policy hears once of every answer how it ended, and what it
   };
   const auto policy = std::make_shared<Listening>();
   EngineOptions options = options_with(scripted());
-  options.output = first_of({max_tokens(9), when([](const RequestView& r) { return r.type != "unheard"; },
-                                                 limited(policy, 100))});
+  options.output =
+      first_of({max_tokens(9), when([](const RequestView& r) { return r.type != "unheard"; }, limited(policy, 100))});
   Engine engine(std::move(options));
   Request capped = request_for(prompt_of(20), 30), unheard = request_for(prompt_of(20), 5);
   capped.type = "capped";

@@ -22,20 +22,20 @@ class Endpoint;
 
 struct BatchProgress {
   std::size_t done = 0, total = 0;
-  std::size_t failed = 0;          ///< of done: ended as refused or error
-  Usage usage{};                   ///< of all that are done
+  std::size_t failed = 0;  ///< of done: ended as refused or error
+  Usage usage{};           ///< of all that are done
   Duration elapsed{};
   std::optional<Duration> left{};  ///< estimate, at the pace so far; none before the first answer
 };
 
 struct BatchOptions {
-  std::size_t in_flight = 64;      ///< requests given to the endpoint at a time; at least 1
-  std::int32_t priority = -1000;   ///< taken off every request's own, so that interactive requests go first
+  std::size_t in_flight = 64;     ///< requests given to the endpoint at a time; at least 1
+  std::int32_t priority = -1000;  ///< taken off every request's own, so that interactive requests go first
   /// Called on the calling thread, one at a time, as answers end; `index` is the request's place.
   std::function<void(std::size_t index, Answer answer)> on_answer{};
   /// Called there after each answer.
   std::function<void(const BatchProgress&)> progress{};
-  const Clock* clock = nullptr;    ///< for elapsed and left; null = the process's steady clock
+  const Clock* clock = nullptr;  ///< for elapsed and left; null = the process's steady clock
 };
 
 /// Answers all of them. A request that is refused as busy is sent again when there is room; every other end is an
