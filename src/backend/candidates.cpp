@@ -15,9 +15,10 @@ constexpr std::size_t bins = 1024;
 struct Bins {
   float max = 0.0F, per_unit = 0.0F;
   std::size_t of(float x) const noexcept {
-    const float below = (max - x) * per_unit;
-    if (!(below > 0.0F)) return 0;  // the maximum itself, infinities included
-    return below < static_cast<float>(bins - 1) ? static_cast<std::size_t>(below) : bins - 1;
+    float below = (max - x) * per_unit;
+    below = below > 0.0F ? below : 0.0F;  // NaN is the maximum itself, where it is infinite or stands alone
+    below = below < static_cast<float>(bins - 1) ? below : static_cast<float>(bins - 1);
+    return static_cast<std::size_t>(static_cast<std::int32_t>(below));
   }
 };
 
@@ -27,7 +28,7 @@ Bins bins_over(std::span<const float> x) noexcept {
     low = v < low && v >= std::numeric_limits<float>::lowest() ? v : low;
     high = v > high ? v : high;
   }
-  return {high, static_cast<float>(bins) / (high - low)};
+  return {high, static_cast<float>(bins - 1) / (high - low)};
 }
 
 }  // namespace
@@ -71,12 +72,12 @@ Token Candidates::at(std::uint64_t target) const noexcept {
 template <class Keep>
 void Candidates::keep_if(Keep keep) {
   std::size_t kept = 0;
-  for (std::size_t i = 0; i < size; ++i) {
-    if (!keep(i)) continue;
+  for (std::size_t i = 0; i < size; ++i) {  // without a branch: which stay is as good as random
+    const bool stays = keep(i);
     ids[kept] = ids[i];
     x[kept] = x[i];
     w[kept] = w[i];
-    ++kept;
+    kept += stays ? 1 : 0;
   }
   size = kept;
 }
@@ -100,13 +101,19 @@ void Candidates::keep_mass(std::uint64_t mass) {
   if (size == 0) return;
   const Bins by = bins_over(std::span(x).first(size));
   bins_.assign(bins, 0);
-  for (std::size_t i = 0; i < size; ++i) bins_[by.of(x[i])] += w[i];
+  bin_.resize(size);
+  for (std::size_t i = 0; i < size; ++i) bin_[i] = static_cast<std::uint16_t>(by.of(x[i]));
+  for (std::size_t i = 0; i < size; ++i) bins_[bin_[i]] += w[i];
   std::size_t bin = 0;
   std::uint64_t sum = 0;
   for (; bin + 1 < bins && sum + bins_[bin] < mass; ++bin) sum += bins_[bin];
-  order_.clear();
-  for (std::size_t i = 0; i < size; ++i)
-    if (by.of(x[i]) == bin) order_.push_back(static_cast<std::uint32_t>(i));
+  order_.resize(size + 1);
+  std::size_t in_bin = 0;
+  for (std::size_t i = 0; i < size; ++i) {
+    order_[in_bin] = static_cast<std::uint32_t>(i);
+    in_bin += bin_[i] == bin ? 1 : 0;
+  }
+  order_.resize(in_bin);
   const auto by_order = [&](std::uint32_t a, std::uint32_t b) { return before(a, b); };
   auto first = order_.begin(), end = order_.end();
   while (end - first > 1) {

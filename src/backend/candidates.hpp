@@ -46,6 +46,7 @@ struct Candidates {
   void keep_if(Keep keep);
 
   std::vector<std::uint32_t> order_{};
+  std::vector<std::uint16_t> bin_{};
   std::vector<std::uint64_t> bins_{};
 };
 

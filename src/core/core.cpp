@@ -17,6 +17,9 @@ Version version() noexcept { return header_version; }
 
 Error::~Error() = default;
 Clock::~Clock() = default;
+std::chrono::sys_seconds Clock::calendar_now() const {
+  return std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now());
+}
 Constraint::~Constraint() = default;
 ConstraintSource::~ConstraintSource() = default;
 

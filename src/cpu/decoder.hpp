@@ -12,6 +12,7 @@
 
 #include <cstdint>
 #include <exception>
+#include <memory>
 #include <vector>
 
 namespace frugal::cpu {
@@ -33,11 +34,15 @@ struct PagedHeads {
 
 class Decoder {
  public:
-  Decoder(DecoderWeights weights, const Kernels& kernels, Crew& crew, KvKind kv, bool fine);
+  static constexpr std::uint32_t step_rows = 256;  ///< activations of a step stay in the second-level cache
+
+  Decoder(std::shared_ptr<const DecoderWeights> weights, const Kernels& kernels, Crew& crew, KvKind kv, bool fine);
   Decoder(Decoder&&) = default;
 
-  const Model& model() const { return *weights_.model; }
+  const Model& model() const { return *weights_->model; }
   std::size_t kv_bytes_per_token() const;
+  /// Memory that passes of any size need beside the arena.
+  std::size_t workspace_bytes() const;
   void bind(std::uint8_t* arena, std::uint32_t page_tokens);
   void copy_page(const PageCopy& copy) const;
   /// The batch has been checked. Throws what draw throws.
@@ -55,6 +60,12 @@ class Decoder {
     const DrawSpec* spec;  ///< or null
     TokenScore* score;
   };
+  struct Hidden {
+    std::uint32_t row;  ///< in the step
+    std::uint32_t layer;
+    bool normed;
+    float* to;  ///< [d_model]
+  };
   /// Memory of one member alone.
   struct Private {
     std::vector<float> row, left, head, queries, mixed, scratch;
@@ -69,7 +80,9 @@ class Decoder {
   void reserve(std::uint32_t rows);
   void layers(unsigned m);
   void embed();
-  void keep_wanted();
+  void plan_narrowing();
+  void keep_rows();
+  void write_hidden(unsigned m, std::uint32_t layer);
   Panels prepare(unsigned m, const float* x, std::size_t stride, const PaddedFloats* norm, bool fine = false);
   void feed_forward(unsigned m, const LayerWeights& w);
   void attention(unsigned m, std::uint32_t layer);
@@ -80,7 +93,7 @@ class Decoder {
   void emit(unsigned m, const Wanted& wanted, const float* logits);
   float* qkv_row(std::uint32_t row) { return qkv_.data() + row * qkv_stride_; }
 
-  DecoderWeights weights_;
+  std::shared_ptr<const DecoderWeights> weights_;
   const Kernels* kernels_;
   Crew* crew_;
   KvKind kv_;
@@ -89,12 +102,15 @@ class Decoder {
 
   std::size_t d_stride_, qkv_stride_, k_at_, v_at_, attn_stride_, ff_stride_, vocab_stride_, dims_;
   std::vector<float> x_, qkv_, attn_, act_, trig_, logits_;  ///< [rows, stride] each
-  std::vector<std::uint8_t> panels_;
+  HugeBuffer panels_;
   std::vector<Private> private_;
-  std::uint32_t rows_ = 0;    ///< of this step
-  std::vector<Piece> tiles_;  ///< pieces of at most 8 rows: what one attention task takes, for each kv head
-  bool lone_tiles_ = true;    ///< no segment has two tiles in this step
-  bool narrows_ = false;      ///< not all rows are wanted: the last layer ends with fewer
+  std::uint32_t rows_ = 0;           ///< of this step
+  std::vector<Piece> tiles_;         ///< pieces of at most 8 rows: what one attention task takes, for each kv head
+  bool lone_tiles_ = true;           ///< no segment has two tiles in this step
+  bool narrows_ = false;             ///< not all rows are wanted: the last layer ends with fewer
+  std::uint32_t last_layer_ = 0;     ///< layers that this pass runs
+  std::vector<std::uint32_t> kept_;  ///< rows that are wanted after the last layer, rising
+  std::vector<Hidden> hidden_;
   std::vector<Wanted> wanted_;
   std::vector<std::exception_ptr> errors_;  ///< [members]
 };

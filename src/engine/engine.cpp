@@ -40,9 +40,11 @@ expected<std::shared_ptr<Sequence>> Engine::Impl::make_sequence(RequestId id, Re
   ModelSlot* slot = find(request.model);
   if (slot == nullptr) return unexpected(Errc::invalid_argument, "no model named \"" + request.model + "\" here");
   if (expected<void> valid = validate(request, *slot); !valid) return unexpected(valid.error());
+  if (!options.backend->healthy())
+    return unexpected(Errc::device, "backend " + std::string(options.backend->name()) + " has failed for good");
   const expected<AdapterId> adapter = find_adapter(request, *options.backend, *slot);
   if (!adapter) return unexpected(adapter.error());
-  expected<std::vector<Token>> tokens = tokenize(request, *slot);
+  expected<std::vector<Token>> tokens = tokenize(request, *slot, clock);
   if (!tokens) return unexpected(tokens.error());
   auto s = std::make_shared<Sequence>(id, std::move(request), std::move(sink), *slot);
   s->adapter = *adapter;

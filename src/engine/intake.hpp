@@ -19,8 +19,8 @@ expected<void> validate(const Request& request, const ModelSlot& slot);
 /// Thread-safe.
 expected<AdapterId> find_adapter(const Request& request, const Backend& backend, const ModelSlot& slot);
 
-/// Renders and tokenises the prompt, and checks that it fits the context and the arena. Thread-safe.
-expected<std::vector<Token>> tokenize(const Request& request, const ModelSlot& slot);
+/// Renders (with `clock` for today's date) and tokenises the prompt, and checks that it fits the context and the arena. Thread-safe.
+expected<std::vector<Token>> tokenize(const Request& request, const ModelSlot& slot, const Clock& clock);
 
 /// Request::draft in the model's vocabulary; empty where there is none or it cannot be read. Thread-safe.
 expected<std::vector<Token>> tokenize_draft(const Request& request, const ModelSlot& slot);

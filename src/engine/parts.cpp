@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <optional>
 #include <string>
 #include <utility>
 
@@ -116,6 +117,10 @@ void EngineParts::set_up_arena(std::span<const std::unique_ptr<DraftModelSlot>> 
   std::vector<std::size_t> bytes_per_token;
   for (const ModelSlot* slot : all) bytes_per_token.push_back(options.backend->kv_bytes_per_token(slot->id));
   const std::size_t bytes = options.kv_bytes / Arena::granule_bytes * Arena::granule_bytes;
+  const std::optional<std::size_t> most = options.backend->traits().free_bytes;
+  if (most && *most > 0 && bytes > *most)
+    throw Error(Errc::too_large, "EngineOptions::kv_bytes is " + std::to_string(options.kv_bytes >> 20) +
+                                     " MiB, but the backend's memory is " + std::to_string(*most >> 20) + " MiB");
   arena = std::make_unique<Arena>(bytes, plan_arena(bytes, bytes_per_token, std::span(&options.page_tokens, 1)));
   std::vector<PageGeometry> geometry;
   for (ModelSlot* slot : all) {

@@ -94,6 +94,15 @@ void add_text(ModelParts& parts, const GgufFile& file) {
     return vocabulary ? std::make_shared<const Tokenizer>(std::move(*vocabulary)) : nullptr;
   });
   if (const auto source = file.string("tokenizer.chat_template")) parts.chat_template = std::string(*source);
+  const auto names = file.strings("tokenizer.chat_templates");
+  for (const std::string_view name : names ? *names : std::vector<std::string_view>()) {
+    const std::string key = "tokenizer.chat_template." + std::string(name);
+    const auto source = file.string(key);
+    if (!source)
+      file.fail("tokenizer.chat_templates",
+                "names '" + std::string(name.substr(0, 80)) + "', but " + key + " is missing");
+    parts.named_templates.emplace_back(name, *source);
+  }
 }
 
 }  // namespace

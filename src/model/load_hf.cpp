@@ -108,22 +108,43 @@ std::vector<Tensor> read_weights(const fs::path& folder, Weights& weights, const
   return tensors;
 }
 
-/// The template file of newer checkpoints, else the field of tokenizer_config.json: a string, or a list with one named
-/// "default".
-std::optional<std::string> read_chat_template(const fs::path& folder) {
-  if (fs::exists(folder / "chat_template.jinja")) return read_file(folder / "chat_template.jinja", most_template_bytes);
-  const fs::path path = folder / "tokenizer_config.json";
-  if (!fs::exists(path)) return std::nullopt;
+void add_template(const std::string& name, const std::string& source, ModelParts& parts) {
+  if (name == "default") {
+    parts.chat_template = source;
+  } else {
+    parts.named_templates.emplace_back(name, source);
+  }
+}
+
+/// The field of tokenizer_config.json: a string, or a list of named templates.
+void read_template_field(const fs::path& path, ModelParts& parts) {
+  if (!fs::exists(path)) return;
   const Json config = read_json(path);
   const auto field = config.is_object() ? config.find("chat_template") : config.end();
-  if (!config.is_object() || field == config.end()) return std::nullopt;
-  if (field->is_string()) return field->get<std::string>();
-  if (!field->is_array()) return std::nullopt;
-  for (const Json& entry : *field)
-    if (entry.is_object() && entry.value("name", Json()) == "default" && entry.contains("template") &&
-        entry["template"].is_string())
-      return entry["template"].get<std::string>();
-  return std::nullopt;
+  if (!config.is_object() || field == config.end() || field->is_null()) return;
+  if (field->is_string()) return add_template("default", field->get<std::string>(), parts);
+  const auto is_text = [](const Json& entry, const char* key) { return entry.contains(key) && entry[key].is_string(); };
+  for (const Json& entry : field->is_array() ? *field : Json::array({*field})) {
+    if (!entry.is_object() || !is_text(entry, "name") || !is_text(entry, "template"))
+      throw Error(Errc::bad_file,
+                  path.string() + ": chat_template must be a string or a list of objects with name and template");
+    add_template(entry["name"].get<std::string>(), entry["template"].get<std::string>(), parts);
+  }
+}
+
+/// Newer checkpoints keep templates in files: chat_template.jinja, and further ones in additional_chat_templates/. Older
+/// ones in a field of tokenizer_config.json, some in chat_template.json.
+void read_chat_templates(const fs::path& folder, ModelParts& parts) {
+  read_template_field(folder / "tokenizer_config.json", parts);
+  if (!parts.chat_template) read_template_field(folder / "chat_template.json", parts);
+  if (fs::exists(folder / "chat_template.jinja"))
+    add_template("default", read_file(folder / "chat_template.jinja", most_template_bytes), parts);
+  const fs::path more = folder / "additional_chat_templates";
+  if (!fs::is_directory(more)) return;
+  std::set<fs::path> files;  // in order of their names, whatever the file system says
+  for (const auto& entry : fs::directory_iterator(more))
+    if (entry.path().extension() == ".jinja") files.insert(entry.path());
+  for (const fs::path& file : files) add_template(file.stem().string(), read_file(file, most_template_bytes), parts);
 }
 
 }  // namespace
@@ -155,7 +176,7 @@ ModelParts load_hf_folder(const fs::path& folder, const LoadOptions& options) {
       return std::make_shared<const Tokenizer>(load_sentencepiece_model(folder / "tokenizer.model"));
     return nullptr;
   });
-  parts.chat_template = read_chat_template(folder);
+  read_chat_templates(folder, parts);
   parts.name = (folder.has_filename() ? folder : folder.parent_path()).filename().string();
   report(options, "tokenizer", 1.0);
   return parts;

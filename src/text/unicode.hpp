@@ -62,6 +62,17 @@ class ClassTable {
   std::vector<std::uint8_t> pages_;  // [pages, 256]
 };
 
+enum class LetterCase { upper, lower };
+
+/// The text in another case, as Python's str.upper and str.lower have it (but for the final sigma). Linear.
+std::string to_case(std::string_view text, LetterCase to);
+
+/// Python's str.isprintable for one character.
+bool is_printable(std::int32_t code_point) noexcept;
+
+/// Python's str.isspace for one character; the tokenizers' \s (kSpace) knows fewer.
+bool is_python_space(std::int32_t code_point) noexcept;
+
 /// True where `text` is in normal form C beyond doubt; linear, fast on ASCII.
 bool is_surely_nfc(std::string_view text) noexcept;
 

@@ -35,6 +35,9 @@ class Witness final : public BackendWrapper {
     return knows_ && name == "legal" ? std::optional(AdapterId{7}) : std::nullopt;
   }
 
+  bool healthy() const noexcept override { return !broken; }
+
+  bool broken = false;
   int twice = 0;
   std::uint32_t most = 0;
   std::map<Granule, std::set<std::uint32_t>> slots;  // by the first page of a sequence
@@ -78,6 +81,19 @@ TEST_CASE("an adapter that no backend knows refuses the request by name") {
   REQUIRE(answer.finish.error.has_value());
   CHECK(answer.finish.error->code() == Errc::invalid_argument);
   CHECK(answer.finish.error->message().find("no adapter named \"legal\"") != std::string::npos);
+}
+
+TEST_CASE("a backend that has failed for good refuses what comes, and the engine lives on") {
+  const auto witness = std::make_shared<Witness>(scripted());
+  Engine engine(options_with(witness));
+  CHECK(engine.run(request_for(prompt_of(20))).finish.reason == FinishReason::length);
+  witness->broken = true;
+  const std::size_t rows = witness->rows;
+  const Answer answer = engine.run(request_for(prompt_of(20)));
+  CHECK(answer.finish.reason == FinishReason::refused);
+  REQUIRE(answer.finish.error.has_value());
+  CHECK(answer.finish.error->code() == Errc::device);
+  CHECK(witness->rows == rows);
 }
 
 TEST_CASE("a known adapter reaches every row, and shares no prefix with the model alone") {

@@ -47,6 +47,27 @@ void check_same_spec(const DecoderSpec& a, const DecoderSpec& b) {
   CHECK(a.sliding_window == b.sliding_window);
 }
 
+TEST_CASE("further chat templates of a GGUF file are found by their names") {
+  const testing::ScratchFolder folder;
+  ModelParts parts = testing::tiny_parts();
+  parts.chat_template = "usual";
+  const BpeVocabulary vocabulary = testing::byte_vocabulary();
+  const auto header = [&] {
+    return testing::gguf_header(parts, &vocabulary)
+        .add("tokenizer.chat_templates", std::vector<std::string>{"tool_use"});
+  };
+  const auto write = [&](GgufWriter file) {
+    for (const Tensor& t : parts.tensors) file.add(t);
+    testing::write_file(folder / "m.gguf", file.bytes());
+  };
+  write(header().add("tokenizer.chat_template.tool_use", "TOOLS"));
+  const auto model = load_model(folder / "m.gguf");
+  CHECK(model->chat_template("tool_use")->render({.messages = {{"user", "x"}}}).value().text == "TOOLS");
+  write(header());
+  CHECK(
+      mentions(error_of([&] { (void)load_model(folder / "m.gguf"); }), "tokenizer.chat_template.tool_use is missing"));
+}
+
 TEST_CASE("a model written to GGUF loads as it was, for each architecture and switch") {
   const testing::ScratchFolder folder;
   TinyModelOptions llama;

@@ -249,8 +249,29 @@ TEST_CASE("the chat template comes from its own file or from the tokenizer's con
   const auto direct = fingerprint_with("tokenizer_config.json", R"({"chat_template":"one"})");
   CHECK(fingerprint_with(
             "tokenizer_config.json",
-            R"({"chat_template":[{"name":"tools","template":"two"},{"name":"default","template":"one"}]})") == direct);
+            R"({"chat_template":[{"name":"tools","template":"two"},{"name":"default","template":"one"}]})") != direct);
+  CHECK(fingerprint_with("tokenizer_config.json", R"({"chat_template":[{"name":"default","template":"one"}]})") ==
+        direct);
   CHECK(fingerprint_with("chat_template.jinja", "two") != direct);
+}
+
+TEST_CASE("named chat templates come from the list in tokenizer_config.json and from a folder of files") {
+  const ScratchFolder folder;
+  write_folder(folder, testing::tiny_parts(hf_options("llama")), "llama");
+  testing::write_file(
+      folder / "tokenizer_config.json",
+      R"({"chat_template":[{"name":"tool_use","template":"TOOLS {{ tools }}"},{"name":"default","template":"usual"}]})");
+  std::filesystem::create_directory(folder / "additional_chat_templates");
+  testing::write_file(folder / "additional_chat_templates/rag.jinja", "from a file");
+  const auto model = load_model(folder.path());
+  const Chat chat{.messages = {{"user", "Hi"}}};
+  CHECK(model->chat_template()->render(chat).value().text == "usual");
+  CHECK(model->chat_template("default") == model->chat_template());
+  CHECK(model->chat_template("rag")->render(chat).value().text == "from a file");
+  CHECK(model->chat_template("tool_use")->render(chat).value().text == "TOOLS None");
+  CHECK(model->chat_template("other") == nullptr);
+  testing::write_file(folder / "tokenizer_config.json", R"({"chat_template":[{"name":"default"}]})");
+  CHECK(mentions(error_of([&] { (void)load_model(folder.path()); }), "list of objects with name and template"));
 }
 
 TEST_CASE("tensor names translate, others do not") {

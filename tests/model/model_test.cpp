@@ -129,7 +129,7 @@ TEST_CASE("without a template a vocabulary with ChatML's marks is asked in ChatM
   parts.chat_template.reset();
   const Model model(parts);
   REQUIRE(model.chat_template() != nullptr);
-  CHECK(model.chat_template()->render({.messages = {{.role = "user", .content = "Hi"}}}).value() ==
+  CHECK(model.chat_template()->render({.messages = {{.role = "user", .content = "Hi"}}}).value().text ==
         "<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\n");
   BpeVocabulary bare = testing::byte_vocabulary();
   bare.tokens[256] = "<|other|>";

@@ -36,6 +36,7 @@ struct BackendTraits {
   bool batch_invariant = false;   ///< a row's bits do not depend on the rows beside it, chunking, page size or threads
   float logit_tolerance = 0.0F;   ///< where not invariant: logits of the same row in two batches differ by at most this
   std::uint32_t max_rows = 4096;  ///< most rows in one pass
+  bool hidden_states = false;     ///< fills Segment::hidden and obeys Batch::layers
   bool async = false;             ///< submit() returns before the pass is done, so that host work can overlap it
   bool device_draws = false;      ///< draws by the rule of sampling.hpp without bringing logits to the host
   bool wants_own_thread = false;  ///< keeps device state per thread: best driven by one thread (own_thread)

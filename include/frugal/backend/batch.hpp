@@ -1,5 +1,5 @@
 // Batch: the rows of one forward pass of one model, and what the engine wants back. Plain views: the engine owns every
-// buffer. Inputs must live until submit() returns, outputs (drawn, logits, distributions) until wait() does.
+// buffer. Inputs must live until submit() returns, outputs (drawn, logits, hidden states) until wait() does.
 #pragma once
 
 #include <frugal/core/finish.hpp>
@@ -7,6 +7,7 @@
 #include <frugal/core/request.hpp>
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -62,6 +63,11 @@ struct Segment {
   /// once): a backend may keep counts, masks or random state of the sequence under it.
   std::uint32_t slot = 0;
   AdapterId adapter{};  ///< as Backend::find_adapter() gave it
+  /// Empty, or [h, d_model]: hidden states of the last h rows are written here, in fp32. Layer 0 is the embedding, layer
+  /// k the residual stream after layer k; with `hidden_normed`, after the model's final norm (last layer only).
+  std::span<float> hidden{};
+  std::uint32_t hidden_layer = 0;
+  bool hidden_normed = false;
 };
 
 /// One forward pass. Keys and values of every row are written before any row attends; row i of a segment attends to
@@ -71,6 +77,9 @@ struct Batch {
   std::span<const Segment> segments;
   /// [sum of k]: the draws of all segments in order. Token -1: the row held no finite logit, or its mask allowed no token.
   std::span<TokenScore> drawn;
+  /// Run only the first so many layers: for hidden states that need no more. No draws and no logits then. Keys and
+  /// values of the other layers are not written, so such pages serve passes of as many layers only. None = all.
+  std::optional<std::uint32_t> layers{};
 };
 
 }  // namespace frugal

@@ -19,6 +19,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace frugal {
@@ -33,6 +34,8 @@ struct ModelParts {
   std::optional<std::string> chat_template;    ///< Jinja source
   std::shared_ptr<const void> storage;         ///< keeps the bytes behind the tensors alive
   std::uint64_t fingerprint = 0;               ///< 0 = derived from spec and tensor bytes (sampled)
+  /// Further Jinja sources by name, e.g. "tool_use".
+  std::vector<std::pair<std::string, std::string>> named_templates{};
 };
 
 class FRUGAL_API Model {
@@ -61,7 +64,10 @@ class FRUGAL_API Model {
   /// Ids below it can be drawn: those its tokenizer uses, or spec().vocab without a tokenizer. A head is often wider.
   std::uint32_t tokens() const noexcept;
   /// Compiled at load: the file's own, else ChatML where the vocabulary has <|im_start|> and <|im_end|>, else null.
+  /// Throws Error where the file has one that cannot be compiled.
   const ChatTemplate* chat_template() const;
+  /// A further template of that name ("tool_use", "rag"), null where there is none; "default" is the one above.
+  const ChatTemplate* chat_template(std::string_view name) const;
   /// Changes whenever any output could: part of every cache key.
   std::uint64_t fingerprint() const noexcept;
   std::uint64_t weight_bytes() const noexcept;
