@@ -28,15 +28,14 @@ class Admission {
  public:
   using Held = std::shared_ptr<Sequence>;
 
-  Admission(const EngineOptions& options, const Clock& clock, KvStore& store, Speculation* speculation,
-            Endings& endings, EngineStats& stats)
-      : options_(options),
-        clock_(clock),
-        store_(store),
-        speculation_(speculation),
+  Admission(const Works& works, Endings& endings)
+      : options_(works.options),
+        clock_(works.clock),
+        store_(works.store),
+        speculation_(works.speculation),
         endings_(endings),
-        stats_(stats),
-        tenants_(options.tenant_weights) {}
+        stats_(works.stats),
+        tenants_(works.options.tenant_weights) {}
 
   /// A request joins the waiting ones, or ends where there is no memory for it.
   void enqueue(const Held& sequence) noexcept;

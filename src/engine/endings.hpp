@@ -15,11 +15,23 @@
 
 namespace frugal {
 
+/// What the parts of the loop work on. All of it outlives them.
+struct Works {
+  const EngineOptions& options;
+  const Clock& clock;
+  KvStore& store;
+  Speculation* speculation;  ///< null = lever off
+  EngineStats& stats;
+};
+
 class Endings {
  public:
-  Endings(const EngineOptions& options, const Clock& clock, KvStore& store, Speculation* speculation,
-          EngineStats& stats)
-      : options_(options), clock_(clock), store_(store), speculation_(speculation), stats_(stats) {}
+  explicit Endings(const Works& works)
+      : options_(works.options),
+        clock_(works.clock),
+        store_(works.store),
+        speculation_(works.speculation),
+        stats_(works.stats) {}
 
   /// Sends what the sequence holds of its newest pass. A reader that throws has given up: its request is cancelled.
   static void send(Sequence& s) noexcept;

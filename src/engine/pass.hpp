@@ -23,15 +23,14 @@ class Pass {
  public:
   using Held = std::shared_ptr<Sequence>;
 
-  Pass(const EngineOptions& options, const Clock& clock, Admission& admission, Speculation* speculation, KvStore& store,
-       Endings& endings, EngineStats& stats)
-      : options_(options),
-        clock_(clock),
+  Pass(const Works& works, Admission& admission, Endings& endings)
+      : options_(works.options),
+        clock_(works.clock),
         admission_(admission),
-        speculation_(speculation),
-        store_(store),
+        speculation_(works.speculation),
+        store_(works.store),
         endings_(endings),
-        stats_(stats) {}
+        stats_(works.stats) {}
 
   /// False: no sequence of this model has anything to compute.
   bool run(ModelSlot& slot) noexcept;

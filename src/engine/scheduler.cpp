@@ -11,9 +11,9 @@ Scheduler::Scheduler(const EngineOptions& options, const Clock& clock, std::vect
       slots_(slots),
       store_(store),
       speculation_(speculation),
-      endings_(options, clock, store, speculation, stats_),
-      admission_(options, clock, store, speculation, endings_, stats_),
-      pass_(options, clock, admission_, speculation, store, endings_, stats_) {}
+      endings_({options, clock, store, speculation, stats_}),
+      admission_({options, clock, store, speculation, stats_}, endings_),
+      pass_({options, clock, store, speculation, stats_}, admission_, endings_) {}
 
 bool Scheduler::step() noexcept {
   ++stats_.steps;
