@@ -6,6 +6,7 @@
 #include <frugal/core/error.hpp>
 
 #include <algorithm>
+#include <array>
 
 namespace frugal::cpu {
 namespace {
@@ -22,6 +23,26 @@ PaddedFloats vector_of(const Tensor* tensor) {
   return values;
 }
 
+void plan_gated(const std::array<const Tensor*, 3>& parts, GatedWeights& to, std::vector<Plan>& plans) {
+  plans.push_back({parts[0], &to.gate});
+  plans.push_back({parts[1], &to.up});
+  plans.push_back({parts[2], &to.down});
+}
+
+void plan_experts(const Model& model, std::uint32_t index, LayerWeights& layer, std::vector<Plan>& plans) {
+  const ExpertsSpec& experts = model.spec().experts;
+  layer.router = vector_of(model.layer(index, "ffn_gate_inp"));
+  layer.experts.resize(experts.count);
+  for (std::uint32_t e = 0; e < experts.count; ++e)
+    plan_gated(
+        {model.expert(index, "ffn_gate", e), model.expert(index, "ffn_up", e), model.expert(index, "ffn_down", e)},
+        layer.experts[e], plans);
+  if (experts.shared_d_ff == 0) return;
+  const auto at = [&](const char* part) { return model.layer(index, part); };
+  plan_gated({at("ffn_gate_shexp"), at("ffn_up_shexp"), at("ffn_down_shexp")}, layer.shared, plans);
+  layer.shared_gate = vector_of(at("ffn_gate_inp_shexp"));
+}
+
 std::vector<Plan> plan_layer(const Model& model, std::uint32_t index, LayerWeights& layer) {
   const auto at = [&](const char* part) { return model.layer(index, part); };
   const DecoderSpec& spec = model.spec();
@@ -32,9 +53,17 @@ std::vector<Plan> plan_layer(const Model& model, std::uint32_t index, LayerWeigh
     layer.k_bias = vector_of(model.layer(index, "attn_k", true));
     layer.v_bias = vector_of(model.layer(index, "attn_v", true));
   }
-  return {{at("attn_q"), &layer.q},      {at("attn_k"), &layer.k},      {at("attn_v"), &layer.v},
-          {at("attn_output"), &layer.o}, {at("ffn_gate"), &layer.gate}, {at("ffn_up"), &layer.up},
-          {at("ffn_down"), &layer.down}};
+  if (spec.post_norms) {
+    layer.post_attention_norm = vector_of(at("post_attention_norm"));
+    layer.post_ffw_norm = vector_of(at("post_ffw_norm"));
+  }
+  std::vector<Plan> plans{
+      {at("attn_q"), &layer.q}, {at("attn_k"), &layer.k}, {at("attn_v"), &layer.v}, {at("attn_output"), &layer.o}};
+  if (spec.experts.count != 0)
+    plan_experts(model, index, layer, plans);
+  else
+    plan_gated({at("ffn_gate"), at("ffn_up"), at("ffn_down")}, layer.ffn, plans);
+  return plans;
 }
 
 /// Places every matrix in the buffer, each strip on its own cache line.
@@ -101,6 +130,7 @@ DecoderWeights pack_weights(std::shared_ptr<const Model> model, Crew& crew) {
   plans.push_back({&model->head(), &weights.head});
   weights.output_norm = vector_of(&model->output_norm());
   weights.rope_frequencies = backend::rope_frequencies(spec);
+  weights.local_frequencies = backend::local_rope_frequencies(spec);
   place(plans, weights);
   fill(plans, weights, crew);
   for (const Plan& p : plans) forget(*p.tensor, 0, p.matrix->strips);  // pages that two takes shared
