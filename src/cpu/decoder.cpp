@@ -3,8 +3,10 @@
 #include "backend/contract.hpp"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <cstring>
+#include <limits>
 
 namespace frugal::cpu {
 namespace {
@@ -13,6 +15,13 @@ constexpr std::uint32_t head_rows = 32;  // logits held at once
 constexpr std::uint32_t tile_rows = 8;
 std::uint32_t widest_feed_forward(const DecoderSpec& s) {
   return s.experts.count == 0 ? s.d_ff : std::max(s.experts.d_ff, s.experts.shared_d_ff);
+}
+
+/// Exponent bits of all ones, whatever the sign: infinities and NaN are the greatest such integers.
+bool all_finite(const float* x, std::size_t n) {
+  std::uint32_t most = 0;
+  for (std::size_t i = 0; i < n; ++i) most = std::max(most, std::bit_cast<std::uint32_t>(x[i]) & 0x7FFFFFFFU);
+  return most < 0x7F800000U;
 }
 
 }  // namespace
@@ -32,6 +41,7 @@ Decoder::Decoder(std::shared_ptr<const DecoderWeights> weights, const Kernels& k
   const std::size_t queries = tile_rows * (s.heads / s.kv_heads);
   private_.resize(crew.members());
   errors_.resize(crew.members());
+  broken_.resize(head_rows);
   for (Private& p : private_) {
     p.row.assign(d_stride_, 0.0F);
     p.head.assign(dims_, 0.0F);
@@ -253,6 +263,7 @@ void Decoder::heads(unsigned m) {
     for (std::uint32_t i = crew_->take(1); i < rows; i = crew_->take(1)) {
       const float* x = x_.data() + wanted_[start + i].row * d_stride_;
       kernels_->rms_norm(x, weights_->output_norm.data(), normed, spec.d_model, spec.rms_eps);
+      broken_[i] = !all_finite(normed, spec.d_model);
       panels.fill(*kernels_, i, normed, private_[m].left.data());
     }
     crew_->meet();
@@ -261,8 +272,10 @@ void Decoder::heads(unsigned m) {
     crew_->meet();
     if (spec.logit_softcap != 0.0F) cap_logits(rows);
     for (std::uint32_t i = crew_->take(1); i < rows; i = crew_->take(1)) {
+      float* logits = logits_.data() + i * vocab_stride_;
+      if (broken_[i]) std::fill_n(logits, spec.vocab, std::numeric_limits<float>::quiet_NaN());
       try {
-        emit(m, wanted_[start + i], logits_.data() + i * vocab_stride_);
+        emit(m, wanted_[start + i], logits);
       } catch (...) {
         errors_[m] = std::current_exception();
       }

@@ -137,6 +137,7 @@ class Decoder {
   std::vector<std::uint32_t> kept_;  ///< rows that are wanted after the last layer, rising
   std::vector<Hidden> hidden_;
   std::vector<Wanted> wanted_;
+  std::vector<std::uint8_t> broken_;  ///< [head_rows]: the row is not finite before the head, so its logits are NaN
   std::vector<std::exception_ptr> errors_;  ///< [members]
 };
 

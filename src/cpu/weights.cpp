@@ -7,6 +7,9 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
+#include <cmath>
+#include <string>
 
 namespace frugal::cpu {
 namespace {
@@ -16,10 +19,16 @@ struct Plan {
   PackedMatrix* matrix;
 };
 
+/// Activations are rounded to whole numbers between the matrices, where a NaN would be lost: it is refused at the door.
+[[noreturn]] void refuse(const Tensor& tensor) {
+  throw Error(Errc::bad_model, "tensor " + tensor.name + " holds values that are not finite numbers");
+}
+
 PaddedFloats vector_of(const Tensor* tensor) {
   if (tensor == nullptr) return {};
   PaddedFloats values(round_up(tensor->rows * tensor->cols, block_inputs));
   dequantize(tensor->type, tensor->data, {values.data(), tensor->rows * tensor->cols});
+  if (!std::all_of(values.begin(), values.end(), [](float x) { return std::isfinite(x); })) refuse(*tensor);
   return values;
 }
 
@@ -93,6 +102,7 @@ void forget(const Tensor& tensor, std::uint32_t first, std::uint32_t last) {
 
 void fill(const std::vector<Plan>& plans, DecoderWeights& weights, Crew& crew) {
   std::uint8_t* base = weights.buffer.data();
+  std::atomic<const Tensor*> broken{nullptr};
   crew.run([&](unsigned) {
     std::uint32_t before = 0, start = crew.take(strips_per_take);
     for (const Plan& p : plans) {
@@ -100,7 +110,7 @@ void fill(const std::vector<Plan>& plans, DecoderWeights& weights, Crew& crew) {
       const std::uint32_t padded = static_cast<std::uint32_t>(round_up(m.strips, strips_per_take));  // whole takes
       while (start < before + padded) {
         const std::uint32_t first = start - before, last = std::min(first + strips_per_take, m.strips);
-        pack_strips(*p.tensor, m, first, last, base + (m.data - base));
+        if (!pack_strips(*p.tensor, m, first, last, base + (m.data - base))) broken = p.tensor;
         forget(*p.tensor, first, last);
         start = crew.take(strips_per_take);
       }
@@ -108,6 +118,7 @@ void fill(const std::vector<Plan>& plans, DecoderWeights& weights, Crew& crew) {
     }
     crew.meet();
   });
+  if (const Tensor* tensor = broken) refuse(*tensor);
 }
 
 }  // namespace

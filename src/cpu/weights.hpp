@@ -48,7 +48,8 @@ struct DecoderWeights {
 /// Packs on the first call. Thread-safe; throws what pack_weights throws.
 std::shared_ptr<const DecoderWeights> shared_weights(std::shared_ptr<const Model> model, Crew& crew);
 
-/// Throws Error(out_of_memory), Error(unsupported) for shapes no kernel serves. Uses the whole crew.
+/// Throws Error(out_of_memory), Error(unsupported) for shapes no kernel serves,
+/// Error(bad_model) for weights that are not finite. Uses the whole crew.
 DecoderWeights pack_weights(std::shared_ptr<const Model> model, Crew& crew);
 
 }  // namespace frugal::cpu
