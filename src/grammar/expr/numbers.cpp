@@ -228,7 +228,8 @@ class Comparison : public Counter {
 
 class Multiple : public Counter {
  public:
-  Multiple(std::uint64_t unit, std::size_t places, bool wanted, bool whole) : unit_(unit), places_(places), wanted_(wanted), whole_(whole) {}
+  Multiple(std::uint64_t unit, std::size_t places, bool wanted, bool whole)
+      : unit_(unit), places_(places), wanted_(wanted), whole_(whole) {}
   std::uint64_t start() const override { return pack(begin, 0, 0, false); }
 
   std::uint64_t step(std::uint64_t state, std::uint8_t b) const override {

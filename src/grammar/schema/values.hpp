@@ -56,7 +56,7 @@ class Values {
   ExprId strings(const StringRule& rule);
   ExprId not_numbers(const NumberRule& rule);
   ExprId not_strings(const StringRule& rule);
-    std::vector<RuleSet> not_array(const ArrayRule& rule, const std::string& path);
+  std::vector<RuleSet> not_array(const ArrayRule& rule, const std::string& path);
   std::vector<RuleSet> not_object(const ObjectRule& rule, const std::string& path);
   ObjectRule object_of(const Json& json);
   ArrayRule array_of(const Json& json);
