@@ -187,6 +187,14 @@ TEST_CASE("references by pointer, anchor and identifier, also recursive ones") {
        {R"({"$dynamicRef":"#n","$defs":{"n":{"$dynamicAnchor":"n","type":"null"}}})", {"null"}, {"1"}}});
 }
 
+TEST_CASE("an identifier inside an unknown keyword names nothing") {
+  const char* schema =
+      R"({"$defs":{"a":{"unknown":[{"$id":"http://x/y.json","type":"null"}]},"b":{"$id":"http://x/y.json","type":"string"}},
+                           "$ref":"http://x/y.json"})";
+  CHECK(schema_accepts(schema, "\"s\""));
+  CHECK_FALSE(schema_accepts(schema, "null"));
+}
+
 TEST_CASE("what cannot be exact is refused by name and place") {
   CHECK(refused(R"({"properties":{"a":{"$ref":"http://elsewhere/x.json"}}})") ==
         std::vector<std::string>{"$ref at /properties/a"});
@@ -194,6 +202,10 @@ TEST_CASE("what cannot be exact is refused by name and place") {
         std::vector<std::string>{"pattern at /properties/a"});
   CHECK(refused(R"({"items":{"not":{"uniqueItems":true}}})") == std::vector<std::string>{"uniqueItems at /items/not"});
   CHECK(refused(R"({"$ref":"#"})") == std::vector<std::string>{"$ref"});
+  CHECK(
+      refused(
+          R"({"$schema":"https://json-schema.org/draft/2019-09/schema","$recursiveAnchor":true,"items":{"$id":"i","$recursiveAnchor":true,"items":{"$recursiveRef":"#"}}})") ==
+      std::vector<std::string>{"$recursiveRef at /items/items"});
   CHECK(refused(R"({"minLength":"3"})") == std::vector<std::string>{"minLength"});
   CHECK(refused(R"({"format":"regex"})") == std::vector<std::string>{"format"});
   CHECK(refused(R"({"unevaluatedProperties":false})") == std::vector<std::string>{"unevaluatedProperties"});

@@ -1,5 +1,8 @@
 #include "grammar/schema/document.hpp"
 
+#include <algorithm>
+#include <initializer_list>
+
 namespace frugal::grammar {
 
 namespace {
@@ -50,9 +53,8 @@ std::string escape_token(const std::string& name) {
   return out;
 }
 
-// Values under these names are data, not schemas.
-bool is_data(const std::string& key) {
-  return key == "enum" || key == "const" || key == "default" || key == "examples" || key == "example";
+bool is_one_of(const std::string& key, std::initializer_list<std::string_view> names) {
+  return std::find(names.begin(), names.end(), key) != names.end();
 }
 
 }  // namespace
@@ -77,41 +79,57 @@ std::string resolve_uri(const std::string& base, const std::string& reference) {
 Document::Document(std::string_view text, const Limits& limits) : root_(parse_json(text, limits)) {
   draft_ = draft_of(text_of(root_, "$schema"));
   by_uri_[""] = &root_;
-  visit(root_, "", "");
+  visit(root_, "", "", Role::schema);
 }
 
-void Document::visit(const Json& value, const std::string& base, const std::string& path) {
+// Identifiers count only where a schema stands; a pointer may lead anywhere.
+void Document::visit(const Json& value, const std::string& base, const std::string& path, Role role) {
   if (value.is(Json::Kind::array)) {
-    for (std::size_t i = 0; i < value.items.size(); ++i) visit(value.items[i], base, path + "/" + std::to_string(i));
+    for (std::size_t i = 0; i < value.items.size(); ++i)
+      visit(value.items[i], base, path + "/" + std::to_string(i), role);
     return;
   }
-  if (!value.is(Json::Kind::object)) {
-    if (value.is(Json::Kind::boolean)) path_[&value] = path;
-    return;
+  path_[&value] = path;
+  if (!value.is(Json::Kind::object)) return;
+  const std::string here = role == Role::schema ? add_identifiers(value, base) : base;
+  base_[&value] = here;
+  for (const auto& [key, member] : value.members) {
+    Role inner = Role::data;
+    if (role == Role::schemas_by_name) {
+      inner = Role::schema;
+    } else if (role == Role::schema) {
+      const bool by_name = is_one_of(
+          key, {"properties", "patternProperties", "definitions", "$defs", "dependentSchemas", "dependencies"});
+      const bool schema = is_one_of(key, {"items", "additionalItems", "prefixItems", "contains", "additionalProperties",
+                                          "propertyNames", "if", "then", "else", "not", "allOf", "anyOf", "oneOf",
+                                          "unevaluatedItems", "unevaluatedProperties", "contentSchema"});
+      inner = by_name ? Role::schemas_by_name : (schema ? Role::schema : Role::data);
+    }
+    visit(member, here, path + "/" + escape_token(key), inner);
   }
+}
+
+// The base of what is inside.
+std::string Document::add_identifiers(const Json& schema, const std::string& base) {
   std::string here = base;
-  const std::string id = draft_ < 6 ? text_of(value, "id") : text_of(value, "$id");
-  const bool shadowed = only_ref() && value.find("$ref") != nullptr;
+  const std::string id = draft_ < 6 ? text_of(schema, "id") : text_of(schema, "$id");
+  const bool shadowed = only_ref() && schema.find("$ref") != nullptr;
   if (!id.empty() && !shadowed) {
     here = resolve_uri(base, id);
     if (here.ends_with('#')) here.pop_back();
-    by_uri_.emplace(here, &value);
+    by_uri_.emplace(here, &schema);
     if (id[0] == '#') here = base;  // an anchor, in the older drafts
   }
-  base_[&value] = here;
-  path_[&value] = path;
-  const std::string anchor = text_of(value, "$anchor"), dynamic = text_of(value, "$dynamicAnchor");
+  const std::string anchor = text_of(schema, "$anchor"), dynamic = text_of(schema, "$dynamicAnchor");
   const std::string stem = here.substr(0, here.find('#'));
-  if (!anchor.empty()) by_uri_.emplace(stem + "#" + anchor, &value);
+  if (!anchor.empty()) by_uri_.emplace(stem + "#" + anchor, &schema);
   if (!dynamic.empty()) {
-    by_uri_.emplace(stem + "#" + dynamic, &value);
-    dynamic_anchors_.emplace(dynamic, &value);
+    by_uri_.emplace(stem + "#" + dynamic, &schema);
+    dynamic_anchors_.emplace(dynamic, &schema);
   }
-  for (const auto& [key, member] : value.members) {
-    if (!is_data(key) || path.ends_with("/properties") || path.ends_with("/definitions") || path.ends_with("/$defs")) {
-      visit(member, here, path + "/" + escape_token(key));
-    }
-  }
+  const Json* recursive = schema.find("$recursiveAnchor");
+  if (recursive && recursive->truth) dynamic_anchors_.emplace("", &schema);
+  return here;
 }
 
 const Json* Document::pointer(const Json& from, std::string_view fragment) const {
@@ -160,7 +178,7 @@ const Json& Document::resolve_dynamic(const Json& from, const std::string& ref, 
   const std::string name = ref.substr(ref.find('#') == std::string::npos ? ref.size() : ref.find('#') + 1);
   if (dynamic_anchors_.count(name) > 1) {
     Refusal fault = refusal;
-    fault.why = "several schemas have the dynamic anchor " + name;
+    fault.why = "several schemas have the dynamic anchor" + (name.empty() ? std::string() : " " + name);
     throw fault;
   }
   return resolve(from, ref, refusal);

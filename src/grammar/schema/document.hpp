@@ -26,7 +26,10 @@ class Document {
   const std::string& path(const Json& schema) const;
 
  private:
-  void visit(const Json& value, const std::string& base, const std::string& path);
+  /// What a JSON value is to its surroundings.
+  enum class Role { schema, schemas_by_name, data };
+  void visit(const Json& value, const std::string& base, const std::string& path, Role role);
+  std::string add_identifiers(const Json& schema, const std::string& base);
   const Json* pointer(const Json& from, std::string_view fragment) const;
 
   Json root_;
