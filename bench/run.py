@@ -25,7 +25,8 @@ def arguments():
                         help=f"a GGUF file or one of {', '.join(models.OPTIONAL)}, fetched on first use (default %(default)s)")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=3, help="turns of each side; the best one counts (default %(default)s)")
-    parser.add_argument("--build", type=pathlib.Path, default=setup.ROOT / "build/bench", help="build folder (default build/bench)")
+    parser.add_argument("--build", type=pathlib.Path, default=setup.ROOT / "build/bench-suites",
+                        help="build folder (default build/bench-suites)")
     parser.add_argument("--no-build", action="store_true", help="use the programs in --build as they are")
     parser.add_argument("--no-peers", action="store_true", help="frugal alone; no ratios to peers")
     parser.add_argument("--check", action="store_true", help="exit 1 where a ratio is below its limit")

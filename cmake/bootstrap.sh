@@ -225,10 +225,21 @@ get_oracles() {
   touch "$stamp"
 }
 
+get_templates() {  # the wheels stay as they are: the tests read them
+  if [ $want_tests = 0 ]; then return; fi
+  local name
+  for name in trl axolotl; do
+    fetch get cmake/lock/templates.txt $name $DEPS/templates >/dev/null || die "$name could not be downloaded: see pip's words above" \
+      "check the network and pip's settings (pip config list), then run again: what has arrived is kept"
+  done
+  say "chat templates: all there"
+}
+
 mkdir -p $DEPS/dl $DEPS/models
 install_packages
 if [ $want_model = 1 ] || [ $want_torch = 1 ] || [ $want_tests = 1 ]; then make_venv; fi
 get_model
 get_libtorch
 get_oracles
+get_templates
 say "ready"

@@ -52,6 +52,12 @@ function(frugal_component name)
   endif()
 endfunction()
 
+# A pkg-config module for one component; uses what frugal_package has set.
+function(frugal_pkg_config FRUGAL_PC_NAME FRUGAL_PC_LIBRARY FRUGAL_PC_DESCRIPTION FRUGAL_PC_REQUIRES)
+  configure_file(${PROJECT_SOURCE_DIR}/cmake/frugal.pc.in ${made}/${FRUGAL_PC_NAME}.pc @ONLY)
+  install(FILES ${made}/${FRUGAL_PC_NAME}.pc COMPONENT ${FRUGAL_PC_LIBRARY} DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
+endfunction()
+
 # The package's own files: config, version, the LibTorch finder, pkg-config.
 function(frugal_package)
   if(NOT FRUGAL_INSTALL)
@@ -69,7 +75,9 @@ function(frugal_package)
   # Relative to the file itself, so that an install tree may be moved.
   file(RELATIVE_PATH up /${CMAKE_INSTALL_LIBDIR}/pkgconfig /)
   string(REGEX REPLACE "/$" "" FRUGAL_PC_PREFIX "\${pcfiledir}/${up}")
-  configure_file(${PROJECT_SOURCE_DIR}/cmake/frugal.pc.in ${made}/frugal.pc @ONLY)
-  install(FILES ${made}/frugal.pc COMPONENT engine DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
+  frugal_pkg_config(frugal engine "Language-model requests answered for less money and latency (engine component; C++20)" "")
+  if(TARGET frugal_cpu)
+    frugal_pkg_config(frugal-cpu cpu "The CPU backend of frugal" "frugal = ${PROJECT_VERSION}")
+  endif()
   install(FILES ${PROJECT_SOURCE_DIR}/LICENSE COMPONENT core DESTINATION ${CMAKE_INSTALL_DOCDIR})
 endfunction()

@@ -25,6 +25,7 @@ using Steady = std::chrono::steady_clock;
 
 struct Settings {
   std::string model, prefix_file, kv = "fp16";
+  float temperature = 0.0F, top_p = 1.0F;
   unsigned threads = 2, sequences = 1, tokens = 64, prompt = 16, repeat = 3;
   std::vector<std::string> questions;
 };
@@ -51,6 +52,9 @@ TokenPrompt prompt_of(unsigned length, unsigned seed) {
 Request request_of(const Settings& s, unsigned length, unsigned tokens, unsigned seed) {
   Request r{prompt_of(length, seed)};
   r.max_tokens = tokens;
+  r.sampling.temperature = s.temperature;
+  r.sampling.top_p = s.top_p;
+  r.sampling.seed = seed;  // the same answer in every repetition
   r.use_prefix_cache = s.prefix_file.size() != 0;
   return r;
 }
@@ -190,6 +194,8 @@ int main(int argc, char** argv) try {
     sub->add_option("--threads", s.threads);
     sub->add_option("--repeat", s.repeat)->check(CLI::PositiveNumber);
     sub->add_option("--tokens", s.tokens)->check(CLI::PositiveNumber);
+    sub->add_option("--temperature", s.temperature)->check(CLI::NonNegativeNumber);
+    sub->add_option("--top-p", s.top_p)->check(CLI::Range(0.0F, 1.0F));
     sub->add_option("--kv", s.kv)->check(CLI::IsMember({"fp16", "fp32", "int8"}));
     return sub;
   };

@@ -44,10 +44,10 @@ class Bench:
 
     def _build(self):
         if not (self.build / "build.ninja").is_file():
-            output_of(["cmake", "-S", ROOT, "-B", self.build, "-G", "Ninja", "-DCMAKE_BUILD_TYPE=Release",
-                       "-DFRUGAL_BUILD_TORCH=OFF"])
+            output_of(["cmake", "-S", ROOT, "-B", self.build, "-G", "Ninja", "-DCMAKE_BUILD_TYPE=Release", "-DFRUGAL_BUILD_TORCH=OFF",
+                       "-DFRUGAL_BUILD_TESTS=OFF", "-DFRUGAL_BUILD_EXAMPLES=OFF", "-DFRUGAL_INSTALL=OFF"])
         output_of(["cmake", "--build", self.build, "--target", "bench_engine", "bench_fidelity", "bench_spec", "bench_kernel_counts",
-                   "frugal_program"])
+                   "bench_products", "bench_sampling_cost", "frugal_program"])
 
     def program(self, name):
         return self.build / "bin" / name

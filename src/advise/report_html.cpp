@@ -76,25 +76,13 @@ std::string costs(const Workload& w, const std::vector<SliceStats>& slices) {
 }
 
 std::vector<Part> owners(const Workload& w) {
-  const TokenLedger& t = w.total().tokens;
-  const Usage& u = w.total().usage;
-  const bool recorded = t.decoded + t.accepted + t.forced > 0;
-  const std::vector<std::pair<const char*, std::uint64_t>> all{
-      {"prompt, computed", u.input - std::min(u.input, u.cached_read)},
-      {"prompt, from a cache", u.cached_read},
-      {recorded ? "answer, decoded" : "answer", recorded ? t.decoded : u.output},
-      {"answer, drafted and kept", t.accepted},
-      {"answer, forced by a grammar", t.forced},
-      {"drafts thrown away", t.wasted_drafts},
-      {"computed again", t.recomputed},
-      {"decoded and cut off", t.trimmed},
-      {"never made", t.avoided}};
+  const std::vector<OwnedTokens> all = owned_tokens(w.total());
   double sum = 0;
-  for (const auto& owner : all) sum += static_cast<double>(owner.second);
+  for (const OwnedTokens& o : all) sum += static_cast<double>(o.tokens);
   std::vector<Part> parts;
   for (std::size_t i = 0; i < all.size(); ++i)
-    if (const auto& [name, tokens] = all[i]; tokens > 0)
-      parts.push_back({name, count(tokens), static_cast<double>(tokens) / sum, i});
+    if (const auto& [owner, tokens] = all[i]; tokens > 0)
+      parts.push_back({std::string(owner), count(tokens), static_cast<double>(tokens) / sum, i});
   return parts;
 }
 

@@ -47,8 +47,7 @@ json to_json(const Sketch& sketch) {
 json to_json(const LeverCosts& v) {
   return {{"prefix_cache", {{"saved", v.cache_saved}, {"spent", v.cache_spent}}},
           {"cascade", {{"spent", v.cascade_spent}}},
-          {"speculation", {{"saved", v.speculation_saved}, {"spent", v.speculation_spent}}},
-          {"output", {{"saved", v.output_saved}}}};
+          {"speculation", {{"saved", v.speculation_saved}, {"spent", v.speculation_spent}}}};
 }
 
 json to_json(const SliceStats& s) {

@@ -68,27 +68,15 @@ std::string types_table(const Workload& w) {
 }
 
 std::string tokens_table(const Workload& w) {
-  const TokenLedger& t = w.total().tokens;
-  const Usage& u = w.total().usage;
-  std::vector<std::pair<const char*, std::uint64_t>> owners{
-      {"prompt, computed", u.input - std::min(u.input, u.cached_read)}, {"prompt, from a cache", u.cached_read}};
-  if (t.decoded + t.accepted + t.forced > 0)
-    owners.insert(
-        owners.end(),
-        {{"answer, decoded", t.decoded}, {"answer, drafted and kept", t.accepted}, {"answer, forced", t.forced}});
-  else
-    owners.emplace_back("answer", u.output);
-  owners.insert(owners.end(), {{"drafts thrown away", t.wasted_drafts},
-                               {"computed again", t.recomputed},
-                               {"cut off", t.trimmed},
-                               {"never made", t.avoided}});
-  std::uint64_t sum = 0;
-  for (const auto& owner : owners) sum += owner.second;
+  const std::vector<OwnedTokens> owners = owned_tokens(w.total());
+  double sum = 0;
+  for (const OwnedTokens& o : owners) sum += static_cast<double>(o.tokens);
   std::string text;
-  for (const auto& [name, tokens] : owners) {
+  for (const auto& [owner, tokens] : owners) {
     if (tokens == 0) continue;
-    const double share = static_cast<double>(tokens) / static_cast<double>(sum);
-    text += "  " + pad(name, 26) + right(count(tokens), 16) + right(percent(share), 8) + "  " + bar(share) + "\n";
+    const double share = static_cast<double>(tokens) / sum;
+    text += "  " + pad(std::string(owner), 26) + right(count(tokens), 16) + right(percent(share), 8) + "  " +
+            bar(share) + "\n";
   }
   return text;
 }

@@ -1,5 +1,8 @@
 #include "advise/words.hpp"
 
+#include <frugal/core/ledger_fields.hpp>
+
+#include <algorithm>
 #include <array>
 #include <cmath>
 #include <cstdio>
@@ -112,7 +115,25 @@ std::vector<LeverAtWork> levers_at_work(const Workload& w) {
   add(Lever::prefix_cache, saved_and_spent(v.cache_saved, v.cache_spent, relative));
   if (v.cascade_spent > 0) add(Lever::cascade, "spent " + money(v.cascade_spent, relative) + " on answers thrown away");
   if (d.drafted > 0) add(Lever::speculation, speculation_text(d, v, relative));
-  add(Lever::cap, saved_and_spent(v.output_saved, 0, relative));
+  return out;
+}
+
+std::vector<OwnedTokens> owned_tokens(const SliceStats& slice) {
+  const Usage& u = slice.usage;
+  const TokenLedger& t = slice.tokens;
+  std::vector<OwnedTokens> out;
+  std::uint64_t answer = 0;
+  for_each_field<TokenLedger>([&](const LedgerField& field, auto member) {
+    if (field.kind != FieldKind::tokens) return;
+    std::uint64_t tokens = t.*member;
+    if (member == &TokenLedger::prompt_computed) tokens = u.input - std::min(u.input, u.cached_read);
+    if (member == &TokenLedger::prompt_cached) tokens = u.cached_read;
+    const bool is_answer =
+        member == &TokenLedger::decoded || member == &TokenLedger::accepted || member == &TokenLedger::forced;
+    answer += is_answer ? tokens : 0;
+    out.push_back({field.words, tokens});
+  });
+  out.push_back({answer == 0 ? "answer" : "answer, owner not recorded", u.output - std::min(u.output, answer)});
   return out;
 }
 

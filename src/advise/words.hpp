@@ -4,7 +4,10 @@
 #include <frugal/advise/advisor.hpp>
 #include <frugal/advise/outcome.hpp>
 
+#include <cstdint>
 #include <string>
+#include <string_view>
+#include <vector>
 
 namespace frugal::advisor {
 
@@ -25,6 +28,14 @@ std::string_view spoken(Bound bound);
 std::string_view verdict(const Change& change);
 /// "refund", "refund and shipping", "refund, shipping and 3 more"
 std::string list_of(const std::vector<std::string>& names);
+
+/// Who owns how many tokens of a slice, in a fixed order; owners of nothing as well. The prompt is split by usage, the
+/// answer by the token ledgers, and what no ledger tells of is one owner more.
+struct OwnedTokens {
+  std::string_view owner;
+  std::uint64_t tokens = 0;
+};
+std::vector<OwnedTokens> owned_tokens(const SliceStats& slice);
 
 /// What a lever that is at work did, from the ledgers of the trace.
 struct LeverAtWork {

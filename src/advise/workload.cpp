@@ -208,8 +208,10 @@ Row Workload::State::row_of(const TraceRecord& r, double at) {
   row.finish_known = r.finish.has_value();
   row.cut = r.finish == FinishReason::length || r.finish == FinishReason::capped;
   for (const TraceAttempt& a : r.attempts) {
-    row.decoded += static_cast<double>(a.tokens.decoded), row.accepted += static_cast<double>(a.tokens.accepted);
-    row.wasted += static_cast<double>(a.tokens.wasted_drafts);
+    if (!a.tokens) continue;
+    row.decoded += static_cast<double>(a.tokens->decoded);
+    row.accepted += static_cast<double>(a.tokens->accepted);
+    row.wasted += static_cast<double>(a.tokens->wasted_drafts);
   }
   price(r, at, row);
   replay(r, at, row);
@@ -223,7 +225,10 @@ void Workload::State::sum(const TraceRecord& r, const Row& row, SliceStats& slic
     for (const TraceAttempt& a : r.attempts) slice.usage += a.usage;
   else
     slice.usage += usage_of(r);
-  for (const TraceAttempt& a : r.attempts) slice.tokens += a.tokens, slice.drafts += a.drafts;
+  for (const TraceAttempt& a : r.attempts) {
+    if (a.tokens) slice.tokens += *a.tokens;
+    slice.drafts += a.drafts;
+  }
   if (row.priced) slice.cost += row.cost, slice.levers += levers_;
   slice.prompt_tokens.add(row.prompt), slice.output_tokens.add(row.output);
   if (!std::isnan(row.ttft_ms)) slice.ttft_ms.add(row.ttft_ms), slice.ttft_ms_sum += row.ttft_ms;

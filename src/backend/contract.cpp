@@ -53,22 +53,14 @@ void check_writes_are_private(const Batch& batch, std::size_t page_tokens) {
   }
 }
 
-/// So far every backend runs chains; a tree is well formed and not supported.
-void check_parents(const Segment& s) {
-  if (s.parent.empty()) return;
-  if (s.parent.size() != s.tokens.size()) refuse("Segment.parent has another size than there are rows");
-  bool chain = true;
-  for (std::size_t i = 0; i < s.parent.size(); ++i) {
-    const auto row = static_cast<std::int32_t>(i);
-    if (s.parent[i] < -1 || s.parent[i] >= row) {
-      refuse("row " + std::to_string(i) + " follows row " + std::to_string(s.parent[i]) + ", which is not before it");
-    }
-    chain &= s.parent[i] == row - 1;
-  }
-  if (!chain) throw Error(Errc::unsupported, "backend: a tree of drafts; only chains are run");
+/// Whoever runs a pass has the host's values only: submit() fills in what comes from earlier passes.
+void check_on_host(const Segment& s) {
+  const auto named = [](DrawRef ref) { return ref.ticket != Ticket{}; };
+  if (std::any_of(s.from.begin(), s.from.end(), named)) refuse("tokens of an earlier ticket: call submit()");
 }
 
 void check_draft(const DrawSpec& draw, std::uint32_t vocab) {
+  if (draw.draft.ticket != Ticket{}) refuse("a draft of an earlier ticket: call submit()");
   if (draw.draft_distribution.empty()) return;
   if (draw.draft_distribution.size() != vocab) refuse("a draft's distribution is not as long as the vocabulary");
   if (draw.drafted < 0 || static_cast<std::uint32_t>(draw.drafted) >= vocab) {
@@ -76,7 +68,25 @@ void check_draft(const DrawSpec& draw, std::uint32_t vocab) {
   }
 }
 
-void check_segment(const Segment& s, const PageGeometry& geometry, const BoundArena& arena, std::uint32_t vocab) {
+void check_hidden(const Segment& s, const DecoderSpec& spec, std::uint32_t layers) {
+  if (layers < spec.layers && (!s.draws.empty() || !s.logits.empty())) {
+    refuse("draws or logits of a pass that ends after layer " + std::to_string(layers));
+  }
+  if (s.hidden.empty()) return;
+  if (s.hidden.size() % spec.d_model != 0 || hidden_rows(s, spec) > s.tokens.size()) {
+    refuse("a buffer for hidden states has the wrong size");
+  }
+  if (s.hidden_layer > layers) {
+    refuse("hidden states after layer " + std::to_string(s.hidden_layer) + " of a pass of " + std::to_string(layers));
+  }
+  if (s.hidden_normed && s.hidden_layer != spec.layers) {
+    refuse("normed hidden states after layer " + std::to_string(s.hidden_layer) + ", which is not the last");
+  }
+}
+
+void check_segment(const Segment& s, const PageGeometry& geometry, const BoundArena& arena, const DecoderSpec& spec,
+                   std::uint32_t layers) {
+  const std::uint32_t vocab = spec.vocab;
   const std::size_t rows = s.tokens.size();
   if (rows == 0) refuse("a segment has no rows");
   const std::size_t used = (s.start + rows + geometry.page_tokens - 1) / geometry.page_tokens;
@@ -87,7 +97,11 @@ void check_segment(const Segment& s, const PageGeometry& geometry, const BoundAr
       refuse("token " + std::to_string(t) + " is not in the vocabulary of " + std::to_string(vocab));
     }
   }
-  check_parents(s);
+  check_on_host(s);
+  if (s.adapter != AdapterId{}) {
+    throw Error(Errc::unsupported, "backend: there is no adapter " + std::to_string(s.adapter.value));
+  }
+  check_hidden(s, spec, layers);
   if (s.draws.size() > rows) refuse("a segment has more draws than rows");
   for (const DrawSpec& draw : s.draws) check_draft(draw, vocab);
   if (s.logits.size() % vocab != 0 || s.logits.size() / vocab > rows) refuse("a logits buffer has the wrong size");
@@ -118,11 +132,35 @@ void check_copies(std::span<const PageCopy> copies, const BoundArena& arena) {
   }
 }
 
-void check_batch(const Batch& batch, const BoundArena& arena, std::uint32_t vocab, std::uint32_t max_rows) {
+std::size_t check_page_bytes(ModelId model, Granule page, std::size_t bytes, const BoundArena& arena,
+                             std::size_t kv_bytes) {
+  const PageGeometry& g = geometry_of(arena, model);
+  check_page(page, g, arena);
+  if (bytes != g.page_tokens * kv_bytes) {
+    refuse("a page of " + std::to_string(g.page_tokens * kv_bytes) + " bytes in a buffer of " + std::to_string(bytes));
+  }
+  return static_cast<std::size_t>(page) * granule_bytes;
+}
+
+// FNV-1a over what decides a page's bytes.
+std::uint64_t layout_number(std::string_view order, const DecoderSpec& spec, std::uint64_t model,
+                            std::uint32_t page_tokens) {
+  std::uint64_t hash = 0xCBF29CE484222325U;
+  const auto mix = [&](std::uint64_t byte) { hash = (hash ^ (byte & 0xFFU)) * 0x100000001B3U; };
+  for (const char c : order) mix(static_cast<unsigned char>(c));
+  for (const std::uint64_t number : {model, std::uint64_t{page_tokens}, std::uint64_t{spec.layers},
+                                     std::uint64_t{spec.kv_heads}, std::uint64_t{spec.head_dim}})
+    for (int shift = 0; shift < 64; shift += 8) mix(number >> shift);
+  return hash != 0 ? hash : 1;
+}
+
+void check_batch(const Batch& batch, const BoundArena& arena, const DecoderSpec& spec, std::uint32_t max_rows) {
   const PageGeometry& geometry = geometry_of(arena, batch.model);
+  const std::uint32_t layers = layers_of(batch, spec);
+  if (layers > spec.layers) refuse(std::to_string(layers) + " layers of a model of " + std::to_string(spec.layers));
   std::size_t draws = 0, rows = 0;
   for (const Segment& s : batch.segments) {
-    check_segment(s, geometry, arena, vocab);
+    check_segment(s, geometry, arena, spec, layers);
     draws += s.draws.size(), rows += s.tokens.size();
   }
   if (batch.drawn.size() != draws) refuse("Batch.drawn has another size than there are draws");

@@ -4,10 +4,12 @@
 #pragma once
 
 #include <frugal/backend/backend.hpp>
-#include <frugal/backend/sampling.hpp>
 #include <frugal/config.hpp>
 
 #include <frugal/core/error.hpp>
+#include <frugal/model/decoder_spec.hpp>
+
+#include "backend/drawer.hpp"
 
 #include <algorithm>
 #include <cstddef>
@@ -16,6 +18,7 @@
 #include <span>
 #include <stdexcept>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace frugal::backend {
@@ -34,7 +37,24 @@ FRUGAL_API void check_copies(std::span<const PageCopy> copies, const BoundArena&
 
 /// Throws unless tokens are in the vocabulary, block tables cover the rows and lie in the arena, and the outputs have
 /// the right sizes.
-FRUGAL_API void check_batch(const Batch& batch, const BoundArena& arena, std::uint32_t vocab, std::uint32_t max_rows);
+FRUGAL_API void check_batch(const Batch& batch, const BoundArena& arena, const DecoderSpec& spec,
+                            std::uint32_t max_rows);
+
+/// Throws unless the page lies in the arena and `bytes` is what it holds. Returns its offset in the arena.
+FRUGAL_API std::size_t check_page_bytes(ModelId model, Granule page, std::size_t bytes, const BoundArena& arena,
+                                        std::size_t kv_bytes);
+
+/// A number for Backend::layout_fingerprint: `order` names the backend, its element type and the order inside a page.
+/// Never 0.
+FRUGAL_API std::uint64_t layout_number(std::string_view order, const DecoderSpec& spec, std::uint64_t model,
+                                       std::uint32_t page_tokens);
+
+/// Layers that the batch runs.
+inline std::uint32_t layers_of(const Batch& batch, const DecoderSpec& spec) {
+  return batch.layers.value_or(spec.layers);
+}
+
+inline std::size_t hidden_rows(const Segment& s, const DecoderSpec& spec) { return s.hidden.size() / spec.d_model; }
 
 /// Runs f; running out of memory leaves as Error(out_of_memory), as a Backend promises.
 template <class F>
@@ -59,6 +79,7 @@ inline std::size_t wanted_rows(const Segment& s, std::uint32_t vocab) {
 template <class LogitsOf>
 void emit(const Batch& batch, std::uint32_t vocab, LogitsOf logits_of) {
   std::size_t drawn = 0;
+  Drawer drawer;
   for (std::size_t i = 0; i < batch.segments.size(); ++i) {
     const Segment& s = batch.segments[i];
     const std::size_t rows = s.tokens.size(), copied = s.logits.size() / vocab;
@@ -66,7 +87,7 @@ void emit(const Batch& batch, std::uint32_t vocab, LogitsOf logits_of) {
       const std::span<const float> x = logits_of(i, row);
       if (row >= rows - copied) std::copy(x.begin(), x.end(), &s.logits[(row - (rows - copied)) * vocab]);
       if (row < rows - s.draws.size()) continue;
-      batch.drawn[drawn++] = draw(x, s.draws[row - (rows - s.draws.size())]);
+      batch.drawn[drawn++] = drawer.draw(x, s.draws[row - (rows - s.draws.size())]);
     }
   }
 }

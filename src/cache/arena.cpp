@@ -108,8 +108,16 @@ bool Arena::grant(ModelId model, std::size_t n, std::vector<Granule>& out) {
   Owned& owned = owned_[model.index()];
   if (out.capacity() < out.size() + n)
     out.reserve(std::max(out.size() + n, 2 * out.capacity()));  // page by page is not quadratic
+  const std::size_t before = out.size();
   for (std::size_t i = 0; i < n; ++i) {
-    if (owned.partial.size() == 0) claim(model);
+    if (owned.partial.size() == 0) {
+      try {
+        claim(model);
+      } catch (...) {
+        for (; out.size() > before; out.pop_back()) release(model, out.back());
+        throw;
+      }
+    }
     const std::size_t number = owned.partial.lowest();
     Extent& extent = extents_[number];
     const std::uint32_t p = extent.free.back();

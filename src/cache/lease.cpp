@@ -19,11 +19,16 @@ Lease& Lease::operator=(Lease&& other) noexcept {
   return *this;
 }
 
-void Lease::release() noexcept {
-  for (; !pages_.empty(); pages_.pop_back()) arena_->release(model_, pages_.back());
+void Lease::release_tail() noexcept {
   if (tail_) arena_->release(model_, *tail_);
   tail_.reset();
-  tail_tokens_ = 0, tokens_ = 0;
+  tokens_ -= std::exchange(tail_tokens_, 0);
+}
+
+void Lease::release() noexcept {
+  release_tail();
+  for (; !pages_.empty(); pages_.pop_back()) arena_->release(model_, pages_.back());
+  tokens_ = 0;
 }
 
 }  // namespace frugal

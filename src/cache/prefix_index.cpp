@@ -1,6 +1,9 @@
 // What happens to the tree: matches lock and use pieces, inserts add pages, evictions take them from the ends of
 // prefixes. The queue of tails is ordered by worth as answered at each piece's last use, so the next page to evict is
 // found without asking again.
+//
+// Every change first allocates what it needs, then moves what is there: an allocation that fails leaves the tree and the
+// queue as they were. A tail that moves keeps its node of the queue.
 #include <frugal/cache/prefix_index.hpp>
 #include <frugal/core/error.hpp>
 
@@ -38,14 +41,14 @@ struct PrefixIndex::Impl {
   PrefixIndexStats stats{};
 
   std::uint32_t page_tokens(ModelId model) const { return shape.page_tokens[model.index()]; }
-  const Node* root(const PrefixSpace& space) const {
+  Node* root(const PrefixSpace& space) {
     const auto found = spaces.find(space);
     return found == spaces.end() ? nullptr : &found->second;
   }
 
   double ask(const Node& node, ModelId model, const prefix::Use& use) const;
-  void enqueue(Node& node, ModelId model);
-  void dequeue(Piece& piece) { tails.erase(piece.tail); }
+  static prefix::Tail tail_of(Node& node, ModelId model) noexcept;
+  void requeue(Tails::iterator from, Node& node, ModelId model) noexcept;
   void use(Node& node, ModelId model, bool hit);
   void lock(Lease& lease, ModelId model, std::span<const prefix::Step> path);
 
@@ -64,8 +67,8 @@ struct PrefixIndex::Impl {
     std::map<std::pair<std::uint32_t, Granule>, std::uint32_t> pages{};  // how often each is indexed
   };
   void check(const Node& node, Census& census) const;
-  template <class Skip>
-  std::size_t evict(Skip skip, const std::function<bool()>& enough);
+  template <class Skip, class Enough>
+  std::size_t evict(Skip skip, Enough enough);
 };
 
 // --- worth and use
@@ -86,9 +89,16 @@ double PrefixIndex::Impl::ask(const Node& node, ModelId model, const prefix::Use
   return std::isnan(answer) ? -std::numeric_limits<double>::infinity() : answer;  // a NaN has no place in an order
 }
 
-void PrefixIndex::Impl::enqueue(Node& node, ModelId model) {
-  Piece& piece = node.pieces[model.index()];
-  piece.tail = tails.insert({piece.use.worth, piece.use.order, &node, model}).first;
+prefix::Tail PrefixIndex::Impl::tail_of(Node& node, ModelId model) noexcept {
+  const prefix::Use& use = node.pieces[model.index()].use;
+  return {use.worth, use.order, &node, model};
+}
+
+// The queue's entry `from` becomes this piece's.
+void PrefixIndex::Impl::requeue(Tails::iterator from, Node& node, ModelId model) noexcept {
+  auto entry = tails.extract(from);
+  entry.value() = tail_of(node, model);
+  node.pieces[model.index()].tail = tails.insert(std::move(entry)).position;
 }
 
 // Asks before anything changes, so that a policy that throws leaves the piece as it was.
@@ -100,9 +110,8 @@ void PrefixIndex::Impl::use(Node& node, ModelId model, bool hit) {
   now.hits += hit ? 1 : 0;
   now.worth = ask(node, model, now);
   now.order = ++uses;
-  if (piece.is_tail()) dequeue(piece);
   piece.use = now;
-  if (piece.is_tail()) enqueue(node, model);
+  if (piece.is_tail()) requeue(piece.tail, node, model);
 }
 
 // --- match
@@ -155,38 +164,44 @@ Node* PrefixIndex::Impl::add_child(Node& parent, std::span<const Token> edge) {
   child->before = parent.before + parent.edge.size();
   child->edge.assign(edge.begin(), edge.end());
   child->pieces.resize(arena.models());
+  Node* const added = parent.children.insert(std::move(child)).first->get();
   ++stats.nodes;
-  return parent.children.insert(std::move(child)).first->get();
+  return added;
 }
 
 // Cuts an edge in two at a block: the node keeps the start, a new only child takes the rest with its pages and the old
 // children.
 void PrefixIndex::Impl::split(Node& node, std::size_t at) {
-  auto rest = std::make_unique<Node>();
-  rest->parent = &node;
-  rest->before = node.before + at;
-  rest->edge.assign(node.edge.begin() + static_cast<std::ptrdiff_t>(at), node.edge.end());
-  rest->pieces.resize(node.pieces.size());
-  for (std::uint32_t m = 0; m < node.pieces.size(); ++m) {
-    Piece &front = node.pieces[m], &back = rest->pieces[m];
-    const std::size_t keep = std::min(front.pages.size(), at / page_tokens(ModelId(m)));
-    if (keep == front.pages.size()) continue;  // without pages behind the cut there is no heir either
-    back.pages.assign(front.pages.begin() + static_cast<std::ptrdiff_t>(keep), front.pages.end());
-    back.use = front.use;
-    back.heirs = front.heirs;
-    if (back.is_tail()) {
-      dequeue(front);
-      enqueue(*rest, ModelId(m));
-    }
-    front.pages.resize(keep);
-    front.heirs = 1;
+  auto made = std::make_unique<Node>();
+  Node& rest = *made;
+  rest.parent = &node;
+  rest.before = node.before + at;
+  rest.edge.assign(node.edge.begin() + static_cast<std::ptrdiff_t>(at), node.edge.end());
+  rest.pieces.resize(node.pieces.size());
+  const auto kept = [&](std::size_t m) {
+    return std::min(node.pieces[m].pages.size(), at / page_tokens(ModelId(static_cast<std::uint32_t>(m))));
+  };
+  for (std::size_t m = 0; m < node.pieces.size(); ++m) {
+    const std::vector<Granule>& pages = node.pieces[m].pages;
+    rest.pieces[m].pages.assign(pages.begin() + static_cast<std::ptrdiff_t>(kept(m)), pages.end());
   }
-  rest->children = std::move(node.children);
-  for (const std::unique_ptr<Node>& child : rest->children) child->parent = rest.get();
-  node.children.clear();
-  node.children.insert(std::move(rest));
+  prefix::Children only;
+  only.insert(std::move(made));
+
+  node.children.swap(only);
+  rest.children.swap(only);
+  for (const std::unique_ptr<Node>& child : rest.children) child->parent = &rest;
   node.edge.resize(at);
   ++stats.nodes;
+  for (std::uint32_t m = 0; m < node.pieces.size(); ++m) {
+    Piece &front = node.pieces[m], &back = rest.pieces[m];
+    if (back.pages.empty()) continue;  // then there are no pages further down either
+    back.use = front.use;
+    back.heirs = front.heirs;
+    if (back.is_tail()) requeue(front.tail, rest, ModelId(m));
+    front.pages.resize(kept(m));
+    front.heirs = 1;
+  }
 }
 
 // What a caller can get wrong, before the tree changes. Pages that are indexed elsewhere can only be short ones,
@@ -211,12 +226,14 @@ std::size_t PrefixIndex::Impl::add_pages(Node& node, ModelId model, std::span<co
   if (pages.size() <= had) return 0;
   piece.pages.reserve(pages.size());
   if (had == 0) {
+    prefix::Use first = fresh;
+    first.order = ++uses;
+    const Tails::iterator tail = tails.insert({first.worth, first.order, &node, model}).first;
     Piece& above = node.parent->pieces[model.index()];
-    if (above.is_tail()) dequeue(above);
+    if (above.is_tail()) tails.erase(above.tail);
     ++above.heirs;
-    piece.use = fresh;
-    piece.use.order = ++uses;
-    enqueue(node, model);
+    piece.use = first;
+    piece.tail = tail;
   }
   for (Granule page : pages.subspan(had)) {
     arena.retain_cached(model, page);
@@ -235,8 +252,13 @@ std::size_t PrefixIndex::Impl::fill(Node& root, ModelId model, std::span<const T
     Node* child = prefix::child_of(*node, tokens, shape.block);
     if (child == nullptr) child = add_child(*node, tokens);
     const std::size_t shared = prefix::common(child->edge, tokens) / shape.block * shape.block;
-    if (shared < child->edge.size() && shared < tokens.size()) split(*child, shared);
-    kept += add_pages(*child, model, pages.first(shared / page_tokens(model)), fresh);
+    try {
+      if (shared < child->edge.size() && shared < tokens.size()) split(*child, shared);
+      kept += add_pages(*child, model, pages.first(shared / page_tokens(model)), fresh);
+    } catch (...) {
+      prune(*child);  // one that was opened just now has no pages
+      throw;
+    }
     use(*child, model, false);
     tokens = tokens.subspan(shared);
     pages = pages.subspan(shared / page_tokens(model));
@@ -253,12 +275,20 @@ std::size_t PrefixIndex::insert(const PrefixSpace& space, ModelId model, std::sp
   prefix::Use fresh{.inflation = impl_->inflation, .last = impl_->clock.now(), .keep = keep};
   fresh.seconds_per_token = std::max(0.0, recompute_seconds) / static_cast<double>(tokens.size());
 
-  const Node* root = impl_->root(space);
+  Node* root = impl_->root(space);
   const std::size_t there = root ? prefix::present(*root, impl_->shape, model, tokens.first(length)) / per_page : 0;
   impl_->check_new(model, pages.first(length / per_page).subspan(there));
-  const auto [at, opened] = impl_->spaces.try_emplace(space);
-  if (opened) at->second.pieces.resize(impl_->arena.models());
-  return impl_->fill(at->second, model, tokens.first(length), pages.first(length / per_page), fresh);
+  if (root == nullptr) {
+    Node opened;
+    opened.pieces.resize(impl_->arena.models());
+    root = &impl_->spaces.try_emplace(space, std::move(opened)).first->second;
+  }
+  try {
+    return impl_->fill(*root, model, tokens.first(length), pages.first(length / per_page), fresh);
+  } catch (...) {
+    std::erase_if(impl_->spaces, [](const auto& entry) { return entry.second.children.empty(); });
+    throw;
+  }
 }
 
 // --- eviction
@@ -288,11 +318,13 @@ Tails::iterator PrefixIndex::Impl::evict_page(Tails::iterator at) {
   piece.pages.pop_back();
   ++stats.evicted_pages;
   if (piece.pages.empty()) {
-    at = tails.erase(at);
+    const Tails::iterator own = at++;
     Piece& above = node.parent->pieces[model.index()];
     if (--above.heirs == 0 && above.is_tail()) {
-      enqueue(*node.parent, model);
+      requeue(own, *node.parent, model);
       if (at == tails.end() || *above.tail < *at) at = above.tail;
+    } else {
+      tails.erase(own);
     }
   }
   prune(node);
@@ -300,8 +332,8 @@ Tails::iterator PrefixIndex::Impl::evict_page(Tails::iterator at) {
 }
 
 // Evicts in the order of worth until enough; `skip` says which pages to leave.
-template <class Skip>
-std::size_t PrefixIndex::Impl::evict(Skip skip, const std::function<bool()>& enough) {
+template <class Skip, class Enough>
+std::size_t PrefixIndex::Impl::evict(Skip skip, Enough enough) {
   std::size_t pages = 0;
   for (auto at = tails.begin(); at != tails.end() && !enough();) {
     const Granule page = at->node->pieces[at->model.index()].pages.back();

@@ -27,16 +27,21 @@ inline std::string caught_text() {
 }
 
 /// The exception being handled as an Error: a frugal::Error as it is, a failed allocation as out_of_memory, everything
-/// else as `code` with the text "<who>: <what it says>". Call only inside a catch block.
-inline Error caught_error(Errc code, std::string_view who) {
+/// else as `code` with the text "<who>: <what it says>". Where memory is too short for the text, an out_of_memory that
+/// needs none. Call only inside a catch block.
+inline Error caught_error(Errc code, std::string_view who) noexcept {
   try {
-    throw;
-  } catch (const Error& error) {
-    return error;
-  } catch (const std::bad_alloc&) {
-    return Error(Errc::out_of_memory, std::string(who) + ": out of memory");
+    try {
+      throw;
+    } catch (const Error& error) {
+      return error;
+    } catch (const std::bad_alloc&) {
+      return Error(Errc::out_of_memory, std::string(who) + ": out of memory");
+    } catch (...) {
+      return Error(code, std::string(who) + ": " + caught_text());
+    }
   } catch (...) {
-    return Error(code, std::string(who) + ": " + caught_text());
+    return Error(Errc::out_of_memory, "out of memory");  // short enough for the string object itself
   }
 }
 

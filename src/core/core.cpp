@@ -4,8 +4,12 @@
 #include <frugal/core/constraint.hpp>
 #include <frugal/core/error.hpp>
 #include <frugal/core/finish.hpp>
-#include <frugal/core/ledger.hpp>
+#include <frugal/core/ledger_fields.hpp>
 #include <frugal/version.hpp>
+
+#include <algorithm>
+#include <limits>
+#include <utility>
 
 namespace frugal {
 
@@ -13,6 +17,9 @@ Version version() noexcept { return header_version; }
 
 Error::~Error() = default;
 Clock::~Clock() = default;
+std::chrono::sys_seconds Clock::calendar_now() const {
+  return std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now());
+}
 Constraint::~Constraint() = default;
 ConstraintSource::~ConstraintSource() = default;
 
@@ -82,35 +89,56 @@ const Clock& steady_clock() noexcept {
   return clock;
 }
 
-TokenLedger& TokenLedger::operator+=(const TokenLedger& o) {
-  prompt_computed += o.prompt_computed, prompt_cached += o.prompt_cached;
-  decoded += o.decoded, accepted += o.accepted, forced += o.forced;
-  wasted_drafts += o.wasted_drafts, recomputed += o.recomputed, trimmed += o.trimmed, avoided += o.avoided;
-  passes += o.passes, rows += o.rows;
-  return *this;
-}
-
 namespace {
 
-void add_each(std::vector<std::uint64_t>& sum, const std::vector<std::uint64_t>& more) {
+std::uint64_t capped_sum(std::uint64_t a, std::uint64_t b) {
+  constexpr std::uint64_t most = std::numeric_limits<std::uint64_t>::max();
+  return b > most - a ? most : a + b;
+}
+
+Duration capped_sum(Duration a, Duration b) {
+  if (b > Duration{} && a > Duration::max() - b) return Duration::max();
+  if (b < Duration{} && a < Duration::min() - b) return Duration::min();
+  return a + b;
+}
+
+std::vector<std::uint64_t> capped_sum(std::vector<std::uint64_t> sum, const std::vector<std::uint64_t>& more) {
   if (sum.size() < more.size()) sum.resize(more.size());
-  for (std::size_t i = 0; i < more.size(); ++i) sum[i] += more[i];
+  for (std::size_t i = 0; i < more.size(); ++i) sum[i] = capped_sum(sum[i], more[i]);
+  return sum;
+}
+
+template <class L>
+L& add_fields(L& sum, const L& more) {
+  for_each_field<L>(
+      [&](const LedgerField&, auto member) { sum.*member = capped_sum(std::move(sum.*member), more.*member); });
+  return sum;
+}
+
+bool adds_up(const Usage& u) {
+  return u.cached_read <= u.input && u.cache_write <= u.input - u.cached_read && u.reasoning <= u.output;
+}
+
+bool adds_up(const Attempt& a) {
+  if (!adds_up(a.usage)) return false;
+  if (!a.tokens) return true;
+  const TokenLedger& t = *a.tokens;
+  if (t.prompt_computed + t.prompt_cached != a.usage.input || t.prompt_cached != a.usage.cached_read) return false;
+  if (t.decoded + t.accepted + t.forced != a.usage.output) return false;
+  const DraftLedger& d = a.drafts;
+  return d.accepted <= d.verified && d.verified <= d.drafted && d.wasted() == t.wasted_drafts;
 }
 
 }  // namespace
 
-DraftLedger& DraftLedger::operator+=(const DraftLedger& o) {
-  drafted += o.drafted, verified += o.verified, accepted += o.accepted, wasted += o.wasted;
-  passes += o.passes, catch_up += o.catch_up;
-  add_each(verified_at, o.verified_at);
-  add_each(accepted_at, o.accepted_at);
-  draft_time += o.draft_time, catch_up_time += o.catch_up_time, verify_time += o.verify_time, saved += o.saved;
-  return *this;
-}
+Usage& Usage::operator+=(const Usage& o) { return add_fields(*this, o); }
+TokenLedger& TokenLedger::operator+=(const TokenLedger& o) { return add_fields(*this, o); }
+DraftLedger& DraftLedger::operator+=(const DraftLedger& o) { return add_fields(*this, o); }
 
 TokenLedger Ledger::total() const {
   TokenLedger sum;
-  for (const Attempt& a : attempts) sum += a.tokens;
+  for (const Attempt& a : attempts)
+    if (a.tokens) sum += *a.tokens;
   return sum;
 }
 
@@ -127,15 +155,7 @@ Usage Ledger::usage() const {
 }
 
 bool Ledger::consistent() const {
-  for (const Attempt& a : attempts) {
-    const TokenLedger& t = a.tokens;
-    if (t.prompt_computed + t.prompt_cached != a.usage.input) return false;
-    if (t.prompt_cached != a.usage.cached_read) return false;
-    if (t.decoded + t.accepted + t.forced != a.usage.output) return false;
-    const DraftLedger& d = a.drafts;
-    if (d.accepted > d.verified || d.accepted + d.wasted != d.drafted || d.wasted != t.wasted_drafts) return false;
-  }
-  return true;
+  return std::all_of(attempts.begin(), attempts.end(), [](const Attempt& a) { return adds_up(a); });
 }
 
 }  // namespace frugal

@@ -25,7 +25,7 @@ void Decoder::rotate(float* head, std::uint32_t row) const {
 
 void Decoder::place_keys(unsigned m, std::uint32_t layer, const Piece& piece, std::uint32_t head) {
   const DecoderSpec& spec = model().spec();
-  const LayerWeights& w = weights_.layers[layer];
+  const LayerWeights& w = weights_->layers[layer];
   float* key = private_[m].head.data();
   for (std::uint32_t r = 0; r < piece.rows; ++r) {
     const float* qkv = qkv_row(piece.offset + r);
@@ -53,7 +53,7 @@ void Decoder::attend_tile(unsigned m, std::uint32_t layer, const Piece& tile, st
       const std::uint32_t index = r * group + g;
       float* q = own.queries.data() + index * dims_;
       std::memcpy(q, qkv_row(tile.offset + r) + (head * group + g) * spec.head_dim, spec.head_dim * sizeof(float));
-      if (spec.qk_norm) kernels_->rms_norm(q, weights_.layers[layer].q_norm.data(), q, spec.head_dim, spec.rms_eps);
+      if (spec.qk_norm) kernels_->rms_norm(q, weights_->layers[layer].q_norm.data(), q, spec.head_dim, spec.rms_eps);
       rotate(q, tile.offset + r);
       for (std::uint32_t d = 0; d < spec.head_dim; ++d) q[d] *= scale;
       own.begins[index] = begin, own.ends[index] = end;

@@ -1,13 +1,16 @@
 #include <frugal/cpu/backend.hpp>
 
 #include "backend/contract.hpp"
+#include "core/caught.hpp"
 #include "cpu/decoder.hpp"
 #include "cpu/factory.hpp"
 
 #include <frugal/core/error.hpp>
 
+#include <algorithm>
 #include <cstring>
 #include <memory>
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -26,23 +29,34 @@ KvKind kind_of(KvType type) {
   }
 }
 
+std::string_view text(KvKind kind) { return kind == KvKind::fp32 ? "fp32" : kind == KvKind::int8 ? "int8" : "fp16"; }
+
 class CpuBackend final : public Backend {
  public:
   CpuBackend(const CpuOptions& options, const Kernels& kernels)
-      : kernels_(kernels), kv_(kind_of(options.kv)), fine_(options.fine), crew_(options.threads) {}
+      : kernels_(kernels), kv_(kind_of(options.kv)), fine_(options.fine), crew_(options.threads, true) {}
 
   std::string_view name() const override { return "cpu"; }
   BackendTraits traits() const override {
     BackendTraits t;
-    t.device = "cpu (" + std::string(kernels_.name) + ")";
+    t.device = "cpu (" + std::string(kernels_.name);
+    if (!refused_kernels().empty()) t.device += "; " + std::string(refused_kernels());
+    t.device += ")";
     t.batch_invariant = true;
+    t.hidden_states = true;
+    t.step_rows = Decoder::step_rows;
+    t.free_bytes = free_bytes_;
+    t.workspace_bytes = workspace_bytes_;
     return t;
   }
 
   ModelId add_model(std::shared_ptr<const Model> model) override {
     if (model == nullptr) throw Error(Errc::invalid_argument, "add_model: null model");
     if (arena_.data() != nullptr) throw Error(Errc::invalid_argument, "add_model after bind_arena");
-    decoders_.push_back(std::make_unique<Decoder>(pack_weights(std::move(model), crew_), kernels_, crew_, kv_, fine_));
+    decoders_.push_back(
+        std::make_unique<Decoder>(shared_weights(std::move(model), crew_), kernels_, crew_, kv_, fine_));
+    workspace_bytes_ = std::max(workspace_bytes_, decoders_.back()->workspace_bytes());
+    free_bytes_ = available_memory();
     return ModelId(static_cast<std::uint32_t>(decoders_.size() - 1));
   }
 
@@ -62,9 +76,31 @@ class CpuBackend final : public Backend {
     for (const PageCopy& c : copies) decoder(c.model).copy_page(c);
   }
 
+  Ticket read_pages(std::span<const PageRead> pages) override {
+    return run_now([&] {
+      for (const PageRead& p : pages)
+        std::memcpy(p.bytes.data(), page_at(p.model, p.page, p.bytes.size()), p.bytes.size());
+    });
+  }
+
+  Ticket write_pages(std::span<const PageWrite> pages) override {
+    return run_now([&] {
+      for (const PageWrite& p : pages)
+        std::memcpy(page_at(p.model, p.page, p.bytes.size()), p.bytes.data(), p.bytes.size());
+    });
+  }
+
+  std::uint64_t layout_fingerprint(ModelId id) const override {
+    const Model& model = decoder(id).model();
+    if (id.index() >= bound_.models.size()) return 0;
+    // `fine` decides the numbers that keys and values are computed from.
+    const std::string order = "cpu 1 [layer][K|V][head][token] " + std::string(text(kv_)) + (fine_ ? " fine" : "");
+    return backend::layout_number(order, model.spec(), model.fingerprint(), bound_.models[id.index()].page_tokens);
+  }
+
   void forward(const Batch& batch) override {
     const Decoder& d = decoder(batch.model);
-    backend::check_batch(batch, bound_, d.model().spec().vocab, traits().max_rows);
+    backend::check_batch(batch, bound_, d.model().spec(), BackendTraits{}.max_rows);
     decoders_[batch.model.index()]->forward(batch);
   }
 
@@ -74,6 +110,10 @@ class CpuBackend final : public Backend {
     return *decoders_[model.index()];
   }
 
+  std::uint8_t* page_at(ModelId model, Granule page, std::size_t bytes) const {
+    return arena_.data() + backend::check_page_bytes(model, page, bytes, bound_, kv_bytes_per_token(model));
+  }
+
   const Kernels& kernels_;
   KvKind kv_;
   bool fine_;
@@ -81,13 +121,19 @@ class CpuBackend final : public Backend {
   std::vector<std::unique_ptr<Decoder>> decoders_;
   HugeBuffer arena_;
   backend::BoundArena bound_;
+  std::optional<std::size_t> free_bytes_ = available_memory();  ///< when the last model was added
+  std::size_t workspace_bytes_ = 0;
 };
 
 }  // namespace
 
 std::unique_ptr<Backend> backend_with(const CpuOptions& options, const Kernels& kernels) {
   if (options.threads == 0) throw Error(Errc::invalid_argument, "CpuOptions.threads must be at least 1");
-  return std::make_unique<CpuBackend>(options, kernels);
+  try {
+    return std::make_unique<CpuBackend>(options, kernels);
+  } catch (...) {  // the system starts no more threads
+    throw caught_error(Errc::unavailable, "cpu_backend with " + std::to_string(options.threads) + " threads");
+  }
 }
 
 }  // namespace cpu

@@ -1,5 +1,7 @@
 #include "cpu/decoder.hpp"
 
+#include "backend/contract.hpp"
+
 #include <algorithm>
 #include <cmath>
 #include <cstring>
@@ -7,15 +9,15 @@
 namespace frugal::cpu {
 namespace {
 
-constexpr std::uint32_t step_rows = 256;  // activations of a step stay in the second-level cache
-constexpr std::uint32_t head_rows = 32;   // logits held at once
+constexpr std::uint32_t head_rows = 32;  // logits held at once
 constexpr std::uint32_t tile_rows = 8;
 // Up to so many rows every member quantises for itself: cheaper than a meeting.
 constexpr std::uint32_t replicated_rows = 2;
 
 }  // namespace
 
-Decoder::Decoder(DecoderWeights weights, const Kernels& kernels, Crew& crew, KvKind kv, bool fine)
+Decoder::Decoder(std::shared_ptr<const DecoderWeights> weights, const Kernels& kernels, Crew& crew, KvKind kv,
+                 bool fine)
     : weights_(std::move(weights)), kernels_(&kernels), crew_(&crew), kv_(kv), fine_(fine) {
   const DecoderSpec& s = model().spec();
   d_stride_ = round_up(s.d_model, 32), ff_stride_ = round_up(s.d_ff, 32), attn_stride_ = round_up(s.q_width(), 32);
@@ -41,6 +43,12 @@ Decoder::Decoder(DecoderWeights weights, const Kernels& kernels, Crew& crew, KvK
 
 std::size_t Decoder::kv_bytes_per_token() const { return 2 * model().spec().layers * heads_.heads * heads_.head_bytes; }
 
+std::size_t Decoder::workspace_bytes() const {
+  const std::size_t row = d_stride_ + qkv_stride_ + attn_stride_ + ff_stride_ + model().spec().rope_dims;
+  const std::size_t blocks = std::max({d_stride_, ff_stride_, attn_stride_}) / 32;
+  return (step_rows * row + head_rows * vocab_stride_) * sizeof(float) + Panels::bytes(2 * step_rows, blocks);
+}
+
 void Decoder::bind(std::uint8_t* arena, std::uint32_t page_tokens) {
   heads_.arena = arena;
   heads_.page_tokens = page_tokens;
@@ -55,6 +63,7 @@ void Decoder::copy_page(const PageCopy& copy) const {
 }
 
 void Decoder::forward(const Batch& batch) {
+  last_layer_ = backend::layers_of(batch, model().spec());
   std::size_t drawn = 0;
   for (const Segment& s : batch.segments) {
     const auto total = static_cast<std::uint32_t>(s.tokens.size());
@@ -75,6 +84,7 @@ void Decoder::add_rows(const Segment& segment, std::uint32_t first, std::uint32_
     tiles_.push_back({&segment, first + r, std::min(tile_rows, rows - r), rows_ + r});
   const std::size_t vocab = model().spec().vocab, copied = segment.logits.size() / vocab;
   const std::size_t total = segment.tokens.size(), draws = segment.draws.size();
+  const std::size_t d_model = model().spec().d_model, seen = backend::hidden_rows(segment, model().spec());
   for (std::size_t r = first; r < first + rows; ++r) {
     Wanted w{rows_ + static_cast<std::uint32_t>(r - first), nullptr, nullptr, nullptr};
     if (r + copied >= total) w.logits = &segment.logits[(r + copied - total) * vocab];
@@ -83,6 +93,10 @@ void Decoder::add_rows(const Segment& segment, std::uint32_t first, std::uint32_
       w.spec = &segment.draws[index], w.score = scores + index;
     }
     if (w.logits != nullptr || w.spec != nullptr) wanted_.push_back(w);
+    if (r + seen >= total) {
+      float* to = &segment.hidden[(r + seen - total) * d_model];
+      hidden_.push_back({w.row, segment.hidden_layer, segment.hidden_normed, to});
+    }
   }
   rows_ += rows;
 }
@@ -94,7 +108,7 @@ void Decoder::reserve(std::uint32_t rows) {
     x_.assign(n * d_stride_, 0.0F), qkv_.assign(n * qkv_stride_, 0.0F);
     attn_.assign(n * attn_stride_, 0.0F), act_.assign(n * ff_stride_, 0.0F);
     trig_.assign(n * model().spec().rope_dims, 0.0F);
-    panels_.resize(Panels::bytes(2 * n, std::max({d_stride_, ff_stride_, attn_stride_}) / 32));
+    panels_ = HugeBuffer(Panels::bytes(2 * n, std::max({d_stride_, ff_stride_, attn_stride_}) / 32));
   }
   const std::size_t logits = std::min<std::size_t>(wanted_.size(), head_rows) * vocab_stride_;
   if (logits_.size() < logits) logits_.resize(logits);
@@ -103,10 +117,10 @@ void Decoder::reserve(std::uint32_t rows) {
 void Decoder::run_step() {
   struct Forget {  // also when draw throws
     Decoder& d;
-    ~Forget() { d.rows_ = 0, d.tiles_.clear(), d.wanted_.clear(), d.lone_tiles_ = true; }
+    ~Forget() { d.rows_ = 0, d.tiles_.clear(), d.wanted_.clear(), d.hidden_.clear(), d.lone_tiles_ = true; }
   } forget{*this};
   reserve(rows_);
-  narrows_ = wanted_.size() < rows_;
+  plan_narrowing();
   std::fill(errors_.begin(), errors_.end(), nullptr);
   crew_->run([this](unsigned m) { layers(m); });
   for (const auto& error : errors_)
@@ -115,8 +129,9 @@ void Decoder::run_step() {
 
 void Decoder::layers(unsigned m) {
   embed();
-  for (std::uint32_t l = 0; l < weights_.layers.size(); ++l) {
-    const LayerWeights& w = weights_.layers[l];
+  write_hidden(m, 0);
+  for (std::uint32_t l = 0; l < last_layer_; ++l) {
+    const LayerWeights& w = weights_->layers[l];
     const auto bias = [](const PaddedFloats& b) { return b.empty() ? nullptr : b.data(); };
     // 8-bit inputs of keys and values are a quarter of all the divergence from fp32 (measured on SmolLM2 Q4_1: mean KL
     // 0.0029 instead of 0.0022), for a sixteenth of the work.
@@ -127,12 +142,13 @@ void Decoder::layers(unsigned m) {
     crew_->meet();
     attention(m, l);
     crew_->meet();
-    if (narrows_ && l + 1 == weights_.layers.size()) {
-      if (wanted_.empty()) return;
-      if (m == 0) keep_wanted();
+    if (narrows_ && l + 1 == last_layer_) {
+      if (kept_.empty()) return;
+      if (m == 0) keep_rows();
       crew_->meet();
     }
     feed_forward(m, w);
+    write_hidden(m, l + 1);
   }
   heads(m);
 }
@@ -149,15 +165,47 @@ void Decoder::feed_forward(unsigned m, const LayerWeights& w) {
   crew_->meet();
 }
 
-/// Behind the last layer's attention nobody reads a row that is not wanted: the wanted ones move together.
-void Decoder::keep_wanted() {
-  for (std::uint32_t i = 0; i < wanted_.size(); ++i) {
-    const std::size_t from = wanted_[i].row;  // rising, so i <= from
+void Decoder::plan_narrowing() {
+  kept_.clear();
+  for (const Wanted& w : wanted_) kept_.push_back(w.row);
+  for (const Hidden& h : hidden_)
+    if (h.layer == last_layer_) kept_.push_back(h.row);
+  std::sort(kept_.begin(), kept_.end());
+  kept_.erase(std::unique(kept_.begin(), kept_.end()), kept_.end());
+  narrows_ = kept_.size() < rows_;
+}
+
+/// After the last layer's attention only rows that are wanted are needed, so they are moved together.
+void Decoder::keep_rows() {
+  for (std::size_t i = 0; i < kept_.size(); ++i) {
+    const std::size_t from = kept_[i];  // rising, so i <= from
     std::memmove(x_.data() + i * d_stride_, x_.data() + from * d_stride_, d_stride_ * sizeof(float));
     std::memmove(attn_.data() + i * attn_stride_, attn_.data() + from * attn_stride_, attn_stride_ * sizeof(float));
-    wanted_[i].row = i;
   }
-  rows_ = static_cast<std::uint32_t>(wanted_.size());
+  const auto place_of = [&](std::uint32_t row) {
+    return static_cast<std::uint32_t>(std::lower_bound(kept_.begin(), kept_.end(), row) - kept_.begin());
+  };
+  for (Wanted& w : wanted_) w.row = place_of(w.row);
+  for (Hidden& h : hidden_)
+    if (h.layer == last_layer_) h.row = place_of(h.row);
+  rows_ = static_cast<std::uint32_t>(kept_.size());
+}
+
+/// The residual stream stands still from here to the next layer's feed-forward, which no member begins before all have
+/// met twice.
+void Decoder::write_hidden(unsigned m, std::uint32_t layer) {
+  const std::size_t d_model = model().spec().d_model;
+  for (std::size_t i = m; i < hidden_.size(); i += crew_->working()) {
+    const Hidden& h = hidden_[i];
+    if (h.layer != layer) continue;
+    const float* from = x_.data() + h.row * d_stride_;
+    if (h.normed) {
+      float* normed = private_[m].row.data();
+      kernels_->rms_norm(from, weights_->output_norm.data(), normed, d_model, model().spec().rms_eps);
+      from = normed;
+    }
+    std::copy_n(from, d_model, h.to);
+  }
 }
 
 /// Rows of the embedding, and cosine and sine of every angle of every row's position.
@@ -170,7 +218,7 @@ void Decoder::embed() {
       dequantize_rows(model().embedding(), token, 1, {x_.data() + (p.offset + r) * d_stride_, spec.d_model});
       float* trig = trig_.data() + (p.offset + r) * spec.rope_dims;
       const double position = p.segment->start + p.first + r;
-      for (const double f : weights_.rope_frequencies) {
+      for (const double f : weights_->rope_frequencies) {
         *trig++ = static_cast<float>(std::cos(position * f));
         *trig++ = static_cast<float>(std::sin(position * f));
       }
@@ -212,16 +260,16 @@ void Decoder::heads(unsigned m) {
     float* normed = private_[m].row.data();
     for (std::uint32_t i = crew_->take(1); i < rows; i = crew_->take(1)) {
       const float* x = x_.data() + wanted_[start + i].row * d_stride_;
-      kernels_->rms_norm(x, weights_.output_norm.data(), normed, spec.d_model, spec.rms_eps);
+      kernels_->rms_norm(x, weights_->output_norm.data(), normed, spec.d_model, spec.rms_eps);
       panels.fill(*kernels_, i, normed, private_[m].left.data());
     }
     crew_->meet();
-    const Product head[] = {{&weights_.head, nullptr, nullptr, logits_.data(), vocab_stride_, Ending::store, fine_}};
+    const Product head[] = {{&weights_->head, nullptr, nullptr, logits_.data(), vocab_stride_, Ending::store, fine_}};
     multiply(*kernels_, *crew_, head, panels);
     crew_->meet();
     for (std::uint32_t i = crew_->take(1); i < rows; i = crew_->take(1)) {
       try {
-        emit(wanted_[start + i], logits_.data() + i * vocab_stride_);
+        emit(m, wanted_[start + i], logits_.data() + i * vocab_stride_);
       } catch (...) {
         errors_[m] = std::current_exception();
       }
@@ -230,10 +278,10 @@ void Decoder::heads(unsigned m) {
   }
 }
 
-void Decoder::emit(const Wanted& wanted, const float* logits) {
+void Decoder::emit(unsigned m, const Wanted& wanted, const float* logits) {
   const std::span<const float> row{logits, model().spec().vocab};
   if (wanted.logits != nullptr) std::copy(row.begin(), row.end(), wanted.logits);
-  if (wanted.spec != nullptr) *wanted.score = draw(row, *wanted.spec);
+  if (wanted.spec != nullptr) *wanted.score = private_[m].drawer.draw(row, *wanted.spec);
 }
 
 }  // namespace frugal::cpu

@@ -3,15 +3,16 @@
 // so that each number is computed by one member in one order.
 #pragma once
 
+#include "backend/drawer.hpp"
 #include "cpu/kernels/kernels.hpp"
 #include "cpu/product.hpp"
 #include "cpu/weights.hpp"
 
 #include <frugal/backend/backend.hpp>
-#include <frugal/backend/sampling.hpp>
 
 #include <cstdint>
 #include <exception>
+#include <memory>
 #include <vector>
 
 namespace frugal::cpu {
@@ -33,11 +34,15 @@ struct PagedHeads {
 
 class Decoder {
  public:
-  Decoder(DecoderWeights weights, const Kernels& kernels, Crew& crew, KvKind kv, bool fine);
+  static constexpr std::uint32_t step_rows = 256;  ///< activations of a step stay in the second-level cache
+
+  Decoder(std::shared_ptr<const DecoderWeights> weights, const Kernels& kernels, Crew& crew, KvKind kv, bool fine);
   Decoder(Decoder&&) = default;
 
-  const Model& model() const { return *weights_.model; }
+  const Model& model() const { return *weights_->model; }
   std::size_t kv_bytes_per_token() const;
+  /// Memory that passes of any size need beside the arena.
+  std::size_t workspace_bytes() const;
   void bind(std::uint8_t* arena, std::uint32_t page_tokens);
   void copy_page(const PageCopy& copy) const;
   /// The batch has been checked. Throws what draw throws.
@@ -55,12 +60,19 @@ class Decoder {
     const DrawSpec* spec;  ///< or null
     TokenScore* score;
   };
+  struct Hidden {
+    std::uint32_t row;  ///< in the step
+    std::uint32_t layer;
+    bool normed;
+    float* to;  ///< [d_model]
+  };
   /// Memory of one member alone.
   struct Private {
     std::vector<float> row, left, head, queries, mixed, scratch;
     std::vector<std::uint32_t> begins, ends;
     std::vector<const std::uint8_t*> keys, values;
     std::vector<std::uint8_t> panels;
+    backend::Drawer drawer;
   };
 
   void add_rows(const Segment& segment, std::uint32_t first, std::uint32_t rows, TokenScore* scores);
@@ -68,7 +80,9 @@ class Decoder {
   void reserve(std::uint32_t rows);
   void layers(unsigned m);
   void embed();
-  void keep_wanted();
+  void plan_narrowing();
+  void keep_rows();
+  void write_hidden(unsigned m, std::uint32_t layer);
   Panels prepare(unsigned m, const float* x, std::size_t stride, const PaddedFloats* norm, bool fine = false);
   void feed_forward(unsigned m, const LayerWeights& w);
   void attention(unsigned m, std::uint32_t layer);
@@ -76,10 +90,10 @@ class Decoder {
   void attend_tile(unsigned m, std::uint32_t layer, const Piece& tile, std::uint32_t head);
   void rotate(float* head, std::uint32_t row) const;
   void heads(unsigned m);
-  void emit(const Wanted& wanted, const float* logits);
+  void emit(unsigned m, const Wanted& wanted, const float* logits);
   float* qkv_row(std::uint32_t row) { return qkv_.data() + row * qkv_stride_; }
 
-  DecoderWeights weights_;
+  std::shared_ptr<const DecoderWeights> weights_;
   const Kernels* kernels_;
   Crew* crew_;
   KvKind kv_;
@@ -88,12 +102,15 @@ class Decoder {
 
   std::size_t d_stride_, qkv_stride_, k_at_, v_at_, attn_stride_, ff_stride_, vocab_stride_, dims_;
   std::vector<float> x_, qkv_, attn_, act_, trig_, logits_;  ///< [rows, stride] each
-  std::vector<std::uint8_t> panels_;
+  HugeBuffer panels_;
   std::vector<Private> private_;
-  std::uint32_t rows_ = 0;    ///< of this step
-  std::vector<Piece> tiles_;  ///< pieces of at most 8 rows: what one attention task takes, for each kv head
-  bool lone_tiles_ = true;    ///< no segment has two tiles in this step
-  bool narrows_ = false;      ///< not all rows are wanted: the last layer ends with fewer
+  std::uint32_t rows_ = 0;           ///< of this step
+  std::vector<Piece> tiles_;         ///< pieces of at most 8 rows: what one attention task takes, for each kv head
+  bool lone_tiles_ = true;           ///< no segment has two tiles in this step
+  bool narrows_ = false;             ///< not all rows are wanted: the last layer ends with fewer
+  std::uint32_t last_layer_ = 0;     ///< layers that this pass runs
+  std::vector<std::uint32_t> kept_;  ///< rows that are wanted after the last layer, rising
+  std::vector<Hidden> hidden_;
   std::vector<Wanted> wanted_;
   std::vector<std::exception_ptr> errors_;  ///< [members]
 };

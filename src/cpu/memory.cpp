@@ -5,6 +5,9 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <fstream>
+#include <string>
+
 namespace frugal::cpu {
 namespace {
 
@@ -36,6 +39,14 @@ HugeBuffer::HugeBuffer(std::size_t bytes) : bytes_((bytes + huge_page - 1) / hug
 
 HugeBuffer::~HugeBuffer() {
   if (data_ != nullptr) munmap(data_, bytes_);
+}
+
+std::optional<std::size_t> available_memory() {
+  std::ifstream file("/proc/meminfo");
+  std::string field;
+  for (std::size_t kilobytes = 0; file >> field >> kilobytes; file.ignore(64, '\n'))
+    if (field == "MemAvailable:") return kilobytes * 1024;
+  return std::nullopt;
 }
 
 void give_back(std::span<const std::byte> mapped) noexcept {

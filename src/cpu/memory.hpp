@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <utility>
 
@@ -28,6 +29,9 @@ class HugeBuffer {
   std::uint8_t* data_ = nullptr;
   std::size_t bytes_ = 0;
 };
+
+/// Memory that new allocations could take without swapping; none where the system does not say.
+std::optional<std::size_t> available_memory();
 
 /// Takes the whole pages inside a read-only file mapping out of this process's memory; read again, they come back.
 void give_back(std::span<const std::byte> mapped) noexcept;

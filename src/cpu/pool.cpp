@@ -20,16 +20,48 @@ inline void breathe() {
 constexpr int spins = 1500;
 constexpr int yields = 20;
 
+using Clock = std::chrono::steady_clock;
+using std::chrono::nanoseconds;
+
+// A wait of this much is no unevenness of shares and no slow waking up: somebody lost a core.
+constexpr nanoseconds lateness{300'000};
+constexpr std::uint32_t round_step = 4096;  // more members than any crew has
+constexpr std::uint32_t judged_jobs = 4, longest_rest = 256, first_rest = 16;
+constexpr nanoseconds judged_time{40'000'000};
+
 }  // namespace
 
-Crew::Crew(unsigned members) : members_(members) {
+void Attendance::learn(nanoseconds took, nanoseconds waited) noexcept {
+  if (left_ > 0) {
+    if (--left_ == 0) working_ = members_;
+    return;
+  }
+  took_ += took, waited_ += waited;
+  if (++jobs_ >= judged_jobs || took_ >= judged_time) judge();
+}
+
+void Attendance::judge() noexcept {
+  const double share =
+      took_.count() > 0 ? static_cast<double>(waited_.count()) / static_cast<double>(took_.count()) : 0.0;
+  const double useful = members_ - share;  // members at work on average
+  jobs_ = 0, took_ = waited_ = nanoseconds{0};
+  if (useful >= 0.8 * (members_ - 1)) {
+    rest_ = first_rest;
+    return;
+  }
+  working_ = useful < 1.5 ? 1 : static_cast<unsigned>(useful + 0.5);
+  left_ = rest_;
+  rest_ = rest_ < longest_rest ? 2 * rest_ : longest_rest;
+}
+
+Crew::Crew(unsigned members, bool yielding)
+    : members_(members), working_(members), yielding_(yielding), attendance_(members) {
   threads_.reserve(members - 1);
   try {
     for (unsigned m = 1; m < members; ++m) threads_.emplace_back([this, m] { work(m); });
   } catch (...) {
     stop_ = true;
-    ++round_;
-    round_.notify_all();
+    announce();
     for (auto& t : threads_) t.join();
     throw;
   }
@@ -37,8 +69,7 @@ Crew::Crew(unsigned members) : members_(members) {
 
 Crew::~Crew() {
   stop_ = true;
-  ++round_;
-  round_.notify_all();
+  announce();
   for (auto& t : threads_) t.join();
 }
 
@@ -54,27 +85,49 @@ void Crew::await_change(const std::atomic<std::uint32_t>& word, std::uint32_t se
   word.wait(seen, std::memory_order_acquire);
 }
 
+/// As await_change, with the time it takes beyond the usual.
+void Crew::await_meeting(std::uint32_t seen) noexcept {
+  for (int i = 0; i < spins; ++i) {
+    if (meeting_.load(std::memory_order_acquire) != seen) return;
+    breathe();
+  }
+  const auto start = Clock::now();
+  await_change(meeting_, seen);
+  const nanoseconds waited = Clock::now() - start;
+  if (waited > lateness) late_ns_.fetch_add(waited.count(), std::memory_order_relaxed);
+}
+
 void Crew::meet() noexcept {
-  if (members_ == 1) return taken_.store(0, std::memory_order_relaxed);
+  if (working_ == 1) return taken_.store(0, std::memory_order_relaxed);
   const std::uint32_t now = meeting_.load(std::memory_order_relaxed);
-  if (arrived_.fetch_add(1, std::memory_order_acq_rel) + 1 == members_) {
+  if (arrived_.fetch_add(1, std::memory_order_acq_rel) + 1 == working_) {
     arrived_.store(0, std::memory_order_relaxed);
     taken_.store(0, std::memory_order_relaxed);
     meeting_.store(now + 1, std::memory_order_release);
     meeting_.notify_all();
   } else {
-    await_change(meeting_, now);
+    await_meeting(now);
   }
 }
 
+/// The next round, with how many work on it: a member that does not may read this late, and nothing else.
+void Crew::announce() noexcept {
+  const std::uint32_t round = round_.load(std::memory_order_relaxed) / round_step + 1;
+  round_.store(round * round_step + working_, std::memory_order_release);
+  round_.notify_all();
+}
+
 void Crew::run(const std::function<void(unsigned)>& job) {
-  if (members_ > 1) {
+  const auto start = yielding_ ? Clock::now() : Clock::time_point{};
+  if (working_ > 1) {
     job_ = &job;
-    round_.fetch_add(1, std::memory_order_release);
-    round_.notify_all();
+    announce();
   }
   job(0);
   meet();
+  if (!yielding_ || members_ == 1) return;
+  attendance_.learn(Clock::now() - start, nanoseconds{late_ns_.exchange(0, std::memory_order_relaxed)});
+  working_ = attendance_.working();
 }
 
 void Crew::work(unsigned member) {
@@ -85,6 +138,7 @@ void Crew::work(unsigned member) {
     if (now == seen) continue;
     seen = now;
     if (stop_) return;
+    if (member >= now % round_step) continue;
     (*job_)(member);
     meet();
   }

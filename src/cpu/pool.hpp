@@ -4,6 +4,7 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -12,17 +13,43 @@
 
 namespace frugal::cpu {
 
+/// How many members of a crew should work, judged by how long they wait for each other. On a machine whose cores other
+/// programs use too, a member that lost its core holds up all others at each meeting, and fewer members are quicker.
+class Attendance {
+ public:
+  explicit Attendance(unsigned members) : members_(members), working_(members) {}
+
+  unsigned working() const noexcept { return working_; }
+  /// After each job: how long it took, and how long its members waited for late ones, in sum. A few jobs decide. If
+  /// less than 0.8 of the second member's time (and so on) was of use, as many work as were of use on average. All are
+  /// tried again after 16 jobs, then 32, and so on up to 256, until a trial goes well.
+  void learn(std::chrono::nanoseconds took, std::chrono::nanoseconds waited) noexcept;
+
+ private:
+  void judge() noexcept;
+
+  unsigned members_, working_;
+  std::uint32_t jobs_ = 0;              ///< since the last decision
+  std::uint32_t rest_ = 16, left_ = 0;  ///< jobs with fewer members: next time; still to go
+  std::chrono::nanoseconds took_{0}, waited_{0};
+};
+
 class Crew {
  public:
-  explicit Crew(unsigned members);
+  /// All members work on each job; with `yielding`, as many as Attendance says.
+  explicit Crew(unsigned members, bool yielding = false);
   ~Crew();
   Crew(const Crew&) = delete;
   Crew& operator=(const Crew&) = delete;
 
+  /// What memory of the members' own is sized by; a job shares its work among working().
   unsigned members() const noexcept { return members_; }
-  /// Calls job(member) once on each member; returns when all are done. The job must not throw.
+  /// Members in the present or the next job.
+  unsigned working() const noexcept { return working_; }
+  /// Calls job(member) once on each working member, 0 to working() - 1; returns when all are done. The job must not
+  /// throw, and its results must not depend on how many work.
   void run(const std::function<void(unsigned)>& job);
-  /// Inside a job: waits until every member is here. Writes before it are visible to all after it.
+  /// Inside a job: waits until every working member is here. Writes before it are visible to all after it.
   void meet() noexcept;
   /// Inside a job: the first of the next `count` pieces of this phase's work; the count starts at 0 again after each
   /// meeting. So a member whose core is taken away leaves its share to the others.
@@ -36,21 +63,26 @@ class Crew {
     std::uint32_t first = taken_.load(std::memory_order_relaxed);
     for (;;) {
       if (first >= total) return {total, total};
-      const std::uint32_t left = total - first, count = (left + 2 * members_ - 1) / (2 * members_);
+      const std::uint32_t left = total - first, count = (left + 2 * working_ - 1) / (2 * working_);
       if (taken_.compare_exchange_weak(first, first + count, std::memory_order_relaxed)) return {first, first + count};
     }
   }
 
  private:
+  void announce() noexcept;
   void work(unsigned member);
   void await_change(const std::atomic<std::uint32_t>& word, std::uint32_t seen) const noexcept;
+  void await_meeting(std::uint32_t seen) noexcept;
 
-  unsigned members_;
+  unsigned members_, working_;
+  bool yielding_;
+  Attendance attendance_;
   const std::function<void(unsigned)>* job_ = nullptr;
-  alignas(64) std::atomic<std::uint32_t> round_{0};    ///< one up: a job is there (or stop)
+  alignas(64) std::atomic<std::uint32_t> round_{0};    ///< changed: a job is there (or stop), and for how many
   alignas(64) std::atomic<std::uint32_t> arrived_{0};  ///< members at the current meeting
   alignas(64) std::atomic<std::uint32_t> meeting_{0};  ///< one up: the meeting is over
   alignas(64) std::atomic<std::uint32_t> taken_{0};
+  std::atomic<std::int64_t> late_ns_{0};  ///< waited for late members, all meetings of the present job
   std::atomic<bool> stop_{false};
   std::vector<std::thread> threads_;
 };

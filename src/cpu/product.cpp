@@ -1,13 +1,18 @@
 #include "cpu/product.hpp"
 
 #include <algorithm>
+#include <cstring>
 
 namespace frugal::cpu {
 namespace {
 
+constexpr std::uint32_t most_lanes = 16;   // of a panel
+constexpr std::uint32_t few_rows = 8;      // that Kernels::multiply is best at
 constexpr std::uint32_t room_blocks = 64;  // what is opened of a strip stays in the second-level cache
+constexpr std::uint32_t wide_blocks = 18;  // what is opened of a strip stays in the first-level cache
+constexpr std::uint32_t group_rows = 128;  // rows that share an opened part of a strip
 
-/// A strip on its way through the panels. The first whole panel may open it for the others, where there is a room.
+/// A strip on its way through narrow panels. The first whole panel may open it for the others, where there is a room.
 struct Strip {
   StripView view;
   std::uint8_t* room;
@@ -20,46 +25,150 @@ struct Strip {
   }
 };
 
-/// tile [lanes, 16] of one panel; the rest and then the bias are added where wanted.
-void one_tile(const Kernels& kernels, Strip& strip, const Panels& x, std::uint32_t panel, bool fine, const float* bias,
-              float* tile) {
-  const std::uint32_t lanes = x.lanes(panel);
-  strip.multiply(kernels, x.panel(x.data, panel), lanes, fine ? nullptr : bias, tile);
-  if (!fine) return;
-  alignas(64) float rest[panel_rows * strip_rows];
-  strip.multiply(kernels, x.panel(x.rest, panel), lanes, nullptr, rest);
+/// tile += rest + bias.
+void add_rest(const float* rest, std::uint32_t lanes, const float* bias, float* tile) {
   for (std::size_t i = 0; i < lanes * strip_rows; ++i)
     tile[i] = tile[i] + rest[i] + (bias != nullptr ? bias[i % strip_rows] : 0.0F);
 }
 
-void one_strip(const Kernels& kernels, const Product& p, std::uint32_t index, const Panels& x) {
-  alignas(64) float tile[panel_rows * strip_rows];
-  alignas(64) float other[panel_rows * strip_rows];
+/// tile [lanes, 16] of one panel; the rest and then the bias are added where wanted.
+void narrow_tile(const Kernels& kernels, Strip& strip, const Panels& x, Panels::Place panel, bool fine,
+                 const float* bias, float* tile) {
+  strip.multiply(kernels, x.data + panel.at, panel.lanes, fine ? nullptr : bias, tile);
+  if (!fine) return;
+  alignas(64) float rest[most_lanes * strip_rows];
+  strip.multiply(kernels, x.rest + panel.at, panel.lanes, nullptr, rest);
+  add_rest(rest, panel.lanes, bias, tile);
+}
+
+/// A product's strip as the loops below need it.
+struct Task {
+  const Kernels& kernels;
+  const Product& product;
+  std::uint32_t index;
+  const Panels& x;
+
+  bool gate() const { return product.ending == Ending::gate; }
+  StripView strip() const { return product.weight->strip(index); }
+  StripView partner() const { return product.partner->strip(index); }
+  const float* bias() const { return product.bias != nullptr ? product.bias + index * strip_rows : nullptr; }
+  void finish(float* tile, const float* other, std::uint32_t row, std::uint32_t rows) const {
+    if (gate()) kernels.silu_mul(tile, other, rows * strip_rows);
+    float* out = product.out + row * product.stride + index * strip_rows;
+    kernels.place(tile, rows, product.ending == Ending::add, out, product.stride);
+  }
+};
+
+/// Rows [first, rows), panel by panel.
+void narrow_rows_of(const Task& t, std::uint32_t first) {
+  alignas(64) float tile[most_lanes * strip_rows];
+  alignas(64) float other[most_lanes * strip_rows];
   alignas(64) std::uint8_t rooms[2][room_blocks * format_shape(Format::q4_open).block_bytes()];
-  const bool opens = kernels.opens && x.blocks <= room_blocks && (x.count() > 1 || p.fine);
-  const bool gate = p.ending == Ending::gate;
-  Strip strip{p.weight->strip(index), opens ? rooms[0] : nullptr};
-  Strip partner{gate ? p.partner->strip(index) : StripView{}, opens ? rooms[1] : nullptr};
-  const float* bias = p.bias != nullptr ? p.bias + index * strip_rows : nullptr;
-  float* out = p.out + index * strip_rows;
-  for (std::uint32_t i = 0; i < x.count(); ++i, out += panel_rows * p.stride) {
-    one_tile(kernels, strip, x, i, p.fine, bias, tile);
-    if (gate) one_tile(kernels, partner, x, i, p.fine, nullptr, other);
-    if (gate) kernels.silu_mul(tile, other, x.lanes(i) * strip_rows);
-    kernels.place(tile, x.lanes(i), p.ending == Ending::add, out, p.stride);
+  const bool several = t.x.rows - first > t.kernels.panel_rows() || t.product.fine;
+  const bool opens = t.kernels.opens && t.x.blocks <= room_blocks && several;
+  Strip strip{t.strip(), opens ? rooms[0] : nullptr};
+  Strip partner{t.gate() ? t.partner() : StripView{}, opens ? rooms[1] : nullptr};
+  for (std::uint32_t row = first; row < t.x.rows;) {
+    const Panels::Place panel = t.x.panel_of(t.kernels, row);
+    narrow_tile(t.kernels, strip, t.x, panel, t.product.fine, t.bias(), tile);
+    if (t.gate()) narrow_tile(t.kernels, partner, t.x, panel, t.product.fine, nullptr, other);
+    t.finish(tile, other, row, panel.lanes);
+    row += panel.lanes;
   }
 }
+
+/// Rows [first, first + count), which are wide panels.
+struct Rows {
+  std::uint32_t first, count;
+};
+
+/// tiles [rows, 16]: a part of the strip is opened and meets all rows, then the next part, so that each output stays
+/// one chain of additions. `next` is the strip that is wanted after this one.
+void wide_tiles(const Task& t, const StripView& strip, const StripView& next, Rows rows, const float* bias,
+                float* tiles) {
+  alignas(64) std::uint8_t room[wide_blocks * wide_block_bytes];
+  alignas(64) float rest[group_rows * strip_rows];
+  const bool fine = t.product.fine;
+  const FormatShape shape = format_shape(strip.format);
+  std::memset(rest, 0, fine ? rows.count * strip_rows * sizeof(float) : 0);
+  for (std::uint32_t r = 0; r < rows.count; ++r) {
+    if (bias == nullptr || fine)
+      std::memset(tiles + r * strip_rows, 0, strip_rows * sizeof(float));
+    else
+      std::memcpy(tiles + r * strip_rows, bias, strip_rows * sizeof(float));
+  }
+  for (std::uint32_t b = 0; b < strip.blocks; b += wide_blocks) {
+    OpenPart part{strip.format, std::min(wide_blocks, strip.blocks - b), room, next.quants,
+                  reinterpret_cast<const std::uint8_t*>(next.scales)};
+    if (b + part.blocks < strip.blocks) {
+      part.next_quants = strip.quants + (b + part.blocks) * shape.quant_bytes;
+      part.next_scales = reinterpret_cast<const std::uint8_t*>(strip.scales + (b + part.blocks) * shape.scale_halves());
+    }
+    t.kernels.wide->open(strip, b, part.blocks, room);
+    for (std::uint32_t r = 0; r < rows.count;) {
+      const Panels::Place panel = t.x.panel_of(t.kernels, rows.first + r);
+      const std::size_t at = panel.at + b * panel_block_bytes(panel.lanes);
+      t.kernels.wide->multiply(part, t.x.data + at, panel.lanes, tiles + r * strip_rows);
+      part.next_quants = part.next_scales = room;  // asked for once
+      if (fine) t.kernels.wide->multiply(part, t.x.rest + at, panel.lanes, rest + r * strip_rows);
+      r += panel.lanes;
+    }
+  }
+  if (fine) add_rest(rest, rows.count, bias, tiles);
+}
+
+/// Rows [0, rows), of which each panel has more than 8.
+void wide_rows_of(const Task& t, std::uint32_t rows) {
+  alignas(64) float tiles[group_rows * strip_rows];
+  alignas(64) float others[group_rows * strip_rows];
+  const StripView after = t.product.weight->strip(t.index + 1);  // after the last one lies what is read next, mostly
+  for (std::uint32_t first = 0; first < rows; first += group_rows) {
+    const Rows group{first, std::min(group_rows, rows - first)};
+    const bool last = first + group_rows >= rows;
+    const StripView next = last ? after : t.strip();
+    wide_tiles(t, t.strip(), t.gate() ? t.partner() : next, group, t.bias(), tiles);
+    if (t.gate()) wide_tiles(t, t.partner(), next, group, nullptr, others);
+    t.finish(tiles, others, first, group.count);
+  }
+}
+
+/// How many of the first rows go through the wide kernels: whole panels, and a last one of more than 8 rows.
+std::uint32_t wide_rows(const Kernels& kernels, const Product& p, std::uint32_t rows) {
+  const auto takes = [](const PackedMatrix* m) { return m == nullptr || format_shape(m->format).subs == 1; };
+  if (kernels.wide == nullptr || !takes(p.weight) || !takes(p.partner)) return 0;
+  const std::uint32_t last = rows % kernels.panel_rows();
+  return last > few_rows ? rows : rows - last;
+}
+
+/// Wide kernels want a begin and an end on each thread.
+struct Phase {
+  const WideKernels* wide;
+  explicit Phase(const WideKernels* kernels) : wide(kernels) {
+    if (wide != nullptr) wide->begin();
+  }
+  ~Phase() {
+    if (wide != nullptr) wide->end();
+  }
+  Phase(const Phase&) = delete;
+  Phase& operator=(const Phase&) = delete;
+};
 
 }  // namespace
 
 void multiply(const Kernels& kernels, Crew& crew, std::span<const Product> products, const Panels& x) {
+  const Phase phase(x.rows > few_rows ? kernels.wide : nullptr);
   std::uint32_t total = 0;
   for (const auto& p : products) total += p.weight->strips;
   for (auto share = crew.take_guided(total); share.first < share.last; share = crew.take_guided(total)) {
     std::uint32_t before = 0;
     for (const auto& p : products) {
       const std::uint32_t first = std::max(share.first, before), last = std::min(share.last, before + p.weight->strips);
-      for (std::uint32_t s = first; s < last; ++s) one_strip(kernels, p, s - before, x);
+      const std::uint32_t wide = wide_rows(kernels, p, x.rows);
+      for (std::uint32_t s = first; s < last; ++s) {
+        const Task task{kernels, p, s - before, x};
+        if (wide != 0) wide_rows_of(task, wide);
+        if (wide < x.rows) narrow_rows_of(task, wide);
+      }
       before += p.weight->strips;
     }
   }

@@ -11,7 +11,7 @@
 
 namespace frugal::cpu {
 
-/// Rows quantised for the kernels: panels of 8 lanes, the last one narrower. Where there is a `rest`, it holds in the
+/// Rows quantised for the kernels: panels of kernels.panel_rows() lanes, the last one narrower. Where there is a `rest`, it holds in the
 /// same way what the 8 bits of `data` leave over: products that ask for it are the sum of two and have 16-bit inputs.
 struct Panels {
   std::uint8_t* data = nullptr;
@@ -19,20 +19,25 @@ struct Panels {
   std::uint32_t blocks = 0;
   std::uint8_t* rest = nullptr;  ///< or null
 
-  static std::size_t bytes(std::size_t rows, std::size_t blocks) { return rows * blocks * panel_block_bytes(1); }
-  std::uint32_t count() const { return (rows + 7) / 8; }
-  std::uint32_t lanes(std::uint32_t panel) const { return rows - 8 * panel < 8 ? rows - 8 * panel : 8; }
-  /// Where panel `index` of `data` or `rest` begins.
-  std::uint8_t* panel(std::uint8_t* base, std::uint32_t index) const {
-    return base + index * blocks * panel_block_bytes(panel_rows);
+  /// With what a wide kernel reads beyond a narrower last panel.
+  static std::size_t bytes(std::size_t rows, std::size_t blocks) { return rows * blocks * panel_block_bytes(1) + 128; }
+  /// Row `row` lies in a panel of `lanes` that begins `at` bytes into `data` or `rest`.
+  struct Place {
+    std::size_t at;
+    std::uint32_t lanes;
+  };
+  Place panel_of(const Kernels& kernels, std::uint32_t row) const {
+    const std::uint32_t whole = kernels.panel_rows(), first = row / whole * whole;
+    return {first * blocks * panel_block_bytes(1), rows - first < whole ? rows - first : whole};
   }
   /// `left` [blocks * 32]: scratch, needed with a rest only.
   void fill(const Kernels& kernels, std::uint32_t row, const float* x, float* left = nullptr) const {
-    const std::uint32_t p = row / 8, lane = row % 8;
-    kernels.quantize(x, blocks, panel(data, p), lane, lanes(p));
+    const Place p = panel_of(kernels, row);
+    const std::uint32_t lane = row % kernels.panel_rows();
+    kernels.quantize(x, blocks, data + p.at, lane, p.lanes);
     if (rest == nullptr) return;
-    kernels.residual(x, blocks, panel(data, p), lane, lanes(p), left);
-    kernels.quantize(left, blocks, panel(rest, p), lane, lanes(p));
+    kernels.residual(x, blocks, data + p.at, lane, p.lanes, left);
+    kernels.quantize(left, blocks, rest + p.at, lane, p.lanes);
   }
 };
 

@@ -1,6 +1,7 @@
 #include "cpu/unpack.hpp"
 
 #include "model/half.hpp"
+#include "model/iq4.hpp"
 
 #include <algorithm>
 #include <array>
@@ -130,6 +131,24 @@ void q6_k(Bytes p, std::size_t part, Unpacked& out) {
   }
 }
 
+/// Nibbles that index a table of signed bytes; 8 bits hold them exactly.
+void table_nibbles(Bytes from, Unpacked& out) {
+  nibbles(from, out);
+  for (std::uint8_t& q : out.q) q = static_cast<std::uint8_t>(model::iq4_values[q] + 128);
+}
+
+void iq4_nl(Bytes p, Unpacked& out) {
+  table_nibbles(p + 2, out);
+  set_scales(out, half_at(p), 0.0F);
+}
+
+/// 136 bytes: d, 8 six-bit scales (upper bits in 2 bytes, low nibbles in 4), 128 of nibbles.
+void iq4_xs(Bytes p, std::size_t part, Unpacked& out) {
+  const int low = p[4 + part / 2] >> (part % 2 * 4) & 15, high = p[2 + part / 4] >> (part % 4 * 2) & 3;
+  table_nibbles(p + 8 + part * 16, out);
+  set_scales(out, half_at(p) * static_cast<float>((low | high << 4) - 32), 0.0F);
+}
+
 /// The scale is rounded to fp16 first, so the integers are the nearest ones for the scale that is kept.
 void floats(DType type, const std::byte* row, std::size_t first, std::size_t count, Unpacked& out) {
   std::array<float, 32> w{};
@@ -172,6 +191,10 @@ void unpack_block(DType type, const std::byte* row, std::size_t block, std::size
       return q4_k(p, block % per, out);
     case DType::q5_k:
       return q5_k(p, block % per, out);
+    case DType::iq4_nl:
+      return iq4_nl(p, out);
+    case DType::iq4_xs:
+      return iq4_xs(p, block % per, out);
     default:
       return q6_k(p, block % per, out);
   }

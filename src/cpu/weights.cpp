@@ -1,5 +1,6 @@
 #include "cpu/weights.hpp"
 
+#include "backend/prepared.hpp"
 #include "backend/rope.hpp"
 
 #include <frugal/core/error.hpp>
@@ -81,6 +82,12 @@ void fill(const std::vector<Plan>& plans, DecoderWeights& weights, Crew& crew) {
 }
 
 }  // namespace
+
+std::shared_ptr<const DecoderWeights> shared_weights(std::shared_ptr<const Model> model, Crew& crew) {
+  static backend::Prepared<DecoderWeights> prepared;
+  const Model* key = model.get();
+  return prepared.get(key, "", [&] { return pack_weights(std::move(model), crew); });
+}
 
 DecoderWeights pack_weights(std::shared_ptr<const Model> model, Crew& crew) {
   DecoderWeights weights;

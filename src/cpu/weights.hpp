@@ -33,6 +33,10 @@ struct DecoderWeights {
   HugeBuffer buffer;
 };
 
+/// The same weights for every backend of the process that asks for the same Model object, as long as one of them lives.
+/// Packs on the first call. Thread-safe; throws what pack_weights throws.
+std::shared_ptr<const DecoderWeights> shared_weights(std::shared_ptr<const Model> model, Crew& crew);
+
 /// Throws Error(out_of_memory), Error(unsupported) for shapes no kernel serves. Uses the whole crew.
 DecoderWeights pack_weights(std::shared_ptr<const Model> model, Crew& crew);
 

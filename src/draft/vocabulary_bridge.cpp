@@ -32,7 +32,7 @@ Token counterpart(const Tokenizer& from, Token token, const Tokenizer& to) {
 }
 
 std::vector<Token> encode_text(const Tokenizer& tokenizer, std::string_view text) {
-  return tokenizer.encode(text, {.parse_special = false, .add_bos = false});
+  return tokenizer.encode(text, {.parse_special = false, .add_bos = false, .continues = true});
 }
 
 }  // namespace
@@ -102,7 +102,7 @@ void Translation::State::learn(std::span<const Token> tokens) {
 // The draft model's own bos comes first where it expects one, in place of the target's.
 std::size_t Translation::State::begin(std::span<const Token> tokens) {
   begun = true;
-  context = bridge->draft().encode("");
+  context = bridge->draft().encode("", {.add_eos = false});
   settled = context.size();
   const std::optional<Token> bos = bridge->target().bos();
   return settled > 0 && bos && !tokens.empty() && tokens.front() == *bos ? 1 : 0;
@@ -135,7 +135,7 @@ void Translation::State::settle() {
 // Only whole tokens before the sure border may go.
 void Translation::State::shorten_tail() {
   const Tokenizer& target = bridge->target();
-  const std::size_t sure = target.settled_bytes(target.decode(tail));
+  const std::size_t sure = target.settled_bytes(target.decode(tail, {.continues = true}));
   std::size_t bytes = 0, n = 0;
   while (n < tail.size() && bytes + target.bytes(tail[n]).size() <= sure) bytes += target.bytes(tail[n++]).size();
   tail.erase(tail.begin(), tail.begin() + static_cast<std::ptrdiff_t>(n));
@@ -147,7 +147,7 @@ namespace {
 /// Returns how many are final.
 std::size_t encode_after(const Tokenizer& target, const std::vector<Token>& tail, const std::string& text,
                          std::vector<Token>& out) {
-  std::string whole = target.decode(tail) + text;
+  std::string whole = target.decode(tail, {.continues = true}) + text;
   std::vector<Token> tokens = encode_text(target, whole);
   std::size_t skip = tail.size();
   if (tokens.size() < skip || !std::equal(tail.begin(), tail.end(), tokens.begin()))

@@ -19,10 +19,13 @@ struct PromptSize {
   double operator()(const TokenPrompt& p) const { return static_cast<double>(p.tokens.size()); }
   double operator()(const RawPrompt& p) const { return bytes(p.text); }
   double operator()(const Chat& chat) const {
-    double sum = bytes(chat.tools) + options.tokens_per_message;  // the header of the answer
+    double sum = bytes(chat.tools) + bytes(chat.variables) + options.tokens_per_message;  // the header of the answer
     for (const Message& m : chat.messages) {
       sum += bytes(m.role) + bytes(m.content) + bytes(m.name) + options.tokens_per_message;
-      for (const ToolCall& call : m.tool_calls) sum += bytes(call.name) + bytes(call.arguments) + bytes(call.id);
+      sum += bytes(m.reasoning) + bytes(m.extra);
+      for (const std::string& part : m.parts) sum += bytes(part);
+      for (const ToolCall& call : m.tool_calls)
+        sum += bytes(call.name) + bytes(call.arguments) + bytes(call.id) + bytes(call.extra);
     }
     return sum;
   }

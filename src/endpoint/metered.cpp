@@ -79,7 +79,7 @@ struct Metered::Measuring final : Sink {
     Usage usage = finish.usage;
     for (const Attempt& a : finish.ledger.attempts) {
       if (a.accepted) usage = a.usage;
-      record.attempts.push_back({a.endpoint, a.model, a.usage, a.tokens, a.score, a.accepted, a.drafts});
+      record.attempts.push_back(a);
     }
     record.prompt_tokens = usage.input, record.output_tokens = usage.output, record.cached_tokens = usage.cached_read;
     if (record.attempts.empty())

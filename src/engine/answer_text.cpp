@@ -28,10 +28,22 @@ std::size_t AnswerText::held_for_stops() const {
 
 std::string AnswerText::push(Token token) {
   if (!detokenizer_ || matched_) return {};
+  pending_before_ = pending_;
+  detokenizer_before_ = detokenizer_;
+  added_ = 0;
+  try {
+    return take(token);
+  } catch (...) {
+    drop_newest();
+    throw;
+  }
+}
+
+std::string AnswerText::take(Token token) {
   const std::string piece = detokenizer_->push(token);
-  pending_ += piece;
   whole_ += piece;
   added_ = piece.size();
+  pending_ += piece;
   std::size_t first = std::string::npos;
   for (const std::string& stop : stops_) {
     const std::size_t at = pending_.find(stop);
@@ -39,6 +51,15 @@ std::string AnswerText::push(Token token) {
   }
   if (matched_) return release(first);
   return release(pending_.size() - held_for_stops());
+}
+
+void AnswerText::drop_newest() {
+  if (!detokenizer_) return;
+  detokenizer_.swap(detokenizer_before_);
+  pending_.swap(pending_before_);
+  matched_.reset();
+  whole_.resize(whole_.size() - added_);
+  added_ = 0;
 }
 
 std::string AnswerText::flush() {

@@ -7,6 +7,9 @@
 #include <algorithm>
 #include <string>
 
+#include "core/caught.hpp"
+#include "engine/say.hpp"
+
 namespace frugal {
 namespace {
 
@@ -122,12 +125,16 @@ void DraftModelPass::draft(DraftModelSlot& model, std::span<const Order> orders,
     for (Sequence* s : orders)
       if (prepare(model, *s, step)) rows.push_back(row_of(model, *s));
     while (std::any_of(rows.begin(), rows.end(), [](const Row& r) { return !r.done; })) forward(model, rows);
+    for (Row& row : rows)
+      if (row.bridged) cross(model, row);
   } catch (...) {
-    for (Sequence* s : orders) lane_of(model, *s).close(step + pause_steps), s->drafts->chain.cut(0);
+    for (Sequence* s : orders) {
+      lane_of(model, *s).close(step + pause_steps);
+      s->drafts->chain.cut(0);
+      s->drafts->chain.q.clear();
+    }
     throw;
   }
-  for (Row& row : rows)
-    if (row.bridged) cross(model, row);
 }
 
 DraftModelPass::Row DraftModelPass::row_of(const DraftModelSlot& model, Sequence& s) const {
@@ -173,6 +180,7 @@ Segment DraftModelPass::segment_of(const DraftModelSlot& model, Row& row) const 
   segment.tokens = std::span(row.tokens()).subspan(row.lane->kv, row.rows);
   segment.start = row.lane->kv;
   segment.pages = row.lane->pages->pages();
+  segment.slot = *row.s->seat;
   if (!row.draws) return segment;
   const Sequence& s = *row.s;
   row.spec = {};
@@ -208,8 +216,8 @@ void DraftModelPass::forward(DraftModelSlot& model, std::vector<Row>& all) {
   }
   std::vector<TokenScore> drawn(draws);
   const TimePoint before = host_.clock->now();
-  host_.backend->forward({model.slot.id, segments, drawn});
-  const Duration took = host_.clock->now() - before;
+  const PassReport pass = host_.backend->wait(host_.backend->submit({model.slot.id, segments, drawn}));
+  const Duration took = pass.device_time.value_or(host_.clock->now() - before);
   measure(model, {static_cast<std::uint32_t>(rows.size()), total}, took);
   if (host_.options->observer) host_.options->observer->on_draft_pass(model.slot.id, total, took);
 
@@ -258,6 +266,7 @@ Token DraftModelPass::draw_at_random(const DraftModelSlot& model, Row& row) cons
   std::vector<float> q = draw_distribution(logits.first(known), row.spec);
   const double u = counter_uniform(row.spec.seed, row.spec.position, static_cast<std::uint32_t>(DrawPurpose::draft));
   const Token token = sample(q, u);
+  if (token < 0) return token;
   if (!row.bridged) {
     q.resize(target_vocab, 0.0F);
     row.s->drafts->chain.q.push_back(std::move(q));
@@ -270,9 +279,9 @@ Token DraftModelPass::draw_at_random(const DraftModelSlot& model, Row& row) cons
   return token;
 }
 
-// A token that the target does not have, or an end, ends the run.
+// A token that the target does not have, an end, or a row without a finite logit ends the run.
 void DraftModelPass::take(const DraftModelSlot& model, Row& row, Token token) const {
-  row.done = !row.bridged && static_cast<std::uint32_t>(token) >= model.target->model->tokens();
+  row.done = token < 0 || (!row.bridged && static_cast<std::uint32_t>(token) >= model.target->model->tokens());
   if (row.done) return;
   row.tokens().push_back(token);
   const Tokenizer* tokenizer = model.slot.model->tokenizer();
@@ -301,10 +310,8 @@ void DraftModelPass::offer(DraftModelSlot& model, Sequence& s) const {
   try {
     host_.index->insert(space_of(model, s), model.slot.id, context.first(whole), lane.pages->full_pages(whole),
                         whole * model.slot.seconds_per_prompt_token, s.keep);
-  } catch (const std::exception& error) {
-    if (host_.options->log)
-      host_.options->log(LogLevel::warning, s.id.value,
-                         std::string("draft prefix not indexed, the policy failed: ") + error.what());
+  } catch (...) {
+    say(host_.options->log, LogLevel::warning, s.id, [] { return "draft prefix not indexed: " + caught_text(); });
   }
   lane.indexed = whole;
 }

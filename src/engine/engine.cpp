@@ -40,9 +40,14 @@ expected<std::shared_ptr<Sequence>> Engine::Impl::make_sequence(RequestId id, Re
   ModelSlot* slot = find(request.model);
   if (slot == nullptr) return unexpected(Errc::invalid_argument, "no model named \"" + request.model + "\" here");
   if (expected<void> valid = validate(request, *slot); !valid) return unexpected(valid.error());
-  expected<std::vector<Token>> tokens = tokenize(request, *slot);
+  if (!options.backend->healthy())
+    return unexpected(Errc::device, "backend " + std::string(options.backend->name()) + " has failed for good");
+  const expected<AdapterId> adapter = find_adapter(request, *options.backend, *slot);
+  if (!adapter) return unexpected(adapter.error());
+  expected<std::vector<Token>> tokens = tokenize(request, *slot, clock);
   if (!tokens) return unexpected(tokens.error());
   auto s = std::make_shared<Sequence>(id, std::move(request), std::move(sink), *slot);
+  s->adapter = *adapter;
   s->tokens = std::move(*tokens);
   s->prompt_tokens = static_cast<std::uint32_t>(s->tokens.size());
   if (options.speculation) {
@@ -90,7 +95,7 @@ expected<void> Engine::Impl::enqueue(std::shared_ptr<Sequence> sequence) {
 void Engine::Impl::refuse(RequestId id, const std::string& model, std::string caller_id, const Error& error,
                           Sink& sink) {
   Finish end = refusal(error, model);
-  end.ledger.attempts.push_back({options.name, model});
+  end.ledger.attempts.push_back({.endpoint = options.name, .model = model, .tokens = TokenLedger{}});
   end.request = id;
   end.id = std::move(caller_id);
   if (options.log) options.log(LogLevel::info, id.value, "refused: " + error.message());

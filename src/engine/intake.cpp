@@ -1,5 +1,7 @@
 #include "engine/intake.hpp"
 
+#include <frugal/model/prompt.hpp>
+
 #include <cmath>
 #include <string>
 #include <utility>
@@ -39,32 +41,17 @@ std::size_t vocabulary_of(const Model& model) {
   return model.tokenizer() ? model.tokenizer()->size() : model.spec().vocab;
 }
 
-expected<std::string> render(const Chat& chat, const Model& model) {
-  if (chat.messages.empty()) return bad("the conversation has no message");
-  const ChatTemplate* chat_template = nullptr;
-  try {
-    chat_template = model.chat_template();
-  } catch (const Error& error) {
-    return unexpected(error);
-  }
-  if (chat_template == nullptr)
-    return unexpected(Errc::unsupported, "model " + model.name() + " has no chat template: send a RawPrompt");
-  const auto literal = [&](std::optional<Token> token) {
-    return token ? std::string(model.tokenizer()->bytes(*token)) : std::string();
-  };
-  return chat_template->render(chat, {literal(model.tokenizer()->bos()), literal(model.tokenizer()->eos()), {}});
-}
-
-expected<std::vector<Token>> encode(const Request& request, const Model& model) {
+expected<std::vector<Token>> encode(const Request& request, const Model& model, const Clock& clock) {
   if (const auto* given = std::get_if<TokenPrompt>(&request.prompt)) return given->tokens;
+  if (const auto* chat = std::get_if<Chat>(&request.prompt)) return encode_chat(*chat, model, clock);
   const Tokenizer* tokenizer = model.tokenizer();
-  if (tokenizer == nullptr)
-    return unexpected(Errc::unsupported, "model " + model.name() + " has no tokenizer: send a TokenPrompt");
-  if (const auto* raw = std::get_if<RawPrompt>(&request.prompt))
-    return tokenizer->encode(raw->text, {raw->parse_special, std::nullopt});
-  expected<std::string> text = render(std::get<Chat>(request.prompt), model);
-  if (!text) return unexpected(text.error());
-  return tokenizer->encode(*text, {true, false});  // a template writes its own bos
+  if (tokenizer == nullptr) {
+    const Error* why = model.tokenizer_error();
+    return unexpected(Errc::unsupported, "model " + model.name() + " has no tokenizer: send a TokenPrompt" +
+                                             (why == nullptr ? std::string() : " (" + why->message() + ")"));
+  }
+  const auto& raw = std::get<RawPrompt>(request.prompt);
+  return tokenizer->encode(raw.text, {raw.parse_special, std::nullopt, {}});
 }
 
 }  // namespace
@@ -77,8 +64,14 @@ expected<void> validate(const Request& request, const ModelSlot& slot) {
   return validate_sampling(request.sampling, vocabulary_of(*slot.model));
 }
 
-expected<std::vector<Token>> tokenize(const Request& request, const ModelSlot& slot) {
-  expected<std::vector<Token>> tokens = encode(request, *slot.model);
+expected<AdapterId> find_adapter(const Request& request, const Backend& backend, const ModelSlot& slot) {
+  if (request.adapter.empty()) return AdapterId{};
+  if (const std::optional<AdapterId> known = backend.find_adapter(slot.id, request.adapter)) return *known;
+  return bad("model " + slot.name + " has no adapter named \"" + request.adapter + "\"");
+}
+
+expected<std::vector<Token>> tokenize(const Request& request, const ModelSlot& slot, const Clock& clock) {
+  expected<std::vector<Token>> tokens = encode(request, *slot.model, clock);
   if (!tokens) return tokens;
   const DecoderSpec& spec = slot.model->spec();
   if (tokens->empty()) return bad("the prompt is empty");
@@ -109,7 +102,7 @@ expected<std::vector<Token>> tokenize_draft(const Request& request, const ModelS
   }
   const Tokenizer* tokenizer = slot.model->tokenizer();
   if (tokenizer == nullptr || draft.text.empty()) return std::vector<Token>();
-  return tokenizer->encode(draft.text, {false, false});
+  return tokenizer->encode(draft.text, {false, false, {}});
 }
 
 }  // namespace frugal

@@ -4,8 +4,11 @@
 #include <frugal/model/model.hpp>
 
 #include <algorithm>
+#include <optional>
 #include <string>
 #include <utility>
+
+#include "core/caught.hpp"
 
 namespace frugal {
 namespace {
@@ -42,6 +45,17 @@ EngineOptions checked(EngineOptions options) {
   options.log = guarded_log(std::move(options.log), options.name == "engine" ? "" : options.name + ": ");
   if (options.observer) options.observer = std::make_shared<GuardedObserver>(options.observer, options.log);
   return options;
+}
+
+// The policy's answer; what it throws becomes Error(policy) with its name.
+PrefixIndex::Worth worth_by(std::shared_ptr<PrefixCachePolicy> policy) {
+  return [policy = std::move(policy)](const PrefixView& piece) {
+    try {
+      return policy->worth(piece);
+    } catch (...) {
+      throw Error(Errc::policy, "prefix cache policy " + std::string(policy->name()) + ": " + caught_text());
+    }
+  };
 }
 
 }  // namespace
@@ -96,6 +110,10 @@ void EngineParts::set_up_arena(std::span<const std::unique_ptr<DraftModelSlot>> 
   std::vector<std::size_t> bytes_per_token;
   for (const ModelSlot* slot : all) bytes_per_token.push_back(options.backend->kv_bytes_per_token(slot->id));
   const std::size_t bytes = options.kv_bytes / Arena::granule_bytes * Arena::granule_bytes;
+  const std::optional<std::size_t> most = options.backend->traits().free_bytes;
+  if (most && *most > 0 && bytes > *most)
+    throw Error(Errc::too_large, "EngineOptions::kv_bytes is " + std::to_string(options.kv_bytes >> 20) +
+                                     " MiB, but the backend's memory is " + std::to_string(*most >> 20) + " MiB");
   arena = std::make_unique<Arena>(bytes, plan_arena(bytes, bytes_per_token, std::span(&options.page_tokens, 1)));
   std::vector<PageGeometry> geometry;
   for (ModelSlot* slot : all) {
@@ -106,9 +124,7 @@ void EngineParts::set_up_arena(std::span<const std::unique_ptr<DraftModelSlot>> 
   }
   options.backend->bind_arena({bytes, geometry});
   if (options.prefix_cache) {
-    const auto policy = options.prefix_cache;
-    index = std::make_unique<PrefixIndex>(
-        *arena, [policy](const PrefixView& v) { return policy->worth(v); }, clock);
+    index = std::make_unique<PrefixIndex>(*arena, worth_by(options.prefix_cache), clock);
   }
 }
 

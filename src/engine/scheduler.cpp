@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "core/caught.hpp"
+#include "engine/say.hpp"
 #include "engine/views.hpp"
 
 namespace frugal {
@@ -15,7 +16,12 @@ bool Scheduler::step() {
   if (speculation_ != nullptr) speculation_->begin_step(stats_.steps);
   bool moved = reap();
   expire_prefixes();
-  moved |= admit();
+  try {
+    moved |= admit();
+  } catch (...) {  // nobody has moved: again in the next step
+    say(options_.log, LogLevel::error, {}, [] { return "admission: " + caught_text(); });
+    moved = true;
+  }
   for (const auto& slot : slots_) moved |= run(*slot);
   sweep();
   return moved;
@@ -25,12 +31,19 @@ bool Scheduler::step() {
 // full.
 void Scheduler::plan(ModelSlot& slot, std::vector<PlannedRows>& plan) {
   std::uint32_t left = std::min(options_.step_tokens, options_.backend->traits().max_rows);
-  const std::vector<Held> candidates = running_;  // reserve() may preempt, which edits running_
+  std::vector<Held> candidates;  // not running_ itself: reserve() may preempt, which edits it
+  for (const Held& s : running_)
+    if (candidates.size() < options_.max_running && !s->sink->full()) candidates.push_back(s);
   const auto still_running = [&](const Held& s) { return s->pages.has_value() && !s->finished; };
   for (const Held& s : candidates) {
     if (left == 0) break;
-    if (s->slot != &slot || !still_running(s) || s->missing() != 1 || s->sink->full()) continue;
-    if (!reserve(*s, static_cast<std::uint32_t>(s->tokens.size()))) continue;
+    if (s->slot != &slot || !still_running(s) || s->missing() != 1) continue;
+    try {
+      if (!reserve(*s, static_cast<std::uint32_t>(s->tokens.size()))) continue;
+    } catch (...) {
+      finish(*s, FinishReason::error, {}, caught_error(Errc::internal, "pages for the next token"));
+      continue;
+    }
     plan.push_back({s, 1, 1});
     --left;
   }
@@ -38,7 +51,7 @@ void Scheduler::plan(ModelSlot& slot, std::vector<PlannedRows>& plan) {
   if (speculation_ != nullptr) draft(plan, left);
   for (const Held& s : candidates) {
     if (left == 0) break;
-    if (s->slot != &slot || !still_running(s) || s->missing() <= 1 || s->sink->full()) continue;
+    if (s->slot != &slot || !still_running(s) || s->missing() <= 1) continue;
     const std::uint32_t rows = std::min({s->missing(), options_.prefill_chunk, left});
     plan.push_back({s, rows, rows == s->missing() ? 1U : 0U});
     left -= rows;
@@ -47,14 +60,14 @@ void Scheduler::plan(ModelSlot& slot, std::vector<PlannedRows>& plan) {
 
 bool Scheduler::run(ModelSlot& slot) {
   std::vector<PlannedRows> rows;
+  const char* at = "planning a step";
   try {
     plan(slot, rows);
     if (rows.empty()) return false;
+    at = "a forward pass";
     forward(slot, rows);
-  } catch (const Error& error) {
-    fail(rows, error);
-  } catch (const std::exception& error) {
-    fail(rows, Error(Errc::internal, "backend " + std::string(options_.backend->name()) + ": " + error.what()));
+  } catch (...) {
+    fail(rows, caught_error(Errc::internal, at));
   }
   return true;
 }
@@ -87,6 +100,14 @@ std::span<const Token> row_tokens(const Sequence& s, std::uint32_t rows) {
 
 }  // namespace
 
+void Scheduler::enqueue(Held sequence) {
+  try {
+    waiting_.push_back(sequence);
+  } catch (...) {
+    finish(*sequence, FinishReason::error, {}, caught_error(Errc::internal, "the queue"));
+  }
+}
+
 void Scheduler::forward(ModelSlot& slot, std::span<const PlannedRows> plan) {
   std::vector<DrawSpec> draws;
   std::vector<Segment> segments;
@@ -100,6 +121,8 @@ void Scheduler::forward(ModelSlot& slot, std::span<const PlannedRows> plan) {
     segment.tokens = row_tokens(s, p.rows);
     segment.start = s.kv;
     segment.pages = s.pages->pages();
+    segment.slot = *s.seat;
+    segment.adapter = s.adapter;
     for (std::uint32_t i = 0; i < p.draws; ++i) draws.push_back(draw_spec(s, i));
     segment.draws = std::span(draws).last(p.draws);
     segments.push_back(segment);
@@ -108,18 +131,26 @@ void Scheduler::forward(ModelSlot& slot, std::span<const PlannedRows> plan) {
   }
   std::vector<TokenScore> drawn(draws.size());
   const TimePoint before = clock_.now();
-  options_.backend->forward({slot.id, segments, drawn});
-  report.forward = clock_.now() - before;
+  try {
+    const PassReport pass = options_.backend->wait(options_.backend->submit({slot.id, segments, drawn}));
+    report.forward = pass.device_time.value_or(clock_.now() - before);
+  } catch (...) {
+    throw caught_error(Errc::internal, "backend " + std::string(options_.backend->name()));
+  }
   report.segments = static_cast<std::uint32_t>(plan.size());
   measure(slot, report);
   if (report.prefill_rows > 0) note_stalls(plan, report);
 
   std::span<TokenScore> rest(drawn);
   for (const PlannedRows& p : plan) {
-    if (p.draws > 1)
-      commit_run(p, rest.first(p.draws), report.forward);
-    else
-      commit(p, rest.first(p.draws));
+    try {
+      if (p.draws > 1)
+        commit_run(p, rest.first(p.draws), report.forward);
+      else
+        commit(p, rest.first(p.draws));
+    } catch (...) {
+      finish(*p.sequence, FinishReason::error, {}, caught_error(Errc::internal, "taking in what was drawn"));
+    }
     rest = rest.subspan(p.draws);
   }
 }
@@ -144,11 +175,16 @@ void Scheduler::note_stalls(std::span<const PlannedRows> plan, const StepReport&
     if (p.sequence->output_tokens() > 0 && p.draws > 0) ++p.sequence->passes_beside_prompts;
 }
 
+Error Scheduler::no_draw(const Sequence& s) {
+  return Error(Errc::bad_model, "model " + s.slot->name + " gave no finite logit to draw a token from");
+}
+
 void Scheduler::commit(const PlannedRows& p, std::span<TokenScore> drawn) {
   Sequence& s = *p.sequence;
   account_rows(s, p.rows, p.rows);
   s.kv += p.rows;
   if (s.indexed < s.prompt_tokens) offer_prefix(s);
+  if (!drawn.empty() && drawn.front().token < 0) return finish(s, FinishReason::error, {}, no_draw(s));
   if (!drawn.empty()) accept(s, std::move(drawn.front()), Owner::decoded);
   send(s);
 }
@@ -167,12 +203,40 @@ void Scheduler::account_rows(Sequence& s, std::uint32_t rows, std::uint32_t kept
 
 namespace {
 
+// The newest token's owner.
 void own(Sequence& s, std::uint64_t& tokens) {
   ++tokens;
   if (&tokens == &s.ledger.decoded) return;
   DraftLedger& figures = s.drafts->figures;
   ++figures.accepted;
-  ++figures.accepted_at[s.tokens.size() - s.drafts->chain.committed];
+  ++figures.accepted_at[s.tokens.size() - 1 - s.drafts->chain.committed];
+}
+
+}  // namespace
+
+namespace {
+
+// The token and its text become part of the answer; the delta has room for them. Where it throws, nothing has changed.
+std::string take(Sequence& s, const TokenScore& score) {
+  const bool scored = s.request.scores || s.request.logprobs;
+  s.held.tokens.reserve(s.held.tokens.size() + 1);
+  if (scored) s.held.scores.reserve(s.held.scores.size() + 1);
+  s.tokens.push_back(score.token);
+  try {
+    if (scored) s.scores.push_back(score);
+    std::string text = s.text.push(score.token);
+    try {
+      s.held.text.reserve(s.held.text.size() + text.size());
+    } catch (...) {
+      s.text.drop_newest();
+      throw;
+    }
+    return text;
+  } catch (...) {
+    s.tokens.pop_back();
+    if (s.scores.size() > s.output_tokens()) s.scores.pop_back();
+    throw;
+  }
 }
 
 }  // namespace
@@ -181,15 +245,13 @@ void own(Sequence& s, std::uint64_t& tokens) {
 // newest token, but none that has been judged.
 void Scheduler::accept(Sequence& s, TokenScore score, Owner owner) {
   if (s.output_tokens() == 0) s.first_token = clock_.now();
-  own(s, owner == Owner::decoded ? s.ledger.decoded : owner == Owner::drafted ? s.ledger.accepted : s.ledger.forced);
   const Token token = score.token;
-  s.tokens.push_back(token);
   const bool scored = s.request.scores || s.request.logprobs;
-  if (scored) s.scores.push_back(std::move(score));
-  std::string text = s.text.push(token);
-  const auto keep = [&] {
+  const std::string text = take(s, score);
+  own(s, owner == Owner::decoded ? s.ledger.decoded : owner == Owner::drafted ? s.ledger.accepted : s.ledger.forced);
+  const auto keep = [&] {  // there is room for all of it
     s.held.tokens.push_back(token);
-    if (scored) s.held.scores.push_back(s.scores.back());
+    if (scored) s.held.scores.push_back(std::move(score));
     s.held.text += text;
   };
 
@@ -201,10 +263,9 @@ void Scheduler::accept(Sequence& s, TokenScore score, Owner owner) {
     try {
       const RequestView request = request_view(s, clock_.now());
       stop = options_.output->after(sequence_view(s, request));
-    } catch (const std::exception& error) {
-      return keep(),
-             finish(s, FinishReason::error, {},
-                    Error(Errc::policy, "output policy " + std::string(options_.output->name()) + ": " + error.what()));
+    } catch (...) {
+      const Error error = caught_error(Errc::policy, "output policy " + std::string(options_.output->name()));
+      return keep(), finish(s, FinishReason::error, {}, error);
     }
   }
   if (stop && stop->trim_tokens > 0) return drop_newest(s, owner), finish(s, FinishReason::capped, stop->policy);
@@ -219,7 +280,7 @@ void Scheduler::drop_newest(Sequence& s, Owner owner) {
   s.tokens.pop_back();
   if (s.request.scores || s.request.logprobs) s.scores.pop_back();
   s.kv = std::min(s.kv, static_cast<std::uint32_t>(s.tokens.size()));
-  s.text.discard();
+  s.text.drop_newest();
   if (owner == Owner::decoded) {
     --s.ledger.decoded;
     ++s.ledger.trimmed;
@@ -249,19 +310,43 @@ std::optional<Duration> Scheduler::stalled(const Sequence& s) {
   return std::max(Duration{}, s.beside_prompts - std::chrono::duration_cast<Duration>(plain));
 }
 
+// Whatever fails on the way, the pages go back and the one Finish goes out.
 void Scheduler::finish(Sequence& s, FinishReason reason, std::string detail, std::optional<Error> error) {
   if (s.finished) return;
   s.finished = true;
+  try {
+    s.held.text += s.text.flush();
+  } catch (...) {
+    reason = FinishReason::error;
+    error = caught_error(Errc::internal, "the end of the text");
+  }
   s.reason = reason;
-  s.held.text += s.text.flush();
   send(s);
   if (s.pages) offer_prefix(s);
   if (speculation_ != nullptr) speculation_->leave(s);
   s.pages.reset();
+  leave_seat(s);
   s.ended = clock_.now();
-
   Finish end;
-  end.reason = reason;
+  try {
+    end = finish_of(s, std::move(detail), std::move(error));
+    if (options_.observer) options_.observer->on_finished(s.id, end);
+  } catch (...) {
+    end = {};
+    end.reason = FinishReason::error;
+    end.error = caught_error(Errc::internal, "the account of the request");
+    s.reason = end.reason;
+  }
+  try {
+    s.sink->on_finish(std::move(end));
+  } catch (...) {
+    say(options_.log, LogLevel::warning, s.id, [] { return "a sink threw: " + caught_text(); });
+  }
+}
+
+Finish Scheduler::finish_of(const Sequence& s, std::string detail, std::optional<Error> error) {
+  Finish end;
+  end.reason = s.reason;
   end.detail = std::move(detail);
   end.error = std::move(error);
   end.model = s.slot->name;
@@ -278,20 +363,15 @@ void Scheduler::finish(Sequence& s, FinishReason reason, std::string detail, std
   end.id = s.request.id;
   Attempt attempt{.endpoint = options_.name, .model = s.slot->name, .usage = end.usage, .tokens = s.ledger};
   if (s.drafts) report_drafts(s, attempt);
-  stats_.tokens += attempt.tokens;
+  stats_.tokens += *attempt.tokens;
   stats_.drafts += attempt.drafts;
   end.ledger.attempts.push_back(std::move(attempt));
-  if (options_.observer) options_.observer->on_finished(s.id, end);
-  try {
-    s.sink->on_finish(std::move(end));
-  } catch (...) {
-    if (options_.log) options_.log(LogLevel::warning, s.id.value, "a sink threw: " + caught_text());
-  }
+  return end;
 }
 
 // After a device error nothing in the arena can be trusted; any other failure concerns the rows of that batch alone.
 void Scheduler::fail(std::span<const PlannedRows> plan, const Error& error) {
-  if (options_.log) options_.log(LogLevel::error, 0, "forward failed: " + error.message());
+  say(options_.log, LogLevel::error, {}, [&] { return "the step failed: " + error.message(); });
   if (error.code() == Errc::device) {
     for (const Held& s : running_) {
       s->indexed = static_cast<std::uint32_t>(s->tokens.size());  // offers nothing

@@ -26,8 +26,8 @@ class Scheduler {
             Arena& arena, PrefixIndex* index, Speculation* speculation)
       : options_(options), clock_(clock), slots_(slots), arena_(arena), index_(index), speculation_(speculation) {}
 
-  void enqueue(std::shared_ptr<Sequence> sequence) { waiting_.push_back(std::move(sequence)); }
-  /// True where anything moved. False: nothing to do, or every sequence waits for its reader.
+  void enqueue(std::shared_ptr<Sequence> sequence);
+  /// True where anything moved. False: nothing to do, or every sequence waits for its reader. Does not throw.
   bool step();
   /// Every live request ends in this way.
   void end_all(FinishReason reason, const std::optional<Error>& error = {});
@@ -56,10 +56,14 @@ class Scheduler {
   enum class Admission { admitted, later, no_pages, ended };
   Admission try_admit(const Held& sequence);
   bool prefix_in_flight(const Sequence& sequence) const;
+  std::size_t active() const;
   bool adopt_prefix(Sequence& sequence);
+  bool reserve_beside(Lease& lease, Sequence& sequence);
   bool reserve(Sequence& sequence, std::uint32_t tokens);
   Held victim_for(const Sequence& sequence) const;
   void preempt(const Held& victim);
+  void take_seat(Sequence& sequence);
+  void leave_seat(Sequence& sequence);
   void offer_prefix(Sequence& sequence);
   static PrefixSpace space_of(const Sequence& sequence);
   bool shares_prefixes(const Sequence& s) const {
@@ -74,12 +78,14 @@ class Scheduler {
   void note_stalls(std::span<const PlannedRows> plan, const StepReport& report);
   void commit(const PlannedRows& rows, std::span<TokenScore> drawn);
   void account_rows(Sequence& sequence, std::uint32_t rows, std::uint32_t kept);
+  static Error no_draw(const Sequence& sequence);
   enum class Owner { decoded, drafted, forced };
   void accept(Sequence& sequence, TokenScore score, Owner owner);
   static void drop_newest(Sequence& sequence, Owner owner);
   static void send(Sequence& sequence);
   static std::optional<Duration> stalled(const Sequence& sequence);
   void finish(Sequence& sequence, FinishReason reason, std::string detail = {}, std::optional<Error> error = {});
+  Finish finish_of(const Sequence& sequence, std::string detail, std::optional<Error> error);
   void fail(std::span<const PlannedRows> plan, const Error& error);
   void sweep();
 
@@ -97,6 +103,7 @@ class Scheduler {
   Speculation* speculation_;  // null = lever off
   std::deque<Held> waiting_;
   std::vector<Held> running_;                 // in order of admission: the oldest is never preempted
+  std::vector<bool> seats_;                   // taken by a running sequence; index = Segment::slot
   Duration shortest_keep_ = Duration::max();  // of what was indexed; max = nothing ever expires
   TimePoint next_expiry_{};
   EngineStats stats_;

@@ -49,6 +49,8 @@ struct Sequence {
   std::uint32_t indexed = 0;   ///< tokens of this sequence already offered to the prefix index
   std::uint32_t computed = 0;  ///< high-water mark of kv: rows below it are recomputed, not fresh
   std::optional<PageTable> pages;
+  std::optional<std::uint32_t> seat;  ///< Segment::slot while it runs
+  AdapterId adapter{};
   std::vector<Token> draft_text;   ///< Request::draft in this model's vocabulary
   std::unique_ptr<Drafts> drafts;  ///< null = nothing was ever drafted
   std::string salt;                ///< who may share its prefix

@@ -9,6 +9,8 @@
 #include <string>
 #include <utility>
 
+#include "core/caught.hpp"
+#include "engine/say.hpp"
 #include "engine/views.hpp"
 
 namespace frugal {
@@ -23,8 +25,8 @@ template <class F>
 decltype(auto) named(const char* kind, std::string_view name, F f) {
   try {
     return f();
-  } catch (const std::exception& error) {
-    throw Error(Errc::policy, std::string(kind) + " " + std::string(name) + ": " + error.what());
+  } catch (...) {
+    throw Error(Errc::policy, std::string(kind) + " " + std::string(name) + ": " + caught_text());
   }
 }
 
@@ -57,9 +59,10 @@ bool Speculation::drafts_for(const Sequence& s) const {
 
 void Speculation::open(Sequence& s) const {
   if (s.drafts) return;
-  s.drafts = std::make_unique<Drafts>();
-  s.drafts->drafters.resize(drafters_.size());
-  s.drafts->lanes.resize(models_.size());
+  auto drafts = std::make_unique<Drafts>();
+  drafts->drafters.resize(drafters_.size());
+  drafts->lanes.resize(models_.size());
+  s.drafts = std::move(drafts);
 }
 
 Drafting* Speculation::drafting(Sequence& s, std::uint32_t index) const {
@@ -158,11 +161,10 @@ void Speculation::run_models(std::span<const std::shared_ptr<Sequence>> sequence
     if (orders.empty()) continue;
     try {
       pass_.draft(*model, orders, step_);
-    } catch (const std::exception& error) {
-      const auto* known = dynamic_cast<const Error*>(&error);
-      if (known != nullptr && known->code() == Errc::device) throw;
-      if (options_.log)
-        options_.log(LogLevel::warning, 0, "draft model " + model->slot.name + " failed: " + error.what());
+    } catch (...) {
+      if (caught_error(Errc::internal, {}).code() == Errc::device) throw;
+      say(options_.log, LogLevel::warning, {},
+          [&] { return "draft model " + model->slot.name + " failed: " + caught_text(); });
     }
   }
 }
@@ -171,10 +173,13 @@ DraftOutcome Speculation::verified(Sequence& s, Duration took, std::uint32_t agr
   Drafts& drafts = *s.drafts;
   const std::uint32_t n = drafts.chain.size();
   DraftLedger& figures = drafts.figures;
+  if (figures.verified_at.size() < n) {
+    figures.accepted_at.resize(n);
+    figures.verified_at.resize(n);
+  }
   ++figures.passes;
   figures.verified += n;
   figures.verify_time += took;
-  if (figures.verified_at.size() < n) figures.verified_at.resize(n), figures.accepted_at.resize(n);
   for (std::uint32_t i = 0; i < n; ++i) ++figures.verified_at[i];
   for (const auto& model : models_)
     if (model->target == s.slot) pass_.trim(*model, s, drafts.chain.committed + agreed);
@@ -226,23 +231,28 @@ void Speculation::abandon(Sequence& s) {
 void Speculation::finished(const Sequence& s, FinishReason reason) const {
   const bool well = reason == FinishReason::stop || reason == FinishReason::length || reason == FinishReason::capped;
   const RequestView request = request_view(s, clock_.now());
+  const Drafter* who = nullptr;  // null = the policy
   try {
     policy_.finished(s.id);
     if (!well || s.request.max_draft == 0U) return;
-    for (const auto& drafter : drafters_) drafter->finished(sequence_view(s, request));
-  } catch (const std::exception& error) {  // the answer has been given: nothing to take back
-    if (options_.log)
-      options_.log(LogLevel::warning, s.id.value, std::string("speculation, on a finished answer: ") + error.what());
+    for (const auto& drafter : drafters_) {
+      who = drafter.get();
+      drafter->finished(sequence_view(s, request));
+    }
+  } catch (...) {  // the answer has been given: nothing to take back
+    say(options_.log, LogLevel::warning, s.id, [&] {
+      const std::string name(who != nullptr ? who->name() : policy_.name());
+      return (who != nullptr ? "drafter " : "speculation policy ") + name + ", on a finished answer: " + caught_text();
+    });
   }
 }
 
 void Speculation::observe(const PassCost& pass) const {
   try {
     policy_.observe(pass);
-  } catch (const std::exception& error) {
-    if (options_.log)
-      options_.log(LogLevel::warning, 0,
-                   "speculation policy " + std::string(policy_.name()) + ", on a pass: " + error.what());
+  } catch (...) {
+    say(options_.log, LogLevel::warning, {},
+        [&] { return "speculation policy " + std::string(policy_.name()) + ", on a pass: " + caught_text(); });
   }
 }
 
@@ -260,8 +270,8 @@ void Speculation::trial(const ModelSlot& slot, std::uint32_t rows, PassCost cost
   Duration took = Duration::max();
   for (int i = 0; i < 3; ++i) {
     const TimePoint before = clock_.now();
-    options_.backend->forward({slot.id, std::span(&segment, 1), drawn});
-    took = std::min<Duration>(took, clock_.now() - before);
+    const PassReport pass = options_.backend->wait(options_.backend->submit({slot.id, std::span(&segment, 1), drawn}));
+    took = std::min<Duration>(took, pass.device_time.value_or(clock_.now() - before));
   }
   cost.model = slot.id, cost.segments = 1, cost.rows = rows, cost.seconds = seconds_of(took);
   observe(cost);

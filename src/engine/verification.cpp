@@ -4,6 +4,7 @@
 #include <string>
 #include <utility>
 
+#include "core/caught.hpp"
 #include "engine/scheduler.hpp"
 #include "engine/views.hpp"
 
@@ -17,8 +18,8 @@ void Scheduler::draft(std::vector<PlannedRows>& plan, std::uint32_t& left) {
     Sequence& s = *p.sequence;
     try {
       speculation_->ask(s, room);
-    } catch (const Error& error) {
-      finish(s, FinishReason::error, {}, error);
+    } catch (...) {
+      finish(s, FinishReason::error, {}, caught_error(Errc::internal, "speculation"));
       continue;
     }
     if (!s.drafts || s.drafts->chain.committed == 0) continue;
@@ -29,7 +30,13 @@ void Scheduler::draft(std::vector<PlannedRows>& plan, std::uint32_t& left) {
   }
   left = room.rows;
   speculation_->run_models(drafting);
-  for (const Held& s : drafting) reserve_chain(*s);
+  for (const Held& s : drafting) {
+    try {
+      reserve_chain(*s);
+    } catch (...) {
+      finish(*s, FinishReason::error, {}, caught_error(Errc::internal, "pages for drafts"));
+    }
+  }
   std::erase_if(plan, [](const PlannedRows& p) { return p.sequence->finished; });
   for (PlannedRows& p : plan)
     if (p.sequence->drafts) p.rows = p.draws = 1 + p.sequence->drafts->chain.size();
@@ -60,6 +67,8 @@ void Scheduler::commit_run(const PlannedRows& p, std::span<TokenScore> drawn, Du
   outcome.accepted = 0;
   for (std::uint32_t i = 0; i <= equal && !s.finished; ++i) {
     const bool drafted = i < equal;
+    if (drawn[i].token < 0) finish(s, FinishReason::error, {}, no_draw(s));
+    if (s.finished) break;
     if (drafted) ++s.kv, ++outcome.accepted;
     accept(s, std::move(drawn[i]), drafted ? owner : Owner::decoded);
   }
@@ -69,15 +78,15 @@ void Scheduler::commit_run(const PlannedRows& p, std::span<TokenScore> drawn, Du
   }
   try {
     speculation_->settle(s, outcome);
-  } catch (const Error& error) {
-    finish(s, FinishReason::error, {}, error);
+  } catch (...) {
+    finish(s, FinishReason::error, {}, caught_error(Errc::internal, "speculation"));
   }
 }
 
 // What was drafted and not kept is wasted, whether it was verified or not.
 void Scheduler::report_drafts(const Sequence& s, Attempt& attempt) const {
   DraftLedger& d = attempt.drafts = s.drafts->figures;
-  d.wasted = attempt.tokens.wasted_drafts = d.drafted - d.accepted;
+  attempt.tokens->wasted_drafts = d.wasted();
   const double plain = s.slot->seconds_per_plain_pass;
   if (plain == 0) return;
   const auto passes = static_cast<double>(d.accepted + d.passes);

@@ -273,7 +273,10 @@ std::size_t Engine::Impl::shut_down(Engine& self, TimePoint deadline) {
 }
 
 void Engine::Impl::publish() {
-  published = scheduler->stats();
+  try {
+    published = scheduler->stats();
+  } catch (...) {  // no memory for the figures: those of the step before stay
+  }
   const ArenaStats pages = arena->stats();
   published.kv_bytes_total = pages.total_bytes;
   published.kv_bytes_leased = pages.leased_bytes;

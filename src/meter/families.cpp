@@ -3,8 +3,10 @@
 
 #include <array>
 #include <chrono>
+#include <type_traits>
 
 #include <frugal/core/finish.hpp>
+#include <frugal/core/ledger_fields.hpp>
 
 namespace frugal {
 namespace {
@@ -131,21 +133,15 @@ Labels with(Labels labels, std::string_view name, std::string_view value) {
   return labels;
 }
 
+constexpr std::array usage_metrics{input_tokens, cached_read_tokens, cache_write_tokens, output_tokens,
+                                   reasoning_tokens};  // in the order of Usage's fields
+
 void add_tokens(Builder& b, const Labels& l, const MeterStats& s) {
-  b.add(input_tokens, l, s.usage.input), b.add(cached_read_tokens, l, s.usage.cached_read);
-  b.add(cache_write_tokens, l, s.usage.cache_write), b.add(output_tokens, l, s.usage.output);
-  b.add(reasoning_tokens, l, s.usage.reasoning);
-  const TokenLedger& t = s.tokens;
-  for (const auto& [owner, n] : {std::pair{"prompt_computed", t.prompt_computed},
-                                 {"prompt_cached", t.prompt_cached},
-                                 {"decoded", t.decoded},
-                                 {"accepted", t.accepted},
-                                 {"forced", t.forced},
-                                 {"wasted_drafts", t.wasted_drafts},
-                                 {"recomputed", t.recomputed},
-                                 {"trimmed", t.trimmed},
-                                 {"avoided", t.avoided}})
-    b.add(owned_tokens, with(l, "owner", owner), n);
+  std::size_t next = 0;
+  for_each_field<Usage>([&](const LedgerField&, auto member) { b.add(usage_metrics.at(next++), l, s.usage.*member); });
+  for_each_field<TokenLedger>([&](const LedgerField& field, auto member) {
+    if (field.kind == FieldKind::tokens) b.add(owned_tokens, with(l, "owner", field.name), s.tokens.*member);
+  });
 }
 
 void add_money(Builder& b, const Labels& l, const MeterStats& s) {
@@ -165,18 +161,24 @@ void add_money(Builder& b, const Labels& l, const MeterStats& s) {
   };
   lever("prefix_cache", "saved", v.cache_saved), lever("prefix_cache", "spent", v.cache_spent);
   lever("cascade", "saved", v.cascade_saved), lever("cascade", "spent", v.cascade_spent);
-  lever("output", "saved", v.output_saved);
   lever("speculation", "saved", v.speculation_saved), lever("speculation", "spent", v.speculation_spent);
+}
+
+std::string_view without_unit(std::string_view name) {
+  return name.substr(0, name.size() - std::string_view("_ms").size());
 }
 
 void add_drafts(Builder& b, const Labels& l, const DraftLedger& d) {
   if (d.drafted == 0) return;
-  for (const auto& [state, n] :
-       {std::pair{"drafted", d.drafted}, {"verified", d.verified}, {"accepted", d.accepted}, {"wasted", d.wasted}})
-    b.add(draft_tokens, with(l, "state", state), n);
-  for (const auto& [part, time] :
-       {std::pair{"draft", d.draft_time}, {"catch_up", d.catch_up_time}, {"verify", d.verify_time}, {"saved", d.saved}})
-    b.add(speculation_seconds, with(l, "part", part), std::chrono::duration<double>(time).count());
+  for_each_field<DraftLedger>([&](const LedgerField& field, auto member) {
+    if constexpr (std::is_same_v<decltype(member), std::uint64_t DraftLedger::*>) {
+      if (field.kind == FieldKind::tokens) b.add(draft_tokens, with(l, "state", field.name), d.*member);
+    } else if constexpr (std::is_same_v<decltype(member), Duration DraftLedger::*>) {
+      b.add(speculation_seconds, with(l, "part", without_unit(field.name)),
+            std::chrono::duration<double>(d.*member).count());
+    }
+  });
+  b.add(draft_tokens, with(l, "state", "wasted"), d.wasted());
 }
 
 void add_request_row(Builder& b, const MeterRow& row, MeterBy by) {

@@ -1,8 +1,12 @@
 // Usage and ledgers as the program and the reports write them: one spelling of the keys.
 #pragma once
 
-#include <frugal/core/finish.hpp>
-#include <frugal/core/ledger.hpp>
+#include <frugal/core/clock.hpp>
+#include <frugal/core/ledger_fields.hpp>
+
+#include <optional>
+#include <string>
+#include <type_traits>
 
 #include <nlohmann/json.hpp>
 
@@ -10,41 +14,26 @@ namespace frugal::meter {
 
 using json = nlohmann::ordered_json;
 
-inline json to_json(const Usage& u) {
-  return {{"input", u.input},
-          {"cached_read", u.cached_read},
-          {"cache_write", u.cache_write},
-          {"output", u.output},
-          {"reasoning", u.reasoning}};
+template <class L>
+json fields_json(const L& ledger) {
+  json out = json::object();
+  for_each_field<L>([&](const LedgerField& field, auto member) {
+    if constexpr (std::is_same_v<std::remove_cvref_t<decltype(ledger.*member)>, Duration>)
+      out[std::string(field.name)] = milliseconds(ledger.*member);
+    else
+      out[std::string(field.name)] = ledger.*member;
+  });
+  return out;
 }
 
-inline json to_json(const TokenLedger& t) {
-  return {{"prompt_computed", t.prompt_computed},
-          {"prompt_cached", t.prompt_cached},
-          {"decoded", t.decoded},
-          {"accepted", t.accepted},
-          {"forced", t.forced},
-          {"wasted_drafts", t.wasted_drafts},
-          {"recomputed", t.recomputed},
-          {"trimmed", t.trimmed},
-          {"avoided", t.avoided},
-          {"passes", t.passes},
-          {"rows", t.rows}};
-}
+inline json to_json(const Usage& u) { return fields_json(u); }
+inline json to_json(const TokenLedger& t) { return fields_json(t); }
+inline json to_json(const std::optional<TokenLedger>& t) { return t ? fields_json(*t) : json(); }
 
 inline json to_json(const DraftLedger& d) {
-  return {{"drafted", d.drafted},
-          {"verified", d.verified},
-          {"accepted", d.accepted},
-          {"wasted", d.wasted},
-          {"passes", d.passes},
-          {"catch_up", d.catch_up},
-          {"verified_at", d.verified_at},
-          {"accepted_at", d.accepted_at},
-          {"draft_ms", milliseconds(d.draft_time)},
-          {"catch_up_ms", milliseconds(d.catch_up_time)},
-          {"verify_ms", milliseconds(d.verify_time)},
-          {"saved_ms", milliseconds(d.saved)}};
+  json out = fields_json(d);
+  out["wasted"] = d.wasted();
+  return out;
 }
 
 }  // namespace frugal::meter

@@ -21,7 +21,7 @@ void add_speculation(LeverCosts& to, double output_rate, const DraftLedger& d) {
 
 LeverCosts& LeverCosts::operator+=(const LeverCosts& o) {
   cache_saved += o.cache_saved, cache_spent += o.cache_spent;
-  cascade_saved += o.cascade_saved, cascade_spent += o.cascade_spent, output_saved += o.output_saved;
+  cascade_saved += o.cascade_saved, cascade_spent += o.cascade_spent;
   speculation_saved += o.speculation_saved, speculation_spent += o.speculation_spent;
   return *this;
 }
@@ -31,7 +31,6 @@ LeverCosts lever_costs(const Rates& rates, const TraceAttempt& a) {
   if (!rates.input) return out;
   out.cache_saved = million(a.usage.cached_read) * (*rates.input - rates.cached_read.value_or(*rates.input));
   out.cache_spent = million(a.usage.cache_write) * (rates.cache_write.value_or(*rates.input) - *rates.input);
-  out.output_saved = million(a.tokens.avoided) * rates.output.value_or(0);
   add_speculation(out, rates.output.value_or(0), a.drafts);
   return out;
 }

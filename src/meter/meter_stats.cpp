@@ -99,7 +99,9 @@ AttemptBill Till::bill(const Measured& m, const TraceAttempt& a) const {
 void add_attempt(MeterStats& to, const TraceAttempt& a, const AttemptBill& bill) {
   ++to.attempts;
   to.rejected += a.accepted ? 0 : 1;
-  to.usage += a.usage, to.tokens += a.tokens, to.drafts += a.drafts;
+  to.usage += a.usage;
+  if (a.tokens) to.tokens += *a.tokens;
+  to.drafts += a.drafts;
   if (bill.cost) to.cost += *bill.cost;
   to.levers += bill.levers;
 }

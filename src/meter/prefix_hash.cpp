@@ -54,10 +54,13 @@ struct AddPrompt {
   void operator()(const RawPrompt& p) const { hash.add(p.text).add(std::uint64_t{p.parse_special}); }
   void operator()(const Chat& chat) const {
     for (const Message& m : chat.messages) {
-      hash.add(m.role).add(m.content).add(m.name).add(m.tool_call_id);
-      for (const ToolCall& call : m.tool_calls) hash.add(call.id).add(call.name).add(call.arguments);
+      hash.add(m.role).add(m.content).add(m.name).add(m.tool_call_id).add(std::uint64_t{m.null_content});
+      for (const std::string& part : m.parts) hash.add(part);
+      hash.add(m.reasoning).add(m.extra);
+      for (const ToolCall& call : m.tool_calls) hash.add(call.id).add(call.name).add(call.arguments).add(call.extra);
     }
     hash.add(chat.tools).add(std::uint64_t{chat.add_generation_prompt});
+    hash.add(chat.variables).add(chat.template_name).add(std::uint64_t{chat.parse_special});
   }
 };
 

@@ -2,8 +2,9 @@
 
 #include "meter/json_cursor.hpp"
 
+#include <frugal/core/ledger_fields.hpp>
+
 #include <algorithm>
-#include <array>
 #include <chrono>
 #include <cmath>
 #include <unordered_map>
@@ -49,47 +50,6 @@ FinishReason finish_reason(JsonCursor& c) {
   c.fail("finish '" + std::string(name) + "' is none of stop, length, capped, cancelled, deadline, refused, error");
 }
 
-template <class Fields>
-void numbers(JsonCursor& c, const Fields& fields, std::uint64_t* (*member)(std::size_t, void*), void* object) {
-  std::string_view key;
-  for (c.begin_object(); c.next_key(key);) {
-    const auto found = std::find(fields.begin(), fields.end(), key);
-    if (found == fields.end())
-      c.skip();
-    else
-      *member(static_cast<std::size_t>(found - fields.begin()), object) = c.unsigned_integer();
-  }
-}
-
-void read_usage(JsonCursor& c, Usage& usage) {
-  constexpr std::array<std::string_view, 5> names{"input", "cached_read", "cache_write", "output", "reasoning"};
-  numbers(
-      c, names,
-      [](std::size_t i, void* object) -> std::uint64_t* {
-        Usage& u = *static_cast<Usage*>(object);
-        return std::array{&u.input, &u.cached_read, &u.cache_write, &u.output, &u.reasoning}[i];
-      },
-      &usage);
-}
-
-void read_tokens(JsonCursor& c, TokenLedger& tokens) {
-  constexpr std::array<std::string_view, 11> names{"prompt_computed", "prompt_cached", "decoded",    "accepted",
-                                                   "forced",          "wasted_drafts", "recomputed", "trimmed",
-                                                   "avoided",         "passes",        "rows"};
-  numbers(
-      c, names,
-      [](std::size_t i, void* object) -> std::uint64_t* {
-        TokenLedger& t = *static_cast<TokenLedger*>(object);
-        return std::array{&t.prompt_computed, &t.prompt_cached, &t.decoded, &t.accepted, &t.forced, &t.wasted_drafts,
-                          &t.recomputed,      &t.trimmed,       &t.avoided, &t.passes,   &t.rows}[i];
-      },
-      &tokens);
-}
-
-void read_counts(JsonCursor& c, std::vector<std::uint64_t>& out) {
-  for (c.begin_array(); c.next_item();) out.push_back(c.unsigned_integer());
-}
-
 Duration read_milliseconds(JsonCursor& c) {
   const double ms = c.number();
   constexpr double most = 3e12;  // a century
@@ -97,28 +57,24 @@ Duration read_milliseconds(JsonCursor& c) {
   return std::chrono::duration_cast<Duration>(std::chrono::duration<double, std::milli>(ms));
 }
 
-void read_drafts(JsonCursor& c, DraftLedger& d) {
-  const std::array<std::pair<std::string_view, std::uint64_t*>, 6> counts{{{"drafted", &d.drafted},
-                                                                           {"verified", &d.verified},
-                                                                           {"accepted", &d.accepted},
-                                                                           {"wasted", &d.wasted},
-                                                                           {"passes", &d.passes},
-                                                                           {"catch_up", &d.catch_up}}};
-  const std::array<std::pair<std::string_view, Duration*>, 4> times{{{"draft_ms", &d.draft_time},
-                                                                     {"catch_up_ms", &d.catch_up_time},
-                                                                     {"verify_ms", &d.verify_time},
-                                                                     {"saved_ms", &d.saved}}};
+void read_value(JsonCursor& c, std::uint64_t& out) { out = c.unsigned_integer(); }
+void read_value(JsonCursor& c, Duration& out) { out = read_milliseconds(c); }
+void read_value(JsonCursor& c, std::vector<std::uint64_t>& out) {
+  for (c.begin_array(); c.next_item();) out.push_back(c.unsigned_integer());
+}
+
+/// The fields of one ledger; others are skipped.
+template <class L>
+void read_ledger(JsonCursor& c, L& ledger) {
   std::string_view key;
   for (c.begin_object(); c.next_key(key);) {
-    const auto named = [&](const auto& field) { return field.first == key; };
-    if (const auto n = std::find_if(counts.begin(), counts.end(), named); n != counts.end())
-      *n->second = c.unsigned_integer();
-    else if (const auto t = std::find_if(times.begin(), times.end(), named); t != times.end())
-      *t->second = read_milliseconds(c);
-    else if (key == "verified_at" || key == "accepted_at")
-      read_counts(c, key == "verified_at" ? d.verified_at : d.accepted_at);
-    else
-      c.skip();
+    bool found = false;
+    for_each_field<L>([&](const LedgerField& field, auto member) {
+      if (found || field.name != key) return;
+      found = true;
+      read_value(c, ledger.*member);
+    });
+    if (!found) c.skip();
   }
 }
 
@@ -132,11 +88,11 @@ TraceAttempt read_attempt(JsonCursor& c) {
     else if (key == "model")
       attempt.model = c.string();
     else if (key == "usage")
-      read_usage(c, attempt.usage);
+      read_ledger(c, attempt.usage);
     else if (key == "tokens")
-      read_tokens(c, attempt.tokens);
+      read_ledger(c, attempt.tokens.emplace());
     else if (key == "drafts")
-      read_drafts(c, attempt.drafts);
+      read_ledger(c, attempt.drafts);
     else if (key == "score")
       attempt.score = c.number();
     else if (key == "accepted")

@@ -2,6 +2,7 @@
 #include <frugal/meter/trace_writer.hpp>
 
 #include <frugal/core/error.hpp>
+#include <frugal/core/ledger_fields.hpp>
 
 #include <algorithm>
 #include <array>
@@ -78,24 +79,6 @@ class Object {
   bool first_ = true;
 };
 
-void add_usage(Object& parent, const Usage& u) {
-  parent.key("usage");
-  Object o(parent.out());
-  o.number("input", u.input), o.number("cached_read", u.cached_read), o.number("cache_write", u.cache_write);
-  o.number("output", u.output), o.number("reasoning", u.reasoning);
-  o.end();
-}
-
-void add_tokens(Object& parent, const TokenLedger& t) {
-  parent.key("tokens");
-  Object o(parent.out());
-  o.number("prompt_computed", t.prompt_computed), o.number("prompt_cached", t.prompt_cached);
-  o.number("decoded", t.decoded), o.number("accepted", t.accepted), o.number("forced", t.forced);
-  o.number("wasted_drafts", t.wasted_drafts), o.number("recomputed", t.recomputed), o.number("trimmed", t.trimmed);
-  o.number("avoided", t.avoided), o.number("passes", t.passes), o.number("rows", t.rows);
-  o.end();
-}
-
 void add_counts(Object& parent, std::string_view name, const std::vector<std::uint64_t>& counts) {
   parent.key(name);
   parent.out() += '[';
@@ -106,15 +89,19 @@ void add_counts(Object& parent, std::string_view name, const std::vector<std::ui
   parent.out() += ']';
 }
 
-void add_drafts(Object& parent, const DraftLedger& d) {
-  const auto ms = [](Duration t) { return std::optional<double>(milliseconds(t)); };
-  parent.key("drafts");
+void add_value(Object& o, std::string_view name, std::uint64_t count) { o.number(name, count); }
+void add_value(Object& o, std::string_view name, const std::vector<std::uint64_t>& counts) {
+  add_counts(o, name, counts);
+}
+void add_value(Object& o, std::string_view name, Duration time) {
+  o.milliseconds(name, std::optional<double>(milliseconds(time)));
+}
+
+template <class L>
+void add_ledger(Object& parent, std::string_view name, const L& ledger) {
+  parent.key(name);
   Object o(parent.out());
-  o.number("drafted", d.drafted), o.number("verified", d.verified), o.number("accepted", d.accepted);
-  o.number("wasted", d.wasted), o.number("passes", d.passes), o.number("catch_up", d.catch_up);
-  add_counts(o, "verified_at", d.verified_at), add_counts(o, "accepted_at", d.accepted_at);
-  o.milliseconds("draft_ms", ms(d.draft_time)), o.milliseconds("catch_up_ms", ms(d.catch_up_time));
-  o.milliseconds("verify_ms", ms(d.verify_time)), o.milliseconds("saved_ms", ms(d.saved));
+  for_each_field<L>([&](const LedgerField& field, auto member) { add_value(o, field.name, ledger.*member); });
   o.end();
 }
 
@@ -126,9 +113,11 @@ void add_attempts(Object& parent, const std::vector<TraceAttempt>& attempts) {
     const TraceAttempt& a = attempts[i];
     Object o(parent.out());
     o.text("endpoint", a.endpoint), o.text("model", a.model);
-    add_usage(o, a.usage), add_tokens(o, a.tokens);
-    o.number("score", a.score), o.flag("accepted", a.accepted);
-    if (a.drafts != DraftLedger{}) add_drafts(o, a.drafts);
+    add_ledger(o, "usage", a.usage);
+    if (a.tokens) add_ledger(o, "tokens", *a.tokens);
+    o.number("score", a.score);
+    o.flag("accepted", a.accepted);
+    if (a.drafts != DraftLedger{}) add_ledger(o, "drafts", a.drafts);
     o.end();
   }
   parent.out() += ']';

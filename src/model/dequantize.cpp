@@ -8,6 +8,7 @@
 #include <string>
 
 #include "model/half.hpp"
+#include "model/iq4.hpp"
 
 namespace frugal {
 namespace {
@@ -128,6 +129,23 @@ void q6_k(Bytes b, float* y) {
   }
 }
 
+// d; qs[16]: a nibble is an index into iq4_values
+void iq4_nl(Bytes b, float* y) {
+  const float d = half_at(b);
+  for (int i = 0; i < 32; ++i) y[i] = d * as_float(model::iq4_values[static_cast<std::size_t>(nibble(b + 2, i))]);
+}
+
+// d; scales_h: upper pairs of bits of 8 six-bit scales, offset by 32; scales_l[4]: their low nibbles; 8 times qs[16]
+void iq4_xs(Bytes b, float* y) {
+  const float d = half_at(b);
+  for (int run = 0; run < 8; ++run) {
+    const int low = b[4 + run / 2] >> (run % 2 * 4) & 15, high = b[2 + run / 4] >> (run % 4 * 2) & 3;
+    const float dl = d * as_float((low | high << 4) - 32);
+    for (int i = 0; i < 32; ++i)
+      y[run * 32 + i] = dl * as_float(model::iq4_values[static_cast<std::size_t>(nibble(b + 8 + run * 16, i))]);
+  }
+}
+
 void f32(Bytes b, float* y) { std::memcpy(y, b, sizeof *y); }
 void f16(Bytes b, float* y) { *y = half_at(b); }
 void bf16(Bytes b, float* y) {
@@ -177,6 +195,10 @@ void dequantize(DType type, std::span<const std::byte> data, std::span<float> ou
       return each<q5_k>(shape, data, out);
     case DType::q6_k:
       return each<q6_k>(shape, data, out);
+    case DType::iq4_nl:
+      return each<iq4_nl>(shape, data, out);
+    case DType::iq4_xs:
+      return each<iq4_xs>(shape, data, out);
   }
 }
 

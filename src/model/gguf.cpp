@@ -137,7 +137,7 @@ struct TypeRow {
   std::uint32_t id;
   DType type;
 };
-constexpr std::array<TypeRow, 13> known_types{{{0, DType::f32},
+constexpr std::array<TypeRow, 15> known_types{{{0, DType::f32},
                                                {1, DType::f16},
                                                {2, DType::q4_0},
                                                {3, DType::q4_1},
@@ -149,6 +149,8 @@ constexpr std::array<TypeRow, 13> known_types{{{0, DType::f32},
                                                {12, DType::q4_k},
                                                {13, DType::q5_k},
                                                {14, DType::q6_k},
+                                               {20, DType::iq4_nl},
+                                               {23, DType::iq4_xs},
                                                {30, DType::bf16}}};
 
 /// The names of the types we cannot read, so that the error says more than a number.
@@ -170,7 +172,7 @@ DType read_tensor_type(Cursor& in, const std::string& tensor) {
   in.fail(where,
           "tensor " + tensor + " is stored as type " + std::to_string(id) +
               (name.empty() ? "" : " (" + std::string(name) + ")") +
-              "; supported are F32, F16, BF16, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0 and Q2_K to Q6_K",
+              "; supported are F32, F16, BF16, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q2_K to Q6_K, IQ4_NL and IQ4_XS",
           name.empty() ? Errc::bad_file : Errc::unsupported);
 }
 
@@ -203,8 +205,8 @@ Entry read_entry(Cursor& in) {
   entry.offset_at = in.at();
   entry.offset = in.read<std::uint64_t>("a tensor offset");
   if (t.cols % block_shape(t.type).values != 0)
-    in.fail(where, "tensor " + name + " has rows of " + std::to_string(t.cols) + " values, no whole number of " +
-                       std::string(to_string(t.type)) + " blocks");
+    in.fail(where, "tensor " + name + " has rows of " + std::to_string(t.cols) +
+                       " values, which is not a whole number of " + std::string(to_string(t.type)) + " blocks");
   return entry;
 }
 
@@ -216,7 +218,7 @@ std::span<const std::byte> locate(const Cursor& in, const Entry& entry, std::spa
   const std::string name = quoted(t.name);
   if (entry.offset % alignment != 0)
     in.fail(entry.offset_at, "tensor " + name + " begins at " + std::to_string(entry.offset) +
-                                 ", no multiple of the alignment " + std::to_string(alignment));
+                                 ", which is not a multiple of the alignment " + std::to_string(alignment));
   const std::uint64_t left = entry.offset <= data.size() ? data.size() - entry.offset : 0;
   const std::uint64_t row_blocks = t.cols / block.values;
   if (row_blocks > left / block.bytes || t.rows > left / (row_blocks * block.bytes))
@@ -228,7 +230,11 @@ std::span<const std::byte> locate(const Cursor& in, const Entry& entry, std::spa
 }
 
 std::uint32_t read_header(Cursor& in) {
-  if (in.read<std::uint32_t>("the magic number") != magic) in.fail(0, "is no GGUF file (magic number)");
+  const std::uint64_t bytes = in.left();
+  const bool begins = bytes >= 4 && in.read<std::uint32_t>("the magic number") == magic;
+  if (bytes < 4 || (begins && bytes < 24))
+    in.fail(0, "is too short to be a GGUF file (" + std::to_string(bytes) + " bytes)");
+  if (!begins) in.fail(0, "is not a GGUF file (it does not begin with 'GGUF')");
   const auto version = in.read<std::uint32_t>("the version");
   if (version != 0 && (version & 0xFFFFU) == 0) in.fail(4, "big-endian GGUF", Errc::unsupported);
   if (version < 2 || version > 3)
@@ -298,7 +304,7 @@ GgufFile::GgufFile(std::span<const std::byte> bytes, std::string name) : name_(s
 
   const std::uint64_t alignment = integer("general.alignment", 1U << 24).value_or(32);
   if (alignment < 8 || (alignment & (alignment - 1)) != 0)
-    fail("general.alignment", "an alignment of " + std::to_string(alignment) + " is no power of two from 8 up");
+    fail("general.alignment", "an alignment of " + std::to_string(alignment) + " is not a power of two of at least 8");
 
   std::vector<Entry> entries;
   std::unordered_set<std::string> names;
@@ -390,6 +396,16 @@ std::optional<std::vector<std::int64_t>> GgufFile::integers(std::string_view key
     if (!n) fail(key, "holds " + std::string(to_string(value->element)) + ", expected integers");
     out.push_back(*n);
   }
+  return out;
+}
+
+std::optional<std::vector<float>> GgufFile::numbers(std::string_view key) const {
+  const GgufValue* value = find_array(key);
+  if (!value) return std::nullopt;
+  if (value->element != GgufType::f32 && value->count != 0)
+    fail(key, "holds " + std::string(to_string(value->element)) + ", expected f32");
+  std::vector<float> out(value->count);
+  if (!out.empty()) std::memcpy(out.data(), value->payload.data(), out.size() * sizeof(float));
   return out;
 }
 

@@ -5,6 +5,7 @@
 #include <limits>
 #include <nlohmann/json.hpp>
 
+#include "core/json_tree.hpp"
 #include "model/architectures.hpp"
 #include "model/loaders.hpp"
 
@@ -30,7 +31,7 @@ class Fields {
     const Json* value = find(field);
     if (!value) return std::nullopt;
     if (!value->is_number_unsigned() || value->get<std::uint64_t>() > 0x7FFFFFFF)
-      fail(Errc::bad_file, field, "is no size below 2^31");
+      fail(Errc::bad_file, field, "must be a whole number below 2^31");
     return static_cast<std::uint32_t>(value->get<std::uint64_t>());
   }
   std::uint32_t required(std::string_view field) const {
@@ -41,25 +42,25 @@ class Fields {
   double number(std::string_view field, double fallback) const {
     const Json* value = find(field);
     if (!value) return fallback;
-    if (!value->is_number()) fail(Errc::bad_file, field, "is no number");
+    if (!value->is_number()) fail(Errc::bad_file, field, "must be a number");
     return value->get<double>();
   }
   bool flag(std::string_view field, bool fallback) const {
     const Json* value = find(field);
     if (!value) return fallback;
-    if (!value->is_boolean()) fail(Errc::bad_file, field, "is no boolean");
+    if (!value->is_boolean()) fail(Errc::bad_file, field, "must be true or false");
     return value->get<bool>();
   }
   std::string text(std::string_view field, const std::string& fallback) const {
     const Json* value = find(field);
     if (!value) return fallback;
-    if (!value->is_string()) fail(Errc::bad_file, field, "is no string");
+    if (!value->is_string()) fail(Errc::bad_file, field, "must be a string");
     return value->get<std::string>();
   }
   std::optional<Fields> object(std::string_view field) const {
     const Json* value = find(field);
     if (!value) return std::nullopt;
-    if (!value->is_object()) fail(Errc::bad_file, field, "is no object");
+    if (!value->is_object()) fail(Errc::bad_file, field, "must be an object");
     return Fields(*value, file_, path_ + std::string(field) + ".");
   }
 
@@ -69,16 +70,9 @@ class Fields {
 };
 
 Json parse(std::string_view json, const std::string& file) {
-  try {
-    Json parsed = Json::parse(json);
-    if (!parsed.is_object()) throw Error(Errc::bad_file, file + ": byte 0: is no JSON object");
-    return parsed;
-  } catch (const Json::parse_error& error) {
-    throw Error(Errc::bad_file,
-                file + ": byte " + std::to_string(error.byte == 0 ? 0 : error.byte - 1) + ": is no JSON");
-  } catch (const Json::out_of_range&) {
-    throw Error(Errc::bad_file, file + ": byte 0: holds a number out of range");
-  }
+  Json parsed = parse_json_tree(json, file);
+  if (!parsed.is_object()) throw Error(Errc::bad_file, file + ": byte 0: not a JSON object");
+  return parsed;
 }
 
 /// Switches these families have and our forward pass has not.
@@ -97,7 +91,7 @@ Llama3Scaling read_llama3(const Fields& scaling) {
                         scaling.number("high_freq_factor", 4), scaling.number("original_max_position_embeddings", 0)};
   if (!(s.factor > 0) || !(s.low_freq_factor > 0) || !(s.high_freq_factor > s.low_freq_factor) ||
       !(s.original_context > 0))
-    scaling.fail(Errc::bad_model, "factor", "and its fellows describe no llama3 scaling");
+    scaling.fail(Errc::bad_model, "factor", "and the other llama3 factors are missing or out of order");
   return s;
 }
 

@@ -47,7 +47,7 @@ void add_shards(const std::filesystem::path& first, const GgufFile& header, std:
                                     std::to_string(count) + "; name the one that ends in " + shard_suffix(1, count));
   for (std::uint64_t number = 2; number <= count; ++number) {
     const std::filesystem::path path = shard_path(first, number, count);
-    files.push_back(std::make_unique<const MappedFile>(path));
+    files.push_back(std::make_unique<const MappedFile>(path, options.weights));
     const GgufFile shard(files.back()->bytes(), path.string());
     if (shard.integer("split.count", most_shards) != count || shard.integer("split.no", most_shards) != number - 1)
       throw Error(Errc::bad_file, shard.name() + ": is not shard " + std::to_string(number) + " of " +
@@ -89,9 +89,20 @@ ModelParts parts_from(const GgufFile& header, std::vector<Tensor> tensors) {
 }
 
 void add_text(ModelParts& parts, const GgufFile& file) {
-  if (auto vocabulary = vocabulary_from_gguf(file))
-    parts.tokenizer = std::make_shared<const Tokenizer>(std::move(*vocabulary));
+  set_tokenizer(parts, [&]() -> std::shared_ptr<const Tokenizer> {
+    auto vocabulary = vocabulary_from_gguf(file);
+    return vocabulary ? std::make_shared<const Tokenizer>(std::move(*vocabulary)) : nullptr;
+  });
   if (const auto source = file.string("tokenizer.chat_template")) parts.chat_template = std::string(*source);
+  const auto names = file.strings("tokenizer.chat_templates");
+  for (const std::string_view name : names ? *names : std::vector<std::string_view>()) {
+    const std::string key = "tokenizer.chat_template." + std::string(name);
+    const auto source = file.string(key);
+    if (!source)
+      file.fail("tokenizer.chat_templates",
+                "names '" + std::string(name.substr(0, 80)) + "', but " + key + " is missing");
+    parts.named_templates.emplace_back(name, *source);
+  }
 }
 
 }  // namespace
@@ -105,11 +116,11 @@ ModelParts parts_from_gguf(const GgufFile& file) {
 ModelParts load_gguf(const std::filesystem::path& path, const LoadOptions& options) {
   report(options, "weights", 0.0);
   const auto files = std::make_shared<Mappings>();
-  files->push_back(std::make_unique<const MappedFile>(path));
+  files->push_back(std::make_unique<const MappedFile>(path, options.weights));
   const GgufFile header(files->front()->bytes(), path.string());
   std::vector<Tensor> tensors = header.tensors();
   add_shards(path, header, tensors, *files, options);
-  for (Tensor& t : tensors) t.mapped = true;
+  for (Tensor& t : tensors) t.mapped = options.weights == LoadOptions::Weights::map;
   ModelParts parts = parts_from(header, std::move(tensors));
   parts.storage = files;
   report(options, "weights", 1.0);

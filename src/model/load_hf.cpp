@@ -8,6 +8,8 @@
 #include <set>
 #include <unordered_map>
 
+#include "core/json_tree.hpp"
+#include "core/read_file.hpp"
 #include "model/architectures.hpp"
 #include "model/loaders.hpp"
 #include "model/mapped_file.hpp"
@@ -23,24 +25,13 @@ void report(const LoadOptions& options, std::string_view stage, double share) {
   if (options.progress) options.progress(stage, share);
 }
 
-std::string_view text_of(const MappedFile& file) {
-  return {reinterpret_cast<const char*>(file.bytes().data()), file.bytes().size()};
-}
+constexpr std::uint64_t most_template_bytes = std::uint64_t{1} << 24;
 
-Json read_json(const fs::path& path) {
-  const MappedFile file(path);
-  try {
-    return Json::parse(text_of(file));
-  } catch (const Json::parse_error& error) {
-    throw Error(Errc::bad_file,
-                path.string() + ": byte " + std::to_string(error.byte == 0 ? 0 : error.byte - 1) + ": is no JSON");
-  } catch (const Json::out_of_range&) {
-    throw Error(Errc::bad_file, path.string() + ": byte 0: holds a number out of range");
-  }
-}
+Json read_json(const fs::path& path) { return parse_json_tree(read_file(path.string()), path.string()); }
 
 /// Mappings of all shards and copies of what lies unaligned in them; the ModelParts' storage.
 struct Weights {
+  LoadOptions::Weights how;
   std::vector<std::unique_ptr<const MappedFile>> files;
   std::vector<std::vector<std::uint64_t>> copies;
 };
@@ -59,7 +50,7 @@ WeightMap read_index(const fs::path& path) {
     // a plain name: an index must not reach outside its folder
     if (name.empty() || name == "." || name == ".." || name.find_first_of(std::string("/\\\0", 3)) != std::string::npos)
       throw Error(Errc::bad_file,
-                  path.string() + ": weight_map of tensor '" + tensor.substr(0, 80) + "' is no file name");
+                  path.string() + ": weight_map of tensor '" + tensor.substr(0, 80) + "' is not a file name");
     weights.emplace(tensor, name);
   }
   return weights;
@@ -72,15 +63,16 @@ bool is_derived(std::string_view hf_name) { return hf_name.ends_with(".rotary_em
 /// already, else in a copy.
 void align(Tensor& t, Weights& weights) {
   const auto at = reinterpret_cast<std::uintptr_t>(t.data.data());
-  t.mapped = at % block_shape(t.type).bytes == 0;
-  if (t.mapped) return;
+  const bool aligned = at % block_shape(t.type).bytes == 0;
+  t.mapped = aligned && weights.how == LoadOptions::Weights::map;
+  if (aligned) return;
   auto& copy = weights.copies.emplace_back((t.data.size() + 7) / 8);
   std::memcpy(copy.data(), t.data.data(), t.data.size());
   t.data = std::as_bytes(std::span(copy)).first(t.data.size());
 }
 
 void add_file(const fs::path& path, const WeightMap* index, Weights& weights, std::vector<Tensor>& tensors) {
-  weights.files.push_back(std::make_unique<const MappedFile>(path));
+  weights.files.push_back(std::make_unique<const MappedFile>(path, weights.how));
   SafetensorsFile file(weights.files.back()->bytes(), path.string());
   for (const SafetensorsFile::Foreign& foreign : file.foreign)
     if (!gguf_tensor_name(foreign.name).empty())
@@ -116,23 +108,43 @@ std::vector<Tensor> read_weights(const fs::path& folder, Weights& weights, const
   return tensors;
 }
 
-/// The template file of newer checkpoints, else the field of tokenizer_config.json: a string, or a list with one named
-/// "default".
-std::optional<std::string> read_chat_template(const fs::path& folder) {
-  if (fs::exists(folder / "chat_template.jinja"))
-    return std::string(text_of(MappedFile(folder / "chat_template.jinja")));
-  const fs::path path = folder / "tokenizer_config.json";
-  if (!fs::exists(path)) return std::nullopt;
+void add_template(const std::string& name, const std::string& source, ModelParts& parts) {
+  if (name == "default") {
+    parts.chat_template = source;
+  } else {
+    parts.named_templates.emplace_back(name, source);
+  }
+}
+
+/// The field of tokenizer_config.json: a string, or a list of named templates.
+void read_template_field(const fs::path& path, ModelParts& parts) {
+  if (!fs::exists(path)) return;
   const Json config = read_json(path);
   const auto field = config.is_object() ? config.find("chat_template") : config.end();
-  if (!config.is_object() || field == config.end()) return std::nullopt;
-  if (field->is_string()) return field->get<std::string>();
-  if (!field->is_array()) return std::nullopt;
-  for (const Json& entry : *field)
-    if (entry.is_object() && entry.value("name", Json()) == "default" && entry.contains("template") &&
-        entry["template"].is_string())
-      return entry["template"].get<std::string>();
-  return std::nullopt;
+  if (!config.is_object() || field == config.end() || field->is_null()) return;
+  if (field->is_string()) return add_template("default", field->get<std::string>(), parts);
+  const auto is_text = [](const Json& entry, const char* key) { return entry.contains(key) && entry[key].is_string(); };
+  for (const Json& entry : field->is_array() ? *field : Json::array({*field})) {
+    if (!entry.is_object() || !is_text(entry, "name") || !is_text(entry, "template"))
+      throw Error(Errc::bad_file,
+                  path.string() + ": chat_template must be a string or a list of objects with name and template");
+    add_template(entry["name"].get<std::string>(), entry["template"].get<std::string>(), parts);
+  }
+}
+
+/// Newer checkpoints keep templates in files: chat_template.jinja, and further ones in additional_chat_templates/. Older
+/// ones in a field of tokenizer_config.json, some in chat_template.json.
+void read_chat_templates(const fs::path& folder, ModelParts& parts) {
+  read_template_field(folder / "tokenizer_config.json", parts);
+  if (!parts.chat_template) read_template_field(folder / "chat_template.json", parts);
+  if (fs::exists(folder / "chat_template.jinja"))
+    add_template("default", read_file(folder / "chat_template.jinja", most_template_bytes), parts);
+  const fs::path more = folder / "additional_chat_templates";
+  if (!fs::is_directory(more)) return;
+  std::set<fs::path> files;  // in order of their names, whatever the file system says
+  for (const auto& entry : fs::directory_iterator(more))
+    if (entry.path().extension() == ".jinja") files.insert(entry.path());
+  for (const fs::path& file : files) add_template(file.stem().string(), read_file(file, most_template_bytes), parts);
 }
 
 }  // namespace
@@ -140,9 +152,9 @@ std::optional<std::string> read_chat_template(const fs::path& folder) {
 ModelParts load_hf_folder(const fs::path& folder, const LoadOptions& options) {
   ModelParts parts;
   const fs::path config_path = folder / "config.json";
-  parts.spec = spec_from_hf_config(text_of(MappedFile(config_path)), config_path.string());
+  parts.spec = spec_from_hf_config(read_file(config_path.string()), config_path.string());
   report(options, "weights", 0.0);
-  const auto weights = std::make_shared<Weights>();
+  const auto weights = std::make_shared<Weights>(options.weights);
   parts.tensors = read_weights(folder, *weights, options);
   parts.storage = weights;
   if (parts.spec.tied_head) std::erase_if(parts.tensors, [](const Tensor& t) { return t.name == "output.weight"; });
@@ -157,9 +169,14 @@ ModelParts load_hf_folder(const fs::path& folder, const LoadOptions& options) {
   report(options, "weights", 1.0);
 
   report(options, "tokenizer", 0.0);
-  if (fs::exists(folder / "tokenizer.json"))
-    parts.tokenizer = std::make_shared<const Tokenizer>(load_tokenizer_json(folder / "tokenizer.json"));
-  parts.chat_template = read_chat_template(folder);
+  set_tokenizer(parts, [&]() -> std::shared_ptr<const Tokenizer> {
+    if (fs::exists(folder / "tokenizer.json"))
+      return std::make_shared<const Tokenizer>(load_tokenizer_json(folder / "tokenizer.json"));
+    if (fs::exists(folder / "tokenizer.model"))
+      return std::make_shared<const Tokenizer>(load_sentencepiece_model(folder / "tokenizer.model"));
+    return nullptr;
+  });
+  read_chat_templates(folder, parts);
   parts.name = (folder.has_filename() ? folder : folder.parent_path()).filename().string();
   report(options, "tokenizer", 1.0);
   return parts;

@@ -26,6 +26,15 @@ ModelParts load_parts(const fs::path& path, const LoadOptions& options) {
 
 }  // namespace
 
+void model::set_tokenizer(ModelParts& parts, const std::function<std::shared_ptr<const Tokenizer>()>& make) {
+  try {
+    parts.tokenizer = make();
+  } catch (const Error& error) {
+    if (error.code() != Errc::unsupported) throw;
+    parts.tokenizer_error = error;
+  }
+}
+
 std::shared_ptr<const Model> load_model(const std::string& path, const LoadOptions& options) {
   try {
     auto model = std::make_shared<const Model>(load_parts(fs::path(path), options));

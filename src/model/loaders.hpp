@@ -20,6 +20,10 @@ DecoderSpec spec_from_gguf(const GgufFile& file, const std::vector<Tensor>& tens
 /// The tokenizer inside a GGUF, or none where it has none. Throws Error(unsupported) for a kind we lack.
 std::optional<BpeVocabulary> vocabulary_from_gguf(const GgufFile& file);
 
+/// Fills tokenizer from `make`, or tokenizer_error where it is of a kind we lack: that blocks neither scores nor token
+/// prompts. A damaged one throws.
+void set_tokenizer(ModelParts& parts, const std::function<std::shared_ptr<const Tokenizer>()>& make);
+
 /// Parts from one GGUF held in memory (which must outlive them): what load_gguf does for a single file, without
 /// template and storage.
 ModelParts parts_from_gguf(const GgufFile& file);

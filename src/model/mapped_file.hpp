@@ -1,7 +1,9 @@
-// MappedFile: a whole file, read-only, as bytes; pages come in when touched. Immutable; share between threads.
-// The file must not shrink while it is mapped: no reader of mappings can turn that into an error (the system raises
-// SIGBUS).
+// MappedFile: a whole file, read-only, as bytes: mapped, so that pages come in when touched, or read into memory.
+// Immutable; share between threads. A mapped file must not shrink: no reader of mappings can turn that into an error
+// (the system raises SIGBUS). Only regular files: a pipe or a device would block or never end.
 #pragma once
+
+#include <frugal/model/model.hpp>
 
 #include <cstddef>
 #include <filesystem>
@@ -13,7 +15,7 @@ namespace frugal::model {
 class MappedFile {
  public:
   /// Throws Error(bad_file) with the system's reason.
-  explicit MappedFile(const std::filesystem::path& path);
+  explicit MappedFile(const std::filesystem::path& path, LoadOptions::Weights how = LoadOptions::Weights::map);
   ~MappedFile();
   MappedFile(const MappedFile&) = delete;
   MappedFile& operator=(const MappedFile&) = delete;

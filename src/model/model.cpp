@@ -57,6 +57,7 @@ std::uint64_t derive_fingerprint(const ModelParts& parts) {
   hash.add(tensors);
   if (parts.tokenizer) hash.add(parts.tokenizer->fingerprint());
   if (parts.chat_template) hash.add(*parts.chat_template);
+  for (const auto& [name, source] : parts.named_templates) hash.add(name).add(source);
   return hash.value();
 }
 
@@ -69,8 +70,25 @@ struct Model::Impl {
   const Tensor* embedding = nullptr;
   const Tensor* output_norm = nullptr;
   const Tensor* head = nullptr;
-  std::optional<ChatTemplate> chat_template{};
-  std::optional<Error> template_error{};
+  /// A template, or why it could not be compiled.
+  struct Template {
+    std::optional<ChatTemplate> compiled{};
+    std::optional<Error> error{};
+
+    Template(const std::string& source, const std::string& called) {
+      try {
+        compiled.emplace(source, called);
+      } catch (const Error& e) {
+        error = e;
+      }
+    }
+    const ChatTemplate* get() const {
+      if (error) throw *error;
+      return &*compiled;
+    }
+  };
+  std::optional<Template> chat_template{};
+  std::vector<std::pair<std::string, Template>> named_templates{};
   std::uint64_t weight_bytes = 0;
 
   explicit Impl(ModelParts p) : parts(std::move(p)) {
@@ -82,7 +100,7 @@ struct Model::Impl {
       throw Error(Errc::bad_model, parts.name + ": the tokenizer has " + std::to_string(parts.tokenizer->size()) +
                                        " tokens, the embedding only " + std::to_string(parts.spec.vocab) + " rows");
     choose_template();
-    compile_template();
+    compile_templates();
     if (parts.fingerprint == 0) parts.fingerprint = derive_fingerprint(parts);
   }
 
@@ -131,13 +149,10 @@ struct Model::Impl {
       parts.chat_template = ChatTemplate::chatml();
   }
 
-  void compile_template() {
-    if (!parts.chat_template) return;
-    try {
-      chat_template.emplace(*parts.chat_template, parts.name + ": chat template");
-    } catch (const Error& error) {
-      template_error = error;
-    }
+  void compile_templates() {
+    if (parts.chat_template) chat_template.emplace(*parts.chat_template, parts.name + ": chat template");
+    for (const auto& [called, source] : parts.named_templates)
+      named_templates.emplace_back(called, Template(source, parts.name + ": chat template '" + called + "'"));
   }
 };
 
@@ -159,13 +174,21 @@ const Tensor& Model::embedding() const noexcept { return *impl_->embedding; }
 const Tensor& Model::output_norm() const noexcept { return *impl_->output_norm; }
 const Tensor& Model::head() const noexcept { return *impl_->head; }
 const Tokenizer* Model::tokenizer() const noexcept { return impl_->parts.tokenizer.get(); }
+const Error* Model::tokenizer_error() const noexcept {
+  return impl_->parts.tokenizer_error ? &*impl_->parts.tokenizer_error : nullptr;
+}
 std::uint32_t Model::tokens() const noexcept {
   return tokenizer() ? static_cast<std::uint32_t>(tokenizer()->used()) : spec().vocab;
 }
 
 const ChatTemplate* Model::chat_template() const {
-  if (impl_->template_error) throw *impl_->template_error;
-  return impl_->chat_template ? &*impl_->chat_template : nullptr;
+  return impl_->chat_template ? impl_->chat_template->get() : nullptr;
+}
+
+const ChatTemplate* Model::chat_template(std::string_view name) const {
+  for (const auto& [called, compiled] : impl_->named_templates)
+    if (called == name) return compiled.get();
+  return name == "default" ? chat_template() : nullptr;
 }
 
 std::uint64_t Model::fingerprint() const noexcept { return impl_->parts.fingerprint; }
@@ -185,6 +208,7 @@ std::shared_ptr<const Model> first_layers(std::shared_ptr<const Model> model, st
     if (!of_layer || std::stoul(t.name.substr(4)) < layers) parts.tensors.push_back(t);
   }
   if (model->tokenizer() != nullptr) parts.tokenizer = {model, model->tokenizer()};
+  if (model->tokenizer_error() != nullptr) parts.tokenizer_error = *model->tokenizer_error();
   parts.storage = model;
   return std::make_shared<const Model>(std::move(parts));
 }

@@ -7,7 +7,8 @@
 #include <limits>
 #include <nlohmann/json.hpp>
 #include <optional>
-#include <unordered_set>
+
+#include "core/json_tree.hpp"
 
 namespace frugal::model {
 namespace {
@@ -58,11 +59,24 @@ Range read_range(const Header& header, const std::string& name, const Json& entr
   const auto at = entry.find("data_offsets");
   if (at == entry.end() || !at->is_array() || at->size() != 2) header.fail_at(name, "has no pair of data_offsets");
   const auto begin = as_size((*at)[0]), end = as_size((*at)[1]);
-  if (!begin || !end || *begin > *end) header.fail_at(name, "has data_offsets that are no range");
+  if (!begin || !end || *begin > *end) header.fail_at(name, "has data_offsets that are not a range");
   if (*end > data_bytes)
     header.fail_at(name, "ends at data offset " + std::to_string(*end) + ", but the file has " +
                              std::to_string(data_bytes) + " bytes of data");
   return {*begin, *end};
+}
+
+struct Placed {
+  Range range;
+  std::string name;
+};
+
+void refuse_overlaps(const Header& header, std::vector<Placed>& placed) {
+  std::sort(placed.begin(), placed.end(),
+            [](const Placed& a, const Placed& b) { return a.range.begin < b.range.begin; });
+  for (std::size_t i = 1; i < placed.size(); ++i)
+    if (placed[i].range.begin < placed[i - 1].range.end)
+      header.fail_at(placed[i].name, "overlaps tensor '" + placed[i - 1].name.substr(0, 80) + "'");
 }
 
 /// Fills rows and cols; the product stays below 2^63.
@@ -72,7 +86,7 @@ void read_shape(const Header& header, const Json& entry, Tensor& t) {
   t.rows = 1, t.cols = 1;
   for (std::size_t d = 0; d < shape->size(); ++d) {
     const auto size = as_size((*shape)[d]);
-    if (!size) header.fail_at(t.name, "has a dimension that is no size");
+    if (!size) header.fail_at(t.name, "has a dimension that is not a size");
     if (*size != 0 && t.cols > std::numeric_limits<std::int64_t>::max() / *size / std::max<std::uint64_t>(t.rows, 1))
       header.fail_at(t.name, "has dimensions that overflow");
     if (d > 0) t.rows *= t.cols;
@@ -98,24 +112,11 @@ Header read_header(std::span<const std::byte> bytes, const std::string& name) {
   return Header({reinterpret_cast<const char*>(bytes.data()) + prefix_bytes, length}, name);
 }
 
-Json parse_header(const Header& header) {
-  try {
-    // a later entry would hide an earlier one of the same name, so duplicates end the parse
-    std::unordered_set<std::string> names;
-    bool twice = false;
-    Json parsed = Json::parse(header.text(), [&](int depth, Json::parse_event_t event, Json& value) {
-      if (depth == 1 && event == Json::parse_event_t::key)
-        twice = twice || !names.insert(value.get<std::string>()).second;
-      return true;
-    });
-    if (!parsed.is_object()) header.fail(prefix_bytes, "the header is no JSON object");
-    if (twice) header.fail(prefix_bytes, "the header names a tensor twice");
-    return parsed;
-  } catch (const Json::parse_error& error) {
-    header.fail(prefix_bytes + (error.byte == 0 ? 0 : error.byte - 1), "the header is no JSON");
-  } catch (const Json::out_of_range&) {
-    header.fail(prefix_bytes, "the header holds a number out of range");
-  }
+Json parse_header(const Header& header, const std::string& name) {
+  // of two entries of one name the later one would hide the other: repeated keys are refused
+  Json parsed = parse_json_tree(header.text(), name, {RepeatedKeys::refused, prefix_bytes});
+  if (!parsed.is_object()) header.fail(prefix_bytes, "the header is not a JSON object");
+  return parsed;
 }
 
 }  // namespace
@@ -123,13 +124,15 @@ Json parse_header(const Header& header) {
 SafetensorsFile::SafetensorsFile(std::span<const std::byte> bytes, const std::string& name) {
   const Header header = read_header(bytes, name);
   const auto data = bytes.subspan(prefix_bytes + header.text().size());
-  const Json parsed = parse_header(header);
+  const Json parsed = parse_header(header, name);
+  std::vector<Placed> placed;
   for (const auto& [key, entry] : parsed.items()) {
     if (key == "__metadata__") continue;
-    if (!entry.is_object()) header.fail_at(key, "is no JSON object");
+    if (!entry.is_object()) header.fail_at(key, "is not a JSON object");
     Tensor t{key, DType::f32, 1, 1, {}};
     const std::string dtype = read_dtype(header, key, entry);
     const Range range = read_range(header, key, entry, data.size());
+    if (range.end > range.begin) placed.push_back({range, key});
     read_shape(header, entry, t);
     const auto* known =
         std::find_if(std::begin(dtypes), std::end(dtypes), [&](const Dtype& d) { return d.name == dtype; });
@@ -145,6 +148,7 @@ SafetensorsFile::SafetensorsFile(std::span<const std::byte> bytes, const std::st
     t.data = data.subspan(range.begin, length);
     tensors.push_back(std::move(t));
   }
+  refuse_overlaps(header, placed);
 }
 
 }  // namespace frugal::model

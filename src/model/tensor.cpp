@@ -31,6 +31,10 @@ std::string_view to_string(DType type) noexcept {
       return "q5_k";
     case DType::q6_k:
       return "q6_k";
+    case DType::iq4_nl:
+      return "iq4_nl";
+    case DType::iq4_xs:
+      return "iq4_xs";
   }
   return "unknown";
 }
@@ -63,6 +67,10 @@ BlockShape block_shape(DType type) noexcept {
       return {256, 2 + 2 + 12 + 32 + 128};
     case DType::q6_k:
       return {256, 128 + 64 + 16 + 2};
+    case DType::iq4_nl:
+      return {32, 2 + 16};
+    case DType::iq4_xs:
+      return {256, 2 + 2 + 4 + 128};
   }
   return {1, 1};
 }

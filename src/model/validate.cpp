@@ -49,7 +49,7 @@ void check_tensor(const Tensor& t) {
   const std::string shape = t.name + " [" + std::to_string(t.rows) + ", " + std::to_string(t.cols) + "]";
   if (t.rows == 0 || t.cols == 0) bad("tensor " + shape + " is empty");
   if (t.cols % block.values != 0)
-    bad("tensor " + shape + ": a row is no whole number of " + std::string(to_string(t.type)) + " blocks");
+    bad("tensor " + shape + ": a row is not a whole number of " + std::string(to_string(t.type)) + " blocks");
   if (t.cols / block.values > std::numeric_limits<std::uint64_t>::max() / block.bytes ||
       t.rows > std::numeric_limits<std::uint64_t>::max() / t.row_bytes() || t.data.size() != t.rows * t.row_bytes())
     bad("tensor " + shape + " of " + std::string(to_string(t.type)) + " does not fit its " +

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "backend/contract.hpp"
+#include "backend/prepared.hpp"
 #include "backend/rope.hpp"
 #include "reference/weights.hpp"
 
@@ -28,6 +29,13 @@ using HeadMap = Eigen::Map<const Vector>;
 struct Loaded {
   explicit Loaded(std::shared_ptr<const Model> m)
       : model(std::move(m)), weights(*model), frequencies(backend::rope_frequencies(model->spec())) {}
+
+  /// The same for every reference backend of the process that runs this Model object.
+  static std::shared_ptr<const Loaded> of(std::shared_ptr<const Model> m) {
+    static backend::Prepared<Loaded> prepared;
+    const Model* key = m.get();
+    return prepared.get(key, "", [&] { return Loaded(std::move(m)); });
+  }
   std::shared_ptr<const Model> model;
   reference::Weights weights;
   std::vector<double> frequencies;
@@ -68,16 +76,19 @@ class Row {
     backend::rope_angles(loaded.frequencies, position, cos_, sin_);
   }
 
-  /// The last layer's output before the final norm.
-  void run() {
-    for (std::size_t l = 0; l < loaded_.weights.layers.size(); ++l) {
-      const LayerWeights& w = loaded_.weights.layers[l];
-      x_ += attention(w, l, rms_norm(x_, w.attn_norm, spec_.rms_eps));
+  /// The layers up to `end`, from where it stands.
+  void run_to(std::uint32_t end) {
+    for (; layer_ < end; ++layer_) {
+      const LayerWeights& w = loaded_.weights.layers[layer_];
+      x_ += attention(w, layer_, rms_norm(x_, w.attn_norm, spec_.rms_eps));
       x_ += feed_forward(w, rms_norm(x_, w.ffn_norm, spec_.rms_eps));
     }
   }
 
-  Vector logits() const { return loaded_.weights.head() * rms_norm(x_, loaded_.weights.output_norm, spec_.rms_eps); }
+  /// The residual stream after the layers run so far.
+  const Vector& hidden() const { return x_; }
+  Vector normed() const { return rms_norm(x_, loaded_.weights.output_norm, spec_.rms_eps); }
+  Vector logits() const { return loaded_.weights.head() * normed(); }
 
  private:
   Vector embed(Token token) const { return loaded_.weights.embedding.row(token).transpose(); }
@@ -143,6 +154,7 @@ class Row {
   const DecoderSpec& spec_;
   Pages pages_;
   std::uint32_t position_;
+  std::uint32_t layer_ = 0;
   Vector x_;  // [d_model], the residual stream
   std::vector<float> cos_, sin_;
 };
@@ -150,10 +162,10 @@ class Row {
 class ReferenceBackend final : public Backend {
  public:
   std::string_view name() const override { return "reference"; }
-  BackendTraits traits() const override { return {.device = "cpu", .batch_invariant = true}; }
+  BackendTraits traits() const override { return {.device = "cpu", .batch_invariant = true, .hidden_states = true}; }
 
   ModelId add_model(std::shared_ptr<const Model> model) override {
-    backend::with_memory("reference: weights", [&] { models_.push_back(std::make_unique<Loaded>(std::move(model))); });
+    backend::with_memory("reference: weights", [&] { models_.push_back(Loaded::of(std::move(model))); });
     return ModelId{static_cast<std::uint32_t>(models_.size() - 1)};
   }
 
@@ -182,14 +194,39 @@ class ReferenceBackend final : public Backend {
     }
   }
 
+  Ticket read_pages(std::span<const PageRead> pages) override {
+    return run_now([&] {
+      for (const PageRead& p : pages)
+        std::memcpy(p.bytes.data(), page_at(p.model, p.page, p.bytes.size()), p.bytes.size());
+    });
+  }
+
+  Ticket write_pages(std::span<const PageWrite> pages) override {
+    return run_now([&] {
+      for (const PageWrite& p : pages)
+        std::memcpy(page_at(p.model, p.page, p.bytes.size()), p.bytes.data(), p.bytes.size());
+    });
+  }
+
+  std::uint64_t layout_fingerprint(ModelId id) const override {
+    const Model& model = *loaded(id).model;
+    if (id.index() >= geometry_.models.size()) return 0;
+    return backend::layout_number("reference 1 [layer][K|V][token][head] fp32", model.spec(), model.fingerprint(),
+                                  geometry_.models[id.index()].page_tokens);
+  }
+
   void forward(const Batch& batch) override {
     const Loaded& model = loaded(batch.model);
     const std::uint32_t vocab = model.model->spec().vocab;
-    backend::check_batch(batch, geometry_, vocab, traits().max_rows);
+    backend::check_batch(batch, geometry_, model.model->spec(), traits().max_rows);
     backend::with_memory("reference: forward", [&] { run(batch, model, vocab); });
   }
 
  private:
+  std::byte* page_at(ModelId model, Granule page, std::size_t bytes) const {
+    return bytes_.get() + backend::check_page_bytes(model, page, bytes, geometry_, kv_bytes_per_token(model));
+  }
+
   const Loaded& loaded(ModelId id) const {
     if (id.index() >= models_.size()) throw Error(Errc::invalid_argument, "reference: unknown model");
     return *models_[id.index()];
@@ -202,13 +239,26 @@ class ReferenceBackend final : public Backend {
             .kv_width = loaded(id).model->spec().kv_width()};
   }
 
+  /// Where row i's hidden state is asked for, runs it there and writes it down.
+  static void copy_hidden(const Segment& s, std::size_t i, Row& row) {
+    if (s.hidden.empty()) return;
+    const auto width = static_cast<std::size_t>(row.hidden().size());
+    const std::size_t before = s.tokens.size() - s.hidden.size() / width;
+    if (i < before) return;
+    row.run_to(s.hidden_layer);
+    const Vector state = s.hidden_normed ? row.normed() : row.hidden();
+    std::copy_n(state.data(), width, &s.hidden[(i - before) * width]);
+  }
+
   void run(const Batch& batch, const Loaded& model, std::uint32_t vocab) {
     std::vector<Row> wanted;  // of all segments, in order
+    const std::uint32_t layers = backend::layers_of(batch, model.model->spec());
     for (const Segment& s : batch.segments) {
       const std::size_t first = s.tokens.size() - backend::wanted_rows(s, vocab);
       for (std::size_t i = 0; i < s.tokens.size(); ++i) {
         Row row(model, pages(batch.model, s.pages), s.tokens[i], s.start + static_cast<std::uint32_t>(i));
-        row.run();
+        copy_hidden(s, i, row);
+        row.run_to(layers);
         if (i >= first) wanted.push_back(std::move(row));
       }
     }
@@ -220,7 +270,7 @@ class ReferenceBackend final : public Backend {
     });
   }
 
-  std::vector<std::unique_ptr<Loaded>> models_;
+  std::vector<std::shared_ptr<const Loaded>> models_;
   backend::BoundArena geometry_;
   std::unique_ptr<std::byte[]> bytes_;
 };

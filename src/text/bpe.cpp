@@ -1,5 +1,8 @@
 #include "text/bpe.hpp"
 
+#include "text/unicode.hpp"
+
+#include <algorithm>
 #include <bit>
 #include <cstring>
 #include <queue>
@@ -44,7 +47,7 @@ std::uint64_t hash_bytes(std::string_view bytes) noexcept {
 Bpe::Bpe(const std::vector<std::string_view>& words, const std::vector<Merge>& merges, const Options& options)
     : options_(options), merges_(slots_for(merges.size())), words_(slots_for(words.size())) {
   merge_shift_ = 64 - std::countr_zero(merges_.size());
-  for (std::size_t i = 0; i < merges.size(); ++i) insert_merge(merges[i], static_cast<std::uint32_t>(i));
+  for (const Merge& merge : merges) insert_merge(merge);
   std::vector<Token> reached;
   for (std::size_t id = 0; id < words.size(); ++id) {
     if (words[id].empty()) continue;
@@ -58,11 +61,11 @@ Bpe::Bpe(const std::vector<std::string_view>& words, const std::vector<Merge>& m
   }
 }
 
-void Bpe::insert_merge(const Merge& merge, std::uint32_t rank) {
+void Bpe::insert_merge(const Merge& merge) {
   const std::uint64_t key = pair_key(merge.left, merge.right);
   std::size_t at = (key * kMix) >> merge_shift_;
   while (merges_[at].whole >= 0 && merges_[at].pair != key) at = (at + 1) & (merges_.size() - 1);
-  merges_[at] = {key, rank, merge.whole};
+  merges_[at] = {key, merge.rank, merge.whole};
 }
 
 void Bpe::insert_word(std::string_view word, Token token) {
@@ -100,12 +103,41 @@ void Bpe::encode(std::string_view word, std::vector<Token>& out) const {
 }
 
 void Bpe::start(std::string_view word, std::vector<Token>& symbols) const {
+  if (options_.characters.empty())
+    start_bytes(word, symbols);
+  else
+    start_characters(word, symbols);
+}
+
+void Bpe::add_unknown(std::vector<Token>& symbols) const {
+  if (options_.unknown < 0) return;
+  if (options_.fuse_unknown && !symbols.empty() && symbols.back() == options_.unknown) return;
+  symbols.push_back(options_.unknown);
+}
+
+void Bpe::start_bytes(std::string_view word, std::vector<Token>& symbols) const {
   for (const char c : word) {
     const Token token = options_.byte_tokens[static_cast<unsigned char>(c)];
     if (token >= 0)
       symbols.push_back(token);
-    else if (options_.unknown >= 0)
-      symbols.push_back(options_.unknown);
+    else
+      add_unknown(symbols);
+  }
+}
+
+void Bpe::start_characters(std::string_view word, std::vector<Token>& symbols) const {
+  const auto byte_token = [this](char c) { return options_.byte_tokens[static_cast<unsigned char>(c)]; };
+  for (std::size_t at = 0; at < word.size();) {
+    const CodePoint c = decode_utf8(word, at);
+    const std::string_view bytes = word.substr(at, c.bytes);
+    at += c.bytes;
+    if (const auto known = options_.characters.find(c.value); known != options_.characters.end()) {
+      symbols.push_back(known->second);
+    } else if (std::all_of(bytes.begin(), bytes.end(), [&](char b) { return byte_token(b) >= 0; })) {
+      for (const char b : bytes) symbols.push_back(byte_token(b));
+    } else {
+      add_unknown(symbols);
+    }
   }
 }
 

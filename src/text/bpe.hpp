@@ -1,5 +1,5 @@
-// Bpe: byte-pair merges over one word of bytes, with the lowest-ranked, leftmost merge first, as the model's vocabulary
-// was learned.
+// Bpe: byte-pair merges over one word, with the lowest-ranked, leftmost merge first, as the model's vocabulary was
+// learned. A word starts as bytes or as characters.
 //
 // Immutable after construction; thread-safe. A word that is itself a token which its own merges reach costs one
 // look-up; short words are merged by scanning, long ones with a heap in O(n log n).
@@ -10,6 +10,7 @@
 #include <array>
 #include <cstdint>
 #include <string_view>
+#include <unordered_map>
 #include <vector>
 
 namespace frugal::text {
@@ -20,12 +21,17 @@ std::uint64_t hash_bytes(std::string_view bytes) noexcept;
 class Bpe {
  public:
   struct Merge {
-    Token left, right, whole;  ///< best first; a later one of the same pair replaces an earlier one
+    Token left, right, whole;
+    std::uint32_t rank;  ///< lowest first, leftmost first among equals; a later entry for the same pair replaces it
   };
   struct Options {
     std::array<Token, 256> byte_tokens{};  ///< the token of each byte, -1 where there is none
-    Token unknown = -1;                    ///< in place of a byte without a token; -1 = the byte is left out
-    bool ignore_merges = false;            ///< a word in the vocabulary is taken whole
+    /// Where not empty, words start as characters: the token of each. A character that is not in here is its bytes, or
+    /// unknown where one of these has no token.
+    std::unordered_map<std::int32_t, Token> characters{};
+    Token unknown = -1;          ///< in place of what has no token; -1 = it is left out
+    bool fuse_unknown = false;   ///< neighbouring unknown ones become one
+    bool ignore_merges = false;  ///< a word in the vocabulary is taken whole
   };
   /// `words[id]` is what a token stands for, empty where merges never give it. The views must outlive this.
   Bpe(const std::vector<std::string_view>& words, const std::vector<Merge>& merges, const Options& options);
@@ -49,10 +55,13 @@ class Bpe {
     Token whole = -1;
   };
 
-  void insert_merge(const Merge& merge, std::uint32_t rank);
+  void insert_merge(const Merge& merge);
   void insert_word(std::string_view word, Token token);
   Found merge_of(Token left, Token right) const noexcept;
   void start(std::string_view word, std::vector<Token>& symbols) const;
+  void start_bytes(std::string_view word, std::vector<Token>& symbols) const;
+  void start_characters(std::string_view word, std::vector<Token>& symbols) const;
+  void add_unknown(std::vector<Token>& symbols) const;
   void merge_short(std::vector<Token>& symbols) const;
   void merge_long(std::vector<Token>& symbols) const;
   void merge(std::vector<Token>& symbols) const;

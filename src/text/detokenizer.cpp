@@ -29,12 +29,15 @@ std::string drain(std::string& held, bool all) {
 
 }  // namespace
 
-Detokenizer::Detokenizer(const Tokenizer& tokenizer, bool keep_special)
-    : tokenizer_(&tokenizer), keep_special_(keep_special) {}
+Detokenizer::Detokenizer(const Tokenizer& tokenizer, bool keep_special, bool continues)
+    : tokenizer_(&tokenizer), keep_special_(keep_special), drop_space_(!continues && tokenizer.drops_leading_space()) {}
 
 std::string Detokenizer::push(Token token) {
-  const std::string_view bytes = tokenizer_->bytes(token);
-  if (keep_special_ || !tokenizer_->is_control(token)) held_ += bytes;
+  std::string_view bytes = tokenizer_->bytes(token);
+  if (!keep_special_ && tokenizer_->is_control(token)) return {};
+  if (drop_space_ && bytes.starts_with(' ')) bytes.remove_prefix(1);
+  drop_space_ = drop_space_ && tokenizer_->bytes(token).empty();
+  held_ += bytes;
   return drain(held_, false);
 }
 

@@ -26,6 +26,7 @@ WordSplitter::WordSplitter(PreTokenizer pre, std::string_view text)
       text_(text),
       match_(pre == PreTokenizer::qwen2    ? &WordSplitter::qwen2_word
              : pre == PreTokenizer::llama3 ? &WordSplitter::llama3_word
+             : pre == PreTokenizer::tekken ? &WordSplitter::tekken_word
                                            : &WordSplitter::gpt2_word),
       isolate_digits_(pre == PreTokenizer::smollm) {}
 
@@ -119,10 +120,58 @@ std::size_t WordSplitter::modern_word(int digits) const {
   }
   const std::size_t body = text_[pos_] == ' ' ? second : pos_;
   if (kind(body) == kOther) return skip(skip(body, kOther), kNewline);
-  // \s*[\r\n]+ : up to the last newline of the run of blanks.
+  return newlines_or_blanks();
+}
+
+// \s*[\r\n]+|\s+(?!\S)|\s+ : up to the last newline of the run of blanks.
+std::size_t WordSplitter::newlines_or_blanks() const noexcept {
   const std::size_t run = skip(pos_, kBlank | kNewline);
   const std::size_t newline = text_.substr(pos_, run - pos_).find_last_of("\r\n");
   return newline != std::string_view::npos ? pos_ + newline + 1 : blanks();
+}
+
+// The end of the run of characters of a class.
+std::size_t WordSplitter::skip_class(std::size_t pos, std::uint8_t bits) const noexcept {
+  while (pos < end_) {
+    const CodePoint c = decode_utf8(text_, pos);
+    if (((*classes_)[c.value] & bits) == 0) break;
+    pos += c.bytes;
+  }
+  return pos;
+}
+
+// The end of U*L+ at pos, or pos. Where nothing of L follows the run of U, the run gives back characters until one is of
+// L too: the match then ends after the last one of them.
+std::size_t WordSplitter::upper_lower(std::size_t pos) const noexcept {
+  std::size_t both = pos, at = pos;  // the end of the last character of U and L
+  while (at < end_) {
+    const CodePoint c = decode_utf8(text_, at);
+    const std::uint8_t bits = (*classes_)[c.value];
+    if ((bits & kUpper) == 0) break;
+    at += c.bytes;
+    if ((bits & kLower) != 0) both = at;
+  }
+  const std::size_t end = skip_class(at, kLower);
+  return end > at ? end : both;
+}
+
+std::size_t WordSplitter::tekken_word() const {
+  const Char first = at(pos_);
+  const std::size_t second = pos_ + first.bytes;
+  const bool leads = (first.kind & (kBlank | kOther)) != 0;
+  if (leads)
+    if (const std::size_t end = upper_lower(second); end != second) return end;
+  if (const std::size_t end = upper_lower(pos_); end != pos_) return end;
+  // U+L* : no L follows the run of U here.
+  if (leads)
+    if (const std::size_t end = skip_class(second, kUpper); end != second) return end;
+  if (const std::size_t end = skip_class(pos_, kUpper); end != pos_) return end;
+  if (first.kind == kNum) return second;
+  const std::size_t body = text_[pos_] == ' ' ? second : pos_;
+  if (kind(body) != kOther) return newlines_or_blanks();
+  std::size_t end = skip(body, kOther);
+  while (end < end_ && (kind(end) == kNewline || text_[end] == '/')) ++end;
+  return end;
 }
 
 }  // namespace frugal::text

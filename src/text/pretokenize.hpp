@@ -2,9 +2,17 @@
 // hand.
 //
 //   gpt2    's|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+
+//
 //   smollm  every digit alone, then gpt2 on each piece between digits
-//   llama3  (?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}|
-//   ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+ qwen2   the same with \p{N} in place of \p{N}{1,3}
+//
+//   llama3  (?i:'s|'t|'re|'ve|'m|'ll|'d) | [^\r\n\p{L}\p{N}]?\p{L}+ | \p{N}{1,3}
+//           | ?[^\s\p{L}\p{N}]+[\r\n]* | \s*[\r\n]+ | \s+(?!\S) | \s+
+//
+//   qwen2   llama3 with \p{N} in place of \p{N}{1,3}
+//
+//   tekken  [^\r\n\p{L}\p{N}]?U*L+ | [^\r\n\p{L}\p{N}]?U+L* | \p{N}
+//           | ?[^\s\p{L}\p{N}]+[\r\n/]* | \s*[\r\n]+ | \s+(?!\S) | \s+
+//           with U = [\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}], L = [\p{Ll}\p{Lm}\p{Lo}\p{M}]
 //
 // The words joined are the text; every word but of an empty text has at least one byte. Linear in the text. Not
 // thread-safe; cheap to make.
@@ -40,6 +48,10 @@ class WordSplitter {
   std::size_t modern_word(int digits) const;
   std::size_t qwen2_word() const { return modern_word(1); }
   std::size_t llama3_word() const { return modern_word(3); }
+  std::size_t tekken_word() const;
+  std::size_t upper_lower(std::size_t pos) const noexcept;
+  std::size_t skip_class(std::size_t pos, std::uint8_t bits) const noexcept;
+  std::size_t newlines_or_blanks() const noexcept;
   void enter_piece();
 
   // What the regexes tell apart, each character of exactly one kind.

@@ -1,9 +1,7 @@
-// Encoding: special tokens are cut out first, the text between them is normalised, split into words and merged.
-#include "text/bpe.hpp"
-#include "text/pretokenize.hpp"
+// Encoding: special tokens are cut out first; a SegmentEncoder encodes the text between them.
+#include "text/segment_encoder.hpp"
 #include "text/tokenizer_special.hpp"
 #include "text/tokenizer_vocabulary.hpp"
-#include "text/unicode.hpp"
 
 #include <frugal/core/error.hpp>
 #include <frugal/text/tokenizer.hpp>
@@ -39,31 +37,42 @@ std::size_t used_tokens(const BpeVocabulary& v) {
 
 }  // namespace
 
+namespace {
+
+/// Which special tokens are looked for, and where not.
+struct Special {
+  bool controls;
+  std::span<const TextRange> content;
+};
+
+}  // namespace
+
 struct Tokenizer::Impl {
-  explicit Impl(const BpeVocabulary& v) : Impl(v, (text::check_vocabulary(v), text::token_ids(v))) {}
-  Impl(const BpeVocabulary& v, const text::TokenIds& ids)
-      : bytes(text::token_bytes(v)),
+  explicit Impl(const BpeVocabulary& v)
+      : bytes((text::check_vocabulary(v), text::token_bytes(v))),
         flags(token_flags(v)),
         used(used_tokens(v)),
-        bpe(text::mergeable_words(v, bytes), text::resolve_merges(v, ids), text::bpe_options(v, ids)),
-        pre(v.pre),
+        encoder(v.alphabet == BpeVocabulary::Alphabet::characters ? text::sentencepiece_encoder(v, bytes)
+                                                                  : text::byte_level_encoder(v, bytes)),
         bos(v.bos),
         eos(v.eos),
         add_bos(v.add_bos),
-        nfc(v.nfc),
+        add_eos(v.add_eos),
         fingerprint(text::vocabulary_fingerprint(v)) {
     add_specials(v);
     by_bytes.reserve(bytes.size());
-    for (const bool special : {true, false})
+    // Where several tokens stand for the same bytes, special ones go first and bytes of a fallback last.
+    const auto order = [&](std::size_t id) {
+      return (flags[id] & kSpecial) != 0 ? 0 : text::kind_of(v, id) == Kind::byte ? 2 : 1;
+    };
+    for (const int turn : {0, 1, 2})
       for (std::size_t id = 0; id < bytes.size(); ++id)
-        if (((flags[id] & kSpecial) != 0) == special && !bytes[id].empty())
-          by_bytes.emplace(bytes[id], static_cast<Token>(id));
+        if (order(id) == turn && !bytes[id].empty()) by_bytes.emplace(bytes[id], static_cast<Token>(id));
   }
 
   void add_specials(const BpeVocabulary& v);
-  void encode_segment(std::string_view segment, bool controls, std::vector<Token>& out) const;
-  void encode_words(std::string_view segment, std::vector<Token>& out) const;
-  std::size_t sure_limit(std::string_view text) const;
+  void encode_segment(std::string_view segment, text::Before before, const Special& special,
+                      std::vector<Token>& out) const;
   bool has(Token token, Flag flag) const noexcept {
     return token >= 0 && static_cast<std::size_t>(token) < flags.size() &&
            (flags[static_cast<std::size_t>(token)] & flag) != 0;
@@ -77,17 +86,26 @@ struct Tokenizer::Impl {
   std::vector<std::string> bytes;
   std::vector<std::uint8_t> flags;
   std::size_t used;
-  text::Bpe bpe;
+  std::unique_ptr<const text::SegmentEncoder> encoder;
   text::SpecialMatcher as_written;  // looked for in the text as it comes
   text::SpecialMatcher normalized;  // looked for in the normalised rest
-  std::deque<std::string> normalized_literals;
+  std::deque<std::string> literals;
   std::size_t longest_user_defined = 0;  // bytes of the longest literal that is found although specials are not parsed
   std::unordered_map<std::string_view, Token> by_bytes;
-  PreTokenizer pre;
   std::optional<Token> bos, eos;
-  bool add_bos, nfc;
+  bool add_bos, add_eos;
   std::uint64_t fingerprint;
 };
+
+namespace {
+
+/// Some files call the marks of a conversation user-defined tokens; their spelling tells what they are.
+bool written_as_mark(std::string_view literal) {
+  return (literal.starts_with("<|") && literal.ends_with("|>")) || literal.starts_with("<start_of_") ||
+         literal.starts_with("<end_of_");
+}
+
+}  // namespace
 
 void Tokenizer::Impl::add_specials(const BpeVocabulary& v) {
   std::unordered_map<Token, BpeVocabulary::Matching> matching;
@@ -97,95 +115,77 @@ void Tokenizer::Impl::add_specials(const BpeVocabulary& v) {
     if (!has(token, kSpecial)) continue;
     const auto found = matching.find(token);
     const BpeVocabulary::Matching how = found == matching.end() ? BpeVocabulary::Matching{} : found->second;
-    text::SpecialToken special{token, bytes[id], has(token, kControl), how.lstrip, how.rstrip, how.single_word};
-    if (!special.control) longest_user_defined = std::max(longest_user_defined, bytes[id].size());
-    if (how.normalized && nfc) special.literal = normalized_literals.emplace_back(text::to_nfc(bytes[id]));
+    std::string& literal = literals.emplace_back(v.tokens[id]);
+    if (how.normalized) {
+      std::string room;
+      literal = std::string(encoder->normalize(literal, text::Before::nothing, room));
+    }
+    const bool mark = has(token, kControl) || has(token, kEnds) || written_as_mark(v.tokens[id]);
+    const text::SpecialToken special{token,      literal,    has(token, kControl), mark,
+                                     how.lstrip, how.rstrip, how.single_word};
+    if (!special.control) longest_user_defined = std::max(longest_user_defined, literal.size());
     (how.normalized ? normalized : as_written).add(special);
   }
 }
 
 namespace {
 
-/// Calls `special(token)` and `rest(text)` for what a matcher finds and what lies between, in order.
-template <class Special, class Rest>
-void cut(const text::SpecialMatcher& matcher, std::string_view text, bool controls, Special special, Rest rest) {
+/// The ranges inside [begin, end), counted from `begin`.
+std::vector<TextRange> ranges_within(std::span<const TextRange> all, std::size_t begin, std::size_t end) {
+  std::vector<TextRange> out;
+  auto at = std::partition_point(all.begin(), all.end(), [&](const TextRange& r) { return r.end <= begin; });
+  for (; at != all.end() && at->begin < end; ++at)
+    out.push_back({std::max(at->begin, begin) - begin, std::min(at->end, end) - begin});
+  return out;
+}
+
+/// Calls `found(token, end)` and `rest(begin, end)` for what a matcher finds and what lies between, in order.
+template <class Match, class Rest>
+void cut(const text::SpecialMatcher& matcher, std::string_view text, const Special& special, Match match, Rest rest) {
   std::size_t at = 0;
-  for (const auto& found : matcher.find_all(text, controls)) {
-    if (found.begin > at) rest(text.substr(at, found.begin - at));
-    special(found.token);
+  for (const auto& found : matcher.find_all(text, special.controls, special.content)) {
+    if (found.begin > at) rest(at, found.begin);
+    match(found.token, found.end);
     at = found.end;
   }
-  if (at < text.size()) rest(text.substr(at));
+  if (at < text.size()) rest(at, text.size());
 }
 
 }  // namespace
 
-void Tokenizer::Impl::encode_words(std::string_view segment, std::vector<Token>& out) const {
-  text::WordSplitter splitter(pre, segment);
-  for (std::string_view word; splitter.next(word);) bpe.encode(word, out);
-}
-
-void Tokenizer::Impl::encode_segment(std::string_view segment, bool controls, std::vector<Token>& out) const {
-  std::string owned;
-  if (nfc && !text::is_surely_nfc(segment)) segment = owned = text::to_nfc(segment);
+void Tokenizer::Impl::encode_segment(std::string_view segment, text::Before before, const Special& special,
+                                     std::vector<Token>& out) const {
+  std::string room;
+  const std::string_view text = encoder->normalize(segment, before, room);
+  std::vector<TextRange> moved;
+  if (!normalized.empty()) moved = encoder->normalized_ranges(segment, before, special.content);
   cut(
-      normalized, segment, controls, [&](Token t) { out.push_back(t); },
-      [&](std::string_view rest) { encode_words(rest, out); });
-}
-
-namespace {
-
-bool ends_in_blank(std::string_view text) {
-  std::size_t at = text.size();
-  while (at > 0 && (static_cast<unsigned char>(text[--at]) & 0xC0U) == 0x80) continue;
-  return at < text.size() && (text::ClassTable::instance()[text::decode_utf8(text, at).value] & text::kSpace) != 0;
-}
-
-}  // namespace
-
-// Beyond it a border may still move: a contraction reads three bytes ahead ("'r" becomes "'re"), a run of blanks gives
-// its last one to the word that follows, an unfinished character and the beginning of a user-defined token become
-// something else, and under normal form C a mark changes the character before it.
-std::size_t Tokenizer::Impl::sure_limit(std::string_view text) const {
-  const text::ClassTable& classes = text::ClassTable::instance();
-  std::size_t whole = 0, words = 0, starter = 0;  // ends of whole characters and of the last word, the last starter
-  while (whole < text.size()) {
-    const text::CodePoint c = text::decode_utf8(text, whole);
-    if (c.value < 0 && text::utf8_prefix(text, whole).open) break;
-    const std::uint8_t bits = classes[c.value];
-    if ((bits & text::kUnstable) == 0) starter = whole;
-    whole += c.bytes;
-    if ((bits & text::kSpace) == 0) words = whole;
-  }
-  const std::size_t ahead = std::max<std::size_t>(2, longest_user_defined);
-  return std::min({whole - std::min(whole, ahead), words, nfc ? starter : whole});
+      normalized, text, {special.controls, moved}, [&](Token t, std::size_t) { out.push_back(t); },
+      [&](std::size_t begin, std::size_t end) {
+        encoder->encode(text.substr(begin, end - begin), begin == 0 ? before : text::Before::special, out);
+      });
 }
 
 std::size_t Tokenizer::settled_bytes(std::string_view text) const {
-  const std::size_t limit = impl_->sure_limit(text);
-  std::size_t settled = 0, at = 0;
-  bool sure = true;
-  // Not after a blank: by itself a run of blanks keeps the last one that it would leave to a word.
-  const auto move_to = [&](std::size_t end) {
-    at = end;
-    if (sure && at <= limit && !ends_in_blank(text.substr(0, at))) settled = at;
+  const text::SegmentEncoder& encoder = *impl_->encoder;
+  const std::size_t ahead = impl_->longest_user_defined;
+  const std::size_t limit = std::min(encoder.sure_limit(text), text.size() - std::min(text.size(), ahead));
+  std::size_t settled = 0;
+  const auto settle = [&](std::size_t end) {
+    if (end <= limit) settled = end;
   };
-  const auto words = [&](std::string_view piece) {
-    text::WordSplitter splitter(impl_->pre, piece);
-    for (std::string_view word; splitter.next(word);) move_to(at + word.size());
+  const auto special = [&](Token, std::size_t end) {
+    if (encoder.alike_after_special()) settle(end);
   };
-  const auto pieces = [&](const text::SpecialMatcher& matcher, std::string_view whole, auto rest) {
-    std::size_t from = 0;
-    for (const auto& found : matcher.find_all(whole, false)) {
-      if (found.begin > from) rest(whole.substr(from, found.begin - from));
-      move_to(at + (found.end - found.begin));
-      from = found.end;
-    }
-    if (from < whole.size()) rest(whole.substr(from));
-  };
-  pieces(impl_->as_written, text, [&](std::string_view piece) {
-    if (impl_->nfc && !text::is_surely_nfc(piece) && text::to_nfc(piece) != piece) sure = false;
-    pieces(impl_->normalized, piece, words);
+  cut(impl_->as_written, text, {false, {}}, special, [&](std::size_t begin, std::size_t end) {
+    const std::string_view piece = text.substr(begin, end - begin);
+    std::string room;
+    if (encoder.normalize(piece, text::Before::text, room) != piece) return;  // borders are elsewhere
+    cut(
+        impl_->normalized, piece, {false, {}}, [&](Token t, std::size_t at) { special(t, begin + at); },
+        [&](std::size_t from, std::size_t to) {
+          encoder.borders(piece.substr(from, to - from), [&](std::size_t at) { settle(begin + from + at); });
+        });
   });
   return settled;
 }
@@ -198,23 +198,33 @@ Tokenizer& Tokenizer::operator=(Tokenizer&&) noexcept = default;
 std::vector<Token> Tokenizer::encode(std::string_view text, EncodeOptions options) const {
   std::vector<Token> out;
   out.reserve(text.size() / 4 + 4);
-  if (options.add_bos.value_or(impl_->add_bos) && impl_->bos) out.push_back(*impl_->bos);
-  const bool controls = options.parse_special;
+  if (options.add_bos.value_or(impl_->add_bos && !options.continues) && impl_->bos) out.push_back(*impl_->bos);
+  const Special special{options.parse_special, options.content};
+  const text::Before first = options.continues ? text::Before::text : text::Before::nothing;
   cut(
-      impl_->as_written, text, controls, [&](Token t) { out.push_back(t); },
-      [&](std::string_view rest) { impl_->encode_segment(rest, controls, out); });
+      impl_->as_written, text, special, [&](Token t, std::size_t) { out.push_back(t); },
+      [&](std::size_t begin, std::size_t end) {
+        std::vector<TextRange> inside;
+        if (!impl_->normalized.empty()) inside = ranges_within(options.content, begin, end);
+        impl_->encode_segment(text.substr(begin, end - begin), begin == 0 ? first : text::Before::special,
+                              {special.controls, inside}, out);
+      });
+  const bool own = !options.add_bos && !options.continues && impl_->add_eos;
+  if (options.add_eos.value_or(own) && impl_->eos) out.push_back(*impl_->eos);
   return out;
 }
 
-std::string Tokenizer::decode(const std::vector<Token>& tokens, bool keep_special) const {
+std::string Tokenizer::decode(const std::vector<Token>& tokens, DecodeOptions options) const {
   std::string out;
   for (const Token token : tokens) {
     const std::string_view piece = impl_->bytes_of(token);
-    if (keep_special || !impl_->has(token, kControl)) out += piece;
+    if (options.keep_special || !impl_->has(token, kControl)) out += piece;
   }
+  if (!options.continues && drops_leading_space() && out.starts_with(' ')) out.erase(0, 1);
   return out;
 }
 
+bool Tokenizer::drops_leading_space() const noexcept { return impl_->encoder->drops_leading_space(); }
 std::string_view Tokenizer::bytes(Token token) const { return impl_->bytes_of(token); }
 std::size_t Tokenizer::size() const noexcept { return impl_->bytes.size(); }
 std::size_t Tokenizer::used() const noexcept { return impl_->used; }

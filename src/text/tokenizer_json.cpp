@@ -2,14 +2,17 @@
 // maps.
 #include "text/tokenizer_json.hpp"
 
+#include "text/tokenizer_vocabulary.hpp"
+
 #include <frugal/core/error.hpp>
 
 #include <nlohmann/json.hpp>
 
 #include <filesystem>
-#include <fstream>
-#include <iterator>
 #include <unordered_map>
+
+#include "core/json_tree.hpp"
+#include "core/read_file.hpp"
 
 namespace frugal {
 namespace {
@@ -28,29 +31,16 @@ const Json& field(const Json& json, const char* key) {
 
 bool flag(const Json& json, const char* key) {
   const Json& value = field(json, key);
-  if (!value.is_null() && !value.is_boolean()) malformed(std::string("\"") + key + "\" is no boolean");
+  if (!value.is_null() && !value.is_boolean()) malformed(std::string("\"") + key + "\" is not a boolean");
   return !value.is_null() && value.get<bool>();
-}
-
-Json parse_file(const std::filesystem::path& file) {
-  std::ifstream in(file, std::ios::binary);
-  if (!in) throw Error(Errc::bad_file, file.string() + ": cannot be opened");
-  const std::string text{std::istreambuf_iterator<char>(in), std::istreambuf_iterator<char>()};
-  try {
-    Json json = Json::parse(text);
-    if (!json.is_object()) throw Error(Errc::bad_file, file.string() + ": offset 0: not a JSON object");
-    return json;
-  } catch (const Json::parse_error& error) {
-    throw Error(Errc::bad_file, file.string() + ": offset " + std::to_string(error.byte) + ": " + error.what());
-  }
 }
 
 /// An id, refused where it is negative or so large that it could only be damage.
 Token id_from(const Json& value, std::size_t entries, const std::string& token) {
   const std::uint64_t limit = 4 * static_cast<std::uint64_t>(entries) + 65536;
-  if (!value.is_number_integer()) malformed("the id of token \"" + token + "\" is no integer");
+  if (!value.is_number_integer()) malformed("the id of token \"" + token + "\" is not an integer");
   const bool good = value.is_number_unsigned() && value.get<std::uint64_t>() < limit;
-  if (!good) malformed("the id " + value.dump() + " of token \"" + token + "\" is out of range");
+  if (!good) malformed("the id " + json_excerpt(value) + " of token \"" + token + "\" is out of range");
   return value.get<Token>();
 }
 
@@ -68,7 +58,7 @@ void place(BpeVocabulary& vocabulary, Token id, const std::string& token, Kind k
 
 Ids read_vocab(const Json& model, BpeVocabulary& vocabulary) {
   const Json& vocab = field(model, "vocab");
-  if (!vocab.is_object() || vocab.empty()) malformed("model.vocab is no object with tokens");
+  if (!vocab.is_object() || vocab.empty()) malformed("model.vocab is not an object with tokens");
   Ids ids;
   ids.reserve(vocab.size());
   for (const auto& [token, value] : vocab.items()) {
@@ -91,13 +81,13 @@ std::pair<std::string, std::string> merge_from(const Json& merge, std::size_t i)
     out = {merge[0].get<std::string>(), merge[1].get<std::string>()};
   }
   if (out.first.empty() || out.second.empty())
-    malformed("model.merges[" + std::to_string(i) + "] is no pair of tokens");
+    malformed("model.merges[" + std::to_string(i) + "] is not a pair of tokens");
   return out;
 }
 
 void read_merges(const Json& model, BpeVocabulary& vocabulary) {
   const Json& merges = field(model, "merges");
-  if (!merges.is_array()) malformed("model.merges is no list");
+  if (!merges.is_array()) malformed("model.merges is not a list");
   vocabulary.merges.reserve(merges.size());
   for (const Json& merge : merges) vocabulary.merges.push_back(merge_from(merge, vocabulary.merges.size()));
 }
@@ -110,19 +100,19 @@ void refuse_lacking(const Json& model) {
   if (dropout.is_number() && dropout.get<double>() > 0) lack("dropout");
   for (const char* key : {"continuing_subword_prefix", "end_of_word_suffix"})
     if (const Json& affix = field(model, key); !affix.is_null() && affix != "") lack(key);
-  if (flag(model, "byte_fallback")) lack("byte_fallback");
-  if (flag(model, "fuse_unk") && !field(model, "unk_token").is_null()) lack("fuse_unk");
 }
 
 Ids read_model(const Json& model, BpeVocabulary& vocabulary) {
-  if (!model.is_object()) malformed("\"model\" is no object");
+  if (!model.is_object()) malformed("\"model\" is not an object");
   const Json& type = field(model, "type");
   if (type != "BPE" && !(type.is_null() && model.contains("merges")))
-    throw Error(Errc::unsupported, "tokenizer model " + (type.is_null() ? "without type" : type.dump()) +
+    throw Error(Errc::unsupported, "tokenizer model " + (type.is_null() ? "without type" : json_excerpt(type)) +
                                        " is not supported, only \"BPE\"");
   refuse_lacking(model);
   vocabulary.ignore_merges = flag(model, "ignore_merges");
+  vocabulary.fuse_unknown = flag(model, "fuse_unk");
   Ids ids = read_vocab(model, vocabulary);
+  if (flag(model, "byte_fallback")) text::mark_bytes(vocabulary);
   read_merges(model, vocabulary);
   return ids;
 }
@@ -144,7 +134,7 @@ void read_added_token(const Json& added, std::size_t i, Ids& ids, BpeVocabulary&
 
 void read_added_tokens(const Json& list, Ids& ids, BpeVocabulary& vocabulary) {
   if (list.is_null()) return;
-  if (!list.is_array()) malformed("\"added_tokens\" is no list");
+  if (!list.is_array()) malformed("\"added_tokens\" is not a list");
   std::size_t i = 0;
   for (const Json& added : list) read_added_token(added, i++, ids, vocabulary);
 }
@@ -155,55 +145,25 @@ Token id_of(const Ids& ids, const std::string& token, const char* what) {
   return found->second;
 }
 
-/// The id of a token that tokenizer_config.json names, as text or as an object with "content".
-std::optional<Token> named_token(const Json& config, const char* key, const Ids& ids) {
-  const Json& value = field(config, key);
-  const Json& name = value.is_object() ? field(value, "content") : value;
-  if (!name.is_string()) return std::nullopt;
-  const auto found = ids.find(name.get<std::string>());
-  return found == ids.end() ? std::nullopt : std::optional(found->second);
-}
-
-void read_config(const std::filesystem::path& file, const Ids& ids, BpeVocabulary& vocabulary) {
-  std::error_code none;
-  if (!std::filesystem::exists(file, none)) return;
-  const Json config = parse_file(file);
-  if (const auto bos = named_token(config, "bos_token", ids); bos && !vocabulary.bos) vocabulary.bos = bos;
-  vocabulary.eos = named_token(config, "eos_token", ids);
-  vocabulary.pad = named_token(config, "pad_token", ids);
-}
-
-/// generation_config.json's "eos_token_id", an id or a list of them: chat models end a turn by another token than the
-/// one that ends a document.
-void read_end_tokens(const std::filesystem::path& file, BpeVocabulary& vocabulary) {
-  std::error_code none;
-  if (!std::filesystem::exists(file, none)) return;
-  const Json config = parse_file(file);
-  const Json& ends = field(config, "eos_token_id");
-  if (ends.is_null()) return;
-  for (const Json& id : ends.is_array() ? ends : Json::array({ends})) {
-    if (!id.is_number_unsigned() || id.get<std::uint64_t>() >= vocabulary.tokens.size())
-      malformed(file.filename().string() + ": eos_token_id holds " + id.dump() + ", the vocabulary has " +
-                std::to_string(vocabulary.tokens.size()) + " tokens");
-    vocabulary.end_tokens.push_back(id.get<Token>());
-  }
-}
-
 BpeVocabulary vocabulary_from(const Json& json, const std::filesystem::path& folder) {
   BpeVocabulary vocabulary;
   Ids ids = read_model(field(json, "model"), vocabulary);
   read_added_tokens(field(json, "added_tokens"), ids, vocabulary);
-  vocabulary.pre = text::pre_tokenizer_from_json(field(json, "pre_tokenizer"));
-  vocabulary.nfc = text::nfc_from_json(field(json, "normalizer"));
-  text::check_decoder_json(field(json, "decoder"));
+  text::read_text_rules(json, vocabulary);
+  if (vocabulary.alphabet == BpeVocabulary::Alphabet::bytes && flag(json["model"], "byte_fallback"))
+    throw Error(Errc::unsupported, "a byte-level BPE model with byte_fallback is not supported");
   if (const Json& unknown = field(json["model"], "unk_token"); unknown.is_string())
     vocabulary.unknown = id_of(ids, unknown.get<std::string>(), "unk_token");
-  if (const auto first = text::first_token_from_json(field(json, "post_processor"))) {
-    vocabulary.bos = id_of(ids, *first, "the token that post_processor adds,");
+  const text::AddedTokens added = text::added_tokens_from_json(field(json, "post_processor"));
+  if (added.first) {
+    vocabulary.bos = id_of(ids, *added.first, "the token that post_processor adds,");
     vocabulary.add_bos = true;
   }
-  read_config(folder / "tokenizer_config.json", ids, vocabulary);
-  read_end_tokens(folder / "generation_config.json", vocabulary);
+  if (added.last) {
+    vocabulary.eos = id_of(ids, *added.last, "the token that post_processor adds,");
+    vocabulary.add_eos = true;
+  }
+  text::read_side_files(folder, vocabulary);
   return vocabulary;
 }
 
@@ -211,7 +171,7 @@ BpeVocabulary vocabulary_from(const Json& json, const std::filesystem::path& fol
 
 Tokenizer load_tokenizer_json(const std::string& name) {
   const std::filesystem::path file(name);
-  const Json json = parse_file(file);
+  const Json json = text::parse_json_file(file, RepeatedKeys::refused);
   try {
     return Tokenizer(vocabulary_from(json, file.parent_path()));
   } catch (const Error& error) {
@@ -222,14 +182,16 @@ Tokenizer load_tokenizer_json(const std::string& name) {
 }
 
 std::optional<PreTokenizer> pre_tokenizer_from_gguf_name(std::string_view name) {
-  for (const std::string_view known : {"gpt-2", "phi-2"})
+  // The names whose regex, as llama.cpp has it, is the family's own.
+  for (const std::string_view known : {"gpt-2", "phi-2", "mpt", "olmo", "jais"})
     if (name == known) return PreTokenizer::gpt2;
-  for (const std::string_view known : {"smollm", "starcoder", "refact", "codeshell"})
+  for (const std::string_view known : {"smollm", "starcoder", "refact", "codeshell", "command-r", "exaone"})
     if (name == known) return PreTokenizer::smollm;
-  for (const std::string_view known : {"qwen2", "deepseek-r1-qwen"})
+  for (const std::string_view known : {"qwen2", "deepseek-r1-qwen", "megrez"})
     if (name == known) return PreTokenizer::qwen2;
   for (const std::string_view known : {"llama3", "llama-v3", "llama-bpe", "falcon3"})
     if (name == known) return PreTokenizer::llama3;
+  if (name == "tekken") return PreTokenizer::tekken;
   return std::nullopt;
 }
 

@@ -3,24 +3,32 @@
 
 #include <frugal/text/tokenizer.hpp>
 
+#include "core/json_tree.hpp"
+
 #include <nlohmann/json_fwd.hpp>
 
+#include <filesystem>
 #include <optional>
 #include <string>
 
 namespace frugal::text {
 
-/// Throws Error(unsupported) that names the first construct we lack; `json` is the value of "pre_tokenizer".
-PreTokenizer pre_tokenizer_from_json(const nlohmann::json& json);
+/// Reads "normalizer", "pre_tokenizer" and "decoder" of a tokenizer.json into the vocabulary: its alphabet, its words, its
+/// spaces. Throws Error(unsupported) that names the first construct we lack.
+void read_text_rules(const nlohmann::json& json, BpeVocabulary& vocabulary);
 
-/// True for NFC, false for none; `json` is the value of "normalizer". Throws Error(unsupported) for any other.
-bool nfc_from_json(const nlohmann::json& json);
+/// The literal texts of the tokens that "post_processor" puts before and after a text.
+struct AddedTokens {
+  std::optional<std::string> first{}, last{};
+};
+/// `json` is the value of "post_processor". Throws Error(unsupported) where it adds more than that.
+AddedTokens added_tokens_from_json(const nlohmann::json& json);
 
-/// The literal text of the token that "post_processor" puts first, if it puts one. Throws Error(unsupported) where it
-/// adds others.
-std::optional<std::string> first_token_from_json(const nlohmann::json& json);
+/// What the files beside a tokenizer say about bos, eos and the tokens that end an answer: tokenizer_config.json,
+/// special_tokens_map.json, config.json, generation_config.json. Those that are missing say nothing.
+void read_side_files(const std::filesystem::path& folder, BpeVocabulary& vocabulary);
 
-/// Throws Error(unsupported) unless "decoder" is absent or gives the bytes as they are.
-void check_decoder_json(const nlohmann::json& json);
+/// A JSON object from a file. Throws Error(bad_file) with file and byte.
+nlohmann::json parse_json_file(const std::filesystem::path& file, RepeatedKeys repeated = RepeatedKeys::last_wins);
 
 }  // namespace frugal::text

@@ -42,6 +42,12 @@ bool beside_word(std::string_view text, std::size_t begin, std::size_t end) {
          (end < text.size() && (class_at(text, end, &bytes) & kWord) != 0);
 }
 
+bool touches(std::span<const TextRange> ranges, std::size_t begin, std::size_t end) {
+  const auto after =
+      std::partition_point(ranges.begin(), ranges.end(), [&](const TextRange& r) { return r.end <= begin; });
+  return after != ranges.end() && after->begin < end;
+}
+
 }  // namespace
 
 void SpecialMatcher::add(const SpecialToken& token) {
@@ -68,7 +74,8 @@ std::uint32_t SpecialMatcher::child(std::uint32_t node, char c) const noexcept {
   return 0;
 }
 
-std::optional<SpecialMatcher::Raw> SpecialMatcher::find(std::string_view text, std::size_t from) const {
+std::optional<SpecialMatcher::Raw> SpecialMatcher::find(std::string_view text, std::size_t from,
+                                                        std::span<const TextRange> content) const {
   for (std::size_t begin = from; begin < text.size(); ++begin) {
     if (!starts_[static_cast<unsigned char>(text[begin])]) continue;
     std::optional<Raw> longest;
@@ -76,19 +83,21 @@ std::optional<SpecialMatcher::Raw> SpecialMatcher::find(std::string_view text, s
     for (std::size_t at = begin; at < text.size(); ++at) {
       node = child(node, text[at]);
       if (node == 0) break;
-      if (const std::int32_t token = nodes_[node].token; token >= 0)
-        longest = Raw{&tokens_[static_cast<std::size_t>(token)], begin, at + 1};
+      if (nodes_[node].token < 0) continue;
+      const SpecialToken& token = tokens_[static_cast<std::size_t>(nodes_[node].token)];
+      if (!token.mark || !touches(content, begin, at + 1)) longest = Raw{&token, begin, at + 1};
     }
     if (longest) return longest;
   }
   return std::nullopt;
 }
 
-std::vector<SpecialMatcher::Found> SpecialMatcher::find_all(std::string_view text, bool controls) const {
+std::vector<SpecialMatcher::Found> SpecialMatcher::find_all(std::string_view text, bool controls,
+                                                            std::span<const TextRange> content) const {
   std::vector<Found> found;
   std::size_t taken = 0;  // the end of the last match, blanks included
   for (std::size_t at = 0; !tokens_.empty() && at < text.size();) {
-    const std::optional<Raw> raw = find(text, at);
+    const std::optional<Raw> raw = find(text, at, content);
     if (!raw) break;
     at = raw->end;
     const SpecialToken& token = *raw->token;

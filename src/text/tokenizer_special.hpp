@@ -5,10 +5,12 @@
 #pragma once
 
 #include <frugal/core/ids.hpp>
+#include <frugal/text/tokenizer.hpp>
 
 #include <array>
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <string_view>
 #include <utility>
 #include <vector>
@@ -20,6 +22,7 @@ struct SpecialToken {
   Token token = -1;
   std::string_view literal{};  ///< must outlive the matcher
   bool control = false;
+  bool mark = false;  ///< not to be found in what users say: see EncodeOptions::content
   bool lstrip = false, rstrip = false, single_word = false;
 };
 
@@ -33,8 +36,8 @@ class SpecialMatcher {
   void add(const SpecialToken& token);
   bool empty() const noexcept { return tokens_.empty(); }
   /// The matches in order; they do not overlap. Without `controls`, control tokens are text (they still hide what they
-  /// overlap, as in the model's own tokenizer).
-  std::vector<Found> find_all(std::string_view text, bool controls) const;
+  /// overlap, as in the model's own tokenizer). Marks are not found where they touch `content`.
+  std::vector<Found> find_all(std::string_view text, bool controls, std::span<const TextRange> content = {}) const;
 
  private:
   struct Node {
@@ -45,7 +48,7 @@ class SpecialMatcher {
     const SpecialToken* token;
     std::size_t begin, end;
   };
-  std::optional<Raw> find(std::string_view text, std::size_t from) const;
+  std::optional<Raw> find(std::string_view text, std::size_t from, std::span<const TextRange> content) const;
   std::uint32_t child(std::uint32_t node, char c) const noexcept;
 
   std::vector<SpecialToken> tokens_;

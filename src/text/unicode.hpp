@@ -16,12 +16,14 @@ namespace frugal::text {
 
 /// Bits of a character's class.
 enum CharClass : std::uint8_t {
-  kLetter = 1,    ///< \p{L} of the pre-tokenizers' regexes
-  kNumber = 2,    ///< \p{N} of the pre-tokenizers' regexes
-  kSpace = 4,     ///< \s
-  kDigit = 8,     ///< what the Digits splitter isolates
-  kWord = 16,     ///< \w beside a single_word token
-  kUnstable = 32  ///< may change in normal form C, or with what stands before it
+  kLetter = 1,     ///< \p{L} of the pre-tokenizers' regexes
+  kNumber = 2,     ///< \p{N} of the pre-tokenizers' regexes
+  kSpace = 4,      ///< \s
+  kDigit = 8,      ///< what the Digits splitter isolates
+  kWord = 16,      ///< \w beside a single_word token
+  kUnstable = 32,  ///< may change in normal form C, or with what stands before it
+  kUpper = 64,     ///< [\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]: may stand in the upper-case part of a word
+  kLower = 128     ///< [\p{Ll}\p{Lm}\p{Lo}\p{M}]: may stand in the lower-case part of a word
 };
 
 /// One decoded character.
@@ -59,6 +61,17 @@ class ClassTable {
   std::array<std::uint16_t, 0x1100> page_of_{};
   std::vector<std::uint8_t> pages_;  // [pages, 256]
 };
+
+enum class LetterCase { upper, lower };
+
+/// The text in another case, as Python's str.upper and str.lower have it (but for the final sigma). Linear.
+std::string to_case(std::string_view text, LetterCase to);
+
+/// Python's str.isprintable for one character.
+bool is_printable(std::int32_t code_point) noexcept;
+
+/// Python's str.isspace for one character; the tokenizers' \s (kSpace) knows fewer.
+bool is_python_space(std::int32_t code_point) noexcept;
 
 /// True where `text` is in normal form C beyond doubt; linear, fast on ASCII.
 bool is_surely_nfc(std::string_view text) noexcept;

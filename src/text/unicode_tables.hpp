@@ -1,4 +1,4 @@
-// The generated tables, included by the two sources that read them.
+// The generated tables, included by the sources that read them.
 #pragma once
 
 #include <cstdint>
@@ -14,6 +14,15 @@ struct ValueRange {
 struct Decomposition {
   std::int32_t composite, first, second;
   std::uint8_t recomposes;
+};
+
+/// Every stride-th letter from `first` to `last` is so far from its other case.
+struct CaseRange {
+  std::int32_t first, last, stride, delta;
+};
+struct CaseText {
+  std::int32_t letter;
+  const char* to;
 };
 
 #include "text/unicode_tables.inc"

@@ -3,6 +3,8 @@
 #pragma once
 
 #include <functional>
+#include <type_traits>
+#include <utility>
 
 namespace CLI {
 class App;
@@ -11,14 +13,25 @@ class App;
 namespace frugal::tools {
 
 struct Command {
-  CLI::App* app;              ///< owned by the parent
-  std::function<void()> run;  ///< writes results to standard output, all else to standard error
+  CLI::App* app;             ///< owned by the parent
+  std::function<int()> run;  ///< writes results to standard output, all else to standard error; returns the exit code
+
+  /// `action` returns the exit code, or nothing for 0.
+  template <class Action>
+  Command(CLI::App* a, Action action) : app(a) {
+    if constexpr (std::is_void_v<std::invoke_result_t<Action>>)
+      run = [action = std::move(action)] { return action(), 0; };
+    else
+      run = std::move(action);
+  }
 };
 
 Command add_tokenize(CLI::App& parent);
+Command add_render(CLI::App& parent);
 Command add_generate(CLI::App& parent);
 Command add_score(CLI::App& parent);
 Command add_replay(CLI::App& parent);
 Command add_advise(CLI::App& parent);
+Command add_cascade(CLI::App& parent);
 
 }  // namespace frugal::tools

@@ -1,107 +1,56 @@
 #include "tools/files.hpp"
 
+#include <unistd.h>
+
 #include <frugal/core/error.hpp>
 
 #include <bit>
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
-#include <iostream>
-#include <iterator>
 #include <limits>
 #include <nlohmann/json.hpp>
+
+#include "core/json_tree.hpp"
+#include "core/read_file.hpp"
 
 namespace frugal::tools {
 
 using nlohmann::json;
 
-namespace {
-
-json parse_json(const std::string& text, const std::string& origin) {
-  try {
-    return json::parse(text);
-  } catch (const json::parse_error& e) {
-    throw Error(Errc::bad_file, origin + ": no valid JSON at byte " + std::to_string(e.byte));
-  }
-}
-
-std::string text_of(const json& object, const char* key, const std::string& where, bool required) {
-  const auto field = object.find(key);
-  if (field == object.end() || field->is_null()) {
-    if (required) throw Error(Errc::invalid_argument, where + ": \"" + key + "\" is missing");
-    return {};
-  }
-  if (!field->is_string()) throw Error(Errc::invalid_argument, where + ": \"" + key + "\" must be a string");
-  return field->get<std::string>();
-}
-
-ToolCall tool_call_of(const json& entry, const std::string& where) {
-  if (!entry.is_object()) throw Error(Errc::invalid_argument, where + ": must be an object");
-  const auto inner = entry.find("function");
-  const json& function = inner == entry.end() ? entry : *inner;
-  if (!function.is_object()) throw Error(Errc::invalid_argument, where + ": \"function\" must be an object");
-  const auto arguments = function.find("arguments");
-  const bool as_object = arguments != function.end() && arguments->is_object();
-  return {.id = text_of(entry, "id", where, false),
-          .name = text_of(function, "name", where, true),
-          .arguments = as_object ? arguments->dump() : text_of(function, "arguments", where, true)};
-}
-
-Message message_of(const json& entry, const std::string& where) {
-  if (!entry.is_object()) throw Error(Errc::invalid_argument, where + ": must be an object with role and content");
-  const auto calls = entry.find("tool_calls");
-  const bool has_calls = calls != entry.end() && !calls->is_null();
-  Message message{.role = text_of(entry, "role", where, true),
-                  .content = text_of(entry, "content", where, !has_calls),
-                  .name = text_of(entry, "name", where, false),
-                  .tool_call_id = text_of(entry, "tool_call_id", where, false)};
-  if (!has_calls) return message;
-  if (!calls->is_array()) throw Error(Errc::invalid_argument, where + ": \"tool_calls\" must be an array");
-  for (const json& call : *calls) message.tool_calls.push_back(tool_call_of(call, where + ", tool call"));
-  return message;
-}
-
-}  // namespace
-
 std::string read_all(const std::string& path) {
-  if (path == "-") return {std::istreambuf_iterator<char>(std::cin), {}};
-  std::error_code failure;
-  if (std::filesystem::is_directory(path, failure)) throw Error(Errc::bad_file, path + ": is a folder, not a file");
-  std::ifstream file(path, std::ios::binary);
-  if (!file) throw Error(Errc::bad_file, path + ": cannot open: " + std::strerror(errno));
-  std::string text{std::istreambuf_iterator<char>(file), {}};
-  if (file.bad()) throw Error(Errc::bad_file, path + ": cannot read after byte " + std::to_string(text.size()));
-  return text;
+  return path == "-" ? read_descriptor(STDIN_FILENO, "standard input") : read_file(path);
+}
+
+void set_variables(Chat& chat, const std::vector<std::string>& pairs) {
+  for (const std::string& pair : pairs) {
+    const std::size_t equals = pair.find('=');
+    if (equals == std::string::npos || equals == 0)
+      throw Error(Errc::invalid_argument, "--set " + pair + ": must be NAME=JSON");
+    const std::string name = pair.substr(0, equals), value = pair.substr(equals + 1);
+    parse_json_tree(value, "--set " + name);
+    // the text is joined, not the tree: keys keep their order, integers their digits; of equal names the last one counts
+    std::string& all = chat.variables;
+    const std::size_t end = all.empty() ? 0 : all.rfind('}');
+    all = (all.empty() ? "{" : all.substr(0, end) + (all.find('"') < end ? "," : "")) + json(name).dump() + ":" +
+          value + "}";
+  }
 }
 
 std::vector<Token> parse_ids(const std::string& text, const std::string& origin) {
-  const json parsed = parse_json(text, origin);
+  const json parsed = parse_json_tree(text, origin);
   if (!parsed.is_array()) throw Error(Errc::invalid_argument, origin + ": must be a JSON array of token ids");
   std::vector<Token> ids;
   ids.reserve(parsed.size());
   for (const json& entry : parsed) {
     const std::string where = origin + ": entry " + std::to_string(ids.size());
-    if (!entry.is_number_integer()) throw Error(Errc::invalid_argument, where + " is no whole number");
+    if (!entry.is_number_integer()) throw Error(Errc::invalid_argument, where + " is not a whole number");
     const auto id = entry.get<std::int64_t>();
     if (id < 0 || id > std::numeric_limits<Token>::max())
-      throw Error(Errc::invalid_argument, where + " is no token id");
+      throw Error(Errc::invalid_argument, where + " is not a token id");
     ids.push_back(static_cast<Token>(id));
   }
   return ids;
-}
-
-Chat parse_chat(const std::string& text, const std::string& origin) {
-  const json parsed = parse_json(text, origin);
-  const bool bare = parsed.is_array();
-  if (!bare && !(parsed.is_object() && parsed.contains("messages") && parsed["messages"].is_array()))
-    throw Error(Errc::invalid_argument,
-                origin + ": must be an array of messages, or an object with a \"messages\" array");
-  Chat chat;
-  for (const json& entry : bare ? parsed : parsed["messages"])
-    chat.messages.push_back(message_of(entry, origin + ": message " + std::to_string(chat.messages.size())));
-  if (chat.messages.empty()) throw Error(Errc::invalid_argument, origin + ": holds no message");
-  if (!bare && parsed.contains("tools")) chat.tools = parsed["tools"].dump();
-  return chat;
 }
 
 static_assert(std::endian::native == std::endian::little, "NpyWriter writes native floats under the header '<f4'");

@@ -13,14 +13,14 @@
 
 namespace frugal::tools {
 
-/// All bytes of a file; "-" is standard input.
+/// All bytes of a regular file, or of standard input for "-"; at most 512 MiB.
 std::string read_all(const std::string& path);
+
+/// Adds variables for the template, each written NAME=JSON; a later one replaces an earlier one of its name.
+void set_variables(Chat& chat, const std::vector<std::string>& pairs);
 
 /// A JSON array of token ids, e.g. [1, 9690, 198]. `origin` names the text in errors.
 std::vector<Token> parse_ids(const std::string& text, const std::string& origin);
-
-/// A JSON array of messages ({"role": ..., "content": ...}), or an object with "messages" and, where wanted, "tools".
-Chat parse_chat(const std::string& text, const std::string& origin);
 
 /// Writes a float32 matrix as NumPy's .npy, row by row, into "<path>.partial", which takes its name only when it is
 /// complete. Memory: one row block at a time.

@@ -11,6 +11,7 @@
 #include <frugal/engine/engine.hpp>
 #include <frugal/model/model.hpp>
 #include <frugal/policy/speculation.hpp>
+#include <frugal/text/chat_template.hpp>
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
@@ -29,7 +30,7 @@ struct GenerateOptions {
   std::string model, prompt, prompt_file, messages;
   std::uint32_t max_tokens = 256;
   Sampling sampling{};
-  std::vector<std::string> stop, speculate;
+  std::vector<std::string> stop, speculate, set;
   std::optional<std::uint32_t> logprobs;
   std::uint64_t kv_mib = 0;
   BackendChoice backend;
@@ -46,10 +47,16 @@ A prompt goes to the model as it is, special tokens written in it included; mess
 template. With --json: {"ids", "text", "finish", "usage", "timing": {"ttft_ms", "tpot_ms", ...}, "ledger", ...}.
 "finish" is stop, length, capped, cancelled, deadline, refused or error; the last two exit with code 2.)";
 
+Chat chat_of(const GenerateOptions& o) {
+  Chat chat = chat_from_json(read_all(o.messages), o.messages);
+  set_variables(chat, o.set);
+  return chat;
+}
+
 Request request_of(const GenerateOptions& o) {
   Request request;
   if (!o.messages.empty())
-    request.prompt = parse_chat(read_all(o.messages), o.messages);
+    request.prompt = chat_of(o);
   else
     request.prompt = RawPrompt{.text = o.prompt_file.empty() ? o.prompt : read_all(o.prompt_file)};
   request.sampling = o.sampling;
@@ -154,8 +161,11 @@ Command add_generate(CLI::App& parent) {
   input->add_option("--prompt-file", options->prompt_file,
                     "A file with the prompt, taken byte for byte; - = standard input");
   input->add_option("--messages", options->messages,
-                    "A JSON file: an array of {\"role\", \"content\"}, or an object with \"messages\" and \"tools\"");
+                    "A JSON file: an array of {\"role\", \"content\"}, or an object with \"messages\", \"tools\" and "
+                    "\"chat_template_kwargs\"");
   input->require_option(1);
+  app->add_option("--set", options->set, "A variable of the chat template as NAME=JSON; may be given several times")
+      ->allow_extra_args(false);
   app->add_option("--max-tokens", options->max_tokens, "Most tokens of the answer; 0 = until the context is full")
       ->capture_default_str();
   add_sampling_options(*app, options->sampling);

@@ -1,6 +1,6 @@
-// The program `frugal`: tokenize, generate and score with a local model; replay a trace and advise on it. Results go to
-// standard output, progress and errors to standard error; the exit code is 0, or 2 where the command line, a file or
-// the request was wrong.
+// The program `frugal`: tokenize, render, generate and score with a local model; replay a trace and advise on it; fit a
+// cascade. Results go to standard output, progress and errors to standard error. The exit code is 0, 2 where the command
+// line, a file or the request was wrong, and 1 where a command checks something and it does not hold.
 #include "tools/commands.hpp"
 
 #include <frugal/core/error.hpp>
@@ -22,9 +22,11 @@ constexpr const char* examples = R"(Examples:
   frugal generate --model M.gguf --prompt "Once upon a time" --max-tokens 40
   frugal generate --model M.gguf --messages chat.json --max-tokens 64 --json
   printf 'Hello there' | frugal tokenize --model M.gguf
+  frugal render --model M.gguf --messages chat.json --set enable_thinking=false
   frugal score --model M.gguf --ids-file ids.json --out logits.npy
   frugal advise requests.jsonl
   frugal replay trace.jsonl --report out.html
+  frugal cascade fit outcomes.jsonl --max-loss 0.03 -o policy.json
 
 M.gguf is a GGUF file or a Hugging Face folder (config.json, *.safetensors, tokenizer.json).
 `frugal COMMAND --help` explains one command with examples of its own.)";
@@ -42,8 +44,7 @@ int fail(const std::string& where, std::string_view kind, std::string_view what)
 int run(const frugal::tools::Command& command) {
   const std::string where = "frugal " + command.app->get_name();
   try {
-    command.run();
-    return 0;
+    return command.run();
   } catch (const frugal::Error& e) {
     return fail(where, frugal::to_string(e.code()), e.message());
   } catch (const std::bad_alloc&) {
@@ -68,11 +69,11 @@ int main(int argc, char** argv) {
   app.set_version_flag("--version", version_text());
   app.require_subcommand(1);
   using namespace frugal::tools;
-  const std::vector<Command> commands{add_tokenize(app), add_generate(app), add_score(app), add_replay(app),
-                                      add_advise(app)};
+  const std::vector<Command> commands{add_tokenize(app), add_render(app), add_generate(app), add_score(app),
+                                      add_replay(app),   add_advise(app), add_cascade(app)};
   if (is_unknown_command(argc, argv, commands)) {
     std::cerr << "frugal: there is no command '" << argv[1]
-              << "'; there are tokenize, generate, score, replay and advise\n";
+              << "'; there are tokenize, render, generate, score, replay, advise and cascade\n";
     return exit_failure;
   }
   try {

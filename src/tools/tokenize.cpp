@@ -31,6 +31,7 @@ std::shared_ptr<const Tokenizer> tokenizer_of(const TokenizeOptions& o) {
   if (std::filesystem::path(o.model).extension() == ".json")
     return std::make_shared<const Tokenizer>(load_tokenizer_json(o.model));
   std::shared_ptr<const Model> model = load_with_progress(o.model, o.quiet);
+  if (model->tokenizer_error() != nullptr) throw *model->tokenizer_error();
   if (model->tokenizer() == nullptr) throw Error(Errc::bad_model, o.model + ": holds no tokenizer");
   return {model, model->tokenizer()};
 }
@@ -45,7 +46,7 @@ void run_tokenize(const TokenizeOptions& o) {
   const auto tokenizer = tokenizer_of(o);
   const std::string input = read_all("-");
   if (o.decode)
-    print(tokenizer->decode(parse_ids(input, "standard input"), !o.no_special));
+    print(tokenizer->decode(parse_ids(input, "standard input"), {.keep_special = !o.no_special}));
   else
     print(ids_as_json(tokenizer->encode(input, {.parse_special = !o.no_special})));
 }

@@ -6,10 +6,14 @@
 #include <frugal/model/model.hpp>
 
 #include <ATen/ops/empty.h>
+#include <ATen/ops/from_blob.h>
 #include <ATen/ops/index.h>
+#include <ATen/ops/zeros.h>
 
 #include <algorithm>
+#include <atomic>
 #include <span>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -36,7 +40,10 @@ class TorchBackend final : public Backend {
   /// the tests hold them to.
   BackendTraits traits() const override {
     const bool fp32 = device_.compute == c10::ScalarType::Float;
-    return {.device = device_.name, .batch_invariant = false, .logit_tolerance = fp32 ? 1e-3F : 0.5F};
+    return {.device = device_.name,
+            .batch_invariant = false,
+            .logit_tolerance = fp32 ? 1e-3F : 0.5F,
+            .hidden_states = true};
   }
 
   ModelId add_model(std::shared_ptr<const Model> model) override {
@@ -68,9 +75,42 @@ class TorchBackend final : public Backend {
 
   void forward(const Batch& batch) override {
     const aten::Decoder& d = decoder(batch.model);
-    backend::check_batch(batch, geometry_, d.spec().vocab, traits().max_rows);
+    backend::check_batch(batch, geometry_, d.spec(), traits().max_rows);
     if (batch.segments.empty()) return;
-    guarded("torch: forward", [&] { run(batch, d); });
+    try {
+      guarded("torch: forward", [&] { run(batch, d); });
+    } catch (const Error& error) {
+      if (error.code() == Errc::device && !responds()) healthy_.store(false, std::memory_order_relaxed);
+      throw;
+    }
+  }
+
+  bool healthy() const noexcept override { return healthy_.load(std::memory_order_relaxed); }
+
+  Ticket read_pages(std::span<const PageRead> pages) override {
+    return run_now([&] {
+      guarded("torch: read_pages", [&] {
+        for (const PageRead& p : pages)
+          host(p.bytes.data(), p.bytes.size()).copy_(page(p.model, p.page, p.bytes.size()));
+      });
+    });
+  }
+
+  Ticket write_pages(std::span<const PageWrite> pages) override {
+    return run_now([&] {
+      guarded("torch: write_pages", [&] {
+        for (const PageWrite& p : pages)
+          page(p.model, p.page, p.bytes.size()).copy_(host(const_cast<std::byte*>(p.bytes.data()), p.bytes.size()));
+      });
+    });
+  }
+
+  std::uint64_t layout_fingerprint(ModelId id) const override {
+    const aten::Decoder& d = decoder(id);
+    if (id.index() >= geometry_.models.size()) return 0;
+    const std::string order =
+        "torch 1 [layer][K|V][token][head] " + std::string(c10::toString(device_.compute)) + " " + device_.name;
+    return backend::layout_number(order, d.spec(), d.model().fingerprint(), geometry_.models[id.index()].page_tokens);
   }
 
  private:
@@ -81,6 +121,39 @@ class TorchBackend final : public Backend {
   const aten::Decoder& decoder(ModelId id) const {
     if (id.index() >= decoders_.size()) throw Error(Errc::invalid_argument, "torch: unknown model");
     return *decoders_[id.index()];
+  }
+
+  /// A fault of a CUDA kernel is reported by every later call: then the context is lost for good.
+  bool responds() const noexcept {
+    try {
+      guarded("torch: probe",
+              [&] { at::zeros({1}, at::TensorOptions(at::kByte).device(device_.device)).to(at::kCPU); });
+      return true;
+    } catch (...) {
+      return false;
+    }
+  }
+
+  at::Tensor page(ModelId model, Granule page, std::size_t bytes) const {
+    const std::size_t at =
+        backend::check_page_bytes(model, page, bytes, geometry_, decoder(model).kv_bytes_per_token());
+    return arena_.narrow(0, static_cast<std::int64_t>(at), static_cast<std::int64_t>(bytes));
+  }
+  static at::Tensor host(void* bytes, std::size_t size) {
+    return at::from_blob(bytes, {static_cast<std::int64_t>(size)}, at::TensorOptions(at::kByte));
+  }
+
+  /// Hidden states that segments want after this layer, brought to the host.
+  static void copy_hidden(const Batch& batch, const aten::Decoder& d, std::uint32_t layer, const at::Tensor& x) {
+    std::int64_t end = 0;
+    for (const Segment& s : batch.segments) {
+      end += static_cast<std::int64_t>(s.tokens.size());
+      if (s.hidden.empty() || s.hidden_layer != layer) continue;
+      const auto rows = static_cast<std::int64_t>(backend::hidden_rows(s, d.spec()));
+      const at::Tensor state = x.narrow(0, end - rows, rows);
+      const at::Tensor sent = (s.hidden_normed ? d.normed(state) : state).to(at::kCPU, at::kFloat).contiguous();
+      std::copy_n(sent.data_ptr<float>(), s.hidden.size(), s.hidden.data());
+    }
   }
 
   void copy_page(const PageCopy& c) {
@@ -112,7 +185,8 @@ class TorchBackend final : public Backend {
 
   void run(const Batch& batch, const aten::Decoder& d) const {
     const std::uint32_t vocab = d.spec().vocab;
-    const at::Tensor hidden = d.run(d.plan(batch.segments));
+    const at::Tensor hidden = d.run(d.plan(batch.segments), backend::layers_of(batch, d.spec()),
+                                    [&](std::uint32_t layer, const at::Tensor& x) { copy_hidden(batch, d, layer, x); });
     const std::vector<std::int64_t> rows = wanted(batch, vocab);
     at::Tensor logits;
     std::size_t next = 0;
@@ -130,6 +204,7 @@ class TorchBackend final : public Backend {
   std::vector<std::unique_ptr<aten::Decoder>> decoders_;
   backend::BoundArena geometry_;
   at::Tensor arena_;
+  std::atomic<bool> healthy_{true};
 };
 
 }  // namespace

@@ -31,7 +31,7 @@ at::Tensor KvView::layer(std::int64_t index, bool value) const {
 Decoder::Decoder(std::shared_ptr<const Model> model, const Device& device)
     : model_(std::move(model)),
       device_(device),
-      weights_(load_weights(*model_, device)),
+      weights_(shared_weights(model_, device)),
       frequencies_(backend::rope_frequencies(model_->spec())) {}
 
 std::size_t Decoder::kv_bytes_per_token() const {
@@ -47,18 +47,27 @@ void Decoder::bind(const at::Tensor& arena, const PageGeometry& geometry) {
   kv_.width = spec().kv_width();
 }
 
-at::Tensor Decoder::run(const StepPlan& plan) const {
-  at::Tensor x = at::index(weights_.embedding, {plan.tokens}).to(at::kFloat);
-  for (std::size_t l = 0; l < weights_.layers.size(); ++l) {
-    const LayerWeights& w = weights_.layers[l];
+at::Tensor Decoder::run(const StepPlan& plan, std::uint32_t layers,
+                        const std::function<void(std::uint32_t, const at::Tensor&)>& after) const {
+  at::Tensor x = at::index(weights_->weights.embedding, {plan.tokens}).to(at::kFloat);
+  after(0, x);
+  for (std::uint32_t l = 0; l < layers; ++l) {
+    const LayerWeights& w = weights_->weights.layers[l];
     x = x + attention(w, wide(l), norm(x, w.attn_norm), plan);
     x = x + feed_forward(w, norm(x, w.ffn_norm));
+    after(l + 1, x);
   }
   return x;
 }
 
 at::Tensor Decoder::logits(const at::Tensor& hidden) const {
-  return at::linear(norm(hidden, weights_.output_norm), weights_.head).to(at::kCPU, at::kFloat).contiguous();
+  return at::linear(norm(hidden, weights_->weights.output_norm), weights_->weights.head)
+      .to(at::kCPU, at::kFloat)
+      .contiguous();
+}
+
+at::Tensor Decoder::normed(const at::Tensor& hidden) const {
+  return at::rms_norm(hidden, {hidden.size(-1)}, weights_->weights.output_norm, static_cast<double>(spec().rms_eps));
 }
 
 at::Tensor Decoder::norm(const at::Tensor& x, const at::Tensor& gain) const {

@@ -9,6 +9,7 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 #include <vector>
@@ -49,14 +50,19 @@ class Decoder {
  public:
   Decoder(std::shared_ptr<const Model> model, const Device& device);
 
+  const Model& model() const { return *model_; }
   const DecoderSpec& spec() const { return model_->spec(); }
   std::size_t kv_bytes_per_token() const;
   void bind(const at::Tensor& arena, const PageGeometry& geometry);
   const KvView& kv() const { return kv_; }
 
   StepPlan plan(std::span<const Segment> segments) const;
-  /// The residual stream after the last layer, fp32 [rows, d_model]; writes K/V of every row.
-  at::Tensor run(const StepPlan& plan) const;
+  /// The residual stream after the first `layers` layers, fp32 [rows, d_model]; writes K/V of every row in them. `after`
+  /// is shown the stream before the first layer (0) and after each (1, 2, ...).
+  at::Tensor run(const StepPlan& plan, std::uint32_t layers,
+                 const std::function<void(std::uint32_t layer, const at::Tensor& x)>& after) const;
+  /// The final norm, fp32.
+  at::Tensor normed(const at::Tensor& hidden) const;
   /// fp32 logits on the host, [rows, vocab].
   at::Tensor logits(const at::Tensor& hidden) const;
 
@@ -75,7 +81,7 @@ class Decoder {
 
   std::shared_ptr<const Model> model_;
   Device device_;
-  Weights weights_;
+  std::shared_ptr<const LoadedWeights> weights_;
   std::vector<double> frequencies_;
   KvView kv_;
 };

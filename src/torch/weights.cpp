@@ -1,5 +1,7 @@
 #include "torch/weights.hpp"
 
+#include "backend/prepared.hpp"
+
 #include <frugal/core/error.hpp>
 
 #include <ATen/ops/cat.h>
@@ -82,6 +84,14 @@ LayerWeights load_layer(const DecoderSpec& spec, const Layer& layer, c10::Scalar
 }
 
 }  // namespace
+
+std::shared_ptr<const LoadedWeights> shared_weights(std::shared_ptr<const Model> model, const Device& device) {
+  static backend::Prepared<LoadedWeights> prepared;
+  const Model* key = model.get();
+  return prepared.get(key, device.name + " " + c10::toString(device.compute), [&] {
+    return LoadedWeights{model, load_weights(*model, device)};
+  });
+}
 
 Weights load_weights(const Model& model, const Device& device) {
   const DecoderSpec& spec = model.spec();

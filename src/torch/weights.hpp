@@ -6,6 +6,7 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <memory>
 #include <vector>
 
 #include "torch/device.hpp"
@@ -26,6 +27,14 @@ struct Weights {
   at::Tensor head;         // [vocab, d_model]; the embedding itself where tied
   std::vector<LayerWeights> layers;
 };
+
+struct LoadedWeights {
+  std::shared_ptr<const Model> model;
+  Weights weights;
+};
+
+/// The same tensors for every backend of the process that runs this Model object on this device in this type.
+std::shared_ptr<const LoadedWeights> shared_weights(std::shared_ptr<const Model> model, const Device& device);
 
 /// Peak host memory: the weights in the compute type plus one fp32 matrix.
 Weights load_weights(const Model& model, const Device& device);

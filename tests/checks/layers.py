@@ -13,6 +13,7 @@ SEES = {
     "advise": {"core", "meter"},
     "model": {"core", "text"},
     "policy": {"core"},
+    "calibrate": {"core", "policy"},
     "draft": {"core", "text"},
     "backend": {"core", "model"},
     "reference": {"core", "model", "backend"},
@@ -27,9 +28,9 @@ EVERYWHERE = {"config.hpp", "version.hpp", "fwd.hpp"}
 # A header of frugal may include frugal and the standard library; these are for the .cpp files of the rooms named.
 PRIVATE = {
     r"fmt/": set(SEES) - {"torch"},
-    r"nlohmann/": {"http", "model", "text", "policy", "endpoint", "engine", "core", "grammar", "meter", "advise"},
+    r"nlohmann/": {"calibrate", "http", "model", "text", "policy", "endpoint", "engine", "core", "grammar", "meter", "advise"},
     r"curl/": {"http"},
-    r"Eigen/": {"reference", "policy"},
+    r"Eigen/": {"reference", "calibrate"},
     r"(ATen|c10|torch/csrc|torch/torch|torch/library|torch/script)": {"torch"},
     r"CLI/": set(),
 }

@@ -71,8 +71,9 @@ TEST_CASE("Every switch of the description gives the reference's logits within 8
 }
 
 TEST_CASE("Every storage format gives the reference's logits within 8-bit rounding") {
-  const DType type = GENERATE(DType::q4_0, DType::q4_1, DType::q5_0, DType::q5_1, DType::q8_0, DType::q2_k, DType::q3_k,
-                              DType::q4_k, DType::q5_k, DType::q6_k, DType::f16, DType::bf16);
+  const DType type =
+      GENERATE(DType::q4_0, DType::q4_1, DType::q5_0, DType::q5_1, DType::q8_0, DType::q2_k, DType::q3_k, DType::q4_k,
+               DType::q5_k, DType::q6_k, DType::iq4_nl, DType::iq4_xs, DType::f16, DType::bf16);
   CAPTURE(std::string(to_string(type)));
   TinyModelOptions o;
   o.d_model = 256, o.d_ff = 512, o.layers = 1;
@@ -151,14 +152,32 @@ TEST_CASE("Two models share one arena") {
   CHECK(logits_b == alone.logits(tokens));
 }
 
-TEST_CASE("A mask that allows no token is that batch's error, and the next batch is served") {
+TEST_CASE("A mask that allows no token draws none, and the row beside it is served") {
   Rig rig(cpu_backend({2, KvType::fp16, false}), testing::tiny_model());
   const auto tokens = some_tokens(5, rig.vocab());
   const auto want = rig.logits(tokens);
   const std::vector<std::uint32_t> nothing((rig.vocab() + 31) / 32);
   const Sampling greedy;
+  std::vector<DrawSpec> draws(2);
+  draws[0].sampling = draws[1].sampling = &greedy;
+  draws[0].mask = nothing;
+  std::vector<TokenScore> drawn(2);
+  const auto pages = rig.table(0);
+  const Segment s{tokens, 0, pages, draws, {}};
+  rig.backend().forward({ModelId(0), {&s, 1}, drawn});
+  const auto last = std::span(want).last(rig.vocab());
+  CHECK(drawn[0].token == -1);
+  CHECK(drawn[1].token == std::max_element(last.begin(), last.end()) - last.begin());
+}
+
+TEST_CASE("A draft that its distribution cannot have given is that batch's error, and the next batch is served") {
+  Rig rig(cpu_backend({2, KvType::fp16, false}), testing::tiny_model());
+  const auto tokens = some_tokens(5, rig.vocab());
+  const auto want = rig.logits(tokens);
+  const std::vector<float> nothing(rig.vocab());
+  const Sampling greedy;
   DrawSpec draw;
-  draw.sampling = &greedy, draw.mask = nothing;
+  draw.sampling = &greedy, draw.draft_distribution = nothing, draw.drafted = 1;
   std::vector<TokenScore> drawn(1);
   const auto pages = rig.table(0);
   const Segment s{tokens, 0, pages, {&draw, 1}, {}};

@@ -8,7 +8,9 @@
 #include <thread>
 #include <vector>
 
+using frugal::cpu::Attendance;
 using frugal::cpu::Crew;
+using namespace std::chrono_literals;
 
 TEST_CASE("Every member runs a job once, job after job, also after a sleep") {
   const unsigned members = GENERATE(1U, 2U, 5U);
@@ -36,5 +38,54 @@ TEST_CASE("What was written before a meeting is read after it, and each phase ha
       crew.meet();
     });
     for (std::uint32_t i = 0; i < pieces; ++i) REQUIRE(second[i] == 2);
+  }
+}
+
+TEST_CASE(
+    "A crew that waits for late members most of the time works with fewer, and tries all again, ever more rarely") {
+  Attendance two(2);
+  std::vector<int> rests;
+  for (int trial = 0; trial < 6; ++trial) {
+    for (int job = 0; two.working() == 2; ++job) {
+      REQUIRE(job < 4);
+      two.learn(20ms, 30ms);  // half of what two members have goes by waiting, and more
+    }
+    int rest = 0;
+    for (; two.working() == 1; ++rest) two.learn(6ms, 0ms);
+    rests.push_back(rest);
+  }
+  CHECK(rests == std::vector<int>{16, 32, 64, 128, 256, 256});
+  for (int job = 0; job < 4; ++job) two.learn(3ms, 0ms);  // quiet again
+  CHECK(two.working() == 2);
+  while (two.working() == 2) two.learn(20ms, 30ms);
+  int rest = 0;
+  for (; two.working() == 1; ++rest) two.learn(6ms, 0ms);
+  CHECK(rest == 16);
+}
+
+TEST_CASE("A crew whose members wait a little keeps them all, and a big one keeps as many as are of use") {
+  Attendance two(2), eight(8);
+  for (int job = 0; job < 100; ++job) two.learn(3ms, 3ms), eight.learn(3ms, 5ms);
+  CHECK(two.working() == 2);
+  CHECK(eight.working() == 8);
+  for (int job = 0; job < 4; ++job) eight.learn(10ms, 50ms);  // three of eight at work
+  CHECK(eight.working() == 3);
+}
+
+TEST_CASE("A yielding crew gives each piece out once, however many members work, also while they change") {
+  constexpr std::uint32_t pieces = 40;
+  Crew crew(4, true);
+  std::vector<unsigned> done(pieces);
+  for (int round = 1; round <= 300; ++round) {
+    const unsigned working = crew.working();
+    std::vector<int> ran(4);
+    crew.run([&](unsigned m) {
+      ++ran[m];
+      if (m == working - 1 && round % 3 != 0) std::this_thread::sleep_for(1ms);  // late
+      for (std::uint32_t i = crew.take(1); i < pieces; i = crew.take(1)) ++done[i];
+      crew.meet();
+    });
+    for (unsigned m = 0; m < 4; ++m) REQUIRE(ran[m] == (m < working ? 1 : 0));
+    for (const unsigned d : done) REQUIRE(d == static_cast<unsigned>(round));
   }
 }

@@ -66,14 +66,14 @@ TEST_CASE(
   CHECK(small.drafts == DraftLedger{});
   CHECK(big.accepted);
   CHECK(big_plain.drafts == DraftLedger{});
-  CHECK(big_plain.tokens.passes == 32);  // one with the prompt, then a token each
-  CAPTURE(big.drafts.drafted, big.drafts.verified, big.drafts.accepted, big.tokens.passes);
+  CHECK(big_plain.tokens->passes == 32);  // one with the prompt, then a token each
+  CAPTURE(big.drafts.drafted, big.drafts.verified, big.drafts.accepted, big.tokens->passes);
   CHECK(big.drafts.verified == big.drafts.drafted);
   CHECK(big.drafts.accepted > 8);
-  CHECK(big.drafts.accepted + big.drafts.wasted == big.drafts.drafted);
-  CHECK(big.tokens.accepted == big.drafts.accepted);
-  CHECK(big.tokens.decoded + big.tokens.accepted == 32);
-  CHECK(big.tokens.passes == big_plain.tokens.passes - big.drafts.accepted);  // each saved a pass
+  CHECK(big.drafts.accepted + big.drafts.wasted() == big.drafts.drafted);
+  CHECK(big.tokens->accepted == big.drafts.accepted);
+  CHECK(big.tokens->decoded + big.tokens->accepted == 32);
+  CHECK(big.tokens->passes == big_plain.tokens->passes - big.drafts.accepted);  // each saved a pass
   CHECK(drafted.finish.ledger.consistent());
 }
 
@@ -85,11 +85,11 @@ TEST_CASE("where both models agree an escalation is a few passes, and a request 
   const Attempt& big = answer.finish.ledger.attempts.at(1);
   CHECK(big.drafts.verified == 24);  // the first token with the prompt, then 8 and one more three times
   CHECK(big.drafts.accepted == 24);
-  CHECK(big.drafts.wasted == 0);
-  CHECK(big.tokens.passes == 4);
+  CHECK(big.drafts.wasted() == 0);
+  CHECK(big.tokens->passes == 4);
   request.max_draft = 0;
   const Answer refused = escalated(engine, request);
   CHECK(bits_of(refused) == bits_of(answer));
   CHECK(refused.finish.ledger.attempts.at(1).drafts == DraftLedger{});
-  CHECK(refused.finish.ledger.attempts.at(1).tokens.passes == 28);
+  CHECK(refused.finish.ledger.attempts.at(1).tokens->passes == 28);
 }

@@ -16,8 +16,8 @@ using namespace frugal::cpu;
 
 namespace {
 
-constexpr DType quantised[] = {DType::q4_0, DType::q4_1, DType::q5_0, DType::q5_1, DType::q8_0,
-                               DType::q2_k, DType::q3_k, DType::q4_k, DType::q5_k, DType::q6_k};
+constexpr DType quantised[] = {DType::q4_0, DType::q4_1, DType::q5_0, DType::q5_1, DType::q8_0,   DType::q2_k,
+                               DType::q3_k, DType::q4_k, DType::q5_k, DType::q6_k, DType::iq4_nl, DType::iq4_xs};
 
 std::vector<float> expanded(DType type, std::span<const std::byte> data, std::size_t values) {
   std::vector<float> out(values);

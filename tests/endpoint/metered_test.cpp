@@ -116,7 +116,7 @@ TEST_CASE("a record says whose request it was and what it used, without a word o
   CHECK(m.record.prefix_blocks == prefix_blocks(prompt, "acme"));
   CHECK(m.record.prompt_hash == question_hash(ask(), prompt));
   CHECK(*m.record.timestamp > 1.7e9);
-  CHECK(m.record.attempts.at(0).tokens.prompt_cached == 16);
+  CHECK(m.record.attempts.at(0).tokens->prompt_cached == 16);
   CHECK(m.text.prompt.empty());
   CHECK(m.text.answer.empty());
 }

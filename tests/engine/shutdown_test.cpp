@@ -213,3 +213,27 @@ TEST_CASE("waiting inside a callback is refused with an error instead of waiting
     CHECK(inner->wait().tokens.size() == 3);
   }
 }
+
+TEST_CASE("set-up throws frugal::Error only, and an arena larger than the backend's memory is refused by name") {
+  struct Small final : BackendWrapper {
+    using BackendWrapper::BackendWrapper;
+    BackendTraits traits() const override {
+      BackendTraits t = BackendWrapper::traits();
+      t.free_bytes = std::size_t{4} << 20;
+      return t;
+    }
+    ModelId add_model(std::shared_ptr<const Model> model) override {
+      if (throws) throw 42;
+      return BackendWrapper::add_model(std::move(model));
+    }
+    bool throws = false;
+  };
+  auto small = std::make_shared<Small>(scripted());
+  EngineOptions options = options_with(small);
+  options.kv_bytes = std::size_t{1} << 40;
+  const Error too_large = error_of([&] { Engine engine(options); });
+  CHECK(too_large.code() == Errc::too_large);
+  CHECK(mentions(too_large, "kv_bytes"));
+  small->throws = true;
+  CHECK(mentions(error_of([&] { Engine engine(options_with(small)); }), "could not be set up"));
+}

@@ -20,7 +20,7 @@ void use(const frugal::Tensor& t) {
 
 void use(const frugal::Tokenizer& tokenizer) {
   const std::vector<frugal::Token> tokens = tokenizer.encode("Hello, world 123 \xF0\x9F\x98\x80 <|im_end|>");
-  (void)tokenizer.decode(tokens, true);
+  (void)tokenizer.decode(tokens, {.keep_special = true});
 }
 
 }  // namespace

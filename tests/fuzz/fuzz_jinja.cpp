@@ -18,7 +18,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   chat.tools = R"([{"type": "function", "function": {"name": "add", "parameters": {"type": "object"}}}])";
   try {
     const frugal::ChatTemplate compiled(source, "fuzz");
-    const auto text = compiled.render(chat, {"<s>", "</s>", extra});
+    const auto text = compiled.render(chat, {"<s>", "</s>", extra, {}});
     if (!text && text.error().message().empty()) return 1;
   } catch (const frugal::Error&) {  // set-up throws it for a template that is none
   }

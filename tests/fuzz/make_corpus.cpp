@@ -46,7 +46,7 @@ void write_gguf_seeds(const fs::path& folder) {
       .add("tokenizer.ggml.tokens", bytes.tokens);
   vocabulary.add("tokenizer.ggml.merges", std::vector<std::string>{});
   testing::write_file(folder / "vocabulary.gguf", vocabulary.bytes());
-  for (int id = 0; id <= static_cast<int>(DType::q6_k); ++id) {
+  for (int id = 0; id <= static_cast<int>(DType::iq4_xs); ++id) {
     const auto type = static_cast<DType>(id);
     const std::uint64_t cols = block_shape(type).values;
     const Blob data = testing::random_blocks(type, cols, 1.0F, 1);

@@ -43,7 +43,7 @@ TEST_CASE("what the writer writes the reader reads") {
   r.answer_hash = 6;
   r.attempts = {{.endpoint = "e", .model = "m", .score = 0.25, .accepted = false}, {.endpoint = "f", .model = "n"}};
   DraftLedger& drafts = r.attempts.back().drafts;
-  drafts.drafted = 9, drafts.verified = 8, drafts.accepted = 6, drafts.wasted = 3, drafts.passes = 4;
+  drafts.drafted = 9, drafts.verified = 8, drafts.accepted = 6, drafts.passes = 4;
   drafts.catch_up = 2, drafts.verified_at = {4, 4}, drafts.accepted_at = {4, 2};
   drafts.draft_time = std::chrono::microseconds(1500), drafts.verify_time = std::chrono::milliseconds(40);
   drafts.saved = std::chrono::microseconds(-250);

@@ -144,7 +144,9 @@ TEST_CASE("lies about counts, lengths and offsets end in an error that names the
   for (int i = 0; i < 5; ++i) deep = deep + raw<std::uint32_t>(9) + raw<std::uint64_t>(1);
   const std::vector<Case> cases{
       {"empty file", {}, Errc::bad_file, "byte 0"},
-      {"another magic", bytes_of("GGML") + Blob(60), Errc::bad_file, "byte 0: is no GGUF"},
+      {"another magic", bytes_of("GGML") + Blob(60), Errc::bad_file, "byte 0: is not a GGUF"},
+      {"three bytes", bytes_of("GGU"), Errc::bad_file, "is too short to be a GGUF file (3 bytes)"},
+      {"a header cut off", magic + Blob(3), Errc::bad_file, "is too short to be a GGUF file (11 bytes)"},
       {"huge tensor count", magic + raw(huge) + raw<std::uint64_t>(0), Errc::bad_file, "byte 8"},
       {"huge metadata count", magic + raw<std::uint64_t>(0) + raw(huge), Errc::bad_file, "byte 16"},
       {"huge key", magic + raw<std::uint64_t>(0) + raw<std::uint64_t>(1) + raw(huge) + Blob(64), Errc::bad_file,
@@ -166,11 +168,11 @@ TEST_CASE("lies about counts, lengths and offsets end in an error that names the
       {"overflowing bytes", tensor(0, {1ULL << 62, 4}, four), Errc::bad_file, "passes the end"},
       {"data too short", tensor(0, {2}, four), Errc::bad_file, "passes the end"},
       {"no data", tensor(0, {2}, none), Errc::bad_file, "passes the end"},
-      {"broken block", tensor(2, {33}, Blob(64)), Errc::bad_file, "no whole number of q4_0 blocks"},
-      {"foreign quantisation", tensor(20, {32}, Blob(64)), Errc::unsupported, "IQ4_NL"},
+      {"broken block", tensor(2, {33}, Blob(64)), Errc::bad_file, "not a whole number of q4_0 blocks"},
+      {"foreign quantisation", tensor(16, {256}, Blob(512)), Errc::unsupported, "IQ2_XXS"},
       {"unknown quantisation", tensor(77, {32}, Blob(64)), Errc::bad_file, "type 77"},
       {"offset off the alignment", misplaced + raw<std::uint64_t>(4) + Blob(64), Errc::bad_file,
-       "no multiple of the alignment"},
+       "not a multiple of the alignment"},
       {"offset past the end", misplaced + raw<std::uint64_t>(1ULL << 63) + Blob(64), Errc::bad_file, "passes the end"},
   };
   for (const Case& c : cases) {

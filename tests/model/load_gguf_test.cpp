@@ -3,6 +3,9 @@
 #include <frugal/core/error.hpp>
 #include <frugal/model/model.hpp>
 
+#include <sys/stat.h>
+
+#include <algorithm>
 #include <catch2/catch_test_macros.hpp>
 #include <functional>
 #include <map>
@@ -42,6 +45,27 @@ void check_same_spec(const DecoderSpec& a, const DecoderSpec& b) {
   CHECK(a.qk_norm == b.qk_norm);
   CHECK(a.tied_head == b.tied_head);
   CHECK(a.sliding_window == b.sliding_window);
+}
+
+TEST_CASE("further chat templates of a GGUF file are found by their names") {
+  const testing::ScratchFolder folder;
+  ModelParts parts = testing::tiny_parts();
+  parts.chat_template = "usual";
+  const BpeVocabulary vocabulary = testing::byte_vocabulary();
+  const auto header = [&] {
+    return testing::gguf_header(parts, &vocabulary)
+        .add("tokenizer.chat_templates", std::vector<std::string>{"tool_use"});
+  };
+  const auto write = [&](GgufWriter file) {
+    for (const Tensor& t : parts.tensors) file.add(t);
+    testing::write_file(folder / "m.gguf", file.bytes());
+  };
+  write(header().add("tokenizer.chat_template.tool_use", "TOOLS"));
+  const auto model = load_model(folder / "m.gguf");
+  CHECK(model->chat_template("tool_use")->render({.messages = {{"user", "x"}}}).value().text == "TOOLS");
+  write(header());
+  CHECK(
+      mentions(error_of([&] { (void)load_model(folder / "m.gguf"); }), "tokenizer.chat_template.tool_use is missing"));
 }
 
 TEST_CASE("a model written to GGUF loads as it was, for each architecture and switch") {
@@ -167,9 +191,6 @@ TEST_CASE("what the forward pass lacks is refused by name") {
        [&](GgufWriter& w) { w.add_raw_tensor("blk.0.attn_sinks.weight", 0, {1}, four); }},
       {Errc::unsupported, "blk.7.attn_q.weight",
        [&](GgufWriter& w) { w.add_raw_tensor("blk.7.attn_q.weight", 0, {1}, four); }},
-      {Errc::unsupported, "tokenizer model 'llama'", [](GgufWriter& w) { w.add("tokenizer.ggml.model", "llama"); }},
-      {Errc::unsupported, "pre-tokenizer 'martian'",
-       [](GgufWriter& w) { w.add("tokenizer.ggml.model", "gpt2").add("tokenizer.ggml.pre", "martian"); }},
       {Errc::bad_model, "rope divisor", [](GgufWriter& w) { w.add("llama.rope.scaling.factor", -2.0F); }},
       {Errc::bad_model, "rope divisors for",
        [&](GgufWriter& w) {
@@ -219,7 +240,7 @@ TEST_CASE("a damaged tokenizer is named by key and entry") {
   CHECK(mentions(bad_tokenizer([&](GgufWriter& w) {
                    tokens(w).add("tokenizer.ggml.merges", Texts{"a b", "ab"});
                  }),
-                 "entry 1 is no pair"));
+                 "entry 1 is not a pair"));
   CHECK(mentions(bad_tokenizer([&](GgufWriter& w) { tokens(w).add("tokenizer.ggml.token_type", Ints{1}); }),
                  "1 entries for 3 tokens"));
   CHECK(mentions(bad_tokenizer([&](GgufWriter& w) {
@@ -232,11 +253,131 @@ TEST_CASE("a damaged tokenizer is named by key and entry") {
                  "eos_token_id': is out of range"));
 }
 
+/// A SentencePiece vocabulary of a model that has 272 rows: unknown, bos, eos, the bytes, then pieces.
+BpeVocabulary pieces() {
+  BpeVocabulary v;
+  v.alphabet = BpeVocabulary::Alphabet::characters;
+  const auto add = [&v](const std::string& text, float score, BpeVocabulary::Kind kind) {
+    v.tokens.push_back(text);
+    v.scores.push_back(score);
+    v.kinds.push_back(kind);
+  };
+  for (const char* control : {"<unk>", "<s>", "</s>"}) add(control, 0, BpeVocabulary::Kind::control);
+  for (int byte = 0; byte < 256; ++byte) {
+    const char* hex = "0123456789ABCDEF";
+    add(std::string("<0x") + hex[byte / 16] + hex[byte % 16] + ">", 0, BpeVocabulary::Kind::byte);
+  }
+  for (const char* piece : {"\xE2\x96\x81", "h", "i", "hi"})
+    add(piece, -static_cast<float>(v.tokens.size()), BpeVocabulary::Kind::normal);
+  add("<|assistant|>", 0, BpeVocabulary::Kind::control);
+  add("<end_of_turn>", 0, BpeVocabulary::Kind::normal);
+  v.unknown = 0, v.bos = 1, v.eos = 2, v.add_bos = true;
+  return v;
+}
+
+TEST_CASE("a file of tokenizer model llama is SentencePiece: its scores, its space, its bytes, its ends") {
+  using Ids = std::vector<Token>;
+  const auto load = [](const BpeVocabulary& v, const char* name = "m") {
+    ModelParts parts = testing::tiny_parts();
+    parts.name = name;
+    GgufWriter out = testing::gguf_header(parts, &v);
+    for (const Tensor& t : parts.tensors) out.add(t);
+    const Blob bytes = out.bytes();
+    return model::parts_from_gguf(model::GgufFile(bytes, "m")).tokenizer;
+  };
+  const auto tokenizer = load(pieces());
+  REQUIRE(tokenizer != nullptr);
+  CHECK(tokenizer->encode("hi hi") == Ids{1, 259, 262, 259, 262});
+  CHECK(tokenizer->encode("\xC3\xA9", {.add_bos = false}) == Ids{259, 3 + 0xC3, 3 + 0xA9});
+  CHECK(tokenizer->decode({259, 262}) == "hi");
+  CHECK((tokenizer->is_end(2) && tokenizer->is_end(264) && !tokenizer->is_end(263)));
+  CHECK(tokenizer->encode("<|assistant|> hi", {.add_bos = false}) == Ids{263, 259, 259, 262});
+
+  BpeVocabulary bare = pieces();
+  bare.spaces.prefix = BpeVocabulary::Spaces::Prefix::never;
+  bare.add_bos = false;
+  CHECK(load(bare)->encode("hi hi") == Ids{262, 259, 262});
+  BpeVocabulary both = pieces();
+  both.add_eos = true;
+  CHECK(load(both)->encode("hi") == Ids{1, 259, 262, 2});
+  // Phi-3's special tokens take the blanks after them along.
+  const auto phi3 = load(pieces(), "Phi-3 Mini");
+  CHECK(phi3->encode("<|assistant|>\n hi", {.add_bos = false}) == Ids{263, 259, 262});
+}
+
+TEST_CASE("a SentencePiece tokenizer whose scores or rules we cannot follow is refused by key") {
+  const auto with = [](const std::function<void(GgufWriter&)>& rest) {
+    return refused([&](GgufWriter& w) {
+      w.add("tokenizer.ggml.model", "llama").add("tokenizer.ggml.tokens", std::vector<std::string>{"a"});
+      rest(w);
+    });
+  };
+  CHECK(mentions(with([](GgufWriter&) {}), "tokenizer.ggml.scores': is missing"));
+  CHECK(mentions(with([](GgufWriter& w) {
+                   w.add("tokenizer.ggml.scores", std::vector<float>{1, 2});
+                 }),
+                 "has 2 entries for 1 tokens"));
+}
+
+TEST_CASE("a tokenizer that we lack blocks neither token prompts nor scores, and says why where text comes") {
+  const auto load = [](const std::function<void(GgufWriter&)>& change) {
+    const ModelParts parts = testing::tiny_parts();
+    GgufWriter out = testing::gguf_header(parts);
+    for (const Tensor& t : parts.tensors) out.add(t);
+    change(out);
+    const Blob bytes = out.bytes();
+    const Model model(model::parts_from_gguf(model::GgufFile(bytes, "odd.gguf")));
+    CHECK(model.tokenizer() == nullptr);
+    CHECK(model.tokens() == model.spec().vocab);
+    REQUIRE(model.tokenizer_error() != nullptr);
+    CHECK(model.tokenizer_error()->code() == Errc::unsupported);
+    return *model.tokenizer_error();
+  };
+  CHECK(mentions(load([](GgufWriter& w) { w.add("tokenizer.ggml.model", "t5"); }), "tokenizer model 't5'"));
+  CHECK(
+      mentions(load([](GgufWriter& w) { w.add("tokenizer.ggml.model", "gpt2").add("tokenizer.ggml.pre", "martian"); }),
+               "pre-tokenizer 'martian' is not supported"));
+  CHECK(mentions(load([](GgufWriter& w) { w.add("tokenizer.ggml.model", "gpt2"); }),
+                 "key 'tokenizer.ggml.pre' is missing"));
+  CHECK(mentions(load([](GgufWriter& w) {
+                   w.add("tokenizer.ggml.model", "llama").add("tokenizer.ggml.tokens", std::vector<std::string>{"a"});
+                   w.add("tokenizer.ggml.scores", std::vector<float>{1});
+                   w.add("tokenizer.ggml.remove_extra_whitespaces", true);
+                 }),
+                 "'tokenizer.ggml.remove_extra_whitespaces' is true, which is not supported"));
+}
+
+TEST_CASE("weights that were read survive what happens to their file") {
+  const testing::ScratchFolder folder;
+  const ModelParts parts = testing::tiny_parts();
+  testing::write_gguf(folder / "m.gguf", parts);
+  LoadOptions options;
+  options.weights = LoadOptions::Weights::read;
+  const auto model = load_model(folder / "m.gguf", options);
+  std::filesystem::resize_file(folder / "m.gguf", 0);
+  for (const Tensor& t : parts.tensors) {
+    const Tensor* have = model->find(t.name);
+    REQUIRE(have != nullptr);
+    CHECK_FALSE(have->mapped);
+    CHECK(std::equal(have->data.begin(), have->data.end(), t.data.begin(), t.data.end()));
+  }
+}
+
+TEST_CASE("a folder, a pipe or a device in place of a file is refused at once") {
+  const testing::ScratchFolder folder;
+  const std::string pipe = folder / "pipe.gguf";
+  REQUIRE(::mkfifo(pipe.c_str(), 0600) == 0);
+  CHECK(mentions(error_of([&] { (void)load_model(pipe); }), "is not a regular file"));
+  CHECK(mentions(error_of([&] { (void)load_model("/dev/zero"); }), "is not a regular file"));
+  std::filesystem::create_directories(folder / "config.json");
+  CHECK(mentions(error_of([&] { (void)load_model(folder.path()); }), "is a folder, not a regular file"));
+}
+
 TEST_CASE("paths that name no model say so") {
   const testing::ScratchFolder folder;
   CHECK(mentions(error_of([&] { (void)load_model(folder / "none.gguf"); }), "does not exist"));
   testing::write_file(folder / "text.gguf", "once upon a time");
-  CHECK(mentions(error_of([&] { (void)load_model(folder / "text.gguf"); }), "is no GGUF file"));
+  CHECK(mentions(error_of([&] { (void)load_model(folder / "text.gguf"); }), "is not a GGUF file"));
   testing::write_file(folder / "empty.gguf", "");
   CHECK(error_of([&] { (void)load_model(folder / "empty.gguf"); }).code() == Errc::bad_file);
   CHECK(mentions(error_of([&] { (void)load_model(folder.path()); }), "config.json: cannot open"));

@@ -108,7 +108,7 @@ TEST_CASE("shards load by their index, which cannot reach outside the folder") {
   check_same_tensors(*load_model(folder.path()), parts);
   for (const char* escape : {"../a.safetensors", "/a.safetensors", "..", ""}) {
     write_index(escape);
-    CHECK(mentions(error_of([&] { (void)load_model(folder.path()); }), "is no file name"));
+    CHECK(mentions(error_of([&] { (void)load_model(folder.path()); }), "is not a file name"));
   }
   write_index("b.safetensors");
   CHECK(mentions(error_of([&] { (void)load_model(folder.path()); }), "token_embd.weight is missing"));
@@ -179,12 +179,12 @@ TEST_CASE("a config we cannot honour is refused by its field") {
       {"llama", R"(,"rope_scaling":{"rope_type":"yarn","factor":4})", Errc::unsupported,
        "'rope_scaling.rope_type' is 'yarn'"},
       {"llama", R"(,"rope_scaling":{"rope_type":"llama3"})", Errc::bad_model, "'rope_scaling.factor'"},
-      {"llama", R"(,"rope_scaling":"linear")", Errc::bad_file, "'rope_scaling' is no object"},
-      {"llama", R"(,"hidden_size":-1)", Errc::bad_file, "'hidden_size' is no size"},
+      {"llama", R"(,"rope_scaling":"linear")", Errc::bad_file, "'rope_scaling' must be an object"},
+      {"llama", R"(,"hidden_size":-1)", Errc::bad_file, "'hidden_size' must be a whole number"},
       {"llama", R"(,"hidden_size":null)", Errc::bad_model, "'hidden_size' is missing"},
-      {"llama", R"(,"rms_norm_eps":"x")", Errc::bad_file, "'rms_norm_eps' is no number"},
+      {"llama", R"(,"rms_norm_eps":"x")", Errc::bad_file, "'rms_norm_eps' must be a number"},
       {"llama", R"(,"rope_theta":1e999)", Errc::bad_file, "out of range"},
-      {"llama", ",", Errc::bad_file, "config.json: byte 279: is no JSON"},
+      {"llama", ",", Errc::bad_file, "config.json: byte 279: not valid JSON"},
   };
   for (const Case& c : cases) {
     const Error error = error_of([&] { (void)spec_with(c.type, c.extra); });
@@ -224,8 +224,10 @@ TEST_CASE("an integer weight is refused by name, one nobody wants is not") {
     std::uint64_t length = 0;
     std::memcpy(&length, bytes.data(), 8);
     std::string header(reinterpret_cast<const char*>(bytes.data()) + 8, length);
-    header.insert(1, "\"" + name + R"(":{"dtype":"I8","shape":[8],"data_offsets":[0,8]},)");
-    const Blob data(bytes.begin() + 8 + static_cast<std::ptrdiff_t>(length), bytes.end());
+    Blob data(bytes.begin() + 8 + static_cast<std::ptrdiff_t>(length), bytes.end());
+    const std::string range = std::to_string(data.size()) + "," + std::to_string(data.size() + 8);
+    header.insert(1, "\"" + name + R"(":{"dtype":"I8","shape":[8],"data_offsets":[)" + range + "]},");
+    data.resize(data.size() + 8);
     testing::write_file(folder / "model.safetensors", testing::safetensors_blob(header, data));
   };
   with("model.embed_positions");
@@ -247,8 +249,29 @@ TEST_CASE("the chat template comes from its own file or from the tokenizer's con
   const auto direct = fingerprint_with("tokenizer_config.json", R"({"chat_template":"one"})");
   CHECK(fingerprint_with(
             "tokenizer_config.json",
-            R"({"chat_template":[{"name":"tools","template":"two"},{"name":"default","template":"one"}]})") == direct);
+            R"({"chat_template":[{"name":"tools","template":"two"},{"name":"default","template":"one"}]})") != direct);
+  CHECK(fingerprint_with("tokenizer_config.json", R"({"chat_template":[{"name":"default","template":"one"}]})") ==
+        direct);
   CHECK(fingerprint_with("chat_template.jinja", "two") != direct);
+}
+
+TEST_CASE("named chat templates come from the list in tokenizer_config.json and from a folder of files") {
+  const ScratchFolder folder;
+  write_folder(folder, testing::tiny_parts(hf_options("llama")), "llama");
+  testing::write_file(
+      folder / "tokenizer_config.json",
+      R"({"chat_template":[{"name":"tool_use","template":"TOOLS {{ tools }}"},{"name":"default","template":"usual"}]})");
+  std::filesystem::create_directory(folder / "additional_chat_templates");
+  testing::write_file(folder / "additional_chat_templates/rag.jinja", "from a file");
+  const auto model = load_model(folder.path());
+  const Chat chat{.messages = {{"user", "Hi"}}};
+  CHECK(model->chat_template()->render(chat).value().text == "usual");
+  CHECK(model->chat_template("default") == model->chat_template());
+  CHECK(model->chat_template("rag")->render(chat).value().text == "from a file");
+  CHECK(model->chat_template("tool_use")->render(chat).value().text == "TOOLS None");
+  CHECK(model->chat_template("other") == nullptr);
+  testing::write_file(folder / "tokenizer_config.json", R"({"chat_template":[{"name":"default"}]})");
+  CHECK(mentions(error_of([&] { (void)load_model(folder.path()); }), "list of objects with name and template"));
 }
 
 TEST_CASE("tensor names translate, others do not") {

@@ -13,6 +13,7 @@ FORMATS = [
     ("F32", []), ("F16", []), ("BF16", []),
     ("Q4_0", [0]), ("Q4_1", [0, 2]), ("Q5_0", [0]), ("Q5_1", [0, 2]), ("Q8_0", [0]),
     ("Q2_K", [80, 82]), ("Q3_K", [108]), ("Q4_K", [0, 2]), ("Q5_K", [0, 2]), ("Q6_K", [208]),
+    ("IQ4_NL", [0]), ("IQ4_XS", [0]),
 ]
 # zero, minus zero, smallest subnormal, largest subnormal, largest, infinities, a NaN
 HOSTILE = [0x0000, 0x8000, 0x0001, 0x03FF, 0x7BFF, 0x7C00, 0xFC00, 0x7E01]

@@ -91,7 +91,8 @@ TEST_CASE("parts that contradict each other are refused by name") {
          tensor_of(p, "output_norm.weight").data = tensor_of(p, "output_norm.weight").data.first(4);
        }},
       {"is empty", [](ModelParts& p) { tensor_of(p, "output_norm.weight").cols = 0; }},
-      {"no whole number of q4_k blocks", [](ModelParts& p) { tensor_of(p, "output_norm.weight").type = DType::q4_k; }},
+      {"not a whole number of q4_k blocks",
+       [](ModelParts& p) { tensor_of(p, "output_norm.weight").type = DType::q4_k; }},
       {"does not fit its", [](ModelParts& p) { tensor_of(p, "output_norm.weight").rows = 1ULL << 60; }},
       {"the tokenizer has 259 tokens, the embedding only 200 rows",
        [](ModelParts& p) {
@@ -128,7 +129,7 @@ TEST_CASE("without a template a vocabulary with ChatML's marks is asked in ChatM
   parts.chat_template.reset();
   const Model model(parts);
   REQUIRE(model.chat_template() != nullptr);
-  CHECK(model.chat_template()->render({.messages = {{.role = "user", .content = "Hi"}}}).value() ==
+  CHECK(model.chat_template()->render({.messages = {{.role = "user", .content = "Hi"}}}).value().text ==
         "<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\n");
   BpeVocabulary bare = testing::byte_vocabulary();
   bare.tokens[256] = "<|other|>";

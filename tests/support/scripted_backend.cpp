@@ -93,7 +93,7 @@ std::vector<Token> ScriptedBackend::read(ModelId model, const Segment& s, std::s
 void ScriptedBackend::forward(const Batch& batch) {
   if (batch.model.index() >= models_.size()) throw Error(Errc::invalid_argument, "backend: unknown model");
   const std::uint32_t vocab = models_[batch.model.index()]->spec().vocab;
-  backend::check_batch(batch, arena_, vocab, max_rows_);
+  backend::check_batch(batch, arena_, models_[batch.model.index()]->spec(), max_rows_);
   ++counts_.forwards, counts_.segments += batch.segments.size(), counts_.draws += batch.drawn.size();
   for (const Segment& s : batch.segments) {
     write(batch.model, s);

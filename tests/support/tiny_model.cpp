@@ -63,6 +63,10 @@ BlockStats stats_of(DType type) {
       return {0, 2, 540.0F, 15.5F};
     case DType::q6_k:
       return {208, -1, 170.0F, 0};
+    case DType::iq4_nl:
+      return {0, -1, 70.0F, 0};
+    case DType::iq4_xs:
+      return {0, -1, 1290.0F, 0};
     default:
       return {-1, -1, 1, 0};
   }

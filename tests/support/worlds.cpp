@@ -212,13 +212,14 @@ class LongAnswers : public Service {
     const int k = best_k();
     TraceAttempt attempt{.endpoint = "engine", .model = r.model};
     attempt.usage.input = r.prompt_tokens, attempt.usage.output = r.output_tokens;
+    TokenLedger& tokens = attempt.tokens.emplace();
     std::uint64_t made = 0, steps = 0;
     for (; made < r.output_tokens; ++steps) {
       int kept = 0;
       while (kept < k && dice.chance(acceptance_)) ++kept;
-      attempt.tokens.accepted += static_cast<std::uint64_t>(kept);
-      attempt.tokens.wasted_drafts += static_cast<std::uint64_t>(k - kept);
-      ++attempt.tokens.decoded;
+      tokens.accepted += static_cast<std::uint64_t>(kept);
+      tokens.wasted_drafts += static_cast<std::uint64_t>(k - kept);
+      ++tokens.decoded;
       made += static_cast<std::uint64_t>(kept) + 1;
     }
     r.attempts.push_back(attempt);

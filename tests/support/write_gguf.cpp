@@ -51,6 +51,14 @@ GgufWriter& GgufWriter::add(std::string_view name, const std::vector<std::string
   return *this;
 }
 
+GgufWriter& GgufWriter::add(std::string_view name, const std::vector<float>& values) {
+  Blob& out = key(name, 9);
+  put(out, std::uint32_t{6});
+  put(out, std::uint64_t{values.size()});
+  put(out, values.data(), values.size() * sizeof(float));
+  return *this;
+}
+
 GgufWriter& GgufWriter::add(std::string_view name, const std::vector<std::int32_t>& values) {
   Blob& out = key(name, 9);
   put(out, std::uint32_t{5});
@@ -127,6 +135,10 @@ std::uint32_t gguf_type_id(DType type) {
       return 13;
     case DType::q6_k:
       return 14;
+    case DType::iq4_nl:
+      return 20;
+    case DType::iq4_xs:
+      return 23;
   }
   return 0xFFFF;
 }
@@ -155,6 +167,8 @@ std::string_view pre_name(PreTokenizer pre) {
       return "qwen2";
     case PreTokenizer::llama3:
       return "llama-bpe";
+    case PreTokenizer::tekken:
+      return "tekken";
   }
   return "";
 }
@@ -164,7 +178,9 @@ constexpr std::int32_t kind_ids[] = {1, 3, 4, 5, 6};
 
 void add_vocabulary(GgufWriter& out, const BpeVocabulary& v) {
   const std::string t = "tokenizer.ggml.";
-  out.add(t + "model", "gpt2").add(t + "pre", pre_name(v.pre)).add(t + "tokens", v.tokens);
+  const bool characters = v.alphabet == BpeVocabulary::Alphabet::characters;
+  out.add(t + "model", characters ? "llama" : "gpt2").add(t + "pre", characters ? "default" : pre_name(v.pre));
+  out.add(t + "tokens", v.tokens);
   if (!v.kinds.empty()) {
     std::vector<std::int32_t> kinds;
     for (const auto kind : v.kinds) kinds.push_back(kind_ids[static_cast<std::size_t>(kind)]);
@@ -172,7 +188,12 @@ void add_vocabulary(GgufWriter& out, const BpeVocabulary& v) {
   }
   std::vector<std::string> merges;
   for (const auto& [a, b] : v.merges) merges.push_back(a + " " + b);
-  out.add(t + "merges", merges).add(t + "add_bos_token", v.add_bos);
+  if (characters)
+    out.add(t + "scores", v.scores)
+        .add(t + "add_space_prefix", v.spaces.prefix != BpeVocabulary::Spaces::Prefix::never);
+  else
+    out.add(t + "merges", merges);
+  out.add(t + "add_bos_token", v.add_bos).add(t + "add_eos_token", v.add_eos);
   const std::pair<const char*, std::optional<Token>> ids[] = {
       {"bos", v.bos}, {"eos", v.eos}, {"eot", v.eot}, {"padding", v.pad}, {"unknown", v.unknown}};
   for (const auto& [name, id] : ids)

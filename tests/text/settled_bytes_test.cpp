@@ -13,7 +13,7 @@ namespace {
 
 using test::Ids;
 
-constexpr EncodeOptions plain{.parse_special = false, .add_bos = false};
+constexpr EncodeOptions plain{.parse_special = false, .add_bos = false, .continues = true};
 
 /// Text in which borders between words move easily: contractions, runs of blanks and newlines, digits, punctuation,
 /// marks, characters of several bytes and broken ones.
@@ -83,6 +83,28 @@ BpeVocabulary telling_vocabulary(PreTokenizer pre) {
   return v;
 }
 
+using Prefix = BpeVocabulary::Spaces::Prefix;
+
+/// SentencePiece pieces over the same characters; none holds a space after something else.
+BpeVocabulary telling_pieces(Prefix prefix) {
+  BpeVocabulary v;
+  v.alphabet = BpeVocabulary::Alphabet::characters;
+  v.spaces.prefix = prefix;
+  const std::string space = "\xE2\x96\x81";
+  const std::vector<std::string> letters{space, "s", "e", "l", "r",  "T", "a", "h", "o",
+                                         "1",   "2", "'", ".", "\n", "<", "|", "x", ">"};
+  for (const std::string& a : letters) test::add(v, a, BpeVocabulary::Kind::normal);
+  for (const std::string& a : letters)
+    for (const std::string& b : letters)
+      if (b != space || a == space) test::add(v, a + b, BpeVocabulary::Kind::normal);
+  for (int byte = 0; byte < 256; ++byte) {
+    const char* hex = "0123456789ABCDEF";
+    test::add(v, std::string("<0x") + hex[byte / 16] + hex[byte % 16] + ">", BpeVocabulary::Kind::byte);
+  }
+  for (std::size_t i = 0; i < v.tokens.size(); ++i) v.scores.push_back(-static_cast<float>(i * 7919 % 1009));
+  return v;
+}
+
 struct Case {
   std::string name;
   Tokenizer tokenizer;
@@ -91,11 +113,19 @@ struct Case {
 std::vector<Case> families() {
   std::vector<Case> out;
   for (const auto& [name, pre] : {std::pair{"gpt2", PreTokenizer::gpt2}, std::pair{"smollm", PreTokenizer::smollm},
-                                  std::pair{"qwen2", PreTokenizer::qwen2}, std::pair{"llama3", PreTokenizer::llama3}}) {
+                                  std::pair{"qwen2", PreTokenizer::qwen2}, std::pair{"llama3", PreTokenizer::llama3},
+                                  std::pair{"tekken", PreTokenizer::tekken}}) {
     auto v = telling_vocabulary(pre);
     v.nfc = pre == PreTokenizer::qwen2;
     out.push_back({name, Tokenizer(v)});
     test::add(v, "<|x|>", BpeVocabulary::Kind::user_defined);
+    out.push_back({std::string(name) + " with a user-defined token", Tokenizer(v)});
+  }
+  for (const auto& [name, prefix] : {std::pair{"SentencePiece", Prefix::always}, std::pair{"Gemma", Prefix::never}}) {
+    auto v = telling_pieces(prefix);
+    out.push_back({name, Tokenizer(v)});
+    test::add(v, "<|x|>", BpeVocabulary::Kind::user_defined);
+    v.scores.push_back(0);
     out.push_back({std::string(name) + " with a user-defined token", Tokenizer(v)});
   }
   return out;

@@ -1,4 +1,4 @@
-// tokenize_driver TOKENIZER.json STRINGS IDS [--no-special]: encodes every string.
+// tokenize_driver TOKENIZER.json|TOKENIZER.model STRINGS IDS [--no-special]: encodes every string.
 //
 // STRINGS: per string a little-endian uint32 length and the bytes. IDS: per string a uint32 count and the ids as int32.
 // With --time N: encodes the file STRINGS as one text, N times, and prints MB/s of processor time; with --decode:
@@ -13,6 +13,7 @@
 #include <ctime>
 #include <fstream>
 #include <iterator>
+#include <string_view>
 
 namespace {
 
@@ -34,7 +35,8 @@ void write_number(std::ofstream& out, std::uint32_t n) { out.write(reinterpret_c
 void encode_all(const frugal::Tokenizer& tokenizer, const std::string& strings, std::ofstream& out, bool special) {
   for (std::size_t at = 0; at < strings.size();) {
     const std::uint32_t n = read_number(strings, at);
-    const auto ids = tokenizer.encode(std::string_view(strings).substr(at, n), {.parse_special = special});
+    const auto ids =
+        tokenizer.encode(std::string_view(strings).substr(at, n), {.parse_special = special, .add_bos = false});
     at += n;
     write_number(out, static_cast<std::uint32_t>(ids.size()));
     out.write(reinterpret_cast<const char*>(ids.data()), static_cast<std::streamsize>(ids.size() * sizeof ids[0]));
@@ -43,7 +45,7 @@ void encode_all(const frugal::Tokenizer& tokenizer, const std::string& strings, 
 
 void decode_all(const frugal::Tokenizer& tokenizer, const std::string& ids, std::ofstream& out) {
   for (std::size_t at = 0; at < ids.size();) {
-    frugal::Detokenizer detokenizer(tokenizer);
+    frugal::Detokenizer detokenizer(tokenizer, false, false);
     std::string text;
     for (std::uint32_t n = read_number(ids, at); n > 0; --n)
       text += detokenizer.push(static_cast<frugal::Token>(read_number(ids, at)));
@@ -68,7 +70,9 @@ int main(int argc, char** argv) try {
     return std::fputs("usage: tokenize_driver TOKENIZER.json STRINGS IDS [--no-special|--decode|--time N]\n", stderr),
            2;
   const std::string mode = argc > 4 ? argv[4] : "";
-  const frugal::Tokenizer tokenizer = frugal::load_tokenizer_json(argv[1]);
+  const bool sentencepiece = std::string_view(argv[1]).ends_with(".model");
+  const frugal::Tokenizer tokenizer =
+      sentencepiece ? frugal::load_sentencepiece_model(argv[1]) : frugal::load_tokenizer_json(argv[1]);
   const std::string input = read_all(argv[2]);
   if (mode == "--time") return time_all(tokenizer, input, std::atoi(argv[5])), 0;
   std::ofstream out(argv[3], std::ios::binary);

@@ -105,25 +105,62 @@ TEST_CASE("generation_config.json names further tokens that end an answer") {
     CHECK_THROWS_AS(ends("{\"eos_token_id\":" + bad + "}"), Error);
 }
 
+TEST_CASE("config.json, special_tokens_map.json and well-known names tell of ends too") {
+  const Folder folder;
+  folder.write("config.json", R"({"eos_token_id":[1,2]})");
+  CHECK(load_tokenizer_json(folder.write("tokenizer.json", json({}))).is_end(1));
+  folder.write("config.json", R"({"eos_token_id":3})");
+  CHECK_THROWS_AS(load_tokenizer_json(folder.write("tokenizer.json", json({}))), Error);
+  folder.write("config.json", "{}");
+  folder.write("special_tokens_map.json", R"({"eos_token":{"content":"b"}})");
+  const Tokenizer mapped = load_tokenizer_json(folder.write("tokenizer.json", json({})));
+  CHECK(mapped.is_end(1));
+  CHECK(mapped.eos() == 1);
+  for (const std::string name : {"<|im_end|>", "<|eot_id|>", "<|eom_id|>", "<|end|>", "<end_of_turn>", "</s>"})
+    for (const std::string special : {"true", "false"})
+      CHECK(load(json({.more =
+                           ",\"added_tokens\":[{\"id\":5,\"content\":\"" + name + "\",\"special\":" + special + "}]"}))
+                .is_end(5));
+}
+
+TEST_CASE("add_bos_token and add_eos_token are obeyed where the tokenizer's class does") {
+  const std::string added =
+      R"(,"added_tokens":[{"id":3,"content":"<s>","special":true},{"id":4,"content":"</s>","special":true}])";
+  const std::string post = R"(,"post_processor":{"type":"TemplateProcessing","single":[
+      {"SpecialToken":{"id":"<s>","type_id":0}},{"Sequence":{"id":"A","type_id":0}},{"SpecialToken":{"id":"</s>","type_id":0}}]})";
+  const auto with = [&](const std::string& more, const std::string& flags, const std::string& type) {
+    return load(json({.more = added + more}),
+                R"({"bos_token":"<s>","eos_token":"</s>","tokenizer_class":")" + type + "\"" + flags + "}")
+        .encode("a");
+  };
+  CHECK(with("", "", "LlamaTokenizerFast") == Ids{3, 0});
+  CHECK(with("", R"(,"add_bos_token":true)", "LlamaTokenizer") == Ids{3, 0});
+  CHECK(with(post, R"(,"add_bos_token":false)", "LlamaTokenizerFast") == Ids{0});
+  CHECK(with("", R"(,"add_bos_token":false,"add_eos_token":true)", "GemmaTokenizerFast") == Ids{0, 4});
+  CHECK(with(post, "", "PreTrainedTokenizerFast") == Ids{3, 0, 4});
+  CHECK(with(post, R"(,"add_bos_token":false)", "PreTrainedTokenizerFast") == Ids{3, 0, 4});
+  CHECK(with("", R"(,"add_bos_token":true)", "Qwen2Tokenizer") == Ids{0});
+}
+
 TEST_CASE("malformed files end in an error with file and reason") {
-  CHECK(failure("").starts_with("bad_file: offset 1"));
-  CHECK(failure(R"({"model": )").starts_with("bad_file: offset 11"));
-  CHECK(failure("[]") == "bad_file: offset 0: not a JSON object");
-  CHECK(failure("{}") == "bad_file: \"model\" is no object");
+  CHECK(failure("").starts_with("bad_file: byte 0"));
+  CHECK(failure(R"({"model": )").starts_with("bad_file: byte 10"));
+  CHECK(failure("[]") == "bad_file: byte 0: not a JSON object");
+  CHECK(failure("{}") == "bad_file: \"model\" is not an object");
   CHECK(failure(json({.model = R"({"type":"BPE","vocab":[],"merges":[]})"})) ==
-        "bad_file: model.vocab is no object with tokens");
+        "bad_file: model.vocab is not an object with tokens");
   CHECK(failure(json({.model = R"({"type":"BPE","vocab":{"a":-1},"merges":[]})"})) ==
         "bad_file: the id -1 of token \"a\" is out of range");
   CHECK(failure(json({.model = R"({"type":"BPE","vocab":{"a":4000000000},"merges":[]})"})) ==
         "bad_file: the id 4000000000 of token \"a\" is out of range");
   CHECK(failure(json({.model = R"({"type":"BPE","vocab":{"a":"x"},"merges":[]})"})) ==
-        "bad_file: the id of token \"a\" is no integer");
+        "bad_file: the id of token \"a\" is not an integer");
   CHECK(failure(json({.model = R"({"type":"BPE","vocab":{"a":0,"b":0},"merges":[]})"})) ==
         "bad_file: tokens \"a\" and \"b\" share the id 0");
   CHECK(failure(json({.model = R"({"type":"BPE","vocab":{"a":0},"merges":["a a a"]})"})) ==
-        "bad_file: model.merges[0] is no pair of tokens");
+        "bad_file: model.merges[0] is not a pair of tokens");
   CHECK(failure(json({.model = R"({"type":"BPE","vocab":{"a":0},"merges":[["a"]]})"})) ==
-        "bad_file: model.merges[0] is no pair of tokens");
+        "bad_file: model.merges[0] is not a pair of tokens");
   CHECK(failure(json({.model = R"({"type":"BPE","vocab":{"a":0},"merges":["a z"]})"})) ==
         "bad_model: tokenizer: merge 0 needs the token \"z\", which is missing");
   CHECK(failure(json({.more = R"(,"added_tokens":[{"id":9,"content":"a"}])"})) ==
@@ -138,8 +175,10 @@ TEST_CASE("what is lacking is named") {
   const auto lacks = [](const Parts& parts, const std::string& what) {
     CHECK(failure(json(parts)) == "unsupported: " + what + " is not supported");
   };
-  lacks({.pre = "null"}, "a tokenizer without pre-tokenizer");
-  lacks({.pre = R"({"type":"Metaspace"})"}, "pre-tokenizer Metaspace");
+  lacks({.pre = "null"}, "a tokenizer without a pre-tokenizer");
+  lacks({.pre = R"({"type":"Whitespace"})"}, "pre-tokenizer Whitespace");
+  lacks({.pre = R"({"type":"Metaspace","replacement":"_"})"},
+        "pre-tokenizer Metaspace with another character than U+2581");
   lacks({.pre = R"({"type":"ByteLevel"})"}, "pre-tokenizer ByteLevel with add_prefix_space");
   lacks({.pre = R"({"type":"Split","pattern":{"Regex":"x"},"behavior":"Isolated"})"},
         "pre-tokenizer Split with the regex x");
@@ -149,7 +188,7 @@ TEST_CASE("what is lacking is named") {
   lacks({.more = R"(,"decoder":{"type":"Metaspace"})"}, "decoder Metaspace");
   lacks({.more = R"(,"post_processor":{"type":"BertProcessing"})"}, "post-processor BertProcessing");
   lacks({.model = R"({"type":"BPE","vocab":{"a":0},"merges":[],"byte_fallback":true})"},
-        "a BPE model with byte_fallback");
+        "a byte-level BPE model with byte_fallback");
   lacks({.model = R"({"type":"BPE","vocab":{"a":0},"merges":[],"end_of_word_suffix":"</w>"})"},
         "a BPE model with end_of_word_suffix");
   CHECK(failure(json({.model = R"({"type":"Unigram"})"})) ==
@@ -161,5 +200,15 @@ TEST_CASE("GGUF names of pre-tokenizers are known or none") {
   CHECK(pre_tokenizer_from_gguf_name("smollm") == PreTokenizer::smollm);
   CHECK(pre_tokenizer_from_gguf_name("qwen2") == PreTokenizer::qwen2);
   CHECK(pre_tokenizer_from_gguf_name("llama-bpe") == PreTokenizer::llama3);
+  CHECK(pre_tokenizer_from_gguf_name("tekken") == PreTokenizer::tekken);
   CHECK_FALSE(pre_tokenizer_from_gguf_name("default"));
+}
+
+TEST_CASE("values nested beyond all need end in an error, wherever a file of the tokenizer holds them") {
+  const std::string deep = std::string(100000, '[') + std::string(100000, ']');
+  CHECK(failure(json({.more = R"(,"added_tokens":)" + deep})) == "bad_file: JSON nested deeper than 200");
+  CHECK(failure(json({.model = R"({"type":)" + deep + "}"})) == "bad_file: JSON nested deeper than 200");
+  CHECK(failure(json({.pre = deep})) == "bad_file: JSON nested deeper than 200");
+  const std::string allowed = std::string(150, '[') + std::string(150, ']');
+  CHECK(failure(json({.model = R"({"type":)" + allowed + "}"})).size() < 200);  // the excerpt is short
 }

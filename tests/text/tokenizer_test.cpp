@@ -80,7 +80,7 @@ TEST_CASE("special tokens are found in text, the longest at the leftmost place")
   CHECK(tokenizer.encode("hello<a>bx<a><tool>") == Ids{259, longer, 'x', open, tool});
   CHECK(tokenizer.encode("<a><tool>", {.parse_special = false}) == Ids{'<', 'a', '>', tool});
   CHECK(tokenizer.decode({open, 259, tool}) == "hello<tool>");
-  CHECK(tokenizer.decode({open, 259, tool}, true) == "<a>hello<tool>");
+  CHECK(tokenizer.decode({open, 259, tool}, {.keep_special = true}) == "<a>hello<tool>");
   CHECK(tokenizer.is_special(tool));
   CHECK_FALSE(tokenizer.is_control(tool));
   CHECK(tokenizer.is_control(open));
@@ -172,7 +172,7 @@ TEST_CASE("an inconsistent vocabulary is refused by its first bad entry") {
   CHECK(message_of(v) == "tokenizer: 262 tokens but 261 kinds");
   v = small_vocabulary();
   v.add_bos = true;
-  CHECK(message_of(v) == "tokenizer: bos is to be added but there is no bos token");
+  CHECK(message_of(v) == "tokenizer: it adds a bos token but names none");
   v = small_vocabulary();
   v.kinds[3] = Kind::byte;
   CHECK(message_of(v).find("is of kind byte but names none") != std::string::npos);

@@ -19,7 +19,10 @@ TEST_CASE("every code point survives encoding and decoding, and nothing else dec
 
 TEST_CASE("character classes are those of the regexes") {
   const ClassTable& classes = ClassTable::instance();
-  CHECK(classes['a'] == (kLetter | kWord));
+  CHECK(classes['a'] == (kLetter | kWord | kLower));
+  CHECK(classes['A'] == (kLetter | kWord | kUpper));
+  CHECK((classes[0x301] & (kUpper | kLower)) == (kUpper | kLower));  // marks and letters without case are both
+  CHECK((classes[0x4E00] & (kUpper | kLower)) == (kUpper | kLower));
   CHECK(classes['7'] == (kNumber | kDigit | kWord));
   CHECK(classes['_'] == kWord);
   CHECK(classes[0x3000] == kSpace);

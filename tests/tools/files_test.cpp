@@ -36,40 +36,20 @@ TEST_CASE("ids are read from a JSON array and errors name the entry") {
   CHECK_THAT(message_of([] { tools::parse_ids("[1.5]", "ids.json"); }), ContainsSubstring("entry 0"));
   CHECK_THAT(message_of([] { tools::parse_ids("{}", "ids.json"); }), ContainsSubstring("ids.json: must be"));
   CHECK_THAT(message_of([] { tools::parse_ids("[1, 2", "ids.json"); }),
-             ContainsSubstring("ids.json: no valid JSON at byte 6"));
+             ContainsSubstring("ids.json: byte 5: the JSON ends too early"));
 }
 
-TEST_CASE("a conversation is an array of messages or an object that holds one") {
-  const std::string bare = R"([{"role": "system", "content": "s"}, {"role": "user", "content": "u"}])";
-  const Chat chat = tools::parse_chat(bare, "f");
-  REQUIRE(chat.messages.size() == 2);
-  CHECK(chat.messages[1].role == "user");
-  CHECK(chat.messages[1].content == "u");
-  CHECK(chat.tools.empty());
-  const Chat with_tools = tools::parse_chat(R"({"messages": )" + bare + R"(, "tools": [{"name": "t"}]})", "f");
-  CHECK(with_tools.messages.size() == 2);
-  CHECK(with_tools.tools == R"([{"name":"t"}])");
-}
-
-TEST_CASE("a message may call tools instead of saying something") {
-  const Chat chat = tools::parse_chat(
-      R"([{"role": "assistant", "content": null,
-           "tool_calls": [{"id": "1", "function": {"name": "add", "arguments": {"a": 1}}}]}])",
-      "f");
-  REQUIRE(chat.messages[0].tool_calls.size() == 1);
-  CHECK(chat.messages[0].tool_calls[0].name == "add");
-  CHECK(chat.messages[0].tool_calls[0].arguments == R"({"a":1})");
-}
-
-TEST_CASE("an error in a conversation names file, message and field") {
-  const auto error = [](const char* text) { return message_of([=] { tools::parse_chat(text, "m.json"); }); };
-  CHECK(error(R"([{"role": "user", "content": "a"}, {"role": "user"}])") ==
-        "m.json: message 1: \"content\" is missing");
-  CHECK(error(R"([{"content": "a"}])") == "m.json: message 0: \"role\" is missing");
-  CHECK(error(R"([{"role": 1, "content": "a"}])") == "m.json: message 0: \"role\" must be a string");
-  CHECK_THAT(error("[7]"), ContainsSubstring("message 0: must be an object"));
-  CHECK(error("[]") == "m.json: holds no message");
-  CHECK_THAT(error("{}"), ContainsSubstring("m.json: must be an array"));
+TEST_CASE("variables are added as they are written, and of two values the last one counts") {
+  Chat chat;
+  tools::set_variables(chat, {"a=1", "b={\"z\": 1, \"a\": 12345678901234567890123}"});
+  CHECK(chat.variables == R"({"a":1,"b":{"z": 1, "a": 12345678901234567890123}})");
+  chat.variables = R"({"a": true})";
+  tools::set_variables(chat, {"a=false"});
+  CHECK(chat.variables == R"({"a": true,"a":false})");
+  chat.variables = "{}";
+  tools::set_variables(chat, {"a=\"x\""});
+  CHECK(chat.variables == R"({"a":"x"})");
+  CHECK_THAT(message_of([&] { tools::set_variables(chat, {"=1"}); }), ContainsSubstring("must be NAME=JSON"));
 }
 
 TEST_CASE("a file that is not there or is a folder is named") {

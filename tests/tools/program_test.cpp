@@ -43,6 +43,7 @@ TEST_CASE("--help teaches with examples, for the program and for each command") 
   for (const std::vector<std::string>& arguments : std::vector<std::vector<std::string>>{{"--help"},
                                                                                          {"tokenize", "--help"},
                                                                                          {"generate", "--help"},
+                                                                                         {"render", "--help"},
                                                                                          {"score", "--help"},
                                                                                          {"replay", "--help"},
                                                                                          {"advise", "--help"}}) {
@@ -52,6 +53,28 @@ TEST_CASE("--help teaches with examples, for the program and for each command") 
                              ContainsSubstring("frugal " + (arguments.size() > 1 ? arguments[0] : "generate")));
     CHECK(help.err.empty());
   }
+}
+
+TEST_CASE("render prints the prompt that a conversation becomes, or its ids and the ranges of what users said") {
+  need_model();
+  const TempFolder folder;
+  const std::string chat = folder.write("chat.json", france);
+  const Outcome text = frugal_program({"render", "--model", model, "--messages", chat, "--quiet"});
+  CHECK(text.code == 0);
+  CHECK_THAT(text.out, ContainsSubstring("<|im_start|>user\nWhat is the capital of France?<|im_end|>\n"));
+  const Outcome outcome = frugal_program({"render", "--model", model, "--messages", chat, "--quiet", "--json"});
+  const json answer = json::parse(outcome.out);
+  CHECK(answer["text"] == text.out);
+  CHECK(answer["ids"].dump() == france_ids);
+  REQUIRE(answer["content"].size() == 1);
+  const std::size_t begin = answer["content"][0][0], end = answer["content"][0][1];
+  CHECK(text.out.substr(begin, end - begin) == "What is the capital of France?");
+  CHECK_THAT(frugal_program({"render", "--model", model, "--messages", chat, "--set", "x"}).err,
+             ContainsSubstring("--set x: must be NAME=JSON"));
+  CHECK_THAT(frugal_program({"render", "--model", model, "--messages", chat, "--set", "x={"}).err,
+             ContainsSubstring("--set x: byte 0"));
+  CHECK_THAT(frugal_program({"render", "--model", model, "--messages", chat, "--template", "rag", "--quiet"}).err,
+             ContainsSubstring("has no chat template named 'rag'"));
 }
 
 TEST_CASE("a wrong command line ends with code 2 and says what is wrong") {

@@ -20,8 +20,7 @@ Answer sample() {
   answer.finish.ledger.attempts = {
       {.endpoint = "engine", .model = "m", .usage = answer.finish.usage, .tokens = tokens}};
   DraftLedger& drafts = answer.finish.ledger.attempts[0].drafts;
-  drafts.drafted = 5, drafts.verified = 4, drafts.accepted = 3, drafts.wasted = 2, drafts.passes = 2,
-  drafts.catch_up = 7;
+  drafts.drafted = 5, drafts.verified = 4, drafts.accepted = 3, drafts.passes = 2, drafts.catch_up = 7;
   drafts.verified_at = {2, 2}, drafts.accepted_at = {2, 1}, drafts.verify_time = 4ms, drafts.saved = -1ms;
   return answer;
 }

@@ -1,37 +1,55 @@
 // Backend: runs forward passes for models that share one KV arena. Bring your own to put another engine's kernels under
-// frugal's policies.
+// frugal's policies. Seven functions must be written; the others have defaults that suit a synchronous backend.
 //
-// Life: add_model for each model, bind_arena once, then copy_pages and forward in any order. Set-up and serving are
-// called from one thread at a time (whichever drives the engine). Throws frugal::Error and nothing else; after
-// Errc::device the engine fails every live request of this backend, after any other code only the rows of that batch.
+// Life: add_model for each model, bind_arena once, then passes and page traffic in any order. Called from one thread at
+// a time (whichever drives the engine), except where stated. Throws frugal::Error and nothing else. After Errc::device
+// the engine fails the running requests of this backend; after any other code, only the rows of that batch.
 #pragma once
 
 #include <frugal/backend/batch.hpp>
 #include <frugal/config.hpp>
+#include <frugal/core/clock.hpp>
 #include <frugal/core/ids.hpp>
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace frugal {
 
 class Model;
+namespace backend {
+class Tickets;
+}
 
 inline constexpr std::size_t granule_bytes = 4096;
 
+/// What an engine may plan with. Fixed after bind_arena.
 struct BackendTraits {
   std::string device = "cpu";
   bool batch_invariant = false;   ///< a row's bits do not depend on the rows beside it, chunking, page size or threads
   float logit_tolerance = 0.0F;   ///< where not invariant: logits of the same row in two batches differ by at most this
-  std::uint32_t max_rows = 4096;  ///< most rows in one forward
+  std::uint32_t max_rows = 4096;  ///< most rows in one pass
+  bool hidden_states = false;     ///< fills Segment::hidden and obeys Batch::layers
+  bool async = false;             ///< submit() returns before the pass is done, so that host work can overlap it
+  bool device_draws = false;      ///< draws by the rule of sampling.hpp without bringing logits to the host
+  bool wants_own_thread = false;  ///< keeps device state per thread: best driven by one thread (own_thread)
+  /// Shapes a pass is prepared for, e.g. as captured graphs: rows a segment, and segments a pass. Empty = no preference.
+  std::vector<std::uint32_t> widths{}, batch_sizes{};
+  std::optional<std::uint32_t> chunk{};      ///< best number of prompt rows of one sequence in a pass; none = unknown
+  std::optional<std::uint32_t> step_rows{};  ///< rows beyond this many gain nothing from sharing a pass
+  std::optional<std::size_t> free_bytes{};   ///< memory an arena could take when this was asked; none = unknown
+  std::optional<std::size_t> workspace_bytes{};  ///< memory a pass of max_rows needs beside the arena; none = unknown
 };
 
-/// Where one model's pages lie in the arena. Page g starts at byte g * granule_bytes and holds page_tokens tokens of
-/// all layers: [layer][K|V][token][kv head][head_dim] in the backend's own element type.
+/// Where one model's pages lie in the arena. Page g starts at byte g * granule_bytes and holds page_tokens tokens of all
+/// layers. The order inside a page is the backend's own; layout_fingerprint() names it.
 struct PageGeometry {
   std::uint32_t page_tokens = 0;
   std::size_t page_bytes = 0;  ///< page_tokens * kv_bytes_per_token, rounded up to whole granules
@@ -48,9 +66,30 @@ struct PageCopy {
   std::uint32_t tokens = 0;  ///< the first so many tokens of the page, in every layer
 };
 
+/// One whole page on its way out of the arena or into it: page_tokens * kv_bytes_per_token bytes.
+struct PageRead {
+  ModelId model{};
+  Granule page{};
+  std::span<std::byte> bytes;
+};
+struct PageWrite {
+  ModelId model{};
+  Granule page{};
+  std::span<const std::byte> bytes;
+};
+
+/// What wait() knows of the work behind a ticket.
+struct PassReport {
+  std::optional<Duration> device_time{};  ///< time the device worked on it; none = not measured: time it from outside
+};
+
 class FRUGAL_API Backend {
  public:
+  Backend();
   virtual ~Backend();
+  Backend(const Backend&) = delete;
+  Backend& operator=(const Backend&) = delete;
+
   virtual std::string_view name() const = 0;
   virtual BackendTraits traits() const = 0;
 
@@ -64,21 +103,56 @@ class FRUGAL_API Backend {
   /// Copies the head of pages; `from` and `to` never overlap in one call.
   virtual void copy_pages(std::span<const PageCopy> copies) = 0;
   /// Runs the batch: writes K/V of every row, fills batch.drawn and the logits asked for. Where it throws, pages
-  /// written in this call hold anything, older ones are untouched.
+  /// written in this call hold anything, older ones are untouched. Tokens and draft distributions are on the host.
   virtual void forward(const Batch& batch) = 0;
+
+  /// Starts a pass. Passes, copies and page traffic take effect in order of submission. Refusals and failures are kept
+  /// for wait(). At most `ticket_memory` passes may be under way. Default: runs forward() at once, with what the batch
+  /// takes from earlier tickets filled in.
+  virtual Ticket submit(const Batch& batch);
+  /// Waits for a ticket, once, in any order; throws what the work threw.
+  virtual PassReport wait(Ticket ticket);
+
+  /// Copies whole pages out of the arena, or into it. Bytes are `layout_fingerprint`'s: they fit any backend and process
+  /// that gives the same number. Tokens never computed hold anything. `bytes` lives until wait(). Default: unsupported.
+  virtual Ticket read_pages(std::span<const PageRead> pages);
+  virtual Ticket write_pages(std::span<const PageWrite> pages);
+  /// Names model, element type, page size and order of the bytes in a page; 0 = pages cannot be read or written. Valid
+  /// after bind_arena.
+  virtual std::uint64_t layout_fingerprint(ModelId model) const;
+
+  /// The adapter served under this name, or none. Safe from any thread after bind_arena. Default: there are none.
+  virtual std::optional<AdapterId> find_adapter(ModelId model, std::string_view name) const;
+  /// False once the device has failed for good: every further pass would fail too. Safe from any thread.
+  virtual bool healthy() const noexcept;
+
+ protected:
+  /// For synchronous work: runs it now and keeps what it throws for wait().
+  Ticket run_now(const std::function<void()>& work);
+
+ private:
+  std::unique_ptr<backend::Tickets> tickets_;
 };
 
-/// Forwards every call to another backend: override one to watch or to fail it.
+/// Forwards every call to another backend: override one to watch or to fail it. Its passes go through forward(), one at
+/// a time, so overriding forward() sees them all.
 class FRUGAL_API BackendWrapper : public Backend {
  public:
   explicit BackendWrapper(std::shared_ptr<Backend> inner) : inner_(std::move(inner)) {}
   std::string_view name() const override { return inner_->name(); }
-  BackendTraits traits() const override { return inner_->traits(); }
+  BackendTraits traits() const override;
   ModelId add_model(std::shared_ptr<const Model> model) override { return inner_->add_model(std::move(model)); }
   std::size_t kv_bytes_per_token(ModelId model) const override { return inner_->kv_bytes_per_token(model); }
   void bind_arena(const ArenaLayout& layout) override { inner_->bind_arena(layout); }
   void copy_pages(std::span<const PageCopy> copies) override { inner_->copy_pages(copies); }
-  void forward(const Batch& batch) override { inner_->forward(batch); }
+  void forward(const Batch& batch) override;
+  Ticket read_pages(std::span<const PageRead> pages) override;
+  Ticket write_pages(std::span<const PageWrite> pages) override;
+  std::uint64_t layout_fingerprint(ModelId model) const override { return inner_->layout_fingerprint(model); }
+  std::optional<AdapterId> find_adapter(ModelId model, std::string_view name) const override {
+    return inner_->find_adapter(model, name);
+  }
+  bool healthy() const noexcept override { return inner_->healthy(); }
 
  protected:
   Backend& inner() { return *inner_; }

@@ -5,6 +5,7 @@
 // equals the target's own draw.
 #pragma once
 
+#include <frugal/backend/batch.hpp>
 #include <frugal/config.hpp>
 #include <frugal/core/ids.hpp>
 
@@ -13,11 +14,8 @@
 
 namespace frugal {
 
-/// What a random number is for: the third argument of counter_uniform(). Independent streams for one (seed, position).
-enum class DrawPurpose : std::uint32_t { draw = 0, draft = 1, accept = 2, residual = 3 };
-
-/// Inverse CDF in id order: the token at `u` in [0, 1) of weights [vocab] (any scale, at least one > 0). Never a token
-/// of weight 0. O(vocab).
+/// Inverse CDF in id order: the token at `u` in [0, 1) of `weights` [vocab]. Weights above 1 are divided by the greatest
+/// first; sums are exact in units of 2^-40. Never a token of weight 0; -1 where no weight is above 0. O(vocab).
 FRUGAL_API Token sample(std::span<const float> weights, double u) noexcept;
 
 /// `drafted` was drawn from q; p is what the target would have drawn from, both [vocab] after temperature, penalties,

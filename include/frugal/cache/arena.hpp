@@ -1,8 +1,11 @@
 // Arena: who owns which page of the one KV allocation that all models share. Accounting only: the memory itself belongs
 // to the backend.
 //
-//   bytes   |............... extent 0 ...............|............... extent 1 ...............| ...   an extent serves
-//   one model at a time model A |  page  |  page  |  page  |  page  |rest|          model B: page         | page  |
+//   bytes     |.............. extent 0 ..............|.............. extent 1 ..............| ...
+//   model A   |  page  |  page  |  page  |  page  |  |
+//   model B                                          |      page      |      page      |    |
+//
+//   An extent serves one model at a time; what no page fills at its end lies idle.
 //
 // An extent is claimed for a model when it needs pages, and returns to the common list when its last page is free: no
 // static split between models. Pages are named by their first granule and counted by reference. One reference may be

@@ -2,10 +2,11 @@
 // edge holds tokens, and for every model the pages of its keys and values, or fewer, or none: hits are per model, and
 // one model's miss never vetoes another's hit.
 //
-//   "You are the support desk of ... " --+-- "How do I return ..."      edges are whole blocks
-//   (ArenaPlan::block_tokens) long;
-//    model A: 56 pages, model B: 0       +-- "Where is my parcel ..."   children are ordered by their tokens, so equal
-//    means equal
+//   "You are the support desk of ... " --+-- "How do I return ..."
+//   model A: 56 pages, model B: 0        |
+//                                        +-- "Where is my parcel ..."
+//
+//   Edges are whole blocks (ArenaPlan::block_tokens) long. Children are ordered by their tokens, so equal means equal.
 //
 // A match is a Lease: it keeps its pages alive until it is dropped, so eviction never takes what someone is about to
 // read. Mechanism only: what a prefix is worth is the host's function, asked when a piece is inserted or used; the
@@ -35,7 +36,8 @@ namespace frugal {
 /// Who may share. Two spaces never share a page, whatever their tokens.
 struct PrefixSpace {
   std::uint64_t tokenizer = 0;  ///< fingerprint of the vocabulary: ids mean the same text
-  std::string salt{};           ///< tenant; adapter generation where adapters change K/V
+  std::string salt{};           ///< tenant
+  AdapterId adapter{};          ///< keys and values depend on it
   friend auto operator<=>(const PrefixSpace&, const PrefixSpace&) = default;
 };
 
@@ -59,6 +61,8 @@ class FRUGAL_API Lease {
   std::size_t tokens() const noexcept { return tokens_; }              ///< in full pages and tail together
   explicit operator bool() const noexcept { return tokens_ != 0; }
   void release() noexcept;
+  /// Gives the partly shared page back; the full ones stay.
+  void release_tail() noexcept;
 
  private:
   friend class PrefixIndex;

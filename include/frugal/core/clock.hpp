@@ -19,6 +19,9 @@ class FRUGAL_API Clock {
  public:
   virtual ~Clock();
   virtual TimePoint now() const = 0;
+  /// The calendar time that chat templates print as today's date; UTC by default. Override it for another zone, or for
+  /// prompts that stay the same. Safe from any thread.
+  virtual std::chrono::sys_seconds calendar_now() const;
 };
 
 /// The process's steady clock; one shared, stateless object.

@@ -31,6 +31,16 @@ struct ModelId : detail::StrongId<ModelId, std::uint32_t> {
   constexpr std::size_t index() const { return value; }
 };
 
+/// A pass that was handed to a backend; from 1, in order of submission. 0 = none.
+struct Ticket : detail::StrongId<Ticket, std::uint64_t> {
+  using StrongId::StrongId;
+};
+
+/// A low-rank adapter of one model, as its backend numbers them from 1. 0 = the model alone.
+struct AdapterId : detail::StrongId<AdapterId, std::uint32_t> {
+  using StrongId::StrongId;
+};
+
 /// A request inside one endpoint; unique for the endpoint's lifetime, in order of submission.
 struct RequestId : detail::StrongId<RequestId, std::uint64_t> {
   using StrongId::StrongId;

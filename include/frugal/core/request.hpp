@@ -16,9 +16,11 @@
 
 namespace frugal {
 
-/// A function the model asked to be called; `arguments` is JSON text.
+/// A function the model asked to be called. `arguments` is JSON text: the template sees its keys in this order and its
+/// integers with all their digits. `extra` is a JSON object with further fields of the call, or empty.
 struct ToolCall {
   std::string id, name, arguments;
+  std::string extra{};
 };
 
 /// One turn of a conversation. `role` is usually system, user, assistant or tool; a template may know more.
@@ -31,13 +33,22 @@ struct Message {
   /// The prompt up to the end of this message will be sent again: worth caching. Local models cache every prefix and
   /// take it as a hint; a provider's API may bill by it.
   bool cache_point = false;
+  bool null_content = false;         ///< the content is null, not an empty text; `content` must be empty
+  std::vector<std::string> parts{};  ///< the content as a list of text parts, in place of `content`
+  std::string reasoning{};           ///< what the model thought before it answered, as far as it is to be sent again
+  std::string extra{};               ///< a JSON object with further fields of the message, for templates that know them
 };
 
 /// A conversation, rendered by the model's own chat template.
 struct Chat {
   std::vector<Message> messages;
-  std::string tools{};                ///< JSON array of tool definitions, or empty
+  std::string tools{};                ///< JSON array of tool definitions, or empty; keys keep their order
   bool add_generation_prompt = true;  ///< end with the header of the assistant's turn
+  std::string variables{};            ///< a JSON object for the template, e.g. {"enable_thinking": false}, or empty
+  std::string template_name{};  ///< one of the model's named templates; empty = "tool_use" where there are tools and
+                                ///< the model has it, else its default
+  bool parse_special = false;   ///< true: special tokens written in messages, tools and variables count as such, so
+                                ///< that whoever wrote them can end a turn and begin another
 };
 
 /// Text that goes to the tokenizer as it is; special tokens written in it are recognised.

@@ -27,7 +27,6 @@ struct LeverCosts {
   double cache_spent = 0;    ///< what cache writes cost above the price of input
   double cascade_saved = 0;  ///< MeterOptions::reference_model's price of the accepted answer, minus its own
   double cascade_spent = 0;  ///< rejected attempts
-  double output_saved = 0;   ///< TokenLedger::avoided at the price of output
   /// Tokens of the passes that verified drafts at the price of output, times DraftLedger::saved / the time these passes
   /// and their drafts took: an engine that drafts is one's own, and its price is its machine's time.
   double speculation_saved = 0;
@@ -47,7 +46,7 @@ struct FRUGAL_API MeterStats {
   std::uint64_t promised = 0, good = 0;           ///< requests under an Slo, and those that were answered within it
   std::uint64_t unpriced = 0, assumed_price = 0;  ///< requests with a part whose price is unknown, or a guess
   Usage usage{};                                  ///< over all attempts: what is paid for
-  TokenLedger tokens{};                           ///< by owner, over all attempts
+  TokenLedger tokens{};                           ///< by owner, over the attempts that have a token ledger
   DraftLedger drafts{};                           ///< what speculation did, over all attempts
   Cost cost{};                                    ///< a lower bound where unpriced > 0
   LeverCosts levers{};

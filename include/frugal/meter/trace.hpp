@@ -16,14 +16,7 @@ namespace frugal {
 inline constexpr std::uint32_t trace_block_tokens = 16;
 
 /// One endpoint's try: who answered, what it took, what the cascade policy thought of it.
-struct TraceAttempt {
-  std::string endpoint{}, model{};
-  Usage usage{};
-  TokenLedger tokens{};
-  std::optional<double> score{};  ///< what the cascade policy judged by
-  bool accepted = true;
-  DraftLedger drafts{};  ///< what speculation did
-};
+using TraceAttempt = Attempt;
 
 /// Only the token counts are always known; an empty optional (or text, or list) is "not recorded", never zero.
 struct TraceRecord {

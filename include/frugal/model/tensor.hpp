@@ -13,7 +13,23 @@
 namespace frugal {
 
 /// Storage formats. The quantised ones are GGUF's: blocks of 32 or 256 values along a row.
-enum class DType : std::uint8_t { f32, f16, bf16, q4_0, q4_1, q5_0, q5_1, q8_0, q2_k, q3_k, q4_k, q5_k, q6_k };
+enum class DType : std::uint8_t {
+  f32,
+  f16,
+  bf16,
+  q4_0,
+  q4_1,
+  q5_0,
+  q5_1,
+  q8_0,
+  q2_k,
+  q3_k,
+  q4_k,
+  q5_k,
+  q6_k,
+  iq4_nl,
+  iq4_xs
+};
 
 FRUGAL_API std::string_view to_string(DType type) noexcept;
 

@@ -13,8 +13,9 @@ class Tokenizer;
 
 class FRUGAL_API Detokenizer {
  public:
-  /// The tokenizer must outlive this. keep_special: control tokens appear as their literal text.
-  explicit Detokenizer(const Tokenizer& tokenizer, bool keep_special = false);
+  /// The tokenizer must outlive this. keep_special: control tokens appear as their literal text. An answer goes on where
+  /// the prompt ended, so its leading space is text; with continues = false it goes as Tokenizer::decode lets it go.
+  explicit Detokenizer(const Tokenizer& tokenizer, bool keep_special = false, bool continues = true);
   /// Adds one token; returns the characters that became whole (possibly none).
   std::string push(Token token);
   /// Ends the text: what was held back comes out, replaced where it is no character.
@@ -23,6 +24,7 @@ class FRUGAL_API Detokenizer {
  private:
   const Tokenizer* tokenizer_;
   bool keep_special_;
+  bool drop_space_;  // the next byte, if it is a space
   std::string held_;
 };
 

@@ -1,5 +1,5 @@
 // Attention: blocks of 32 keys and values are expanded to fp32 once for all queries of a task, the keys turned so that
-// one query's scores of 16 keys lie in one Vec; up to 4 queries then share each expanded number. A score is one chain
+// one query's scores of 16 keys lie in one Vec; up to 4 queries (8 with AVX-512) then share each expanded number. A score is one chain
 // of fused multiply-adds over the dimensions, an output one chain over the positions of a block, and the blocks follow
 // each other with a running softmax (Milakov and Gimelshein 2018, Dao et al. 2022): no sum depends on the other
 // queries. Included only by the per-instruction-set files.
@@ -64,6 +64,17 @@ inline void expand_heads(const AttendTask& t, const std::uint8_t* const* heads, 
   }
 }
 
+// Chains of fused multiply-adds in flight, all in registers: 4 to 6 of AVX2's, 16 of AVX-512's.
+#if defined(__AVX512F__)
+constexpr std::uint32_t most_queries = 8;
+constexpr int score_groups(int) { return 2; }
+constexpr int mix_width(int queries) { return queries > 4 ? 2 : 4; }
+#else
+constexpr std::uint32_t most_queries = 4;
+constexpr int score_groups(int queries) { return queries > 2 ? 1 : 2; }
+constexpr int mix_width(int queries) { return queries > 2 ? 1 : queries == 2 ? 2 : 4; }
+#endif
+
 /// scores [query][key_block] = q . keys, `Groups` times 16 turned keys at once.
 template <int Queries, int Groups>
 inline void score_tile(const float* q, std::size_t dims, const float* turned, float* scores) {
@@ -101,26 +112,35 @@ inline void mix_tile(const float* weights, const float* shrink, const float* val
     for (int c = 0; c < Width; ++c) store(out + i * dims + 16 * c, mixed[i][c]);
 }
 
-// How many Vec a chain of each query takes at once: 4 to 6 chains of fused multiply-adds in flight, and all of them in
-// AVX2's registers.
 template <int Queries>
 inline void score_queries(const float* q, std::size_t dims, const float* turned, float* scores) {
-  if constexpr (Queries > 2) {
-    score_tile<Queries, 1>(q, dims, turned, scores);
-    score_tile<Queries, 1>(q, dims, turned + 16, scores + 16);
-  } else {
-    score_tile<Queries, 2>(q, dims, turned, scores);
-  }
+  constexpr int groups = score_groups(Queries);
+  score_tile<Queries, groups>(q, dims, turned, scores);
+  if constexpr (groups == 1) score_tile<Queries, 1>(q, dims, turned + 16, scores + 16);
 }
 
 template <int Queries>
 inline void mix_queries(const float* weights, const float* shrink, const float* values, std::size_t dims,
                         std::uint32_t high, float* out) {
-  constexpr int width = Queries > 2 ? 1 : Queries == 2 ? 2 : 4;
+  constexpr int width = mix_width(Queries);
   std::size_t d = 0;
   for (; d + 16 * width <= dims; d += 16 * width)
     mix_tile<Queries, width>(weights, shrink, values + d, dims, high, out + d);
   for (; d < dims; d += 16) mix_tile<Queries, 1>(weights, shrink, values + d, dims, high, out + d);
+}
+
+template <int N>
+struct Count {
+  static constexpr int value = N;
+};
+
+/// Calls f with the number of queries as a constant, 1 to most_queries.
+template <int Most = most_queries, class F>
+inline void with_count(std::uint32_t queries, F&& f) {
+  if constexpr (Most > 1) {
+    if (queries < Most) return with_count<Most - 1>(queries, f);
+  }
+  f(Count<Most>{});
 }
 
 /// What a group of queries carries from key block to key block; lane = query.
@@ -135,7 +155,7 @@ static_assert(sizeof(Running) == running_floats * sizeof(float));
 /// A block of keys and values, expanded.
 struct Expanded {
   std::uint32_t start, count;  ///< positions [start, start + count)
-  const float* keys;           ///< [dims][key_block], zeros behind the last
+  const float* keys;           ///< [dims][key_block], anything after the last 8 that hold one
   const float* values;         ///< [count][dims]
 };
 
@@ -150,12 +170,10 @@ void hide(const AttendTask& t, std::uint32_t query, const Expanded& b, float* sc
 
 void score(const AttendTask& t, std::uint32_t first, std::uint32_t count, const Expanded& b, Running& r) {
   const float* q = t.q + std::size_t{first} * t.dims;
-  std::uint32_t i = 0;
-  for (; i + 4 <= count; i += 4) score_queries<4>(q + i * t.dims, t.dims, b.keys, r.weights[i]);
-  if (count - i == 3) score_queries<3>(q + i * t.dims, t.dims, b.keys, r.weights[i]);
-  if (count - i == 2) score_queries<2>(q + i * t.dims, t.dims, b.keys, r.weights[i]);
-  if (count - i == 1) score_queries<1>(q + i * t.dims, t.dims, b.keys, r.weights[i]);
-  for (i = 0; i < count; ++i) hide(t, first + i, b, r.weights[i]);
+  for (std::uint32_t i = 0; i < count; i += most_queries)
+    with_count(count - i < most_queries ? count - i : most_queries,
+               [&](auto n) { score_queries<decltype(n)::value>(q + i * t.dims, t.dims, b.keys, r.weights[i]); });
+  for (std::uint32_t i = 0; i < count; ++i) hide(t, first + i, b, r.weights[i]);
 }
 
 /// Scores become weights relative to the greatest score so far; one query after the other, so that their chains of
@@ -178,23 +196,23 @@ void weigh(std::uint32_t count, Running& r) {
 
 void mix(const AttendTask& t, std::uint32_t first, std::uint32_t count, const Expanded& b, const Running& r) {
   float* out = t.out + std::size_t{first} * t.dims;
-  for (std::uint32_t i = 0; i < count; i += 4, out += 4 * t.dims) {
-    const std::uint32_t queries = count - i < 4 ? count - i : 4;
-    std::uint32_t end = 0;  // what is behind it weighs nothing
+  for (std::uint32_t i = 0; i < count; i += most_queries, out += most_queries * t.dims) {
+    const std::uint32_t queries = count - i < most_queries ? count - i : most_queries;
+    std::uint32_t end = 0;  // later positions weigh nothing
     for (std::uint32_t k = i; k < i + queries; ++k) end = t.ends[first + k] > end ? t.ends[first + k] : end;
     const std::uint32_t seen = end > b.start ? end - b.start : 0, high = seen < b.count ? seen : b.count;
-    if (queries == 4) mix_queries<4>(r.weights[i], r.shrink + i, b.values, t.dims, high, out);
-    if (queries == 3) mix_queries<3>(r.weights[i], r.shrink + i, b.values, t.dims, high, out);
-    if (queries == 2) mix_queries<2>(r.weights[i], r.shrink + i, b.values, t.dims, high, out);
-    if (queries == 1) mix_queries<1>(r.weights[i], r.shrink + i, b.values, t.dims, high, out);
+    with_count(queries, [&](auto n) {
+      mix_queries<decltype(n)::value>(r.weights[i], r.shrink + i, b.values, t.dims, high, out);
+    });
   }
 }
 
 Expanded expand(const AttendTask& t, std::uint32_t start, float* keys, float* values) {
   const std::uint32_t count = t.last - start < key_block ? t.last - start : key_block;
   expand_heads(t, t.keys + (start - t.first), count, t.last - start, values);
-  std::memset(values + count * t.dims, 0, std::size_t{key_block - count} * t.dims * sizeof(float));
-  for (std::uint32_t j = 0; j < key_block; j += 8)
+  const std::uint32_t turned = (count + 7) / 8 * 8;  // scores of later keys are hidden, whatever lies there
+  std::memset(values + count * t.dims, 0, std::size_t{turned - count} * t.dims * sizeof(float));
+  for (std::uint32_t j = 0; j < turned; j += 8)
     for (std::uint32_t d = 0; d < t.dims; d += 8)
       transpose(values + j * t.dims + d, t.dims, keys + d * key_block + j, key_block);
   expand_heads(t, t.values + (start - t.first), count, t.last - start, values);

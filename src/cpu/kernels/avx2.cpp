@@ -296,6 +296,7 @@ void multiply_lanes(const StripView& strip, const std::uint8_t* panel, const flo
   if constexpr (late != 0) more.end();
 }
 
+using PanelAt = const std::uint8_t*;
 #include "cpu/kernels/lanes.inc"
 
 void multiply_any(const StripView& strip, const std::uint8_t* panel, std::size_t lanes, const float* bias, float* tile,

@@ -40,6 +40,29 @@ constexpr std::size_t attend_scratch(std::size_t queries, std::size_t dims) {
   return 2 * key_block * dims + (queries + 15) / 16 * running_floats;
 }
 
+/// Some blocks of a strip, opened; and the packed ones that will be opened next, which the memory is asked for meanwhile.
+struct OpenPart {
+  Format format{};
+  std::uint32_t blocks = 0;
+  const std::uint8_t* room = nullptr;
+  const std::uint8_t* next_quants = nullptr;  ///< any readable or unreadable place, but not null: it is only asked for
+  const std::uint8_t* next_scales = nullptr;
+};
+
+/// Products of more rows at once than `Kernels::multiply` takes, for units that only pay then. A strip's blocks are
+/// opened into a room and then meet one panel of 9 to 16 rows after the other. Formats with one scale a block only: two
+/// would need two tiles of half the depth, which takes longer than `Kernels::multiply` (measured).
+struct WideKernels {
+  /// Called on a thread before and after its open and multiply calls; cheap, but not free: once a phase.
+  void (*begin)();
+  void (*end)();
+  /// A panel given to multiply begins at the part's first block; its rows are read as if there were 16 of them.
+  /// Opens blocks [first, first + count) into `room` [count * wide_block_bytes], 64-byte aligned.
+  void (*open)(const StripView& strip, std::uint32_t first, std::uint32_t count, std::uint8_t* room);
+  /// tile [lanes, 16] += panel x the opened blocks.
+  void (*multiply)(const OpenPart& part, const std::uint8_t* panel, std::size_t lanes, float* tile);
+};
+
 struct Kernels {
   std::string_view name;
   /// multiply can open q4 and q5 strips; else it does not know the opened formats.
@@ -47,12 +70,12 @@ struct Kernels {
 
   /// y = x / sqrt(mean(x^2) + eps) * w over n values; arrays padded with zeros to 16.
   void (*rms_norm)(const float* x, const float* w, float* y, std::size_t n, float eps);
-  /// Quantises one row of blocks * 32 floats into lane `lane` of a panel of `lanes` rows.
+  /// Quantises one row of blocks * 32 floats into lane `lane` of a panel of `lanes` rows, at most panel_rows().
   void (*quantize)(const float* x, std::size_t blocks, std::uint8_t* panel, std::size_t lane, std::size_t lanes);
   /// left = x - what lane `lane` of the panel holds of it.
   void (*residual)(const float* x, std::size_t blocks, const std::uint8_t* panel, std::size_t lane, std::size_t lanes,
                    float* left);
-  /// tile [lanes, 16] = panel x strip + bias; bias [16] or null. Where this table opens, the strip is q4 or q5 and
+  /// tile [lanes, 16] = panel x strip + bias for up to panel_rows() lanes; bias [16] or null. Where this table opens, the strip is q4 or q5 and
   /// there are more than 4 lanes, it also leaves the strip opened in `room` [blocks * 640], 64-byte aligned, unless
   /// that is null.
   void (*multiply)(const StripView& strip, const std::uint8_t* panel, std::size_t lanes, const float* bias, float* tile,
@@ -64,6 +87,10 @@ struct Kernels {
   void (*attend)(const AttendTask& task);
   /// Stores one head of n values as `kind` at `to`.
   void (*store_head)(const float* x, std::size_t n, KvKind kind, std::uint8_t* to);
+  const WideKernels* wide = nullptr;  ///< or null
+
+  /// Rows of a whole panel.
+  std::uint32_t panel_rows() const { return wide != nullptr ? 16 : 8; }
 };
 
 /// Bytes of one head of one token.
@@ -74,9 +101,13 @@ constexpr std::size_t head_bytes(KvKind kind, std::size_t head_dim) {
 
 /// The tables this machine can run, best first; the last one is portable.
 std::span<const Kernels* const> available_kernels();
+/// What the machine has and the system does not let this process use, for people; mostly empty.
+std::string_view refused_kernels();
 
 const Kernels& portable_kernels();
 const Kernels& avx2_kernels();
+const Kernels& avxvnni_kernels();
 const Kernels& avx512_kernels();
+const Kernels& amx_kernels();
 
 }  // namespace frugal::cpu

@@ -1,5 +1,5 @@
 // The two memory layouts the kernels agree on: weights packed 16 output rows at a time, and activations quantised into
-// panels of up to 8 rows. Plain data, no code but sizes: every instruction set's kernels read the same bytes.
+// panels of up to 8 or 16 rows. Plain data, no code but sizes: every instruction set's kernels read the same bytes.
 //
 // A weight strip is 16 output rows x all inputs, in blocks of 32 inputs:
 //   [block] quants: 4-bit: 4 chunks of 64 bytes; chunk j, row r, byte i holds input 4j+i (low half) and 16+4j+i (high
@@ -7,7 +7,7 @@
 //                   5-bit: that, and 64 bytes of fifth bits: byte 4r + i, bit j for input 4j+i of row r
 //                   8-bit: 8 chunks of 64 bytes; chunk j, row r, byte i holds input 4j+i, stored as signed value + 128
 //   then [block][sub-block] scales: 16 fp16 scales d, and, where the format has one, 16 fp16 minima m;  w = d q + m
-// An activation panel of L rows (1 <= L <= 8) is, per block of 32 inputs: L x 32 signed bytes q, then L x PanelScale.
+// An activation panel of L rows (1 <= L <= 16) is, per block of 32 inputs: L x 32 signed bytes q, then L x PanelScale.
 #pragma once
 
 #include <cstddef>
@@ -17,7 +17,6 @@ namespace frugal::cpu {
 
 inline constexpr std::size_t block_inputs = 32;
 inline constexpr std::size_t strip_rows = 16;
-inline constexpr std::size_t panel_rows = 8;
 
 /// q4: Q4_0, Q4_1, Q4_K. q4_half (scales per 16 inputs): Q2_K, Q3_K. q5: Q5_0, Q5_1, Q5_K. q8: Q8_0 and plain floats.
 /// q8_half: Q6_K. q4_open and q5_open are how the AVX2 kernels leave a strip for the next panels: a byte for each
@@ -68,6 +67,9 @@ struct PanelScale {
   std::int32_t offset_low;  ///< -128 times the sum of the first 16 q: cancels the + 128 of 8-bit weights
   std::int32_t offset_high;
 };
+
+/// Room for one opened block of a strip: a byte for each weight, and d and m as fp32.
+inline constexpr std::size_t wide_block_bytes = 512 + 2 * 64;
 
 constexpr std::size_t panel_block_bytes(std::size_t lanes) { return lanes * (block_inputs + sizeof(PanelScale)); }
 

@@ -12,9 +12,10 @@
 namespace frugal::jinja {
 
 struct Expr;
+struct Named;
 using ExprPtr = std::unique_ptr<Expr>;
 
-/// A filter or a test: the value on its left, and the arguments in parentheses.
+/// A filter, a test or a method: the value on its left, and the arguments in parentheses.
 using Builtin = Value (*)(Run&, const Value&, const Args&);
 
 enum class ExprKind {
@@ -55,7 +56,7 @@ struct Expr {
   std::vector<ExprPtr> parts{};
   std::vector<std::string> ops{};
   Arguments arguments{};
-  Builtin builtin = nullptr;
+  const Named* builtin = nullptr;  ///< of a filter or a test; null where we have none of that name
 };
 
 struct Stmt;
@@ -69,7 +70,6 @@ enum class StmtKind {
   set,           ///< target = expr
   set_block,     ///< target = body | expr (expr may be null)
   macro,         ///< name, parameters, body
-  call_block,    ///< expr is a call; parameters, body become its `caller`
   filter_block,  ///< body | expr
   scope,         ///< with: targets[i] = values[i], then body; also the inert generation tag
   stop,          ///< break

@@ -343,9 +343,7 @@ ExprPtr ExpressionParser::filter(ExprPtr input) {
   const int line = in_.line();
   std::string name = in_.expect_name();
   while (in_.accept_op(".")) name += "." + in_.expect_name();
-  const Builtin builtin = find_filter(name);
-  if (builtin == nullptr && known_elsewhere(name)) in_.unsupported("filter '" + name + "'");
-  if (builtin == nullptr) in_.error("no filter named '" + name + "'");
+  const Named* builtin = find_filter(name);  // null is an error only where a template reaches it
   ExprPtr out = join(ExprKind::filter, line, std::move(input), nullptr, std::move(name));
   out->builtin = builtin;
   if (in_.is_op("(")) out->arguments = arguments();
@@ -369,9 +367,7 @@ ExprPtr ExpressionParser::test(ExprPtr input) {
   const int line = in_.take().line;
   const bool negated = in_.accept_word("not");
   std::string name = in_.expect_name();
-  const Builtin builtin = find_test(name);
-  if (builtin == nullptr && known_elsewhere(name)) in_.unsupported("test '" + name + "'");
-  if (builtin == nullptr) in_.error("no test named '" + name + "'");
+  const Named* builtin = find_test(name);
   ExprPtr out = join(ExprKind::test, line, std::move(input), nullptr, std::move(name));
   out->builtin = builtin;
   if (in_.is_op("(")) {

@@ -26,12 +26,12 @@ class Builder : public nlohmann::json_sax<nlohmann::json> {
   bool number_float(number_float_t number, const std::string& text) override {
     return put(text.find_first_of(".eE") == std::string::npos ? big(text) : Value(number));
   }
-  bool string(std::string& text) override { return put(Value(std::move(text))); }
+  bool string(std::string& text) override { return put(Value(MarkedText(std::move(text), true))); }
   bool binary(nlohmann::json::binary_t&) override { return false; }
   bool start_object(std::size_t) override { return open(true); }
   bool start_array(std::size_t) override { return open(false); }
   bool key(std::string& text) override {
-    open_.back().key = text;
+    open_.back().key = MarkedText(std::move(text), true);
     return true;
   }
   bool end_object() override {
@@ -44,14 +44,14 @@ class Builder : public nlohmann::json_sax<nlohmann::json> {
     open_.pop_back();
     return put(make_sequence(std::move(items)));
   }
-  bool parse_error(std::size_t position, const std::string& token, const nlohmann::json::exception&) override {
-    fail(std::string(what_) + " is not JSON: byte " + std::to_string(position) + ", near '" + token + "'");
+  bool parse_error(std::size_t position, const std::string&, const nlohmann::json::exception&) override {
+    fail(std::string(what_) + " is not valid JSON: byte " + std::to_string(position == 0 ? 0 : position - 1));
   }
 
  private:
   struct Open {
     bool is_dict = false;
-    std::string key{};
+    MarkedText key{};
     Dict dict{};
     std::vector<Value> items{};
   };

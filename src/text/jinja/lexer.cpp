@@ -7,7 +7,7 @@
 #include <charconv>
 #include <utility>
 
-#include "text/jinja/unicode.hpp"
+#include "text/jinja/str.hpp"
 
 namespace frugal::jinja {
 namespace {
@@ -53,6 +53,8 @@ class Lexer {
   }
   char peek(std::size_t ahead = 0) const { return at_ + ahead < source_.size() ? source_[at_ + ahead] : '\0'; }
 
+  bool space_at(std::size_t at) const { return text::is_python_space(text::decode_utf8(source_, at).value); }
+
   void push(TokenKind kind, std::string text) { tokens_.push_back({kind, std::move(text), line_}); }
 
   // Moves on by n bytes, counting lines; what was consumed last decides whether lstrip_blocks sees the start of a line.
@@ -64,7 +66,7 @@ class Lexer {
   }
 
   void skip_space() {
-    while (at_ < source_.size() && is_space(code_at(source_, at_))) advance(char_bytes(source_, at_));
+    while (at_ < source_.size() && space_at(at_)) advance(char_bytes(source_, at_));
   }
 
   std::size_t find_delimiter() const {
@@ -163,7 +165,7 @@ class Lexer {
   // Where the white space after `word`, itself after white space, ends; npos where another word stands.
   std::size_t word_end(std::size_t at, std::string_view word) const {
     const auto skip = [&] {
-      while (at < source_.size() && is_space(code_at(source_, at))) at += char_bytes(source_, at);
+      while (at < source_.size() && space_at(at)) at += char_bytes(source_, at);
     };
     skip();
     if (at >= source_.size() || source_.compare(at, word.size(), word) != 0) return std::string::npos;
@@ -181,7 +183,7 @@ class Lexer {
         tokens_.push_back({output ? TokenKind::output_end : TokenKind::block_end, "", line});
         return;
       }
-      if (is_space(code_at(source_, at_))) {
+      if (space_at(at_)) {
         skip_space();
       } else {
         token(open);
@@ -290,7 +292,7 @@ class Lexer {
     advance(i + 1 - at_);
   }
 
-  // Resolves the escape after the backslash before `i`; returns the position behind it. Unknown ones stay as written.
+  // Resolves the escape after the backslash before `i`; returns the position after it. Unknown ones stay as written.
   std::size_t escape(std::size_t i, std::string& out) const {
     static constexpr std::string_view kFrom = "\\'\"abfnrtv", kTo = "\\'\"\a\b\f\n\r\t\v";
     if (i >= source_.size()) return i;
@@ -314,7 +316,7 @@ class Lexer {
     if (read.ec != std::errc() || (base == 16 && used != most) || code > 0x10FFFF)
       error("malformed escape in a string", line_);
     if (code >= 0xD800 && code <= 0xDFFF) error("half of a surrogate pair in a string", line_);
-    append_code(out, code);
+    text::append_utf8(out, static_cast<std::int32_t>(code));
     return i + used;
   }
 

@@ -7,7 +7,7 @@
 
 #include "text/jinja/builtins.hpp"
 #include "text/jinja/run.hpp"
-#include "text/jinja/unicode.hpp"
+#include "text/jinja/str.hpp"
 
 namespace frugal::jinja {
 namespace {
@@ -82,7 +82,7 @@ Value real_binary(std::string_view op, double a, double b) {
   if (op == "-") return Value(a - b);
   if (op == "*") return Value(a * b);
   if (op == "**") {
-    if ((a == 0 && b < 0) || (a < 0 && b != std::floor(b))) fail("a power that is no real number");
+    if ((a == 0 && b < 0) || (a < 0 && b != std::floor(b))) fail("the power is not a real number");
     const double out = std::pow(a, b);
     if (std::isinf(out) && !std::isinf(a) && !std::isinf(b)) fail("the power is too large");
     return Value(out);
@@ -97,11 +97,12 @@ Value real_binary(std::string_view op, double a, double b) {
 
 Value repeated(Run& run, const Value& value, std::int64_t times) {
   const auto count = static_cast<std::uint64_t>(std::max<std::int64_t>(times, 0));
-  if (const std::string* text = value.text()) {
+  if (const MarkedText* text = value.marked()) {
     if (count > 0 && text->size() > (std::uint64_t{1} << 32) / count) fail_limit("a text repeated beyond all limits");
     run.charge_bytes(text->size() * count);
-    std::string out;
-    for (std::uint64_t i = 0; i < (text->empty() ? 0 : count); ++i) out += *text;
+    MarkedText out;
+    for (std::uint64_t i = 0; i < (text->size() == 0 ? 0 : count); ++i) out.append(*text);
+    out.markup = text->markup;
     return Value(std::move(out));
   }
   const std::vector<Value>& items = value.sequence()->items;
@@ -119,7 +120,10 @@ bool repeatable(const Value& value) {
 Value joined(Run& run, const Value& a, const Value& b) {
   if (a.text() != nullptr && b.text() != nullptr) {
     run.charge_bytes(a.text()->size() + b.text()->size());
-    return Value(*a.text() + *b.text());
+    const bool markup = a.marked()->markup || b.marked()->markup;  // the other side is escaped
+    MarkedText out = markup ? escaped(*a.marked()) : *a.marked();
+    out.append(markup ? escaped(*b.marked()) : *b.marked());
+    return Value(std::move(out));
   }
   const Sequence *x = a.sequence(), *y = b.sequence();
   if (x == nullptr || y == nullptr || x->flavor != y->flavor || x->flavor > Flavor::tuple) fail_operands("+", a, b);
@@ -164,10 +168,10 @@ std::optional<std::size_t> position(std::int64_t index, std::size_t size) {
 }
 
 std::optional<Value> indexed(const Value& value, std::int64_t index) {
-  if (const std::string* text = value.text()) {
-    const std::vector<std::size_t> at = char_offsets(*text);
+  if (const MarkedText* text = value.marked()) {
+    const std::vector<std::size_t> at = char_offsets(text->bytes());
     const auto i = position(index, at.size() - 1);
-    return i ? std::optional<Value>(Value(text->substr(at[*i], at[*i + 1] - at[*i]))) : std::nullopt;
+    return i ? std::optional<Value>(Value(text->part(at[*i], at[*i + 1] - at[*i]))) : std::nullopt;
   }
   const Sequence* items = value.sequence();
   if (items == nullptr || items->flavor > Flavor::range) return std::nullopt;
@@ -201,7 +205,7 @@ std::optional<Value> real_attribute(const Value& value, std::string_view name) {
 }  // namespace
 
 Value binary(Run& run, std::string_view op, const Value& a, const Value& b) {
-  if (op == "%" && a.text() != nullptr) return Value(percent_format(*a.text(), b));
+  if (op == "%" && a.text() != nullptr) return Value(percent_format(run, *a.marked(), b));
   if (const auto x = a.integer(), y = b.integer(); x && y) return int_binary(op, *x, *y);
   if (const auto x = a.real(), y = b.real(); x && y) return real_binary(op, *x, *y);
   if (op == "*" && repeatable(a) && b.integer()) return repeated(run, a, *b.integer());
@@ -241,7 +245,7 @@ bool contains(Run& run, const Value& container, const Value& item) {
     if (item.is_undefined()) fail(item.hint());
     if (item.text() == nullptr) fail("'in <string>' requires string as left operand, not " + item.type_name());
     run.charge(container.extent().weight);
-    return text->find(*item.text()) != std::string::npos;
+    return find_text(*text, *item.text()) != std::string::npos;
   }
   if (const Dict* dict = container.dict()) return dict->find(item) != nullptr;
   if (container.sequence() == nullptr) fail("argument of type '" + container.type_name() + "' is not iterable");
@@ -282,16 +286,17 @@ Value slice_of(Run& run, const Value& value, const Value& start, const Value& st
   const std::vector<std::size_t> at = items == nullptr ? char_offsets(*value.text()) : std::vector<std::size_t>();
   const std::size_t size = items == nullptr ? at.size() - 1 : items->items.size();
   const Span span = span_of(static_cast<std::int64_t>(size), start, stop, step);
-  std::string text;
+  MarkedText text;
   std::vector<Value> out;
   for (std::size_t k = 0; k < span.count; ++k) {
     const auto i = static_cast<std::size_t>(span.start + static_cast<std::int64_t>(k) * span.step);
     if (items == nullptr) {
-      text.append(*value.text(), at[i], at[i + 1] - at[i]);
+      text.append(*value.marked(), at[i], at[i + 1] - at[i]);
     } else {
       out.push_back(items->items[i]);
     }
   }
+  if (items == nullptr) text.markup = value.marked()->markup;
   return items == nullptr ? Value(std::move(text)) : make_sequence(std::move(out), items->flavor);
 }
 
@@ -303,10 +308,10 @@ std::vector<Value> iterate(Run& run, const Value& value) {
     out = items->items;
   } else if (const Dict* dict = value.dict()) {
     for (const auto& entry : dict->entries()) out.push_back(entry.first);
-  } else if (const std::string* text = value.text()) {
-    run.charge_bytes(text->size() * 64);  // each character becomes a value
-    const std::vector<std::size_t> at = char_offsets(*text);
-    for (std::size_t i = 0; i + 1 < at.size(); ++i) out.emplace_back(text->substr(at[i], at[i + 1] - at[i]));
+  } else if (const MarkedText* text = value.marked()) {
+    run.charge_bytes(text->size() * 96);  // each character becomes a value
+    const std::vector<std::size_t> at = char_offsets(text->bytes());
+    for (std::size_t i = 0; i + 1 < at.size(); ++i) out.emplace_back(text->part(at[i], at[i + 1] - at[i]));
   } else {
     fail("'" + value.type_name() + "' object is not iterable");
   }

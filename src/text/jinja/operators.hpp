@@ -30,8 +30,4 @@ std::int64_t length_of(const Value& value);
 /// A dict of pairs, e.g. for `dict(...)`.
 Value make_dict(Dict dict);
 
-/// text % values, and format specifications as in "{:>5}" (strings.cpp).
-std::string percent_format(const std::string& format, const Value& values);
-std::string brace_format(Run& run, const std::string& format, const Args& args);
-
 }  // namespace frugal::jinja

@@ -82,14 +82,12 @@ class StatementParser {
     if (name == "for") return loop();
     if (name == "set") return set();
     if (name == "macro") return macro();
-    if (name == "call") return call_block();
     if (name == "filter") return filter_block();
     if (name == "with") return with();
     if (name == "generation") return generation();
-    if (name == "print") return print();
     if (name == "break" || name == "continue") return jump(name == "break" ? StmtKind::stop : StmtKind::next);
     for (const std::string_view other :
-         {"include", "import", "from", "extends", "block", "autoescape", "do", "trans", "debug"}) {
+         {"call", "print", "include", "import", "from", "extends", "block", "autoescape", "do", "trans", "debug"}) {
       if (name == other) in_.unsupported("tag '" + name + "'");
     }
     in_.error("unknown tag '" + name + "'");
@@ -218,16 +216,6 @@ class StatementParser {
     return out;
   }
 
-  Stmt call_block() {
-    Stmt out = begin(StmtKind::call_block);
-    in_.take();
-    if (in_.is_op("(")) out.parameters = parameters();
-    out.expr = expressions_.expression();
-    if (out.expr->kind != ExprKind::call) in_.error("a call block needs a call");
-    routine(out, "endcall");
-    return out;
-  }
-
   Stmt filter_block() {
     Stmt out = begin(StmtKind::filter_block);
     in_.take();
@@ -259,13 +247,6 @@ class StatementParser {
     out.body = body({"endgeneration"});
     loops_ = outside;
     in_.expect_word("endgeneration");
-    return out;
-  }
-
-  Stmt print() {
-    Stmt out = begin(StmtKind::output);
-    in_.take();
-    out.expr = expressions_.tuple();
     return out;
   }
 

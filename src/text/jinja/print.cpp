@@ -6,7 +6,7 @@
 #include <cmath>
 #include <cstdio>
 
-#include "text/jinja/unicode.hpp"
+#include "text/jinja/str.hpp"
 
 namespace frugal::jinja {
 namespace {
@@ -33,15 +33,20 @@ void append_escape(std::string& out, std::uint32_t code) {
   }
 }
 
+std::string repr(const Value& value);
+
 std::string text_repr(const std::string& text) {
   const bool doubled = text.find('\'') != std::string::npos && text.find('"') == std::string::npos;
   const char quote = doubled ? '"' : '\'';
   std::string out(1, quote);
   for (std::size_t at = 0; at < text.size();) {
-    const std::size_t size = char_bytes(text, at);
-    const std::uint32_t code = code_at(text, at);
+    const text::CodePoint c = text::decode_utf8(text, at);
+    const std::size_t size = c.bytes;
+    // a stray byte b is what Python's surrogateescape makes of it
+    const std::uint32_t code =
+        c.value < 0 ? 0xDC00U + static_cast<unsigned char>(text[at]) : static_cast<std::uint32_t>(c.value);
     if (code == static_cast<unsigned char>(quote) || code == '\\') out += '\\';
-    if (is_printable(code)) {
+    if (c.value >= 0 && text::is_printable(c.value)) {
       out.append(text, at, size);
     } else {
       append_escape(out, code);
@@ -55,7 +60,7 @@ std::string joined_reprs(const std::vector<Value>& items) {
   std::string out;
   for (const Value& item : items) {
     if (&item != &items.front()) out += ", ";
-    out += to_repr(item);
+    out += repr(item);
   }
   return out;
 }
@@ -84,7 +89,7 @@ std::string dict_repr(const Dict& dict) {
   std::string out = "{";
   for (const auto& [key, value] : dict.entries()) {
     if (out.size() > 1) out += ", ";
-    out += to_repr(key) + ": " + to_repr(value);
+    out += repr(key) + ": " + repr(value);
   }
   return out + "}";
 }
@@ -103,7 +108,7 @@ class JsonWriter {
     } else if (const auto* number = value.as<double>()) {
       out_ += real_text(*number);
     } else if (value.is_number()) {
-      out_ += to_text(value);
+      out_ += to_text(value).bytes();
     } else if (const Dict* dict = value.dict()) {
       write_dict(*dict);
     } else if (const Sequence* items = value.sequence(); items != nullptr && items->flavor <= Flavor::tuple) {
@@ -155,7 +160,7 @@ class JsonWriter {
     if (key.is_none()) return "null";
     if (const auto* truth = key.as<bool>()) return *truth ? "true" : "false";
     if (const auto* number = key.as<double>()) return real_text(*number);
-    if (key.is_number()) return to_text(key);
+    if (key.is_number()) return to_text(key).bytes();
     fail("keys must be str, int, float, bool or None, not " + key.type_name());
   }
 
@@ -183,14 +188,16 @@ class JsonWriter {
   void write_text(const std::string& text) {
     out_ += '"';
     for (std::size_t at = 0; at < text.size();) {
-      const std::size_t size = char_bytes(text, at);
-      write_char(code_at(text, at), text.substr(at, size));
-      at += size;
+      const text::CodePoint c = text::decode_utf8(text, at);
+      const std::uint32_t code =
+          c.value < 0 ? 0xDC00U + static_cast<unsigned char>(text[at]) : static_cast<std::uint32_t>(c.value);
+      write_char(code, std::string_view(text).substr(at, c.bytes));
+      at += c.bytes;
     }
     out_ += '"';
   }
 
-  void write_char(std::uint32_t code, const std::string& bytes) {
+  void write_char(std::uint32_t code, std::string_view bytes) {
     switch (code) {
       case '"':
         out_ += "\\\"";
@@ -247,13 +254,9 @@ std::string real_repr(double number) {
   return out.find('.') == std::string::npos ? out + ".0" : out;
 }
 
-std::string to_repr(const Value& value) {
-  if (const std::string* text = value.text()) return text_repr(*text);
-  if (value.is_undefined()) return "Undefined";
-  return to_text(value);
-}
+namespace {
 
-std::string to_text(const Value& value) {
+std::string plain(const Value& value) {
   if (value.is_undefined()) return {};
   if (value.is_none()) return "None";
   if (const std::string* text = value.text()) return *text;
@@ -265,6 +268,21 @@ std::string to_text(const Value& value) {
   if (const Sequence* items = value.sequence()) return sequence_repr(*items);
   fail("a " + value.type_name() + " has no text that is the same in every run");
 }
+
+std::string repr(const Value& value) {
+  if (const MarkedText* text = value.marked())
+    return text->markup ? "Markup(" + text_repr(text->bytes()) + ")" : text_repr(text->bytes());
+  return value.is_undefined() ? "Undefined" : plain(value);
+}
+
+}  // namespace
+
+MarkedText to_text(const Value& value) {
+  if (const MarkedText* text = value.marked()) return *text;
+  return MarkedText(plain(value), value.extent().content);
+}
+
+MarkedText to_repr(const Value& value) { return MarkedText(repr(value), value.extent().content); }
 
 std::string to_json(const Value& value, const JsonStyle& style) {
   JsonWriter writer(style);

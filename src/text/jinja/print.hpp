@@ -8,10 +8,11 @@
 
 namespace frugal::jinja {
 
-/// str(value): what {{ value }} prints.
-std::string to_text(const Value& value);
+/// str(value): what {{ value }} prints. Text keeps its marks; a container that holds any of the caller's text is the
+/// caller's as a whole.
+MarkedText to_text(const Value& value);
 /// repr(value): how a value prints inside a list.
-std::string to_repr(const Value& value);
+MarkedText to_repr(const Value& value);
 /// The shortest digits that read back as the same double, in Python's notation.
 std::string real_repr(double number);
 

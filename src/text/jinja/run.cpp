@@ -10,29 +10,51 @@
 
 namespace frugal::jinja {
 
-const Value* Scope::find(std::string_view name) const noexcept {
-  const auto it = std::find_if(names.begin(), names.end(), [&](const auto& each) { return each.first == name; });
-  return it != names.end() ? &it->second : nullptr;
+namespace {
+
+constexpr std::size_t kIndexed = 16;  // names of a scope; below, a scan is faster
+
+std::size_t place_of(const Scope& scope, std::string_view name) noexcept {
+  if (scope.names.size() >= kIndexed) {
+    const auto at = scope.index.find(name);
+    return at == scope.index.end() ? scope.names.size() : at->second;
+  }
+  const auto it =
+      std::find_if(scope.names.begin(), scope.names.end(), [&](const auto& each) { return each.first == name; });
+  return static_cast<std::size_t>(it - scope.names.begin());
 }
 
+}  // namespace
+
+const Value* Scope::find(std::string_view name) const noexcept {
+  const std::size_t at = place_of(*this, name);
+  return at < names.size() ? &names[at].second : nullptr;
+}
+
+// The names come from the template's source alone, so a hash table needs no protection from chosen keys.
 void Scope::set(std::string_view name, Value value) {
-  const auto it = std::find_if(names.begin(), names.end(), [&](const auto& each) { return each.first == name; });
-  if (it != names.end()) {
-    it->second = std::move(value);
-  } else {
-    names.emplace_back(name, std::move(value));
+  const std::size_t at = place_of(*this, name);
+  if (at < names.size()) {
+    names[at].second = std::move(value);
+    return;
   }
+  names.emplace_back(name, std::move(value));
+  if (names.size() < kIndexed) return;
+  for (std::size_t i = index.size(); i < names.size(); ++i) index.emplace(names[i].first, i);
 }
 
 Run::~Run() {
-  for (const auto& scope : closures_) scope->names.clear();
+  for (const auto& scope : closures_) {
+    scope->names.clear();
+    scope->index.clear();
+  }
   for (const auto& space : spaces_) {
     space->attributes.clear();
     space->computed = nullptr;
   }
 }
 
-std::string Run::render(const Block& block) {
+MarkedText Run::render(const Block& block) {
   execute(block);
   return std::move(output_);
 }
@@ -81,14 +103,14 @@ void Run::push_scope() {
 
 void Run::pop_scope() { scope_ = std::shared_ptr<Scope>(scope_->outer); }
 
-void Run::emit(std::string_view text) {
+void Run::emit(const MarkedText& text) {
   charge_bytes(text.size());
-  *out_ += text;
+  out_->append(text);
 }
 
-std::string Run::captured(const Block& block) {
-  std::string text;
-  std::string* outside = std::exchange(out_, &text);
+MarkedText Run::captured(const Block& block) {
+  MarkedText text;
+  MarkedText* outside = std::exchange(out_, &text);
   execute(block);
   out_ = outside;
   return text;
@@ -106,7 +128,8 @@ Run::Flow Run::execute(const Stmt& stmt) {
   line_ = stmt.line;
   switch (stmt.kind) {
     case StmtKind::text:
-      emit(stmt.text);
+      charge_bytes(stmt.text.size());
+      out_->append(stmt.text);
       break;
     case StmtKind::output:
       emit(to_text(eval(*stmt.expr)));
@@ -124,12 +147,9 @@ Run::Flow Run::execute(const Stmt& stmt) {
     case StmtKind::macro:
       scope_->set(stmt.text, define(stmt, stmt.text));
       break;
-    case StmtKind::call_block:
-      call_block(stmt);
-      break;
     case StmtKind::filter_block: {
       push_scope();
-      std::string text = captured(stmt.body);
+      MarkedText text = captured(stmt.body);
       pop_scope();
       emit(to_text(filter_text(*stmt.expr, std::move(text))));
       break;
@@ -253,7 +273,7 @@ Run::Flow Run::loop_body(const Stmt& stmt, const std::shared_ptr<Loop>& state) {
 
 void Run::set_block(const Stmt& stmt) {
   push_scope();
-  std::string text = captured(stmt.body);
+  MarkedText text = captured(stmt.body);
   pop_scope();
   assign(stmt.target, stmt.expr ? filter_text(*stmt.expr, std::move(text)) : made(Value(std::move(text))));
 }
@@ -282,7 +302,7 @@ void Run::assign_attribute(const Target& target, Value value) {
 }
 
 Value Run::define(const Stmt& stmt, std::string name) {
-  if (std::find(closures_.begin(), closures_.end(), scope_) == closures_.end()) closures_.push_back(scope_);
+  if (closures_.empty() || closures_.back() != scope_) closures_.push_back(scope_);
   charge_bytes(sizeof(Function));
   return Value(
       std::make_shared<const Function>(Function{std::move(name), [&stmt, closure = scope_](Run& run, const Args& args) {
@@ -292,8 +312,8 @@ Value Run::define(const Stmt& stmt, std::string name) {
 
 Value Run::invoke(const Stmt& stmt, const std::shared_ptr<Scope>& closure, const Args& args) {
   const Level level(*this);
-  std::string text;
-  std::string* outside = std::exchange(out_, &text);
+  MarkedText text;
+  MarkedText* outside = std::exchange(out_, &text);
   const std::shared_ptr<Scope> back = std::exchange(scope_, closure);
   push_scope();
   bind_parameters(stmt, args);
@@ -324,9 +344,7 @@ void Run::bind_parameters(const Stmt& stmt, const Args& args) {
   Dict rest;
   for (const auto& [key, value] : kwargs.entries()) {
     if (std::find(taken.begin(), taken.end(), *key.text()) != taken.end()) continue;
-    if (*key.text() == "caller") {
-      scope_->set("caller", value);
-    } else if (stmt.takes_kwargs) {
+    if (stmt.takes_kwargs) {
       rest.set(key, value);
     } else {
       fail("macro '" + macro + "' takes no argument '" + *key.text() + "'");
@@ -340,14 +358,6 @@ void Run::bind_parameters(const Stmt& stmt, const Args& args) {
   const auto from =
       args.positional.begin() + static_cast<std::ptrdiff_t>(std::min(stmt.parameters.size(), args.positional.size()));
   scope_->set("varargs", made(make_sequence({from, args.positional.end()}, Flavor::tuple)));
-}
-
-void Run::call_block(const Stmt& stmt) {
-  const Expr& call = *stmt.expr;
-  const Value callee = eval(*call.parts.front());
-  Args args = arguments(call.arguments);
-  args.named.emplace_back("caller", define(stmt, "caller"));
-  emit(to_text(this->call(callee, args)));
 }
 
 }  // namespace frugal::jinja

@@ -5,6 +5,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -14,15 +15,16 @@ namespace frugal::jinja {
 
 /// What a template may spend; a hostile one ends in an error soon enough.
 struct Limits {
-  std::uint64_t steps = 10'000'000;  ///< nodes evaluated, items visited, 64 bytes of text copied or compared
-  std::uint64_t bytes = std::uint64_t{512} << 20;  ///< of text and containers made, kept or not
+  std::uint64_t steps = 4'000'000;  ///< nodes evaluated, items visited, 64 bytes of text copied or compared
+  std::uint64_t bytes = std::uint64_t{128} << 20;  ///< of text and containers made, kept or not
   std::uint32_t nesting = 600;                     ///< of evaluation, macros included
 };
 
 /// The names of one block; inner ones hide outer ones and vanish with the block.
 struct Scope {
   std::shared_ptr<Scope> outer;
-  std::vector<std::pair<std::string_view, Value>> names;
+  std::vector<std::pair<std::string_view, Value>> names{};
+  std::unordered_map<std::string_view, std::size_t> index{};  ///< used where there are many names
 
   const Value* find(std::string_view name) const noexcept;
   void set(std::string_view name, Value value);
@@ -37,7 +39,9 @@ class Run {
   Run& operator=(const Run&) = delete;
 
   /// Renders; throws Failure, after which line() tells where.
-  std::string render(const Block& block);
+  MarkedText render(const Block& block);
+  /// True where the template looked at the variable `tools`.
+  bool asked_for_tools() const noexcept { return asked_for_tools_; }
   int line() const noexcept { return line_; }
 
   /// Count work and memory; throw Failure past the limits.
@@ -65,9 +69,8 @@ class Run {
   Flow scoped(const Stmt& stmt);
   std::vector<Value> loop_items(const Stmt& stmt);
   void set_block(const Stmt& stmt);
-  void call_block(const Stmt& stmt);
-  void emit(std::string_view text);
-  std::string captured(const Block& block);
+  void emit(const MarkedText& text);
+  MarkedText captured(const Block& block);
   void assign(const Target& target, Value value);
   void assign_attribute(const Target& target, Value value);
   Value define(const Stmt& stmt, std::string name);
@@ -87,7 +90,7 @@ class Run {
   Value conditional(const Expr& expr);
   Value call_expression(const Expr& expr);
   Value apply(const Expr& expr, const Value& input);
-  Value filter_text(const Expr& expr, std::string text);
+  Value filter_text(const Expr& expr, MarkedText text);
   Args arguments(const Arguments& arguments);
 
   const Dict& variables_;
@@ -95,8 +98,9 @@ class Run {
   std::uint64_t steps_ = 0, bytes_ = 0;
   std::uint32_t nesting_ = 0;
   int line_ = 0;
-  std::string output_;
-  std::string* out_ = &output_;
+  MarkedText output_;
+  MarkedText* out_ = &output_;
+  bool asked_for_tools_ = false;
   std::shared_ptr<Scope> scope_ = std::make_shared<Scope>();
   std::vector<std::shared_ptr<Scope>> closures_;  ///< hold macros that hold them: emptied at the end
   std::vector<std::shared_ptr<Space>> spaces_;    ///< may hold one another: emptied at the end

@@ -59,7 +59,7 @@ Value Run::compute(const Expr& expr) {
     case ExprKind::item:
       return item(expr);
     case ExprKind::slice:
-      fail("a slice stands only alone in brackets");
+      fail("a slice must be alone in its brackets");
     case ExprKind::call:
       return call_expression(expr);
     case ExprKind::filter:
@@ -73,7 +73,10 @@ Value Run::name(const Expr& expr) {
   for (const Scope* scope = scope_.get(); scope != nullptr; scope = scope->outer.get()) {
     if (const Value* found = scope->find(expr.name)) return *found;
   }
-  if (const Value* found = variables_.find(std::string_view(expr.name))) return *found;
+  if (const Value* found = variables_.find(std::string_view(expr.name))) {
+    if (expr.name == "tools") asked_for_tools_ = true;
+    return *found;
+  }
   return find_global(expr.name);
 }
 
@@ -94,11 +97,11 @@ Value Run::dict(const Expr& expr) {
 }
 
 Value Run::concat(const Expr& expr) {
-  std::string text;
+  MarkedText text;
   for (const ExprPtr& part : expr.parts) {
-    const std::string piece = to_text(eval(*part));
+    const MarkedText piece = to_text(eval(*part));
     charge_bytes(piece.size());
-    text += piece;
+    text.append(piece);
   }
   return Value(std::move(text));
 }
@@ -120,6 +123,7 @@ Value Run::item(const Expr& expr) {
   if (index.kind != ExprKind::slice) {
     const Value key = eval(index);
     line_ = expr.line;
+    charge(key.extent().weight);
     if (object.text() != nullptr) charge(object.extent().weight);
     return item_of(object, key);
   }
@@ -170,13 +174,12 @@ Args Run::arguments(const Arguments& given) {
 Value Run::apply(const Expr& expr, const Value& input) {
   const Args args = arguments(expr.arguments);
   line_ = expr.line;
-  charge(1);
-  if (input.text() != nullptr) charge(input.extent().weight);  // a filter on text reads all of it
-  return made(expr.builtin(*this, input, args));
+  if (expr.builtin == nullptr) fail_unknown(expr.kind == ExprKind::filter ? "filter" : "test", expr.name);
+  return call_builtin(*this, *expr.builtin, input, args);
 }
 
-// The filters of a block, whose innermost has no input of its own.
-Value Run::filter_text(const Expr& expr, std::string text) {
+// The filters of a block; the innermost one has no input of its own.
+Value Run::filter_text(const Expr& expr, MarkedText text) {
   const Level level(*this);
   const Value input = expr.parts[0] ? filter_text(*expr.parts[0], std::move(text)) : made(Value(std::move(text)));
   return apply(expr, input);

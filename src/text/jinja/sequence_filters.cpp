@@ -1,20 +1,47 @@
 // Filters over sequences and dicts. What jinja2 returns as a generator is an iterator here too: true even when empty,
 // without a length, and consumed by its first reader. Its items, though, are computed at once.
 #include <algorithm>
+#include <set>
 #include <string>
-#include <unordered_set>
 #include <utility>
 #include <vector>
 
 #include "text/jinja/builtins.hpp"
-#include "text/jinja/filters.hpp"
 #include "text/jinja/operators.hpp"
 #include "text/jinja/print.hpp"
 #include "text/jinja/run.hpp"
-#include "text/jinja/unicode.hpp"
+#include "text/jinja/str.hpp"
 
 namespace frugal::jinja {
 namespace {
+
+/// "a.b.0" applied to a value step by step; `otherwise`, unless none, stands for what a step does not find.
+Value dotted_attribute(const Value& value, const Value& path, const Value& otherwise = None{}) {
+  const auto step = [&](const Value& from, const Value& part) {
+    Value found = item_of(from, part);
+    return found.is_undefined() && !otherwise.is_none() ? otherwise : found;
+  };
+  if (path.integer()) return step(value, path);
+  const std::string& all = text_argument(path, "an attribute's name").bytes();
+  Value at = value;
+  for (std::size_t from = 0; from <= all.size();) {
+    const std::size_t end = std::min(all.find('.', from), all.size());
+    const std::string part = all.substr(from, end - from);
+    const bool digits = !part.empty() && part.find_first_not_of("0123456789") == std::string::npos && part.size() < 18;
+    at = step(at, digits ? Value(static_cast<std::int64_t>(std::stoll(part))) : Value(part));
+    from = end + 1;
+  }
+  return at;
+}
+
+/// The arguments from the i-th on.
+Args arguments_from(const Args& args, std::size_t i) {
+  Args out;
+  const std::size_t from = std::min(i, args.positional.size());
+  out.positional.assign(args.positional.begin() + static_cast<std::ptrdiff_t>(from), args.positional.end());
+  out.named = args.named;
+  return out;
+}
 
 Value iterator(std::vector<Value> items) { return make_sequence(std::move(items), Flavor::iterator); }
 
@@ -25,7 +52,7 @@ Value keyed(const Value& value, const Value* path) {
 
 Value folded(Value value, bool case_sensitive) {
   if (case_sensitive || value.text() == nullptr) return value;
-  return Value(to_case(*value.text(), Letter::lower));
+  return Value(text::to_case(*value.text(), text::LetterCase::lower));
 }
 
 Value length(Run&, const Value& input, const Args& args) {
@@ -54,14 +81,14 @@ Value last(Run& run, const Value& input, const Args& args) {
 
 Value join(Run& run, const Value& input, const Args& args) {
   const Bound bound(args, "join", {"d", "attribute"});
-  const std::string separator = to_text(bound.get(0, Value("")));
-  std::string out;
+  const MarkedText separator = to_text(bound.get(0, Value("")));
+  MarkedText out;
   bool begun = false;
   for (const Value& item : iterate(run, input)) {
-    const std::string piece = to_text(keyed(item, bound[1]));
+    const MarkedText piece = to_text(keyed(item, bound[1]));
     run.charge_bytes(piece.size() + separator.size());
-    if (std::exchange(begun, true)) out += separator;
-    out += piece;
+    if (std::exchange(begun, true)) out.append(separator);
+    out.append(piece);
   }
   return Value(std::move(out));
 }
@@ -77,8 +104,8 @@ Value reverse(Run& run, const Value& input, const Args& args) {
   std::vector<Value> items = iterate(run, input);
   std::reverse(items.begin(), items.end());
   if (input.text() != nullptr) {
-    std::string out;
-    for (const Value& item : items) out += *item.text();
+    MarkedText out;
+    for (const Value& item : items) out.append(*item.marked());
     return Value(std::move(out));
   }
   const bool consumed = input.sequence() != nullptr && input.sequence()->flavor == Flavor::iterator;
@@ -127,7 +154,7 @@ Value sort(Run& run, const Value& input, const Args& args) {
 Value dictsort(Run& run, const Value& input, const Args& args) {
   const Bound bound(args, "dictsort", {"case_sensitive", "by", "reverse"});
   if (input.dict() == nullptr) fail("dictsort: not a mapping: " + input.type_name());
-  const std::string by = text_argument(bound.get(1, Value("key")), "dictsort: by");
+  const std::string by = text_argument(bound.get(1, Value("key")), "dictsort: by").bytes();
   if (by != "key" && by != "value") fail("dictsort: by must be key or value");
   const bool case_sensitive = truthy(bound.get(0, Value(false)));
   std::vector<std::pair<std::vector<Value>, Value>> rows;
@@ -140,7 +167,7 @@ Value dictsort(Run& run, const Value& input, const Args& args) {
 Value unique(Run& run, const Value& input, const Args& args) {
   const Bound bound(args, "unique", {"case_sensitive", "attribute"});
   const bool case_sensitive = truthy(bound.get(0, Value(false)));
-  std::unordered_set<Value, ValueHash, ValueEqual> seen;
+  std::set<Value, KeyLess> seen;
   std::vector<Value> out;
   for (const Value& item : iterate(run, input)) {
     run.charge(item.extent().weight);
@@ -183,13 +210,12 @@ Value map(Run& run, const Value& input, const Args& args) {
     }
     return iterator(std::move(out));
   }
-  const std::string name = text_argument(args.positional[0], "map: the filter");
-  const Builtin filter = find_filter(name);
-  if (filter == nullptr) fail("map: no filter named '" + name + "'");
+  const std::string name = text_argument(args.positional[0], "map: the filter").bytes();
+  const Named* filter = find_filter(name);
+  if (filter == nullptr) fail_unknown("filter", name);
   const Args rest = arguments_from(args, 1);
   for (const Value& item : iterate(run, input)) {
-    run.charge(item.text() != nullptr ? 1 + item.extent().weight : 1);
-    out.push_back(run.made(filter(run, item, rest)));
+    out.push_back(call_builtin(run, *filter, item, rest));
   }
   return iterator(std::move(out));
 }
@@ -199,18 +225,18 @@ Value selected(Run& run, const Value& input, const Args& args, bool attribute, b
   if (!truthy(input)) return iterator({});
   if (attribute && args.positional.empty()) fail("selectattr: the attribute's name is missing");
   const std::size_t test_at = attribute ? 1 : 0;
-  Builtin test = nullptr;
+  const Named* test = nullptr;
   if (args.positional.size() > test_at) {
-    const std::string name = text_argument(args.positional[test_at], "select: the test");
+    const std::string name = text_argument(args.positional[test_at], "select: the test").bytes();
     test = find_test(name);
-    if (test == nullptr) fail("select: no test named '" + name + "'");
+    if (test == nullptr) fail_unknown("test", name);
   }
   const Args rest = arguments_from(args, test_at + 1);
   std::vector<Value> out;
   for (const Value& item : iterate(run, input)) {
     const Value subject = attribute ? dotted_attribute(item, args.positional[0]) : item;
-    run.charge(subject.text() != nullptr ? 1 + subject.extent().weight : 1);
-    if (truthy(test != nullptr ? test(run, subject, rest) : subject) == wanted) out.push_back(item);
+    run.charge(1);
+    if (truthy(test != nullptr ? call_builtin(run, *test, subject, rest) : subject) == wanted) out.push_back(item);
   }
   return iterator(std::move(out));
 }
@@ -229,74 +255,30 @@ Value items(Run&, const Value& input, const Args& args) {
   return iterator(std::move(out));
 }
 
-Value batch(Run& run, const Value& input, const Args& args) {
-  const Bound bound(args, "batch", {"linecount", "fill_with"});
-  const std::int64_t size = integer_argument(bound.require(0), "batch: linecount");
-  const bool fills = bound[1] != nullptr && !bound[1]->is_none();
-  std::vector<Value> out, row;
-  for (const Value& item : iterate(run, input)) {
-    if (static_cast<std::int64_t>(row.size()) == size) out.push_back(make_sequence(std::exchange(row, {})));
-    row.push_back(item);
-  }
-  if (row.empty()) return iterator(std::move(out));
-  while (fills && static_cast<std::int64_t>(row.size()) < size) {
-    run.charge_bytes(sizeof(Value));
-    row.push_back(*bound[1]);
-  }
-  out.push_back(make_sequence(std::move(row)));
-  return iterator(std::move(out));
-}
-
-Value attr(Run&, const Value& input, const Args& args) {
-  const Bound bound(args, "attr", {"name"});
-  const std::string name = to_text(bound.require(0));
-  return input.dict() != nullptr ? find_method(input, name) : attribute_of(input, name);
-}
-
 constexpr Named kFilters[] = {{"length", length},
                               {"count", length},
-                              {"list", list},
-                              {"first", first},
-                              {"last", last},
-                              {"join", join},
-                              {"default", otherwise},
-                              {"d", otherwise},
-                              {"reverse", reverse},
-                              {"sort", sort},
-                              {"dictsort", dictsort},
-                              {"unique", unique},
-                              {"min", minimum},
-                              {"max", maximum},
-                              {"sum", sum},
-                              {"map", map},
-                              {"select", select},
-                              {"reject", reject},
-                              {"items", items},
-                              {"batch", batch},
-                              {"selectattr", selectattr},
-                              {"rejectattr", rejectattr},
-                              {"attr", attr}};
+                              {"list", list, Marks::kept},
+                              {"first", first, Marks::kept},
+                              {"last", last, Marks::kept},
+                              {"join", join, Marks::kept},
+                              {"default", otherwise, Marks::kept},
+                              {"d", otherwise, Marks::kept},
+                              {"reverse", reverse, Marks::kept},
+                              {"sort", sort, Marks::kept},
+                              {"dictsort", dictsort, Marks::kept},
+                              {"unique", unique, Marks::kept},
+                              {"min", minimum, Marks::kept},
+                              {"max", maximum, Marks::kept},
+                              {"sum", sum, Marks::kept},
+                              {"map", map, Marks::kept},
+                              {"select", select, Marks::kept},
+                              {"reject", reject, Marks::kept},
+                              {"items", items, Marks::kept},
+                              {"selectattr", selectattr, Marks::kept},
+                              {"rejectattr", rejectattr, Marks::kept}};
 
 }  // namespace
 
-Builtin find_sequence_filter(std::string_view name) noexcept { return find_in(kFilters, name); }
-
-Value dotted_attribute(const Value& value, const Value& path, const Value& otherwise) {
-  const auto step = [&](const Value& from, const Value& part) {
-    Value found = item_of(from, part);
-    return found.is_undefined() && !otherwise.is_none() ? otherwise : found;
-  };
-  if (path.integer()) return step(value, path);
-  const std::string all = text_argument(path, "an attribute's name");
-  Value at = value;
-  for (std::size_t from = 0; from <= all.size();) {
-    const std::size_t end = std::min(all.find('.', from), all.size());
-    const std::string part = all.substr(from, end - from);
-    const bool digits = !part.empty() && part.find_first_not_of("0123456789") == std::string::npos && part.size() < 18;
-    at = step(at, digits ? Value(static_cast<std::int64_t>(std::stoll(part))) : Value(part));
-    from = end + 1;
-  }
-  return at;
-}
+const Named* find_sequence_filter(std::string_view name) noexcept { return find_in(kFilters, name); }
 
 }  // namespace frugal::jinja

@@ -1,13 +1,10 @@
-// The tests behind `is`, and the look-up of filters and tests by name.
+// The tests that `is` asks, and the look-up and call of filters and tests by name.
 #include <algorithm>
 #include <string>
 
 #include "text/jinja/builtins.hpp"
-#include "text/jinja/filters.hpp"
 #include "text/jinja/operators.hpp"
-#include "text/jinja/print.hpp"
 #include "text/jinja/run.hpp"
-#include "text/jinja/unicode.hpp"
 
 namespace frugal::jinja {
 namespace {
@@ -32,7 +29,6 @@ bool is_false(const Value& v) { return is_boolean(v) && !truthy(v); }
 bool is_integer(const Value& v) { return v.as<std::int64_t>() != nullptr || v.as<BigInt>() != nullptr; }
 bool is_float(const Value& v) { return v.as<double>() != nullptr; }
 bool is_callable(const Value& v) { return v.function() != nullptr || v.is_undefined(); }
-bool never(const Value&) { return false; }
 
 bool is_iterable(const Value& v) {
   return v.is_undefined() || v.text() != nullptr || v.sequence() != nullptr || v.dict() != nullptr ||
@@ -42,26 +38,6 @@ bool is_iterable(const Value& v) {
 bool is_sequence(const Value& v) {
   if (const Sequence* items = v.sequence()) return items->flavor <= Flavor::range;
   return v.is_undefined() || v.text() != nullptr || v.dict() != nullptr;
-}
-
-// str.isupper and str.islower of str(value): at least one cased letter, and none of the other case.
-bool all_of_case(const Value& value, bool (*wanted)(std::uint32_t) noexcept) {
-  const std::string text = to_text(value);
-  bool any = false;
-  for (std::size_t at = 0; at < text.size(); at += char_bytes(text, at)) {
-    const std::uint32_t code = code_at(text, at);
-    if (!is_cased(code)) continue;
-    if (!wanted(code)) return false;
-    any = true;
-  }
-  return any;
-}
-
-template <bool (*Wanted)(std::uint32_t) noexcept>
-Value letter_case(Run& run, const Value& input, const Args& args) {
-  const Bound bound(args, "upper and lower", {});
-  run.charge(input.extent().weight);
-  return Value(all_of_case(input, Wanted));
 }
 
 std::int64_t remainder(Run& run, const Value& input, const Value& divisor) {
@@ -94,19 +70,6 @@ Value relation(Run& run, const Value& input, const Args& args) {
   return Value(compared(run, kOps[static_cast<int>(O)], input, bound.require(0)));
 }
 
-Value sameas(Run&, const Value& input, const Args& args) {
-  const Bound bound(args, "sameas", {"other"});
-  return Value(same(input, bound.require(0)));
-}
-
-Value filter_exists(Run&, const Value& input, const Args&) {
-  return Value(input.text() != nullptr && find_filter(*input.text()) != nullptr);
-}
-
-Value test_exists(Run&, const Value& input, const Args&) {
-  return Value(input.text() != nullptr && find_test(*input.text()) != nullptr);
-}
-
 constexpr Named kTests[] = {{"defined", plain<is_defined>},
                             {"undefined", plain<is_undefined>},
                             {"none", plain<is_none>},
@@ -119,17 +82,11 @@ constexpr Named kTests[] = {{"defined", plain<is_defined>},
                             {"integer", plain<is_integer>},
                             {"float", plain<is_float>},
                             {"callable", plain<is_callable>},
-                            {"escaped", plain<never>},
                             {"iterable", plain<is_iterable>},
                             {"sequence", plain<is_sequence>},
-                            {"upper", letter_case<is_upper>},
-                            {"lower", letter_case<is_lower>},
                             {"odd", odd},
                             {"even", even},
                             {"divisibleby", divisible},
-                            {"sameas", sameas},
-                            {"filter", filter_exists},
-                            {"test", test_exists},
                             {"in", relation<Op::in>},
                             {"==", relation<Op::eq>},
                             {"eq", relation<Op::eq>},
@@ -147,22 +104,40 @@ constexpr Named kTests[] = {{"defined", plain<is_defined>},
                             {">=", relation<Op::ge>},
                             {"ge", relation<Op::ge>}};
 
-constexpr std::string_view kElsewhere[] = {"filesizeformat", "forceescape", "groupby",  "pprint",    "random",
-                                           "slice",          "striptags",   "truncate", "urlencode", "urlize",
-                                           "wordcount",      "wordwrap",    "xmlattr"};
+// What jinja2 has and we do not: "not supported" rather than "wrong".
+constexpr std::string_view kElsewhere[] = {
+    "attr",    "batch",   "center",    "filesizeformat", "forceescape", "groupby", "pprint",    "random",
+    "round",   "slice",   "striptags", "truncate",       "urlencode",   "urlize",  "wordcount", "wordwrap",
+    "xmlattr", "escaped", "filter",    "lower",          "sameas",      "test",    "upper"};
 
 }  // namespace
 
-Builtin find_filter(std::string_view name) noexcept {
-  if (const Builtin found = find_text_filter(name)) return found;
-  if (const Builtin found = find_sequence_filter(name)) return found;
-  return find_number_filter(name);
+const Named* find_filter(std::string_view name) noexcept {
+  const Named* found = find_text_filter(name);
+  return found != nullptr ? found : find_sequence_filter(name);
 }
 
-Builtin find_test(std::string_view name) noexcept { return find_in(kTests, name); }
+const Named* find_test(std::string_view name) noexcept { return find_in(kTests, name); }
 
-bool known_elsewhere(std::string_view name) noexcept {
-  return std::find(std::begin(kElsewhere), std::end(kElsewhere), name) != std::end(kElsewhere);
+void fail_unknown(std::string_view kind, std::string_view name) {
+  const std::string what = std::string(kind) + " '" + std::string(name) + "'";
+  if (std::find(std::begin(kElsewhere), std::end(kElsewhere), name) != std::end(kElsewhere))
+    fail_lacking("the " + what);
+  fail("there is no " + what);
+}
+
+Value call_builtin(Run& run, const Named& named, const Value& input, const Args& args) {
+  const auto content = [](const Value& value) { return value.extent().content; };
+  run.charge(input.text() != nullptr ? 1 + input.extent().weight : 1);  // what works on text reads all of it
+  Value out = run.made(named.builtin(run, input, args));
+  if (named.marks == Marks::kept || out.text() == nullptr) return out;
+  const bool theirs =
+      content(input) || std::any_of(args.positional.begin(), args.positional.end(), content) ||
+      std::any_of(args.named.begin(), args.named.end(), [&](const auto& each) { return content(each.second); });
+  if (!theirs) return out;
+  MarkedText text = *out.marked();
+  text.mark_all();
+  return Value(std::move(text));
 }
 
 }  // namespace frugal::jinja

@@ -42,12 +42,14 @@ bool less_sequences(const Sequence& a, const Sequence& b, std::string_view op) {
 void Extent::add(const Extent& inner) {
   depth = std::max(depth, inner.depth + 1);
   weight += inner.weight;
+  content = content || inner.content;
   if (depth > kMaxValueDepth) fail_limit("values nested deeper than " + std::to_string(kMaxValueDepth));
   if (weight > kMaxValueWeight) fail_limit("a value of more than " + std::to_string(kMaxValueWeight) + " parts");
 }
 
-void fail(std::string message) { throw Failure{std::move(message), false}; }
-void fail_limit(std::string message) { throw Failure{std::move(message), true}; }
+void fail(std::string message) { throw Failure{std::move(message), Failure::mistake}; }
+void fail_limit(std::string message) { throw Failure{std::move(message), Failure::limit}; }
+void fail_lacking(std::string message) { throw Failure{std::move(message), Failure::lacking}; }
 
 Value Value::undefined(std::string hint) {
   Value out;
@@ -88,7 +90,7 @@ const std::string& Value::hint() const noexcept {
 Extent Value::extent() const noexcept {
   if (const Sequence* items = sequence()) return items->extent;
   if (const Dict* held = dict()) return held->extent();
-  if (const std::string* held = text()) return {0, 1 + held->size() / 64};
+  if (const MarkedText* held = marked()) return {0, 1 + held->size() / 64, held->has_content()};
   return {};
 }
 
@@ -100,24 +102,27 @@ Value make_sequence(std::vector<Value> items, Flavor flavor) {
   return Value(std::shared_ptr<const Sequence>(std::move(out)));
 }
 
-std::size_t ValueHash::operator()(const Value& value) const {
-  if (const std::string* text = value.text()) return std::hash<std::string>()(*text);
-  if (const auto number = value.real()) return std::hash<double>()(*number);  // 1, 1.0 and true are one key
-  if (const auto* big = value.as<BigInt>()) return std::hash<std::string>()(*big->digits);
-  if (const Sequence* items = value.sequence(); items != nullptr && items->flavor == Flavor::tuple) {
-    std::size_t hash = 17;
-    for (const Value& item : items->items) hash = hash * 31 + (*this)(item);
-    return hash;
+bool KeyLess::operator()(const Value& a, const Value& b) const {
+  const auto kind = [](const Value& v) -> std::size_t { return v.real() ? 0 : 1 + v.state().index(); };
+  for (const Value* key : {&a, &b}) {
+    const Sequence* items = key->sequence();
+    if (key->dict() != nullptr || (items != nullptr && items->flavor != Flavor::tuple))
+      fail("unhashable type: '" + key->type_name() + "'");
   }
-  if (value.sequence() != nullptr || value.dict() != nullptr) fail("unhashable type: '" + value.type_name() + "'");
-  return value.state().index();
+  if (kind(a) != kind(b)) return kind(a) < kind(b);
+  if (const auto x = a.integer(), y = b.integer(); x && y) return *x < *y;
+  if (const auto x = a.real()) return *x < *b.real();  // 1, 1.0 and true are one key
+  if (const std::string* text = a.text()) return *text < *b.text();
+  if (const auto* big = a.as<BigInt>()) return *big->digits < *b.as<BigInt>()->digits;
+  if (const Sequence* items = a.sequence()) {
+    const std::vector<Value>& others = b.sequence()->items;
+    return std::lexicographical_compare(items->items.begin(), items->items.end(), others.begin(), others.end(), *this);
+  }
+  return a.space() != nullptr ? a.space() < b.space() : a.function() < b.function();
 }
 
-bool ValueEqual::operator()(const Value& a, const Value& b) const { return equal(a, b); }
-
 std::size_t Dict::index_of(const Value& key) const {
-  const std::size_t hash = ValueHash()(key);  // also refuses keys that Python refuses
-  static_cast<void>(hash);
+  KeyLess()(key, key);  // refuses keys that Python refuses
   if (entries_.size() >= kIndexed) {
     const auto it = index_.find(key);
     return it != index_.end() ? it->second : kAbsent;

@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <functional>
 #include <initializer_list>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -17,6 +18,8 @@
 #include <utility>
 #include <variant>
 #include <vector>
+
+#include "text/jinja/marked_text.hpp"
 
 namespace frugal::jinja {
 
@@ -29,22 +32,26 @@ struct Function;
 
 /// What went wrong while a template runs; the run adds name and line.
 struct Failure {
+  enum Kind { mistake, limit, lacking };
   std::string message;
-  bool limit = false;  ///< a limit of ours, not a fault of the template's logic
+  Kind kind = mistake;  ///< limit: one of ours was passed; lacking: Jinja that we do not have
 };
 [[noreturn]] void fail(std::string message);
 [[noreturn]] void fail_limit(std::string message);
+[[noreturn]] void fail_lacking(std::string message);
 
 /// Containers inside containers end at this depth, so that recursion over a value is safe.
 inline constexpr std::uint32_t kMaxValueDepth = 200;
 
-/// A value, written out, is at most this heavy: [x, x] of [y, y] of ... would otherwise take 2^depth steps to print.
-inline constexpr std::uint64_t kMaxValueWeight = 1U << 22;
+/// A value, written out, has at most this weight: [x, x] of [y, y] of ... would otherwise take 2^depth steps to print.
+inline constexpr std::uint64_t kMaxValueWeight = 1U << 20;
 
-/// Depth of nesting, and the steps it takes to print, compare or hash a value (64 bytes of text are one).
+/// Depth of nesting, the steps it takes to print or compare a value (64 bytes of text are one), and whether any text in
+/// it comes from the caller.
 struct Extent {
   std::uint32_t depth = 0;
   std::uint64_t weight = 1;
+  bool content = false;
   /// The extent of a container that also holds `inner`; fails beyond the maxima.
   void add(const Extent& inner);
 };
@@ -61,7 +68,7 @@ struct BigInt {
 
 class Value {
  public:
-  using Text = std::shared_ptr<const std::string>;
+  using Text = std::shared_ptr<const MarkedText>;
   using State = std::variant<Undefined, None, bool, std::int64_t, BigInt, double, Text, std::shared_ptr<const Sequence>,
                              std::shared_ptr<const Dict>, std::shared_ptr<Space>, std::shared_ptr<const Function>>;
 
@@ -71,10 +78,10 @@ class Value {
   Value(std::int64_t number) : state_(number) {}
   Value(BigInt number) : state_(std::move(number)) {}
   Value(double number) : state_(number) {}
-  Value(std::string text) : state_(std::make_shared<const std::string>(std::move(text))) {}
+  Value(MarkedText text) : state_(std::make_shared<const MarkedText>(std::move(text))) {}
+  Value(std::string text) : Value(MarkedText(std::move(text))) {}  ///< the template's own
   Value(std::string_view text) : Value(std::string(text)) {}
   Value(const char* text) : Value(std::string(text)) {}
-  Value(Text text) : state_(std::move(text)) {}
   Value(std::shared_ptr<const Sequence> items) : state_(std::move(items)) {}
   Value(std::shared_ptr<const Dict> dict) : state_(std::move(dict)) {}
   Value(std::shared_ptr<Space> space) : state_(std::move(space)) {}
@@ -86,7 +93,8 @@ class Value {
   const T* as() const noexcept {
     return std::get_if<T>(&state_);
   }
-  const std::string* text() const noexcept { return as<Text>() != nullptr ? as<Text>()->get() : nullptr; }
+  const MarkedText* marked() const noexcept { return pointee<Text>(); }
+  const std::string* text() const noexcept { return marked() != nullptr ? &marked()->bytes() : nullptr; }
   const Sequence* sequence() const noexcept { return pointee<std::shared_ptr<const Sequence>>(); }
   const Dict* dict() const noexcept { return pointee<std::shared_ptr<const Dict>>(); }
   Space* space() const noexcept { return pointee<std::shared_ptr<Space>>(); }
@@ -133,10 +141,9 @@ struct Sequence {
 /// Fails beyond the maxima of an Extent.
 Value make_sequence(std::vector<Value> items, Flavor flavor = Flavor::list);
 
-struct ValueHash {
-  std::size_t operator()(const Value& value) const;
-};
-struct ValueEqual {
+/// Any order in which equal keys are equal; fails for what Python cannot hash. Not a hash table: those have bad cases,
+/// and the keys may come from anyone.
+struct KeyLess {
   bool operator()(const Value& a, const Value& b) const;
 };
 
@@ -156,7 +163,7 @@ class Dict {
   std::size_t index_of(const Value& key) const;
 
   std::vector<Entry> entries_;
-  std::unordered_map<Value, std::size_t, ValueHash, ValueEqual> index_;  ///< used from kIndexed entries on
+  std::map<Value, std::size_t, KeyLess> index_;  ///< used from kIndexed entries on
   Extent extent_{1, 1};
 };
 

@@ -1,0 +1,55 @@
+// Outcomes: what every tier of a cascade answered to a set of requests, and whether it was right. The data that a
+// cascade policy is fitted on and judged by.
+//
+// File format: one JSON object a line,
+//   {"id": "q1", "type": "faq", "prompt": "...", "attempts": [
+//     {"tier": "small", "correct": true, "output": "...", "features": {"margin.q10": 0.7}, "input_tokens": 40,
+//      "output_tokens": 9, "cost": 0.00001}, {"tier": "big", ...}]}
+// with the attempts in order of price, the same tiers in every line. "quality" in [0, 1] may stand for "correct".
+// "prompt", "output", "score" and "features" are optional; "cost" is in any one currency.
+#pragma once
+
+#include <frugal/config.hpp>
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace frugal {
+
+/// A named number that was measured on a prompt or an answer.
+using Feature = std::pair<std::string, double>;
+
+/// One tier's answer to one request.
+struct TierOutcome {
+  double quality = 0;                   ///< 1 = right, 0 = wrong, or a grade between
+  std::optional<std::string> output{};  ///< the answer's text
+  std::vector<Feature> features{};      ///< measured on the answer, "score" among them; finite
+  std::uint64_t input_tokens = 0, output_tokens = 0;
+  double cost = 0;  ///< what this attempt costs, at least 0
+};
+
+/// One request, asked of every tier.
+struct Outcome {
+  std::string id{}, type{};
+  std::optional<std::string> prompt{};  ///< the last message or the raw prompt, as RequestView::text will hold it
+  std::vector<TierOutcome> attempts{};  ///< [tiers], cheapest first
+};
+
+/// Plain data; at least two tiers where it was read from a file.
+struct Outcomes {
+  std::vector<std::string> tiers{};  ///< names, cheapest first
+  std::vector<Outcome> rows{};
+};
+
+/// Reads a file of outcomes. Throws Error(bad_file) that names the file, the line and what is wrong: malformed JSON, a
+/// missing or misplaced tier, a quality outside [0, 1], a cost that is missing, negative or not finite, an id that
+/// occurs twice. Linear in the file.
+FRUGAL_API Outcomes read_outcomes(const std::string& path);
+
+/// The same from text; `origin` stands for the file's name in errors.
+FRUGAL_API Outcomes parse_outcomes(const std::string& text, const std::string& origin);
+
+}  // namespace frugal

@@ -1,0 +1,398 @@
+#include "backend/drawer.hpp"
+
+#include <frugal/backend/verification.hpp>
+#include <frugal/core/error.hpp>
+
+#include "backend/candidates.hpp"
+#include "backend/counter.hpp"
+
+#include <algorithm>
+#include <bit>
+#include <cmath>
+#include <functional>
+#include <limits>
+#include <optional>
+#include <string>
+#include <utility>
+
+namespace frugal::backend {
+namespace {
+
+constexpr float minus_infinity = -std::numeric_limits<float>::infinity();
+constexpr float log2_e = 0x1.715476p+0F;
+
+float clean(float x) noexcept { return std::isnan(x) ? minus_infinity : x; }
+
+bool in_range(Token t, std::size_t vocab) noexcept { return t >= 0 && static_cast<std::size_t>(t) < vocab; }
+
+bool is_greedy(const Sampling& s) noexcept { return !(s.temperature > 0.0F); }
+
+bool adjusts(const Sampling& s) noexcept {
+  return !s.logit_bias.empty() || s.repetition_penalty != 1.0F || s.presence_penalty != 0.0F ||
+         s.frequency_penalty != 0.0F;
+}
+
+bool allowed(std::span<const std::uint32_t> mask, std::size_t t) noexcept {
+  return mask.empty() || (t / 32 < mask.size() && (mask[t / 32] >> t % 32 & 1U) != 0);
+}
+
+/// Block b of a row of n.
+std::size_t block_length(std::size_t n, std::size_t start) noexcept { return std::min(row_block, n - start); }
+
+/// Without the padding of a head that is wider than the vocabulary.
+std::span<const float> logits_of_tokens(std::span<const float> logits, const DrawSpec& spec) noexcept {
+  return spec.tokens == 0 ? logits : logits.first(std::min<std::size_t>(spec.tokens, logits.size()));
+}
+
+void check(std::span<const float> logits, const DrawSpec& spec) {
+  if (logits.empty()) throw Error(Errc::invalid_argument, "draw: no logits");
+  if (spec.sampling == nullptr) throw Error(Errc::invalid_argument, "draw: DrawSpec.sampling is null");
+}
+
+void check_draft(const DrawSpec& spec, std::size_t vocab, std::size_t tokens) {
+  const auto fail = [](const std::string& what) { throw Error(Errc::invalid_argument, "draw: the draft " + what); };
+  if (spec.draft_distribution.size() != vocab) {
+    fail("has a distribution of " + std::to_string(spec.draft_distribution.size()) + " tokens, the vocabulary " +
+         std::to_string(vocab));
+  }
+  const std::string name = "token " + std::to_string(spec.drafted);
+  if (!in_range(spec.drafted, tokens)) fail(name + " is outside the vocabulary");
+  if (!(spec.draft_distribution[static_cast<std::size_t>(spec.drafted)] > 0.0F))
+    fail(name + " has no probability where it is said to be drawn from");
+}
+
+/// A row and its peaks by lanes.
+struct Row {
+  std::span<const float> x;
+  std::span<const float> lanes;
+  Peaks peaks;
+};
+
+/// How a row is to be drawn from.
+enum class Kind {
+  nothing,  ///< no token can be drawn
+  greedy,   ///< one token
+  whole,    ///< every token by its weight: block sums
+  listed    ///< the candidates by their weights
+};
+
+struct Choice {
+  Kind kind = Kind::nothing;
+  Token token = -1;
+  WeightScale scale{};
+  std::uint64_t total = 0;               ///< of what can be drawn
+  std::optional<std::uint64_t> whole{};  ///< of the whole row, where it was summed
+};
+
+}  // namespace
+
+struct Drawer::Work {
+  explicit Work(const RowKernels& k) : kernels(k) {}
+
+  const RowKernels& kernels;
+  std::vector<float> adjusted;                // [vocab]
+  std::vector<float> raw_lanes, lanes, some;  // [blocks * row_lanes]
+  std::vector<std::uint64_t> sums;            // [blocks]
+  std::vector<std::uint64_t> block;           // [row_block]
+  std::vector<std::uint32_t> seen;            // [vocab], zero between uses
+  std::vector<float> target;                  // [vocab], for judging drafts
+  Candidates candidates;
+
+  Row measure(std::span<const float> x, std::vector<float>& into) const {
+    into.resize((x.size() + row_block - 1) / row_block * row_lanes);
+    const Peaks peaks = kernels.peaks(x.data(), x.size(), into.data());
+    return {x, into, peaks};
+  }
+  bool any_finite(const Row& row) const noexcept {
+    if (row.peaks.first == minus_infinity) return false;
+    return std::isfinite(row.peaks.first) ||
+           std::any_of(row.x.begin(), row.x.end(), [](float v) { return std::isfinite(v); });
+  }
+
+  Row adjust(const Row& raw, const DrawSpec& spec);
+  void penalise_repetition(const DrawSpec& spec, float penalty);
+  void penalise_presence_and_frequency(const DrawSpec& spec, const Sampling& s);
+  void mask(std::span<const std::uint32_t> bits);
+
+  Choice choose(const Row& row, const DrawSpec& spec);
+  std::uint64_t sum_blocks(std::span<const float> x, WeightScale scale);
+  float kth_peak(const Row& row, std::size_t k);
+  void filter(const Row& row, const Sampling& s, Choice& choice);
+  void list_allowed(std::span<const std::uint32_t> mask, std::size_t vocab);
+  Token pick(const Row& row, const Choice& choice, std::uint64_t number);
+  void spread(const Row& row, const Choice& choice, std::span<float> p);
+  Token first_peak(const Row& row) const noexcept;
+  Token judge(const Row& row, const Choice& choice, const DrawSpec& spec);
+  void score(const Row& raw, const Choice& choice, const DrawSpec& spec, TokenScore& out);
+};
+
+Drawer::Drawer() : Drawer(*available_row_kernels().front()) {}
+Drawer::Drawer(const RowKernels& kernels) : work_(std::make_unique<Work>(kernels)) {}
+Drawer::~Drawer() = default;
+Drawer::Drawer(Drawer&&) noexcept = default;
+
+/// The row after bias, penalties and mask; a copy only where there is something to change.
+Row Drawer::Work::adjust(const Row& raw, const DrawSpec& spec) {
+  const Sampling& s = *spec.sampling;
+  if (!adjusts(s) && spec.mask.empty()) return raw;
+  adjusted.assign(raw.x.begin(), raw.x.end());
+  for (const auto& [t, bias] : s.logit_bias)
+    if (in_range(t, adjusted.size())) adjusted[static_cast<std::size_t>(t)] += bias;
+  if (s.repetition_penalty != 1.0F) penalise_repetition(spec, s.repetition_penalty);
+  if (s.presence_penalty != 0.0F || s.frequency_penalty != 0.0F) penalise_presence_and_frequency(spec, s);
+  if (!spec.mask.empty()) mask(spec.mask);
+  return measure(adjusted, lanes);
+}
+
+void Drawer::Work::penalise_repetition(const DrawSpec& spec, float penalty) {
+  if (seen.size() < adjusted.size()) seen.resize(adjusted.size());
+  for (const auto history : {spec.prompt, spec.output}) {
+    for (const Token t : history) {
+      if (!in_range(t, adjusted.size()) || seen[static_cast<std::size_t>(t)]++ != 0) continue;
+      float& value = adjusted[static_cast<std::size_t>(t)];
+      value = value > 0.0F ? value / penalty : value * penalty;
+    }
+  }
+  for (const auto history : {spec.prompt, spec.output})
+    for (const Token t : history)
+      if (in_range(t, adjusted.size())) seen[static_cast<std::size_t>(t)] = 0;
+}
+
+void Drawer::Work::penalise_presence_and_frequency(const DrawSpec& spec, const Sampling& s) {
+  if (seen.size() < adjusted.size()) seen.resize(adjusted.size());
+  for (const Token t : spec.output)
+    if (in_range(t, adjusted.size())) ++seen[static_cast<std::size_t>(t)];
+  for (const Token t : spec.output) {
+    if (!in_range(t, adjusted.size())) continue;
+    const std::uint32_t count = std::exchange(seen[static_cast<std::size_t>(t)], 0U);
+    if (count == 0) continue;
+    adjusted[static_cast<std::size_t>(t)] -= s.presence_penalty + s.frequency_penalty * static_cast<float>(count);
+  }
+}
+
+void Drawer::Work::mask(std::span<const std::uint32_t> bits) {
+  const std::size_t n = std::min(adjusted.size(), bits.size() * 32);
+  kernels.mask(adjusted.data(), n, bits.data(), adjusted.data());
+  std::fill(adjusted.begin() + static_cast<std::ptrdiff_t>(n), adjusted.end(), minus_infinity);
+}
+
+Token Drawer::Work::first_peak(const Row& row) const noexcept {
+  for (std::size_t start = 0; start < row.x.size(); start += row_block) {
+    const auto at = row.lanes.subspan(start / row_block * row_lanes, row_lanes);
+    if (std::find(at.begin(), at.end(), row.peaks.first) == at.end()) continue;
+    const auto block_of = row.x.subspan(start, block_length(row.x.size(), start));
+    const auto found = std::find(block_of.begin(), block_of.end(), row.peaks.first);
+    return static_cast<Token>(start + static_cast<std::size_t>(found - block_of.begin()));
+  }
+  return -1;  // not reached: the peak is in its lane
+}
+
+// Where every allowed logit is minus infinity, all allowed tokens weigh the same.
+Choice Drawer::Work::choose(const Row& row, const DrawSpec& spec) {
+  const Sampling& s = *spec.sampling;
+  Choice choice;
+  const bool flat = row.peaks.first == minus_infinity;
+  if (flat) list_allowed(spec.mask, row.x.size());
+  if (flat && candidates.size == 0) return choice;
+  if (is_greedy(s)) {
+    choice.kind = Kind::greedy;
+    choice.token = flat ? candidates.ids.front() : first_peak(row);
+    return choice;
+  }
+  choice.scale = {row.peaks.first, log2_e / s.temperature};
+  const bool filters = s.top_k > 0 || s.top_p < 1.0F || s.min_p > 0.0F;
+  if (!flat && !filters) {
+    choice.kind = Kind::whole;
+    choice.total = sum_blocks(row.x, choice.scale);
+    choice.whole = choice.total;
+    return choice;
+  }
+  choice.kind = Kind::listed;
+  if (flat) {
+    candidates.weigh(kernels, choice.scale);
+    choice.whole = candidates.total();
+  }
+  filter(row, s, choice);
+  choice.total = candidates.total();
+  return choice;
+}
+
+void Drawer::Work::list_allowed(std::span<const std::uint32_t> bits, std::size_t vocab) {
+  candidates.reserve(vocab);
+  for (std::size_t t = 0; t < vocab; ++t)
+    if (allowed(bits, t)) candidates.add(static_cast<Token>(t), minus_infinity);
+}
+
+std::uint64_t Drawer::Work::sum_blocks(std::span<const float> x, WeightScale scale) {
+  sums.clear();
+  std::uint64_t total = 0;
+  for (std::size_t start = 0; start < x.size(); start += row_block) {
+    sums.push_back(kernels.weigh(x.data() + start, block_length(x.size(), start), scale));
+    total += sums.back();
+  }
+  return total;
+}
+
+/// A value that at least k logits reach, as each lane's peak is one of them; minus infinity where there are fewer lanes.
+float Drawer::Work::kth_peak(const Row& row, std::size_t k) {
+  if (k > row.lanes.size()) return minus_infinity;
+  some.assign(row.lanes.begin(), row.lanes.end());
+  const auto place = some.begin() + static_cast<std::ptrdiff_t>(k - 1);
+  std::nth_element(some.begin(), place, some.end(), std::greater<>());
+  return *place;
+}
+
+namespace {
+
+/// The logit below which weights are less than `weight` (of 1), and a hundredth of an octave to spare: such limits only
+/// choose what is looked at.
+float logit_below(WeightScale scale, double weight) noexcept {
+  if (!(weight > 0.0) || !(scale.scale > 0.0F)) return minus_infinity;
+  return static_cast<float>(static_cast<double>(scale.max) +
+                            (std::log2(weight) - 0.01) / static_cast<double>(scale.scale));
+}
+
+/// ceil(total * share), exact. `share` in [0, 1).
+std::uint64_t share_of(std::uint64_t total, float share) noexcept {
+  const auto fraction = static_cast<std::uint64_t>(static_cast<double>(std::max(share, 0.0F)) * 0x1p64);
+  return multiply_high(total, fraction) + (total * fraction != 0 ? 1 : 0);
+}
+
+}  // namespace
+
+void Drawer::Work::filter(const Row& row, const Sampling& s, Choice& choice) {
+  const bool top_k = s.top_k > 0 && static_cast<std::size_t>(s.top_k) < row.x.size(), top_p = s.top_p < 1.0F;
+  const bool flat = choice.whole.has_value();  // listed and weighed
+  const std::uint64_t least_weight =
+      s.min_p > 0.0F ? std::min(weight_one, static_cast<std::uint64_t>(static_cast<double>(s.min_p) * 0x1p40)) : 0;
+  const float by_weight =
+      s.min_p > 0.0F ? logit_below(choice.scale, std::min(static_cast<double>(s.min_p), 1.0)) : minus_infinity;
+  std::uint64_t mass = 0;
+  if (top_p && !top_k) {
+    if (!flat) choice.whole = sum_blocks(row.x, choice.scale);
+    mass = share_of(*choice.whole, s.top_p);
+  }
+  const auto look = [&](float least) {
+    candidates.gather(kernels, row.x.data(), row.x.size(), least);
+    candidates.weigh(kernels, choice.scale);
+  };
+  if (!flat && top_k) {
+    const float by_rank = kth_peak(row, static_cast<std::size_t>(s.top_k));
+    look(top_p ? by_rank : std::max(by_rank, by_weight));
+  } else if (!flat && top_p) {  // tokens below the limit weigh less than the tail even if all did
+    const double tail = static_cast<double>(*choice.whole - mass) / static_cast<double>(row.x.size());
+    const float by_mass = logit_below(choice.scale, tail * 0x1p-40);
+    look(std::max(by_mass, by_weight));
+    if (by_mass > by_weight && candidates.total() < mass) look(by_weight);
+  } else if (!flat) {
+    look(by_weight);
+  }
+  if (top_k) candidates.keep_top_k(static_cast<std::size_t>(s.top_k));
+  if (top_k && top_p) mass = share_of(candidates.total(), s.top_p);
+  if (least_weight > 0) candidates.keep_weight(least_weight);
+  if (top_p) candidates.keep_mass(mass);
+}
+
+// `number` / 2^64 of the total, in id order.
+Token Drawer::Work::pick(const Row& row, const Choice& choice, std::uint64_t number) {
+  if (choice.kind == Kind::greedy || choice.kind == Kind::nothing) return choice.token;
+  std::uint64_t rest = multiply_high(number, choice.total);
+  if (choice.kind == Kind::listed) return candidates.at(rest);
+  std::size_t b = 0;
+  for (; rest >= sums[b]; ++b) rest -= sums[b];
+  const std::size_t start = b * row_block, length = block_length(row.x.size(), start);
+  block.resize(row_block);
+  kernels.weights(row.x.data() + start, length, choice.scale, block.data());
+  std::size_t i = 0;
+  for (; rest >= block[i]; ++i) rest -= block[i];
+  return static_cast<Token>(start + i);
+}
+
+void Drawer::Work::spread(const Row& row, const Choice& choice, std::span<float> p) {
+  const auto probability = [&](std::uint64_t w) {
+    return static_cast<float>(static_cast<double>(w) / static_cast<double>(choice.total));
+  };
+  if (choice.kind == Kind::whole) {
+    block.resize(row_block);
+    for (std::size_t start = 0; start < row.x.size(); start += row_block) {
+      const std::size_t length = block_length(row.x.size(), start);
+      kernels.weights(row.x.data() + start, length, choice.scale, block.data());
+      for (std::size_t i = 0; i < length; ++i) p[start + i] = probability(block[i]);
+    }
+    std::fill(p.begin() + static_cast<std::ptrdiff_t>(row.x.size()), p.end(), 0.0F);
+    return;
+  }
+  std::fill(p.begin(), p.end(), 0.0F);
+  if (choice.kind == Kind::greedy) p[static_cast<std::size_t>(choice.token)] = 1.0F;
+  if (choice.kind != Kind::listed) return;
+  for (std::size_t i = 0; i < candidates.size; ++i)
+    p[static_cast<std::size_t>(candidates.ids[i])] = probability(candidates.w[i]);
+}
+
+Token Drawer::Work::judge(const Row& row, const Choice& choice, const DrawSpec& spec) {
+  if (choice.kind == Kind::nothing) return -1;
+  target.resize(row.x.size());
+  spread(row, choice, target);
+  return verify(target, spec.draft_distribution.first(row.x.size()), spec.drafted, spec.seed, spec.position);
+}
+
+// From the model's own distribution: log p = x - max - log(sum of weights), where weights are at temperature 1.
+void Drawer::Work::score(const Row& raw, const Choice& choice, const DrawSpec& spec, TokenScore& out) {
+  const WeightScale scale{raw.peaks.first, log2_e};
+  const bool summed = choice.whole && choice.scale.scale == log2_e && spec.mask.empty() && !adjusts(*spec.sampling);
+  std::uint64_t total = summed ? *choice.whole : 0;
+  if (!summed) total = kernels.weigh(raw.x.data(), raw.x.size(), scale);
+  const double sum = static_cast<double>(total) * 0x1p-40;
+  const auto above = [&](float x) {
+    return x == scale.max ? 0.0 : static_cast<double>(x) - static_cast<double>(scale.max);
+  };
+  const auto logprob = [&](float x) { return static_cast<float>(above(x) - std::log(sum)); };
+  if (spec.scores) {
+    out.logprob = logprob(clean(raw.x[static_cast<std::size_t>(out.token)]));
+    const double second = raw.x.size() < 2 ? 0.0 : std::exp(above(raw.peaks.second));
+    out.margin = static_cast<float>((1.0 - second) / sum);
+  }
+  if (spec.top_logprobs == 0) return;
+  const std::size_t most = std::min<std::size_t>(spec.top_logprobs, raw.x.size());
+  candidates.gather(kernels, raw.x.data(), raw.x.size(), kth_peak(raw, most));
+  for (const std::size_t i : candidates.best(most))
+    out.top.push_back({.token = candidates.ids[i], .logprob = logprob(candidates.x[i])});
+}
+
+TokenScore Drawer::draw(std::span<const float> logits, const DrawSpec& spec) {
+  check(logits, spec);
+  Work& w = *work_;
+  const Row raw = w.measure(logits_of_tokens(logits, spec), w.raw_lanes);
+  const bool judged = !spec.draft_distribution.empty();
+  if (judged) check_draft(spec, logits.size(), raw.x.size());
+  TokenScore out;
+  out.token = -1;
+  Choice choice;
+  Row row = raw;
+  if (w.any_finite(raw)) {
+    row = w.adjust(raw, spec);
+    choice = w.choose(row, spec);
+    const std::uint64_t number = counter_number(spec.seed, spec.position, spec.purpose);
+    out.token = judged ? w.judge(row, choice, spec) : w.pick(row, choice, number);
+  }
+  if (spec.distribution != nullptr) {
+    spec.distribution->resize(logits.size());
+    w.spread(row, choice, *spec.distribution);
+  }
+  if (out.token >= 0 && (spec.scores || spec.top_logprobs > 0)) w.score(raw, choice, spec, out);
+  return out;
+}
+
+void Drawer::distribution(std::span<const float> logits, const DrawSpec& spec, std::span<float> p) {
+  check(logits, spec);
+  Work& w = *work_;
+  const Row raw = w.measure(logits_of_tokens(logits, spec), w.raw_lanes);
+  if (!w.any_finite(raw)) {
+    std::fill(p.begin(), p.end(), 0.0F);
+    return;
+  }
+  const Row row = w.adjust(raw, spec);
+  w.spread(row, w.choose(row, spec), p);
+}
+
+}  // namespace frugal::backend

@@ -1,0 +1,40 @@
+// Drawer: draw() with memory that is kept from row to row. One per thread; a backend that samples on the host holds one
+// for each thread that draws. The rule is stated in docs/decisions/005-random-rule.md.
+//
+//   logits -> bias, penalties -> mask -> temperature -> top-k -> top-p -> min-p -> inverse CDF in id order
+//
+// Without filters a row costs three passes: the peaks, the sum of weights, and one block to find the token in. Filters
+// gather the few tokens that can survive and work on those alone. Nothing is sorted but the report of top_logprobs.
+#pragma once
+
+#include "backend/row_kernels.hpp"
+
+#include <frugal/backend/batch.hpp>
+#include <frugal/backend/sampling.hpp>
+#include <frugal/config.hpp>
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <vector>
+
+namespace frugal::backend {
+
+class FRUGAL_API Drawer {
+ public:
+  Drawer();
+  explicit Drawer(const RowKernels& kernels);
+  ~Drawer();
+  Drawer(Drawer&&) noexcept;
+
+  /// As frugal::draw.
+  TokenScore draw(std::span<const float> logits, const DrawSpec& spec);
+  /// As frugal::draw_distribution; p [vocab].
+  void distribution(std::span<const float> logits, const DrawSpec& spec, std::span<float> p);
+
+ private:
+  struct Work;
+  std::unique_ptr<Work> work_;
+};
+
+}  // namespace frugal::backend

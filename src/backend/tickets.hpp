@@ -1,0 +1,44 @@
+// Tickets: what the default submit() of a synchronous backend remembers of its last passes: the tokens drawn, the
+// distributions that were to be kept, and what the pass threw. A fixed ring, so a step allocates nothing once warm.
+#pragma once
+
+#include <frugal/backend/backend.hpp>
+
+#include <array>
+#include <cstdint>
+#include <exception>
+#include <functional>
+#include <span>
+#include <vector>
+
+namespace frugal::backend {
+
+class Tickets {
+ public:
+  /// Runs `work` now. Throws Error(busy) where the ring is full of tickets that nobody waited for.
+  Ticket run(const std::function<void()>& work);
+  /// Runs the batch through `forward`, with tokens and draft distributions of earlier passes filled in.
+  Ticket run(const Batch& batch, const std::function<void(const Batch&)>& forward);
+  /// Throws what the work threw; Error(invalid_argument) where the ticket is unknown or was waited for before.
+  void wait(Ticket ticket);
+
+ private:
+  struct Pass {
+    Ticket ticket{};
+    bool waited = true;
+    bool failed = false;
+    std::exception_ptr error{};
+    std::vector<Token> drawn{};
+    std::vector<std::vector<float>> kept{};  ///< [draws], empty where not asked for; [0] where no draw keeps
+  };
+  struct Patch;
+  Pass& open();
+  const Pass& named(DrawRef ref) const;
+  Patch patched(const Batch& batch, Pass& pass) const;
+  void patch_tokens(Segment& segment, std::vector<Token>& tokens) const;
+
+  std::uint64_t next_ = 1;
+  std::array<Pass, ticket_memory> ring_;
+};
+
+}  // namespace frugal::backend

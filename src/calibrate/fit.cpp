@@ -1,0 +1,247 @@
+#include <frugal/calibrate/bounds.hpp>
+#include <frugal/calibrate/fit.hpp>
+#include <frugal/core/error.hpp>
+#include <frugal/version.hpp>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+#include <limits>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "calibrate/training.hpp"
+
+namespace frugal {
+
+namespace {
+
+using calibrate::Candidate;
+using calibrate::Graded;
+using calibrate::Rows;
+using calibrate::Tally;
+using Kind = Guarantee::Kind;
+
+constexpr std::size_t fewest_outcomes = 20;
+constexpr double clearly_cheaper = 0.96;
+constexpr std::size_t starts = 2;  // sequences of thresholds for max_error; each gets its share of the error level
+
+[[noreturn]] void refuse(const std::string& why) { throw Error(Errc::invalid_argument, "fit_cascade: " + why); }
+
+void check(const Outcomes& outcomes, const FitOptions& o) {
+  const Guarantee& g = o.guarantee;
+  if (!(g.limit > 0 && g.limit < 1)) refuse("the guarantee's limit must be above 0 and below 1");
+  if (!(g.confidence > 0.5 && g.confidence < 1)) refuse("the confidence must be above 0.5 and below 1");
+  if (!(o.calibration_share >= 0.2 && o.calibration_share <= 0.8))
+    refuse("the calibration share must lie between 0.2 and 0.8");
+  if (outcomes.tiers.size() < 2) refuse("a cascade needs at least two tiers");
+  if (outcomes.rows.size() < fewest_outcomes)
+    refuse("only " + std::to_string(outcomes.rows.size()) + " outcomes; at least " + std::to_string(fewest_outcomes) +
+           " are needed to fit anything, and hundreds for a certificate");
+}
+
+// The two parts of the outcomes.
+struct Split {
+  Rows train, calibration;
+};
+
+Split split(std::size_t n, const FitOptions& o) {
+  const Rows order = calibrate::shuffled(n, o.seed);
+  const auto first = static_cast<std::ptrdiff_t>(static_cast<double>(n) * (1 - o.calibration_share));
+  return {Rows(order.begin(), order.begin() + first), Rows(order.begin() + first, order.end())};
+}
+
+std::uint64_t horizon_of(const Guarantee& g, std::size_t outcomes) { return g.horizon.value_or(outcomes); }
+
+// The horizon in accepted answers, for a limit on their errors.
+std::uint64_t accepted_horizon(const Tally& t, std::uint64_t horizon) {
+  if (horizon == 0 || t.n == 0) return 0;
+  return std::max<std::uint64_t>(
+      1, static_cast<std::uint64_t>(static_cast<double>(horizon) * static_cast<double>(t.accepted) / double(t.n)));
+}
+
+double p_value(const Tally& t, const Guarantee& g, std::uint64_t horizon) {
+  if (g.kind == Kind::max_error) return error_p_value(t.errors, t.accepted, g.limit, accepted_horizon(t, horizon));
+  return loss_p_value({t.losses, t.gains, t.n}, g.limit, horizon);
+}
+
+// What a p-value would be for `n` calibration outcomes that come out as these did; a normal approximation, for choosing
+// among rules only.
+bool likely_to_pass(const Tally& t, const Guarantee& g, double n, double horizon) {
+  const double level = g.confidence > 0.98 ? 2.33 : 1.75;
+  double mean = t.loss(), variance = double(t.losses + t.gains) / double(t.n) - mean * mean, scale = 1;
+  if (g.kind == Kind::max_error) {
+    if (t.accepted == 0) return false;
+    mean = (double(t.errors) + 0.5) / (double(t.accepted) + 1);
+    variance = mean * (1 - mean);
+    scale = double(t.accepted) / double(t.n);
+  }
+  const double spread = 1 / (n * scale) + (horizon > 0 ? 1 / (horizon * scale) : 0);
+  return mean + level * std::sqrt(std::max(variance, 1e-9) * spread) <= g.limit;
+}
+
+// The rule that would cost least among those whose held-out results leave room for the guarantee. A later one must be
+// clearly cheaper than those before it: small differences are noise.
+Candidate choose(const Graded& graded, const FitOptions& o, const Split& parts) {
+  const std::vector<Candidate> all = calibrate::candidates(*graded.outcomes, o.guarantee);
+  Candidate best = all.front();
+  double least = std::numeric_limits<double>::infinity();
+  const double horizon = static_cast<double>(horizon_of(o.guarantee, graded.outcomes->rows.size()));
+  for (const Candidate& c : all) {
+    const auto scores = calibrate::held_out_scores(graded, c, o.guarantee, parts.train);
+    double cheapest = std::numeric_limits<double>::infinity();
+    for (const double threshold : calibrate::threshold_grid(scores)) {
+      const Tally t = calibrate::tally(graded, parts.train, scores, threshold, c.mode);
+      if (t.cost >= cheapest || !likely_to_pass(t, o.guarantee, double(parts.calibration.size()), horizon)) continue;
+      cheapest = t.cost;
+    }
+    if (cheapest >= clearly_cheaper * least) continue;
+    least = cheapest;
+    best = c;
+  }
+  return best;
+}
+
+struct Chosen {
+  double threshold = 0, p = 1;
+  Tally tally{};
+};
+
+// Raises the threshold from grid[start] while the test passes at `level`; none = it fails at once.
+template <class Test>
+std::optional<Chosen> climb(const std::vector<double>& grid, std::size_t start, double level, const Test& test) {
+  std::optional<Chosen> best;
+  for (std::size_t i = start; i < grid.size(); ++i) {
+    Chosen here = test(grid[i]);
+    if (here.p > level) break;
+    best = std::move(here);
+  }
+  return best;
+}
+
+// Where sequences begin. A loss test has the most power where little is accepted; an error test where the training part
+// promises the least p-value, and as a second try half way below that.
+std::vector<std::size_t> begins(const std::vector<double>& grid, const std::vector<double>& expected, Kind kind) {
+  if (kind == Kind::max_loss) return {0};
+  const auto best = static_cast<std::size_t>(std::min_element(expected.begin(), expected.end()) - expected.begin());
+  std::vector<std::size_t> all{best, best / 2};
+  if (grid.size() == 1 || all[0] == all[1]) all.pop_back();
+  return all;
+}
+
+std::string number(double x) {
+  char text[32];
+  std::snprintf(text, sizeof text, "%.3g", x);
+  return text;
+}
+
+// How many outcomes would have been enough if all had come out like these, or 0 if no number would.
+std::uint64_t enough(const Tally& t, const FitOptions& o, double level) {
+  const Guarantee& g = o.guarantee;
+  for (double times = 1; times < 1e4; times *= 1.25) {
+    const auto more = [&](std::uint64_t x) { return static_cast<std::uint64_t>(double(x) * times); };
+    Tally grown{more(t.n), more(t.accepted), more(t.errors), more(t.losses), more(t.gains)};
+    const double outcomes = double(grown.n) / o.calibration_share;
+    if (p_value(grown, g, g.horizon.value_or(static_cast<std::uint64_t>(outcomes))) <= level)
+      return static_cast<std::uint64_t>(outcomes);
+    if (double(grown.n) > 1e7) break;
+  }
+  return 0;
+}
+
+// The smallest limit that this calibration part would have certified.
+double smallest_limit(const Tally& t, Guarantee g, std::uint64_t horizon, double level) {
+  double low = g.limit, high = 1;
+  for (int i = 0; i < 24; ++i) {
+    g.limit = (low + high) / 2;
+    (p_value(t, g, horizon) <= level ? high : low) = g.limit;
+  }
+  return high;
+}
+
+std::string infeasible(const std::vector<Chosen>& tried, const FitOptions& o, std::uint64_t horizon, double level) {
+  const Guarantee& g = o.guarantee;
+  double limit = 1;
+  std::uint64_t labels = 0;
+  for (const Chosen& c : tried) {
+    limit = std::min(limit, smallest_limit(c.tally, g, horizon, level));
+    const std::uint64_t n = enough(c.tally, o, level);
+    if (n > 0 && (labels == 0 || n < labels)) labels = n;
+  }
+  std::string text = std::string("no threshold keeps ") +
+                     (g.kind == Kind::max_loss ? "a loss of at most " : "an error of at most ") + number(g.limit) +
+                     " with confidence " + number(g.confidence) +
+                     " on these outcomes; the smallest feasible limit is about " + number(limit);
+  if (labels > 0) return text + "; about " + std::to_string(labels) + " outcomes like these would do";
+  return text + "; more outcomes like these would not help: the tiers below the last one are wrong too often";
+}
+
+FitFacts facts_of(const Chosen& c, const Split& parts, std::size_t n) {
+  const Tally& t = c.tally;
+  FitFacts f;
+  f.outcomes = n;
+  f.train = parts.train.size();
+  f.calibration = parts.calibration.size();
+  f.accepted_share = double(t.accepted) / double(t.n);
+  f.loss = t.loss();
+  if (t.accepted > 0) f.error = double(t.errors) / double(t.accepted);
+  f.cost_share = t.cost_of_last > 0 ? t.cost / t.cost_of_last : 1;
+  f.p_value = c.p;
+  return f;
+}
+
+std::string version_text() {
+  const Version v = version();
+  return std::to_string(v.major) + "." + std::to_string(v.minor) + "." + std::to_string(v.patch);
+}
+
+}  // namespace
+
+expected<FittedCascade> fit_cascade(const Outcomes& outcomes, const FitOptions& o) {
+  check(outcomes, o);
+  const Graded graded(outcomes, o.seed);
+  const Split parts = split(outcomes.rows.size(), o);
+  const Candidate candidate = choose(graded, o, parts);
+  auto rule = std::make_shared<FittedCascade::Impl>(calibrate::train(graded, candidate, o.guarantee, parts.train));
+  const std::uint64_t horizon = horizon_of(o.guarantee, outcomes.rows.size());
+  rule->guarantee.horizon = horizon;
+
+  const auto train_scores = calibrate::held_out_scores(graded, candidate, o.guarantee, parts.train);
+  const std::vector<double> grid = calibrate::threshold_grid(train_scores);
+  if (grid.empty()) return unexpected(Errc::invalid_argument, "fit_cascade: no outcome could be scored");
+  const auto scores = calibrate::scores_of(*rule, outcomes, parts.calibration);
+  const auto test = [&](double threshold) {
+    Chosen c;
+    c.threshold = threshold;
+    c.tally = calibrate::tally(graded, parts.calibration, scores, threshold, candidate.mode);
+    c.p = p_value(c.tally, o.guarantee, horizon);
+    return c;
+  };
+  std::vector<double> hoped;
+  for (const double threshold : grid) {
+    if (o.guarantee.kind == Kind::max_loss) break;
+    hoped.push_back(
+        p_value(calibrate::tally(graded, parts.train, train_scores, threshold, candidate.mode), o.guarantee, horizon));
+  }
+  const std::vector<std::size_t> first = begins(grid, hoped, o.guarantee.kind);
+  const double level = (1 - o.guarantee.confidence) / (o.guarantee.kind == Kind::max_error ? double(starts) : 1.0);
+  std::optional<Chosen> best;
+  std::vector<Chosen> failed;
+  for (const std::size_t start : first) {
+    std::optional<Chosen> found = climb(grid, start, level, test);
+    if (!found || found->tally.accepted == 0) failed.push_back(test(grid[start]));
+    if (found && found->tally.accepted > 0 && (!best || found->tally.cost < best->tally.cost)) best = std::move(found);
+  }
+  if (!best) return unexpected(Errc::invalid_argument, "fit_cascade: " + infeasible(failed, o, horizon, level));
+  rule->threshold = best->threshold;
+  rule->facts = facts_of(*best, parts, outcomes.rows.size());
+  rule->seed = o.seed;
+  rule->calibration_share = o.calibration_share;
+  rule->date = o.date;
+  rule->version = version_text();
+  return FittedCascade(std::move(rule));
+}
+
+}  // namespace frugal

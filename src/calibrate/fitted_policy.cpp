@@ -1,0 +1,93 @@
+// The fitted rule as a CascadePolicy.
+#include <frugal/calibrate/fit.hpp>
+#include <frugal/core/error.hpp>
+
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "calibrate/features.hpp"
+#include "calibrate/fitted.hpp"
+
+namespace frugal {
+
+namespace {
+
+using calibrate::Mode;
+using calibrate::Sight;
+
+class FittedPolicy final : public CascadePolicy {
+ public:
+  explicit FittedPolicy(std::shared_ptr<const FittedCascade::Impl> rule) : rule_(std::move(rule)) {}
+  std::string_view name() const override { return "fitted"; }
+
+  std::size_t first(const RequestView& request, std::size_t /*endpoints*/) override {
+    const std::size_t last = rule_->tiers.size() - 1;
+    if (!rule_->type_number(request.type)) return last;  // the certificate does not speak of this type
+    if (rule_->mode == Mode::judge) return 0;
+    const std::optional<Sight> seen = sight(request, {});
+    for (std::size_t t = 0; seen && t < last; ++t)
+      if (rule_->score(t, *seen) <= rule_->threshold) return t;
+    return last;
+  }
+
+  Verdict judge(const AttemptView& attempt) override {
+    const std::size_t last = rule_->tiers.size() - 1;
+    if (attempt.endpoint >= last) return {};
+    const bool whole = attempt.finish && *attempt.finish != FinishReason::error &&
+                       *attempt.finish != FinishReason::refused && !attempt.text.empty();
+    if (rule_->mode == Mode::route) return whole ? Verdict{} : Verdict{.next = last};
+    const std::optional<Sight> seen = whole ? sight(attempt.request, answer(attempt)) : std::nullopt;
+    if (!seen) return {.next = last};
+    const double good = 1 - rule_->risk(attempt.endpoint, *seen);
+    if (rule_->score(attempt.endpoint, *seen) <= rule_->threshold) return {.score = good};
+    return {.next = attempt.endpoint + 1, .score = good};
+  }
+
+ private:
+  static std::vector<Feature> answer(const AttemptView& attempt) {
+    std::vector<Feature> all = calibrate::answer_features(attempt.text);
+    const std::vector<Feature> scores = calibrate::score_features(attempt.scores);
+    all.insert(all.end(), scores.begin(), scores.end());
+    return all;
+  }
+
+  std::optional<Sight> sight(const RequestView& request, std::vector<Feature> measured) const {
+    const std::optional<std::size_t> type = rule_->type_number(request.type);
+    const std::vector<Feature> prompt = calibrate::prompt_features(request.text);
+    measured.insert(measured.end(), prompt.begin(), prompt.end());
+    std::optional<std::vector<double>> features = rule_->pick(measured);
+    const bool needs_text = rule_->weigh_cost || !rule_->features.empty();
+    if (!type || !features || (needs_text && request.text.empty())) return std::nullopt;
+    return Sight{{std::move(*features), *type}, static_cast<double>(request.text.size())};
+  }
+
+  std::shared_ptr<const FittedCascade::Impl> rule_;
+};
+
+std::string joined(std::span<const std::string> names) {
+  std::string out;
+  for (const std::string& name : names) out += (out.empty() ? "\"" : ", \"") + name + "\"";
+  return out;
+}
+
+}  // namespace
+
+const std::vector<std::string>& FittedCascade::tiers() const noexcept { return impl_->tiers; }
+const Guarantee& FittedCascade::guarantee() const noexcept { return impl_->guarantee; }
+const FitFacts& FittedCascade::facts() const noexcept { return impl_->facts; }
+std::string FittedCascade::method() const { return impl_->mode == Mode::route ? "route" : "judge"; }
+
+std::shared_ptr<CascadePolicy> FittedCascade::policy(std::span<const std::string> endpoints) const {
+  if (!std::equal(endpoints.begin(), endpoints.end(), impl_->tiers.begin(), impl_->tiers.end()))
+    throw Error(Errc::invalid_argument, "this cascade policy was fitted for the tiers " + joined(impl_->tiers) +
+                                            ", and is asked to serve " + joined(endpoints));
+  for (const std::string& name : impl_->features)
+    if (!calibrate::is_measured(name))
+      throw Error(Errc::unsupported,
+                  "this cascade policy judges by the feature \"" + name + "\", which only the recorded outcomes have");
+  return std::make_shared<FittedPolicy>(impl_);
+}
+
+}  // namespace frugal

@@ -1,0 +1,154 @@
+#include <frugal/calibrate/outcomes.hpp>
+#include <frugal/core/error.hpp>
+
+#include <nlohmann/json.hpp>
+
+#include <cmath>
+#include <set>
+#include <string_view>
+
+#include "core/json_tree.hpp"
+#include "core/read_file.hpp"
+
+namespace frugal {
+
+namespace {
+
+using Json = nlohmann::json;
+
+// Names the place in every error: "outcomes.jsonl line 7: ...".
+class Line {
+ public:
+  Line(const std::string& origin, std::size_t number) : origin_(origin), number_(number) {}
+
+  [[noreturn]] void fail(const std::string& what) const {
+    throw Error(Errc::bad_file, origin_ + " line " + std::to_string(number_) + ": " + what);
+  }
+
+  const Json& member(const Json& object, const char* key, const std::string& where) const {
+    const auto found = object.find(key);
+    if (found == object.end()) fail(where + " has no \"" + key + "\"");
+    return *found;
+  }
+
+  std::string text(const Json& value, const std::string& where) const {
+    if (!value.is_string()) fail(where + " must be a string");
+    return value.get<std::string>();
+  }
+
+  double finite(const Json& value, const std::string& where) const {
+    if (!value.is_number()) fail(where + " must be a number");
+    const double x = value.get<double>();
+    if (!std::isfinite(x)) fail(where + " is not finite");
+    return x;
+  }
+
+  std::uint64_t count(const Json& value, const std::string& where) const {
+    if (!value.is_number_unsigned()) fail(where + " must be a whole number of at least 0");
+    const auto n = value.get<std::uint64_t>();
+    if (n > 1'000'000'000'000ULL) fail(where + " is larger than any answer");
+    return n;
+  }
+
+ private:
+  const std::string& origin_;
+  std::size_t number_;
+};
+
+double quality_of(const Json& attempt, const Line& line, const std::string& where) {
+  const auto correct = attempt.find("correct");
+  if (correct != attempt.end()) {
+    if (!correct->is_boolean()) line.fail(where + ": \"correct\" must be true or false");
+    return correct->get<bool>() ? 1 : 0;
+  }
+  const auto quality = attempt.find("quality");
+  if (quality == attempt.end()) line.fail(where + " has neither \"correct\" nor \"quality\"");
+  const double q = line.finite(*quality, where + ": \"quality\"");
+  if (q < 0 || q > 1) line.fail(where + ": \"quality\" must lie between 0 and 1");
+  return q;
+}
+
+std::vector<Feature> features_of(const Json& attempt, const Line& line, const std::string& where) {
+  std::vector<Feature> out;
+  if (const auto score = attempt.find("score"); score != attempt.end() && !score->is_null())
+    out.emplace_back("score", line.finite(*score, where + ": \"score\""));
+  const auto features = attempt.find("features");
+  if (features == attempt.end()) return out;
+  if (!features->is_object()) line.fail(where + ": \"features\" must be an object of numbers");
+  for (const auto& [name, value] : features->items())
+    out.emplace_back(name, line.finite(value, where + ": feature \"" + name + "\""));
+  return out;
+}
+
+TierOutcome attempt_of(const Json& attempt, const Line& line, const std::string& where) {
+  TierOutcome out;
+  out.quality = quality_of(attempt, line, where);
+  out.features = features_of(attempt, line, where);
+  if (const auto output = attempt.find("output"); output != attempt.end() && !output->is_null())
+    out.output = line.text(*output, where + ": \"output\"");
+  out.input_tokens = line.count(line.member(attempt, "input_tokens", where), where + ": \"input_tokens\"");
+  out.output_tokens = line.count(line.member(attempt, "output_tokens", where), where + ": \"output_tokens\"");
+  out.cost = line.finite(line.member(attempt, "cost", where), where + ": \"cost\"");
+  if (out.cost < 0) line.fail(where + ": \"cost\" is negative");
+  return out;
+}
+
+// Reads the attempts and checks that they are of the tiers of the first line, in its order.
+void read_attempts(const Json& attempts, const Line& line, Outcomes& all, Outcome& outcome) {
+  if (!attempts.is_array() || attempts.empty()) line.fail("\"attempts\" must be a list with one entry for each tier");
+  const bool first = all.tiers.empty();
+  for (std::size_t i = 0; i < attempts.size(); ++i) {
+    const Json& a = attempts[i];
+    if (!a.is_object()) line.fail("attempt " + std::to_string(i + 1) + " must be an object");
+    const std::string tier = line.text(line.member(a, "tier", "attempt " + std::to_string(i + 1)), "\"tier\"");
+    if (first) {
+      for (const std::string& other : all.tiers)
+        if (other == tier) line.fail("tier \"" + tier + "\" occurs twice");
+      all.tiers.push_back(tier);
+    } else if (i >= all.tiers.size() || all.tiers[i] != tier) {
+      line.fail("attempt " + std::to_string(i + 1) + " is of tier \"" + tier + "\", where the first line has " +
+                (i < all.tiers.size() ? "\"" + all.tiers[i] + "\"" : "no further tier"));
+    }
+    outcome.attempts.push_back(attempt_of(a, line, "tier \"" + tier + "\""));
+  }
+  if (outcome.attempts.size() < all.tiers.size())
+    line.fail("tier \"" + all.tiers[outcome.attempts.size()] + "\" is missing");
+}
+
+Outcome outcome_of(const Json& object, const Line& line, Outcomes& all) {
+  if (!object.is_object()) line.fail("an outcome must be a JSON object");
+  Outcome out;
+  out.id = line.text(line.member(object, "id", "the outcome"), "\"id\"");
+  if (const auto type = object.find("type"); type != object.end()) out.type = line.text(*type, "\"type\"");
+  if (const auto prompt = object.find("prompt"); prompt != object.end() && !prompt->is_null())
+    out.prompt = line.text(*prompt, "\"prompt\"");
+  read_attempts(line.member(object, "attempts", "the outcome"), line, all, out);
+  return out;
+}
+
+}  // namespace
+
+Outcomes parse_outcomes(const std::string& text, const std::string& origin) {
+  Outcomes all;
+  std::set<std::string> ids;
+  std::string_view rest(text);
+  for (std::size_t number = 1; !rest.empty(); ++number) {
+    const std::size_t end = std::min(rest.find('\n'), rest.size());
+    const std::string_view content = rest.substr(0, end);
+    rest.remove_prefix(std::min(end + 1, rest.size()));
+    if (content.find_first_not_of(" \t\r") == std::string_view::npos) continue;
+    const Line line(origin, number);
+    const Json object = parse_json_tree(content, origin + " line " + std::to_string(number));
+    Outcome outcome = outcome_of(object, line, all);
+    if (!ids.insert(outcome.id).second) line.fail("the id \"" + outcome.id + "\" occurs twice");
+    all.rows.push_back(std::move(outcome));
+  }
+  if (all.rows.empty()) throw Error(Errc::bad_file, origin + ": no outcomes in it");
+  if (all.tiers.size() < 2)
+    throw Error(Errc::bad_file, origin + ": only one tier, \"" + all.tiers.front() + "\"; a cascade needs two");
+  return all;
+}
+
+Outcomes read_outcomes(const std::string& path) { return parse_outcomes(read_file(path), path); }
+
+}  // namespace frugal

@@ -1,0 +1,238 @@
+// The policy file: one JSON object whose "checksum" is over all its other members.
+#include <frugal/calibrate/fit.hpp>
+#include <frugal/core/error.hpp>
+
+#include <nlohmann/json.hpp>
+
+#include <cmath>
+#include <cstdint>
+#include <cstdio>
+#include <string_view>
+
+#include "calibrate/fitted.hpp"
+#include "core/json_tree.hpp"
+#include "core/read_file.hpp"
+
+namespace frugal {
+
+namespace {
+
+using Json = nlohmann::json;
+using calibrate::CostLine;
+using calibrate::Logistic;
+using calibrate::Mode;
+using calibrate::TierModel;
+
+constexpr int format = 1;
+
+// FNV-1a, 64 bits: notices accidents and edits, not an attacker.
+std::string checksum(std::string_view text) {
+  std::uint64_t hash = 0xcbf29ce484222325ULL;
+  for (const char c : text) hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3ULL;
+  char out[17];
+  std::snprintf(out, sizeof out, "%016llx", static_cast<unsigned long long>(hash));
+  return out;
+}
+
+Json written(const Logistic& m) {
+  return {{"intercept", m.intercept}, {"weights", m.weights}, {"mean", m.mean}, {"scale", m.scale}, {"types", m.types}};
+}
+
+Json written(const FitFacts& f) {
+  Json out{{"outcomes", f.outcomes},
+           {"train", f.train},
+           {"calibration", f.calibration},
+           {"accepted_share", f.accepted_share},
+           {"loss", f.loss},
+           {"error_among_accepted", nullptr},
+           {"cost_share", f.cost_share},
+           {"p_value", f.p_value}};
+  if (f.error) out["error_among_accepted"] = *f.error;
+  return out;
+}
+
+Json written(const FittedCascade::Impl& r) {
+  Json models = Json::array(), costs = Json::array();
+  for (const TierModel& m : r.models) {
+    Json model{{"own", written(m.own)}};
+    if (!m.last.types.empty()) model["last"] = written(m.last);
+    models.push_back(std::move(model));
+  }
+  for (const CostLine& c : r.costs) costs.push_back({{"fixed", c.fixed}, {"per_byte", c.per_byte}});
+  return {{"frugal_cascade_policy", format},
+          {"version", r.version},
+          {"date", r.date},
+          {"tiers", r.tiers},
+          {"method", r.mode == Mode::route ? "route" : "judge"},
+          {"guarantee",
+           {{"kind", r.guarantee.kind == Guarantee::Kind::max_loss ? "max_loss" : "max_error"},
+            {"limit", r.guarantee.limit},
+            {"confidence", r.guarantee.confidence},
+            {"horizon", r.guarantee.horizon.value_or(0)}}},
+          {"threshold", r.threshold},
+          {"weigh_cost", r.weigh_cost},
+          {"mean_saving", r.mean_saving},
+          {"features", r.features},
+          {"types", r.types},
+          {"models", std::move(models)},
+          {"costs", std::move(costs)},
+          {"split", {{"seed", r.seed}, {"calibration_share", r.calibration_share}}},
+          {"calibration", written(r.facts)}};
+}
+
+// Reads members of the right kind; every fault names the file and the member.
+class Reader {
+ public:
+  Reader(const Json& object, const std::string& origin, std::string where = {})
+      : object_(object), origin_(origin), where_(std::move(where)) {
+    if (!object_.is_object()) fail("must be an object");
+  }
+
+  Reader in(const char* key) const { return Reader(at(key), origin_, where_ + key + "."); }
+  bool has(const char* key) const { return object_.contains(key); }
+  template <class T>
+  T get(const char* key) const {
+    try {
+      return at(key).get<T>();
+    } catch (const Json::exception&) {
+      fail("has the wrong type", key);
+    }
+  }
+  double number(const char* key) const {
+    if (!at(key).is_number()) fail("must be a number", key);
+    return finite(at(key).get<double>(), key);
+  }
+  std::vector<double> numbers(const char* key, std::size_t size) const {
+    auto out = get<std::vector<double>>(key);
+    if (out.size() != size) fail("has " + std::to_string(out.size()) + " entries, not " + std::to_string(size), key);
+    for (const double x : out) finite(x, key);
+    return out;
+  }
+  const Json& at(const char* key) const {
+    const auto found = object_.find(key);
+    if (found == object_.end()) fail("is missing", key);
+    return *found;
+  }
+  [[noreturn]] void fail(const std::string& what, const char* key = "") const {
+    throw Error(Errc::bad_file, origin_ + ": \"" + where_ + key + "\" " + what);
+  }
+
+ private:
+  double finite(double x, const char* key) const {
+    if (!std::isfinite(x)) fail("is not finite", key);
+    return x;
+  }
+
+  const Json& object_;
+  const std::string& origin_;
+  std::string where_;
+};
+
+Logistic logistic(const Reader& in, std::size_t features, std::size_t types) {
+  Logistic m;
+  m.intercept = in.number("intercept");
+  m.weights = in.numbers("weights", features);
+  m.mean = in.numbers("mean", features);
+  m.scale = in.numbers("scale", features);
+  m.types = in.numbers("types", types);
+  for (const double s : m.scale)
+    if (!(s > 0)) in.fail("must be above 0", "scale");
+  return m;
+}
+
+Guarantee guarantee(const Reader& in) {
+  Guarantee g;
+  const auto kind = in.get<std::string>("kind");
+  if (kind != "max_loss" && kind != "max_error") in.fail("must be max_loss or max_error", "kind");
+  g.kind = kind == "max_loss" ? Guarantee::Kind::max_loss : Guarantee::Kind::max_error;
+  g.limit = in.number("limit");
+  g.confidence = in.number("confidence");
+  g.horizon = in.get<std::uint64_t>("horizon");
+  return g;
+}
+
+FitFacts facts(const Reader& in) {
+  FitFacts f;
+  f.outcomes = in.get<std::uint64_t>("outcomes");
+  f.train = in.get<std::uint64_t>("train");
+  f.calibration = in.get<std::uint64_t>("calibration");
+  f.accepted_share = in.number("accepted_share");
+  f.loss = in.number("loss");
+  if (!in.at("error_among_accepted").is_null()) f.error = in.number("error_among_accepted");
+  f.cost_share = in.number("cost_share");
+  f.p_value = in.number("p_value");
+  return f;
+}
+
+void read_models(const Reader& in, const Json& object, const std::string& origin, FittedCascade::Impl& r) {
+  const Json& models = in.at("models");
+  if (!models.is_array() || models.size() + 1 != r.tiers.size())
+    in.fail("must have one entry less than tiers", "models");
+  const Json& costs = in.at("costs");
+  if (!costs.is_array() || costs.size() != r.tiers.size()) in.fail("must have one entry for each tier", "costs");
+  for (const Json& m : object.at("models")) {
+    const Reader model(m, origin, "models.");
+    TierModel t;
+    t.own = logistic(model.in("own"), r.features.size(), r.types.size());
+    if (r.guarantee.kind == Guarantee::Kind::max_loss)
+      t.last = logistic(model.in("last"), r.features.size(), r.types.size());
+    r.models.push_back(std::move(t));
+  }
+  for (const Json& c : object.at("costs")) {
+    const Reader line(c, origin, "costs.");
+    r.costs.push_back({line.number("fixed"), line.number("per_byte")});
+  }
+}
+
+FittedCascade::Impl read(const Json& object, const std::string& origin) {
+  const Reader in(object, origin);
+  FittedCascade::Impl r;
+  r.version = in.get<std::string>("version");
+  r.date = in.get<std::string>("date");
+  r.tiers = in.get<std::vector<std::string>>("tiers");
+  if (r.tiers.size() < 2) in.fail("must name at least two tiers", "tiers");
+  const auto method = in.get<std::string>("method");
+  if (method != "route" && method != "judge") in.fail("must be route or judge", "method");
+  r.mode = method == "route" ? Mode::route : Mode::judge;
+  r.guarantee = guarantee(in.in("guarantee"));
+  r.threshold = in.number("threshold");
+  r.weigh_cost = in.get<bool>("weigh_cost");
+  r.mean_saving = in.number("mean_saving");
+  if (!(r.mean_saving > 0)) in.fail("must be above 0", "mean_saving");
+  r.features = in.get<std::vector<std::string>>("features");
+  r.types = in.get<std::vector<std::string>>("types");
+  read_models(in, object, origin, r);
+  const Reader split = in.in("split");
+  r.seed = split.get<std::uint64_t>("seed");
+  r.calibration_share = split.number("calibration_share");
+  r.facts = facts(in.in("calibration"));
+  return r;
+}
+
+}  // namespace
+
+std::string FittedCascade::to_json() const {
+  Json object = written(*impl_);
+  object["checksum"] = checksum(object.dump());
+  return object.dump(1) + "\n";
+}
+
+FittedCascade FittedCascade::from_json(const std::string& text, const std::string& origin) {
+  Json object = parse_json_tree(text, origin);
+  if (!object.is_object() || !object.contains("frugal_cascade_policy"))
+    throw Error(Errc::bad_file, origin + ": this is not a cascade policy file");
+  if (object["frugal_cascade_policy"] != format)
+    throw Error(Errc::unsupported, origin + ": written in format " + object["frugal_cascade_policy"].dump() +
+                                       "; this version of frugal reads format " + std::to_string(format));
+  const Json sum = object.value("checksum", Json());
+  object.erase("checksum");
+  if (!sum.is_string() || sum.get<std::string>() != checksum(object.dump()))
+    throw Error(Errc::bad_file, origin + ": the checksum does not match: the file was changed after it was written");
+  return FittedCascade(std::make_shared<const Impl>(read(object, origin)));
+}
+
+std::shared_ptr<CascadePolicy> load_cascade_policy(const std::string& path, std::span<const std::string> endpoints) {
+  return FittedCascade::from_json(read_file(path), path).policy(endpoints);
+}
+
+}  // namespace frugal

@@ -1,0 +1,211 @@
+#include "calibrate/training.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <numeric>
+#include <set>
+
+#include "calibrate/features.hpp"
+
+namespace frugal::calibrate {
+
+namespace {
+
+constexpr std::size_t folds = 5;
+constexpr std::size_t grid_steps = 80;
+constexpr double infinity = std::numeric_limits<double>::infinity();
+
+std::set<std::string> names_of(const std::vector<Feature>& features) {
+  std::set<std::string> names;
+  for (const Feature& f : features) names.insert(f.first);
+  return names;
+}
+
+// The features that every attempt below the last tier has.
+std::vector<std::string> common_features(const Outcomes& outcomes, Mode mode) {
+  std::set<std::string> common = names_of(recorded_features(outcomes.rows.front(), 0, mode));
+  for (const Outcome& row : outcomes.rows)
+    for (std::size_t t = 0; t + 1 < outcomes.tiers.size(); ++t) {
+      const std::set<std::string> here = names_of(recorded_features(row, t, mode));
+      std::erase_if(common, [&](const std::string& name) { return !here.contains(name); });
+    }
+  return {common.begin(), common.end()};
+}
+
+CostLine cost_line(const Outcomes& outcomes, std::span<const std::size_t> rows, std::size_t tier) {
+  double n = 0, x = 0, y = 0, xx = 0, xy = 0;
+  for (const std::size_t r : rows) {
+    const double bytes = prompt_bytes(outcomes.rows[r]), cost = outcomes.rows[r].attempts[tier].cost;
+    n += 1;
+    x += bytes;
+    y += cost;
+    xx += bytes * bytes;
+    xy += bytes * cost;
+  }
+  const double spread = n * xx - x * x;
+  const double slope = spread > 1e-9 * n * xx ? std::max(0.0, (n * xy - x * y) / spread) : 0;
+  return {(y - slope * x) / n, slope};
+}
+
+std::vector<Example> examples_of(const FittedCascade::Impl& rule, const Outcomes& outcomes,
+                                 std::span<const std::size_t> rows, std::size_t tier) {
+  std::vector<Example> out;
+  for (const std::size_t r : rows) {
+    const Outcome& row = outcomes.rows[r];
+    out.push_back({*rule.pick(recorded_features(row, tier, rule.mode)), *rule.type_number(row.type)});
+  }
+  return out;
+}
+
+std::vector<double> targets_of(const Graded& graded, std::span<const std::size_t> rows, std::size_t tier) {
+  std::vector<double> out;
+  for (const std::size_t r : rows) out.push_back(graded.right[r][tier] ? 1 : 0);
+  return out;
+}
+
+void fit_costs(FittedCascade::Impl& rule, const Outcomes& outcomes, std::span<const std::size_t> rows) {
+  for (std::size_t t = 0; t < outcomes.tiers.size(); ++t) rule.costs.push_back(cost_line(outcomes, rows, t));
+  double saving = 0;
+  for (const std::size_t r : rows) {
+    const std::vector<TierOutcome>& a = outcomes.rows[r].attempts;
+    saving += a.back().cost - (rule.mode == Mode::route ? a.front().cost : 0);
+  }
+  saving /= static_cast<double>(rows.size());
+  rule.mean_saving = saving > 0 ? saving : 1;
+}
+
+}  // namespace
+
+// splitmix64 (Steele et al. 2014).
+double uniform(std::uint64_t seed, std::uint64_t index) {
+  std::uint64_t x = (seed + 1) * 0x9e3779b97f4a7c15ULL + index * 0xd1342543de82ef95ULL;
+  x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9ULL;
+  x = (x ^ (x >> 27)) * 0x94d049bb133111ebULL;
+  return static_cast<double>((x ^ (x >> 31)) >> 11) * 0x1p-53;
+}
+
+Rows shuffled(std::size_t n, std::uint64_t seed) {
+  Rows rows(n);
+  std::iota(rows.begin(), rows.end(), std::size_t{0});
+  for (std::size_t i = n; i > 1; --i) {
+    const auto j = static_cast<std::size_t>(uniform(seed, i) * static_cast<double>(i));
+    std::swap(rows[i - 1], rows[std::min(j, i - 1)]);
+  }
+  return rows;
+}
+
+Graded::Graded(const Outcomes& o, std::uint64_t seed) : outcomes(&o) {
+  for (std::size_t r = 0; r < o.rows.size(); ++r) {
+    std::vector<bool> row;
+    for (std::size_t t = 0; t < o.tiers.size(); ++t)
+      row.push_back(uniform(seed ^ 0x726f756e64ULL, r * o.tiers.size() + t) < o.rows[r].attempts[t].quality);
+    right.push_back(std::move(row));
+  }
+}
+
+std::vector<Candidate> candidates(const Outcomes& outcomes, const Guarantee& guarantee) {
+  const bool prompts = !common_features(outcomes, Mode::route).empty();
+  const bool answers = common_features(outcomes, Mode::judge).size() > common_features(outcomes, Mode::route).size();
+  std::vector<Candidate> all;
+  for (const bool weigh : {true, false})
+    for (const double penalty : {40.0, 10.0, 160.0}) {
+      if (weigh && guarantee.kind == Guarantee::Kind::max_error) continue;
+      all.push_back({Mode::route, false, weigh, penalty});
+      if (prompts) all.push_back({Mode::route, true, weigh, penalty});
+      if (answers) all.push_back({Mode::judge, true, weigh, penalty});
+    }
+  return all;
+}
+
+FittedCascade::Impl train(const Graded& graded, const Candidate& candidate, const Guarantee& guarantee,
+                          std::span<const std::size_t> rows) {
+  const Outcomes& outcomes = *graded.outcomes;
+  FittedCascade::Impl rule;
+  rule.tiers = outcomes.tiers;
+  rule.guarantee = guarantee;
+  rule.mode = candidate.mode;
+  rule.weigh_cost = candidate.weigh_cost;
+  if (candidate.use_features) rule.features = common_features(outcomes, candidate.mode);
+  std::set<std::string> types;
+  for (const std::size_t r : rows) types.insert(outcomes.rows[r].type);
+  rule.types.assign(types.begin(), types.end());
+  for (std::size_t t = 0; t + 1 < outcomes.tiers.size(); ++t) {
+    const std::vector<Example> examples = examples_of(rule, outcomes, rows, t);
+    TierModel model;
+    model.own = fit_logistic(examples, targets_of(graded, rows, t), rule.types.size(), candidate.penalty);
+    if (guarantee.kind == Guarantee::Kind::max_loss)
+      model.last =
+          fit_logistic(examples, targets_of(graded, rows, graded.tiers() - 1), rule.types.size(), candidate.penalty);
+    rule.models.push_back(std::move(model));
+  }
+  fit_costs(rule, outcomes, rows);
+  return rule;
+}
+
+std::vector<std::vector<double>> scores_of(const FittedCascade::Impl& rule, const Outcomes& outcomes,
+                                           std::span<const std::size_t> rows) {
+  std::vector<std::vector<double>> out;
+  for (const std::size_t r : rows) {
+    const Outcome& row = outcomes.rows[r];
+    const std::optional<std::size_t> type = rule.type_number(row.type);
+    std::vector<double> scores(rule.models.size(), infinity);
+    for (std::size_t t = 0; type && t < scores.size(); ++t) {
+      const auto features = rule.pick(recorded_features(row, t, rule.mode));
+      if (features) scores[t] = rule.score(t, {{*features, *type}, prompt_bytes(row)});
+    }
+    out.push_back(std::move(scores));
+  }
+  return out;
+}
+
+std::vector<std::vector<double>> held_out_scores(const Graded& graded, const Candidate& candidate,
+                                                 const Guarantee& guarantee, std::span<const std::size_t> rows) {
+  std::vector<std::vector<double>> out(rows.size());
+  for (std::size_t fold = 0; fold < folds; ++fold) {
+    Rows inside, outside, places;
+    for (std::size_t i = 0; i < rows.size(); ++i) {
+      (i % folds == fold ? inside : outside).push_back(rows[i]);
+      if (i % folds == fold) places.push_back(i);
+    }
+    const FittedCascade::Impl rule = train(graded, candidate, guarantee, outside);
+    std::vector<std::vector<double>> scores = scores_of(rule, *graded.outcomes, inside);
+    for (std::size_t i = 0; i < places.size(); ++i) out[places[i]] = std::move(scores[i]);
+  }
+  return out;
+}
+
+Tally tally(const Graded& graded, std::span<const std::size_t> rows, const std::vector<std::vector<double>>& scores,
+            double threshold, Mode mode) {
+  Tally sum;
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    const Outcome& row = graded.outcomes->rows[rows[i]];
+    const std::vector<bool>& right = graded.right[rows[i]];
+    const std::size_t chosen = chosen_tier(scores[i], threshold);
+    ++sum.n;
+    sum.cost += cost_of(row, chosen, mode);
+    sum.cost_of_last += row.attempts.back().cost;
+    if (chosen + 1 == graded.tiers()) continue;
+    ++sum.accepted;
+    if (!right[chosen]) ++sum.errors;
+    if (!right[chosen] && right.back()) ++sum.losses;
+    if (right[chosen] && !right.back()) ++sum.gains;
+  }
+  return sum;
+}
+
+std::vector<double> threshold_grid(const std::vector<std::vector<double>>& scores) {
+  std::vector<double> all;
+  for (const std::vector<double>& row : scores)
+    for (const double s : row)
+      if (std::isfinite(s)) all.push_back(s);
+  std::sort(all.begin(), all.end());
+  std::vector<double> grid;
+  for (std::size_t i = 1; i <= grid_steps && !all.empty(); ++i) {
+    const double at = all[std::min(all.size() - 1, all.size() * (i + 1) / (grid_steps + 1))];
+    if (grid.empty() || at > grid.back()) grid.push_back(at);
+  }
+  return grid;
+}
+
+}  // namespace frugal::calibrate

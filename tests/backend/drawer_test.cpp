@@ -1,0 +1,277 @@
+// The draw against a twin that sorts everything and adds everything up.
+#include "backend/drawer.hpp"
+
+#include <catch2/catch_test_macros.hpp>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <numeric>
+#include <random>
+#include <vector>
+
+#include "backend/counter.hpp"
+
+namespace frugal::backend {
+namespace {
+
+constexpr float inf = std::numeric_limits<float>::infinity();
+constexpr float nan = std::numeric_limits<float>::quiet_NaN();
+__extension__ using Wide = unsigned __int128;
+
+struct Case {
+  std::vector<float> logits;
+  std::vector<std::uint32_t> mask{};
+  std::vector<Token> prompt{}, output{};
+  Sampling sampling{};
+  std::uint32_t tokens = 0;
+  std::uint64_t seed = 0;
+
+  DrawSpec spec() const {
+    return {.sampling = &sampling,
+            .prompt = prompt,
+            .output = output,
+            .mask = mask,
+            .tokens = tokens,
+            .seed = seed,
+            .position = static_cast<std::uint32_t>(seed % 97)};
+  }
+};
+
+/// What may be drawn: ids rising, and the weight of each.
+struct Kept {
+  std::vector<Token> ids;
+  std::vector<std::uint64_t> w;
+};
+
+std::vector<float> adjusted(const Case& c) {
+  std::vector<float> x(c.logits.begin(),
+                       c.logits.begin() + (c.tokens == 0 ? static_cast<std::ptrdiff_t>(c.logits.size())
+                                                         : static_cast<std::ptrdiff_t>(c.tokens)));
+  const Sampling& s = c.sampling;
+  for (const auto& [t, bias] : s.logit_bias) x[static_cast<std::size_t>(t)] += bias;
+  const auto count = [](const std::vector<Token>& all, std::size_t t) {
+    return std::count(all.begin(), all.end(), static_cast<Token>(t));
+  };
+  for (std::size_t t = 0; t < x.size(); ++t) {
+    const auto in_output = count(c.output, t);
+    if (s.repetition_penalty != 1.0F && count(c.prompt, t) + in_output > 0)
+      x[t] = x[t] > 0 ? x[t] / s.repetition_penalty : x[t] * s.repetition_penalty;
+    if (in_output > 0) x[t] -= s.presence_penalty + s.frequency_penalty * static_cast<float>(in_output);
+    if (std::isnan(x[t])) x[t] = -inf;
+  }
+  return x;
+}
+
+Kept kept_by_sorting(const Case& c, const RowKernels& kernels) {
+  const std::vector<float> x = adjusted(c);
+  Kept kept;
+  if (std::none_of(c.logits.begin(), c.logits.begin() + static_cast<std::ptrdiff_t>(x.size()),
+                   [](float v) { return std::isfinite(v); }))
+    return kept;
+  for (std::size_t t = 0; t < x.size(); ++t)
+    if (c.mask.empty() || (t / 32 < c.mask.size() && (c.mask[t / 32] >> t % 32 & 1U) != 0))
+      kept.ids.push_back(static_cast<Token>(t));
+  const auto at = [&](Token t) { return x[static_cast<std::size_t>(t)]; };
+  if (kept.ids.empty()) return kept;
+  std::stable_sort(kept.ids.begin(), kept.ids.end(), [&](Token a, Token b) { return at(a) > at(b); });
+  const WeightScale scale{at(kept.ids.front()), 0x1.715476p+0F / c.sampling.temperature};
+  std::vector<float> sorted;
+  for (const Token t : kept.ids) sorted.push_back(at(t));
+  kept.w.resize(sorted.size());
+  kernels.weights(sorted.data(), sorted.size(), scale, kept.w.data());
+  const auto cut = [&](std::size_t n) {
+    kept.ids.resize(n);
+    kept.w.resize(n);
+  };
+  if (c.sampling.top_k > 0) cut(std::min(kept.ids.size(), static_cast<std::size_t>(c.sampling.top_k)));
+  if (c.sampling.top_p < 1.0F) {
+    const Wide total = std::accumulate(kept.w.begin(), kept.w.end(), Wide{0});
+    const Wide share = static_cast<Wide>(std::ldexp(static_cast<double>(c.sampling.top_p), 64));
+    Wide sum = 0;
+    std::size_t n = 0;
+    while (n < kept.ids.size() && (n == 0 || sum << 64 < total * share)) sum += kept.w[n++];
+    cut(n);
+  }
+  if (c.sampling.min_p > 0.0F) {
+    const double least = std::min(1.0, static_cast<double>(c.sampling.min_p)) * 0x1p40;
+    std::size_t n = 0;
+    while (n < kept.ids.size() && static_cast<double>(kept.w[n]) >= std::floor(least)) ++n;
+    cut(n);
+  }
+  std::vector<std::size_t> order(kept.ids.size());
+  std::iota(order.begin(), order.end(), std::size_t{0});
+  std::sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) { return kept.ids[a] < kept.ids[b]; });
+  Kept by_id;
+  for (const std::size_t i : order) by_id.ids.push_back(kept.ids[i]), by_id.w.push_back(kept.w[i]);
+  return by_id;
+}
+
+Token token_at(const Kept& kept, std::uint64_t number) {
+  const Wide total = std::accumulate(kept.w.begin(), kept.w.end(), Wide{0});
+  const Wide target = total * number >> 64;
+  Wide sum = 0;
+  for (std::size_t i = 0; i < kept.ids.size(); ++i)
+    if ((sum += kept.w[i]) > target) return kept.ids[i];
+  return -1;
+}
+
+Case random_case(std::uint64_t seed) {
+  std::mt19937_64 random(seed);
+  const auto u = [&] { return std::uniform_real_distribution<float>(0.0F, 1.0F)(random); };
+  Case c;
+  c.seed = seed;
+  const std::size_t n = std::vector<std::size_t>{1, 7, 40, 300, 1024, 2500, 5000}[random() % 7];
+  std::normal_distribution<float> normal(0.0F, 0.3F + 6.0F * u());
+  const float grain = random() % 3 == 0 ? 0.5F : 0.0F;  // ties
+  c.logits.resize(n);
+  for (float& x : c.logits) {
+    x = normal(random);
+    if (grain > 0) x = std::round(x / grain) * grain;
+    if (random() % 200 == 0) x = std::vector<float>{nan, -inf, -0.0F}[random() % 3];
+  }
+  if (random() % 5 == 0) std::fill(c.logits.begin(), c.logits.end(), 0.25F);  // nothing but ties
+  c.logits[random() % n] = 1.0F;
+  if (random() % 12 == 0) c.logits[random() % n] = inf;
+  Sampling& s = c.sampling;
+  s.temperature = random() % 6 == 0 ? 0.001F : 0.05F + 2.5F * u();
+  if (random() % 2 == 0) s.top_k = 1 + static_cast<std::int32_t>(random() % (random() % 2 == 0 ? 40 : n + 10));
+  if (random() % 2 == 0) s.top_p = random() % 8 == 0 ? 0.99999F : u();
+  if (random() % 2 == 0) s.min_p = random() % 5 == 0 ? 1.0F : u() * u() * u();
+  if (random() % 3 == 0) {
+    c.mask.resize((n + 31) / 32);
+    for (auto& word : c.mask) word = static_cast<std::uint32_t>(random() & random());
+    if (random() % 4 == 0) c.mask.resize((c.mask.size() + 1) / 2);
+  }
+  if (random() % 3 == 0) {
+    s.repetition_penalty = 1.3F, s.presence_penalty = 0.4F, s.frequency_penalty = 0.2F;
+    s.logit_bias = {{static_cast<Token>(random() % n), 3.0F}, {static_cast<Token>(random() % n), -inf}};
+    for (int i = 0; i < 9; ++i) c.output.push_back(static_cast<Token>(random() % n));
+    for (int i = 0; i < 9; ++i) c.prompt.push_back(static_cast<Token>(random() % n));
+  }
+  if (random() % 4 == 0) {
+    c.tokens = static_cast<std::uint32_t>(n);
+    for (int i = 0; i < 5; ++i) c.logits.push_back(i % 2 == 0 ? 99.0F : nan);
+  }
+  return c;
+}
+
+TEST_CASE("draws and distributions are those of a twin that sorts everything, on every instruction set") {
+  std::vector<Drawer> drawers;  // kept: memory of one row must not show in the next
+  for (const RowKernels* k : available_row_kernels()) drawers.emplace_back(*k);
+  int drawn = 0;
+  for (std::uint64_t seed = 0; seed < 4000; ++seed) {
+    CAPTURE(seed);
+    const Case c = random_case(seed);
+    const DrawSpec spec = c.spec();
+    const Kept kept = kept_by_sorting(c, portable_row_kernels());
+    const Token want = token_at(kept, counter_number(spec.seed, spec.position, spec.purpose));
+    const double total = static_cast<double>(std::accumulate(kept.w.begin(), kept.w.end(), std::uint64_t{0}));
+    std::vector<float> p(c.logits.size());
+    for (std::size_t i = 0; i < kept.ids.size(); ++i)
+      p[static_cast<std::size_t>(kept.ids[i])] = static_cast<float>(static_cast<double>(kept.w[i]) / total);
+    for (Drawer& drawer : drawers) {
+      REQUIRE(drawer.draw(c.logits, spec).token == want);
+      std::vector<float> got(c.logits.size(), -1.0F);
+      drawer.distribution(c.logits, spec, got);
+      REQUIRE(got == p);
+    }
+    drawn += want >= 0 ? 1 : 0;
+  }
+  CHECK(drawn > 3500);  // the others have no finite logit, or a mask that allows nothing
+}
+
+TEST_CASE("greedy tokens, scores and top log-probabilities are those of a twin in doubles") {
+  std::vector<Drawer> drawers;
+  for (const RowKernels* k : available_row_kernels()) drawers.emplace_back(*k);
+  for (std::uint64_t seed = 0; seed < 1000; ++seed) {
+    CAPTURE(seed);
+    Case c = random_case(seed);
+    std::erase_if(c.logits, [](float x) { return x == inf; });
+    if (c.logits.size() <= c.tokens) continue;
+    const bool greedy = seed % 2 == 0;
+    if (greedy) c.sampling.temperature = 0.0F;
+    if (!greedy && seed % 3 == 0) c.sampling.temperature = 1.0F;
+    DrawSpec spec = c.spec();
+    spec.scores = true, spec.top_logprobs = static_cast<std::uint32_t>(seed % 30);
+    std::vector<float> x(c.logits.begin(),
+                         c.logits.begin() + static_cast<std::ptrdiff_t>(c.tokens == 0 ? c.logits.size() : c.tokens));
+    for (float& v : x) v = std::isnan(v) ? -inf : v;
+    std::vector<std::size_t> order(x.size());
+    std::iota(order.begin(), order.end(), std::size_t{0});
+    std::stable_sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) { return x[a] > x[b]; });
+    const double max = static_cast<double>(x[order[0]]);
+    double sum = 0.0;
+    for (const float v : x) sum += std::exp(static_cast<double>(v) - max);
+    const auto logprob = [&](std::size_t t) { return static_cast<double>(x[t]) - max - std::log(sum); };
+    const auto near = [](double a, double b) { return a == b || std::abs(a - b) <= 2e-6 * (1.0 + std::abs(b)); };
+    for (Drawer& drawer : drawers) {
+      const TokenScore score = drawer.draw(c.logits, spec);
+      if (score.token < 0) continue;
+      if (greedy && c.mask.empty() && c.output.empty()) REQUIRE(score.token == static_cast<Token>(order[0]));
+      REQUIRE(near(static_cast<double>(score.logprob), logprob(static_cast<std::size_t>(score.token))));
+      const double margin = x.size() < 2 ? 1.0 / sum : std::exp(logprob(order[0])) - std::exp(logprob(order[1]));
+      REQUIRE(near(static_cast<double>(score.margin), margin));
+      REQUIRE(score.top.size() == std::min<std::size_t>(spec.top_logprobs, x.size()));
+      for (std::size_t i = 0; i < score.top.size(); ++i) {
+        REQUIRE(score.top[i].token == static_cast<Token>(order[i]));
+        REQUIRE(near(static_cast<double>(score.top[i].logprob), logprob(order[i])));
+      }
+    }
+  }
+}
+
+/// Logits from whole numbers alone, so that they are the same everywhere.
+std::vector<float> fixed_logits(std::size_t n) {
+  std::vector<float> x(n);
+  std::uint32_t h = 12345;
+  for (float& v : x) {
+    h = h * 1664525U + 1013904223U;
+    v = static_cast<float>(h >> 8) * 0x1p-20F;  // in [0, 16), steps of 2^-20
+  }
+  return x;
+}
+
+TEST_CASE("draws are frozen: seeds are public behaviour") {
+  const std::vector<float> x = fixed_logits(5000);
+  const auto drawn = [&](const Sampling& s) {
+    std::vector<Token> tokens;
+    for (std::uint32_t position = 0; position < 8; ++position)
+      tokens.push_back(draw(x, {.sampling = &s, .seed = 42, .position = position}).token);
+    return tokens;
+  };
+  using Tokens = std::vector<Token>;
+  CHECK(drawn({.temperature = 1.0F}) == Tokens{3095, 4936, 4155, 3707, 1533, 1495, 1094, 1651});
+  CHECK(drawn({.temperature = 0.8F, .top_p = 0.95F}) == Tokens{3102, 4936, 4227, 3744, 1499, 1481, 1059, 1612});
+  CHECK(drawn({.temperature = 2.0F, .top_k = 50}) == Tokens{3209, 4936, 4490, 4106, 1399, 1391, 1146, 1495});
+  CHECK(drawn({.temperature = 0.5F, .min_p = 0.1F}) == Tokens{3121, 4936, 4353, 3820, 1481, 1459, 1033, 1547});
+}
+
+TEST_CASE("the distribution of a draw is written beside it, whatever kind of draw it is") {
+  const std::vector<float> x = fixed_logits(2000);
+  for (const Sampling& s : {Sampling{}, Sampling{.temperature = 1.0F}, Sampling{.temperature = 1.0F, .top_p = 0.5F}}) {
+    DrawSpec spec{.sampling = &s, .seed = 3};
+    const std::vector<float> want = draw_distribution(x, spec);
+    const Token token = draw(x, spec).token;
+    std::vector<float> p(7, 9.0F);
+    spec.distribution = &p;
+    CHECK(draw(x, spec).token == token);
+    CHECK(p == want);
+  }
+}
+
+TEST_CASE("each purpose has random numbers of its own") {
+  const std::vector<float> x = fixed_logits(2000);
+  const Sampling s{.temperature = 3.0F};
+  int same = 0;
+  for (std::uint32_t i = 0; i < 50; ++i) {
+    DrawSpec spec{.sampling = &s, .seed = 3, .position = i};
+    const Token own = draw(x, spec).token;
+    spec.purpose = DrawPurpose::draft;
+    same += draw(x, spec).token == own ? 1 : 0;
+  }
+  CHECK(same < 5);
+}
+
+}  // namespace
+}  // namespace frugal::backend

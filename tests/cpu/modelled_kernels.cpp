@@ -1,0 +1,45 @@
+#include "cpu/kernels/tiles.hpp"
+#include "cpu/modelled_tiles.hpp"
+#include "cpu/tables.hpp"
+
+#include <catch2/catch_test_macros.hpp>
+
+#include <string>
+
+namespace frugal::cpu {
+namespace {
+#include "cpu/kernels/lanes.inc"
+#include "cpu/kernels/vnni_panel.inc"
+}  // namespace
+}  // namespace frugal::cpu
+
+const frugal::cpu::Kernels& frugal::testing::modelled_kernels() {
+  static const cpu::Kernels table = [] {
+    cpu::Kernels k = cpu::portable_kernels();
+    k.name = "modelled", k.multiply = cpu::multiply_panel, k.wide = &cpu::Wide<cpu::ModelledTiles>::table;
+    return k;
+  }();
+  return table;
+}
+
+TEST_CASE("Every instruction set's kernels run here, on the processor or in the software model") {
+  const auto native = [](std::string_view name) {
+    for (const auto* k : frugal::cpu::available_kernels())
+      if (k->name == name) return true;
+    return false;
+  };
+  std::string report;
+#if defined(__x86_64__)
+  for (const char* name : {"avx512-amx", "avx512-vnni", "avx-vnni", "avx2", "portable"}) {
+    // The same source as the modelled table, over other words and tiles; AVX2 has a source of its own.
+    const bool modelled =
+        std::string_view(name).find("vnni") != std::string_view::npos || name == std::string("avx512-amx");
+    report += std::string(name) + (native(name) ? ": run natively\n"
+                                   : modelled   ? ": run in the model\n"
+                                                : ": not run\n");
+  }
+#endif
+  report += frugal::cpu::refused_kernels();
+  CHECK(native("portable"));
+  WARN(report);
+}
