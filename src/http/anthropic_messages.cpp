@@ -23,6 +23,7 @@ Json blocks_of(const Message& m) {
     return blocks;
   }
   if (!m.content.empty()) blocks.push_back({{"type", "text"}, {"text", m.content}});
+  for (const std::string& part : m.parts) blocks.push_back({{"type", "text"}, {"text", part}});
   for (const ToolCall& call : m.tool_calls) {
     const std::optional<Json> input = object_of(call.arguments.empty() ? "{}" : call.arguments);
     blocks.push_back(
@@ -89,6 +90,10 @@ std::optional<Error> unsayable_here(const Request& r, const HttpOptions& o) {
     return no("this API has no penalties and no min_p");
   if (s.temperature > 1.0F) return no("this API's temperature ends at 1");
   if (s.seed) return no("this API takes no seed");
+  const Chat& chat = std::get<Chat>(r.prompt);
+  if (!chat.variables.empty()) return no("this API has no template and so no variables");
+  for (const Message& m : chat.messages)
+    if (!m.extra.empty() || !m.reasoning.empty()) return no("this API takes neither reasoning nor unknown fields back");
   return std::nullopt;
 }
 
@@ -131,7 +136,7 @@ class AnthropicReader final : public Reader {
     const Json& block = member(object, "content_block");
     if (text(block, "type") != "tool_use" || so_far_.tool_calls.size() >= 128) return;
     call_at_[count(object, "index").value_or(0)] = so_far_.tool_calls.size();
-    so_far_.tool_calls.push_back({text(block, "id"), text(block, "name"), ""});
+    so_far_.tool_calls.push_back({text(block, "id"), text(block, "name"), "", {}});
   }
 
   std::string add_delta(const Json& object) {

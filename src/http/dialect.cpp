@@ -36,6 +36,9 @@ bool too_deep(std::string_view text) {
 std::optional<Error> unsayable(const Request& r, const HttpOptions& o) {
   const auto no = [&](const std::string& what) { return Error(Errc::unsupported, "endpoint " + o.name + ": " + what); };
   if (!std::holds_alternative<Chat>(r.prompt)) return no("it takes a Chat, not tokens or raw text");
+  const Chat& chat = std::get<Chat>(r.prompt);
+  if (!chat.template_name.empty() || chat.parse_special || !chat.add_generation_prompt)
+    return no("template_name, parse_special and add_generation_prompt are for models whose template is applied here");
   const Sampling& s = r.sampling;
   if (!s.logit_bias.empty()) return no("logit_bias names tokens of a vocabulary that is not known here");
   if (r.constraint) return no("a constraint cannot be enforced on a remote model");

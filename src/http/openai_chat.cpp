@@ -16,11 +16,22 @@ Json written(const ToolCall& call) {
   return {{"id", call.id}, {"type", "function"}, {"function", {{"name", call.name}, {"arguments", call.arguments}}}};
 }
 
+Json content_of(const Message& m) {
+  if (!m.parts.empty()) {
+    Json parts = Json::array();
+    for (const std::string& part : m.parts) parts.push_back({{"type", "text"}, {"text", part}});
+    return parts;
+  }
+  if (m.null_content || (m.content.empty() && !m.tool_calls.empty())) return nullptr;
+  return m.content;
+}
+
 Json written(const Message& m) {
-  Json out{{"role", m.role}};
-  out["content"] = m.content.empty() && !m.tool_calls.empty() ? Json(nullptr) : Json(m.content);
+  Json out{{"role", m.role}, {"content", content_of(m)}};
+  if (!m.reasoning.empty()) out["reasoning_content"] = m.reasoning;
   if (!m.name.empty()) out["name"] = m.name;
   if (!m.tool_call_id.empty()) out["tool_call_id"] = m.tool_call_id;
+  if (const std::optional<Json> extra = object_of(m.extra)) out.update(*extra);
   if (m.tool_calls.empty()) return out;
   out["tool_calls"] = Json::array();
   for (const ToolCall& call : m.tool_calls) out["tool_calls"].push_back(written(call));
@@ -142,9 +153,13 @@ class OpenAiChat final : public Api {
       return unexpected(Errc::unsupported, "endpoint " + o.name + ": top_k, min_p and repetition_penalty need " +
                                                "HttpOptions::extended_sampling");
     const Chat& chat = std::get<Chat>(r.prompt);
+    if (!o.extended_sampling && !chat.variables.empty())
+      return unexpected(Errc::unsupported,
+                        "endpoint " + o.name + ": Chat::variables need HttpOptions::extended_sampling");
     expected<Json> tools = tools_of(chat);
     if (!tools) return unexpected(tools.error());
     Json body{{"model", o.model}, {"messages", Json::array()}};
+    if (const std::optional<Json> variables = object_of(chat.variables)) body["chat_template_kwargs"] = *variables;
     if (!tools->empty()) body["tools"] = std::move(*tools);
     for (const Message& m : chat.messages) body["messages"].push_back(written(m));
     body["stream"] = true;

@@ -54,8 +54,8 @@ struct HttpOptions {
   std::function<std::string()> key{};                          ///< asked for each try; null or empty = no key is sent
   std::vector<std::pair<std::string, std::string>> headers{};  ///< sent in addition
   std::uint32_t default_max_tokens = 4096;  ///< for an API that wants a limit, where the request has none
-  /// The server takes top_k, min_p and repetition_penalty beside OpenAI's own fields (vLLM, llama.cpp). Without it a
-  /// request that uses them is refused: an API would ignore them silently.
+  /// The server takes top_k, min_p, repetition_penalty and chat_template_kwargs beside OpenAI's own fields (vLLM,
+  /// llama.cpp). Without it a request that uses them is refused: an API would ignore them silently.
   bool extended_sampling = false;
   bool completion_tokens_field = false;  ///< the limit is called max_completion_tokens (OpenAI's own models want it)
   HttpTimeouts timeouts{};
