@@ -43,9 +43,20 @@ def _llama_source():
     return source
 
 
+def _mend_tiles(source):
+    """gcc 12 drops the stores that fill a tile configuration, because its _tile_loadconfig does not say that it reads 64 bytes; the first
+    prompt of 32 rows then dies of SIGILL on a machine with AMX. A peer is measured at its best, so the object is named to the compiler."""
+    file = source / "ggml/src/ggml-cpu/amx/mmq.cpp"
+    wrong, right = "    _tile_loadconfig(&tc);", "    asm volatile(\"\" ::\"r\"(&tc) : \"memory\"); _tile_loadconfig(&tc);"
+    text = file.read_text() if file.is_file() else ""
+    if wrong in text:
+        file.write_text(text.replace(wrong, right))
+
+
 def llama(tool):
     """Path of one of LLAMA_TOOLS."""
     source = _llama_source()
+    _mend_tiles(source)
     program = source / "build/bin" / tool
     if program.is_file():
         return program

@@ -2,6 +2,7 @@
 import json
 import os
 import pathlib
+import signal
 import subprocess
 import sys
 import time
@@ -12,11 +13,19 @@ LOCK = pathlib.Path(__file__).resolve().parents[1] / "lock"
 CACHE = ROOT / ".deps/bench"  # what is dear to make again: the reference's logits
 
 
+def ending(code):
+    """How a process ended, in words: a peer that dies of a signal was mostly built for another processor."""
+    if code >= 0:
+        return f"failed with {code}"
+    hint = "; it was built for another processor, or by a compiler that makes bad code for this one" if -code == signal.SIGILL else ""
+    return f"died of {signal.Signals(-code).name}{hint}"
+
+
 def output_of(command, **more):
     """Standard output of a command; its words on standard error are shown where it fails."""
     done = subprocess.run([str(c) for c in command], capture_output=True, text=True, **more)
     if done.returncode != 0:
-        sys.exit(f"{' '.join(map(str, command))}\nfailed with {done.returncode}:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
+        sys.exit(f"{' '.join(map(str, command))}\n{ending(done.returncode)}:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
     return done.stdout
 
 
@@ -29,7 +38,7 @@ def timed_process(command):
         seconds = time.perf_counter() - start
         process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode != 0:
-        sys.exit(f"{' '.join(map(str, command))} failed with {process.returncode}")
+        sys.exit(f"{' '.join(map(str, command))} {ending(process.returncode)}")
     return seconds, usage.ru_maxrss * 1024 / 1e6
 
 

@@ -46,25 +46,33 @@ Felt felt(const Facts& facts) {
   const bool all = std::find(facts.deferrable.begin(), facts.deferrable.end(), false) == facts.deferrable.end();
   for (std::size_t i = 0; i < types.size(); ++i) {
     if (facts.deferrable[i] && !all) continue;
-    sum.ttft.merge(types[i].ttft_ms), sum.tpot.merge(types[i].tpot_ms), sum.e2e.merge(types[i].e2e_ms);
-    sum.ttft_sum += types[i].ttft_ms_sum, sum.decode_sum += types[i].decode_ms_sum;
+    sum.ttft.merge(types[i].ttft_ms);
+    sum.tpot.merge(types[i].tpot_ms);
+    sum.e2e.merge(types[i].e2e_ms);
+    sum.ttft_sum += types[i].ttft_ms_sum;
+    sum.decode_sum += types[i].decode_ms_sum;
   }
   return sum;
 }
 
 std::string seconds(double ms) { return number(ms / 1000) + " s"; }
 
-/// Nine of ten requests are at least this good.
+/// Nine of ten requests are at least this good; none = not measured.
 struct Pace {
-  double ttft = 0, tpot = 0, e2e = 0;
+  std::optional<double> ttft, tpot, e2e;
 
-  explicit Pace(const Felt& f)
-      : ttft(f.ttft.quantile(0.9).value_or(0)),
-        tpot(f.tpot.quantile(0.9).value_or(0)),
-        e2e(f.e2e.quantile(0.9).value_or(0)) {}
-  /// As a multiple of the goal: above 1 it is missed.
-  double late(const AdvisorOptions& o) const { return ttft / o.ttft_goal_ms; }
-  double slow(const AdvisorOptions& o) const { return std::max(tpot / o.tpot_goal_ms, e2e / o.e2e_goal_ms); }
+  explicit Pace(const Felt& f) : ttft(f.ttft.quantile(0.9)), tpot(f.tpot.quantile(0.9)), e2e(f.e2e.quantile(0.9)) {}
+  /// As a multiple of the goal: above 1 it is missed; 0 where it was not measured.
+  double late(const AdvisorOptions& o) const { return ttft.value_or(0) / o.ttft_goal_ms; }
+  double slow(const AdvisorOptions& o) const {
+    return std::max(tpot.value_or(0) / o.tpot_goal_ms, e2e.value_or(0) / o.e2e_goal_ms);
+  }
+  std::string text() const {
+    const auto figure = [](const std::optional<double>& ms, bool short_time) {
+      return !ms ? std::string("unknown") : short_time ? number(*ms) + " ms" : seconds(*ms);
+    };
+    return "p90 of TTFT " + figure(ttft, false) + ", of TPOT " + figure(tpot, true) + ", of e2e " + figure(e2e, false);
+  }
 };
 
 Metric metric_of(Bound bound) {
@@ -82,6 +90,7 @@ double best(const std::vector<LeverAdvice>& levers, Metric metric) {
 /// What latency is made of where a goal is missed: the part that misses it; where both do, the longer one.
 Bound longer_part(const Felt& f, const Pace& pace, const AdvisorOptions& o) {
   if (pace.slow(o) <= 1) return Bound::ttft;
+  if (f.ttft_sum + f.decode_sum == 0) return Bound::tpot;  // nobody knows which part of the whole time it is
   return f.ttft_sum >= f.decode_sum ? Bound::ttft : Bound::tpot;
 }
 
@@ -93,8 +102,7 @@ void find_bound(const Facts& facts, Advice& advice) {
   const double missed = std::max(pace.late(o), pace.slow(o));
   const bool all_deferrable =
       std::find(facts.deferrable.begin(), facts.deferrable.end(), false) == facts.deferrable.end();
-  const std::string p90 =
-      "p90 of TTFT " + seconds(pace.ttft) + ", of TPOT " + number(pace.tpot) + " ms, of e2e " + seconds(pace.e2e);
+  const std::string p90 = pace.text();
   advice.bound = Bound::cost;
   if (o.bound) {
     advice.bound = *o.bound, advice.why = "as asked";
@@ -112,8 +120,10 @@ void find_bound(const Facts& facts, Advice& advice) {
                    percent(time) + " of that wait";
     } else {
       advice.bound = part;
-      advice.why = p90 + goals + "; " + percent(f.ttft_sum / std::max(1e-9, f.ttft_sum + f.decode_sum)) +
-                   " of the time goes before the first token";
+      const double split = f.ttft_sum + f.decode_sum;
+      advice.why = p90 + goals + "; " +
+                   (split > 0 ? percent(f.ttft_sum / split) + " of the time goes before the first token"
+                              : "how much of the time goes before the first token was not measured");
     }
   }
 }
@@ -122,9 +132,7 @@ double share(double part, double whole) { return whole > 0 ? part / whole : 0; }
 
 /// [types]: how many of the slowest hundredth of the sampled requests; by TTFT where that is the bound.
 std::vector<double> tail_counts(const Facts& facts, Bound bound) {
-  const auto slowness = [&](const Row& row) {
-    return bound == Bound::ttft ? row.ttft_ms : row.decode_ms + (std::isnan(row.ttft_ms) ? 0 : row.ttft_ms);
-  };
+  const auto slowness = [&](const Row& row) { return bound == Bound::ttft ? row.ttft_ms : row.e2e_ms; };
   std::vector<std::pair<double, std::uint32_t>> slow;
   for (const Row& row : facts.rows)
     if (!std::isnan(slowness(row))) slow.emplace_back(slowness(row), row.type);
@@ -146,7 +154,7 @@ std::vector<SliceAdvice> slices(const Facts& facts, Bound bound) {
   for (std::size_t i = 0; i < tails.size(); ++i) {
     const SliceStats& t = facts.workload.types()[i];
     list.push_back({t.name, t.requests, share(t.cost, all.cost), share(t.ttft_ms_sum, all.ttft_ms_sum),
-                    share(t.ttft_ms_sum + t.decode_ms_sum, all.ttft_ms_sum + all.decode_ms_sum), tails[i]});
+                    share(t.e2e_ms_sum, all.e2e_ms_sum), tails[i]});
   }
   std::stable_sort(list.begin(), list.end(),
                    [&](const SliceAdvice& a, const SliceAdvice& b) { return share_of(a, bound) > share_of(b, bound); });
@@ -168,8 +176,7 @@ void relieve_others(Judgement& j, const Facts& facts) {
                relief = Relief{facts.stalls, facts.decode, facts.options.speculation.row.estimate}](const Row& row,
                                                                                                     Level level) {
     const Saved saved = inner(row, level);
-    const double whole = row.decode_ms + (std::isnan(row.ttft_ms) ? 0 : row.ttft_ms);
-    if (saved.e2e >= whole) return saved;  // nothing of it is left
+    if (saved.e2e >= row.e2e_ms) return saved;  // nothing of it is left
     const Relief::Share gone{spared(row, level), share[static_cast<std::size_t>(level)]};
     const double wait = relief.wait_ms(row, gone, saved.ttft, level);
     return Saved{saved.cost, saved.ttft + wait, saved.e2e + wait + relief.decode_ms(row, gone, level)};
@@ -194,6 +201,8 @@ LeverAdvice judged(Lever lever, const Facts& facts) {
   if (touched(s.cost)) advice.cost = s.cost;
   if (touched(s.ttft)) advice.ttft = s.ttft;
   if (touched(s.e2e)) advice.e2e = s.e2e;
+  advice.ttft_unknown = !s.ttft;
+  advice.e2e_unknown = !s.e2e;
   if (facts.workload.relative_prices() && advice.cost)
     advice.assumption += "; prices are relative, no model of the trace has one";
   return advice;
@@ -229,6 +238,10 @@ const std::optional<Interval>& LeverAdvice::on(Metric metric) const {
   return metric == Metric::cost ? cost : metric == Metric::ttft ? ttft : e2e;
 }
 
+bool LeverAdvice::is_unknown(Metric metric) const {
+  return !unknown.empty() || (metric == Metric::ttft && ttft_unknown) || (metric == Metric::e2e && e2e_unknown);
+}
+
 Metric Advice::metric() const { return metric_of(bound); }
 
 const LeverAdvice& Advice::of(Lever lever) const {
@@ -248,6 +261,7 @@ Advice advise(const Workload& workload, const AdvisorOptions& options) {
   find_bound(facts, advice);
   rank(advice.levers, advice.metric(), options.worth);
   advice.slices = slices(facts, advice.bound);
+  advice.short_prefixes = find_short_prefixes(facts);
   advice.unknowable = workload.unknowable();
   return advice;
 }

@@ -18,21 +18,25 @@ struct Sums {
 using Chunks = std::array<std::vector<Sums>, 3>;  ///< [metric][chunk]
 
 /// Totals of one row by metric; NaN where it was not recorded.
-std::array<double, 3> totals(const Row& row) {
-  const double wait = std::isnan(row.ttft_ms) ? 0 : row.ttft_ms;
-  return {row.cost, row.ttft_ms, row.decode_ms + wait};
-}
+std::array<double, 3> totals(const Row& row) { return {row.cost, row.ttft_ms, row.e2e_ms}; }
 
+/// A row counts for a metric where both its total and what the lever would save of it are known.
 void add(Chunks& chunks, std::size_t chunk, const Row& row, const Reprice& reprice) {
-  const std::array<double, 3> total = totals(row);
+  std::array<std::array<double, 3>, 3> saved{};  // [metric][level]
   for (const Level level : {Level::low, Level::likely, Level::high}) {
-    const Saved saved = reprice(row, level);
-    const std::array<double, 3> of{saved.cost, saved.ttft, saved.e2e};
-    for (std::size_t m = 0; m < 3; ++m)
-      if (!std::isnan(total[m])) chunks[m][chunk].saved[static_cast<std::size_t>(level)] += of[m];
+    const Saved s = reprice(row, level);
+    const auto at = static_cast<std::size_t>(level);
+    saved[0][at] = s.cost;
+    saved[1][at] = s.ttft;
+    saved[2][at] = s.e2e;
   }
-  for (std::size_t m = 0; m < 3; ++m)
-    if (!std::isnan(total[m])) chunks[m][chunk].total += total[m];
+  const std::array<double, 3> total = totals(row);
+  for (std::size_t m = 0; m < 3; ++m) {
+    const bool is_known = std::none_of(saved[m].begin(), saved[m].end(), [](double s) { return std::isnan(s); });
+    if (std::isnan(total[m]) || !is_known) continue;
+    for (std::size_t level = 0; level < 3; ++level) chunks[m][chunk].saved[level] += saved[m][level];
+    chunks[m][chunk].total += total[m];
+  }
 }
 
 /// Standard error of the ratio of sums over the chunks.

@@ -11,7 +11,7 @@
 
 namespace frugal::advisor {
 
-/// Of one request: dollars and ms.
+/// Of one request: dollars and ms; NaN = unknown, and the request is left out of that metric.
 struct Saved {
   double cost = 0, ttft = 0, e2e = 0;
 };

@@ -1,9 +1,11 @@
 // LruTable: at most `capacity` values by 64-bit key; the least recently touched one makes room. Open addressing over an
-// array of nodes: a look-up is a multiplication and, mostly, one cache miss. One thread.
+// array of nodes: a look-up is two multiplications and, mostly, one cache miss. Keys come from outside, so each table
+// scatters them by a secret of its own: nobody can choose keys that collide. One thread.
 #pragma once
 
 #include <cstdint>
 #include <limits>
+#include <random>
 #include <vector>
 
 namespace frugal::advisor {
@@ -43,7 +45,9 @@ class LruTable {
     return id;
   }
   void touch(Id id) {
-    if (id != newest_) unlink(id), link(id);
+    if (id == newest_) return;
+    unlink(id);
+    link(id);
   }
   Value& operator[](Id id) { return nodes_[id].value; }
   std::uint64_t evicted() const { return evicted_; }
@@ -56,7 +60,9 @@ class LruTable {
   };
 
   std::size_t home(std::uint64_t key) const {
-    return static_cast<std::size_t>((key * 0x9E3779B97F4A7C15U) >> 32) & mask_;
+    std::uint64_t x = (key ^ secret_) * 0x9E3779B97F4A7C15U;
+    x = (x ^ (x >> 32U)) * multiplier_;
+    return static_cast<std::size_t>(x >> 32U) & mask_;
   }
   std::size_t free_slot(std::uint64_t key) const {
     std::size_t slot = home(key);
@@ -88,11 +94,18 @@ class LruTable {
     (n.older == none ? oldest_ : nodes_[n.older].newer) = n.newer;
   }
   void link(Id id) {
-    nodes_[id].newer = none, nodes_[id].older = newest_;
+    nodes_[id].newer = none;
+    nodes_[id].older = newest_;
     (newest_ == none ? oldest_ : nodes_[newest_].newer) = id;
     newest_ = id;
   }
 
+  static std::uint64_t random_bits() {
+    std::random_device device;
+    return std::uint64_t{device()} << 32U | device();
+  }
+
+  std::uint64_t secret_ = random_bits(), multiplier_ = random_bits() | 1U;
   std::size_t capacity_, mask_ = 0;
   std::vector<Node> nodes_{};
   std::vector<Id> index_{};  ///< [power of two]: node or none

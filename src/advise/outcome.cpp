@@ -27,7 +27,7 @@ struct Moments {
 double value(const Row& row, Metric metric) {
   if (metric == Metric::cost) return row.cost;
   if (metric == Metric::ttft) return row.ttft_ms;
-  return row.decode_ms + (std::isnan(row.ttft_ms) ? 0 : row.ttft_ms);
+  return row.e2e_ms;
 }
 
 std::vector<Moments> moments(const Workload& workload, Metric metric) {

@@ -30,6 +30,9 @@ PrefixResult PrefixReplay::request(const PrefixRequest& r, const CacheRules& rul
   result.seen_tokens = runs.seen * r.block_tokens;
   result.hit_tokens = is_cached ? found / rules.step_tokens * rules.step_tokens : 0;
   if (result.hit_tokens < rules.least_tokens) result.hit_tokens = 0;
+  const std::uint64_t shared = is_cached ? found : std::min(result.seen_tokens, r.prompt_tokens - 1);
+  if (shared < rules.least_tokens && rules.least_tokens - shared <= rules.least_tokens / 4)
+    result.short_tokens = shared;
   for (std::size_t i = r.blocks.size(); i-- > 0;) {
     auto id = blocks_.find(r.blocks[i] ^ r.salt);
     if (id == blocks_.none)

@@ -24,6 +24,7 @@ struct PrefixRequest {
 struct PrefixResult {
   std::uint64_t hit_tokens = 0;
   std::uint64_t seen_tokens = 0;     ///< sent before, whether or not a cache still has them
+  std::uint64_t short_tokens = 0;    ///< a shared beginning that is just too short for the cache; 0 = there is none
   std::uint64_t written_tokens = 0;  ///< to be paid as cache writes: of blocks that are read again, now or later
 };
 

@@ -70,7 +70,8 @@ std::string costs(const Workload& w, const std::vector<SliceStats>& slices) {
   std::vector<Bar> bars;
   for (const SliceStats* s : dearest(slices)) {
     const double share = all > 0 ? s->cost / all : 0;
-    bars.push_back({s->name, (w.relative_prices() ? "" : money(s->cost, false) + ", ") + percent(share), share});
+    const std::string figure = w.relative_prices() ? "" : cost_text(*s, false);
+    bars.push_back({s->name, figure + (figure.empty() ? "" : ", ") + percent(share), share});
   }
   return bar_chart("Cost by request type", bars);
 }
@@ -125,6 +126,9 @@ std::string levers(const Advice& advice) {
               "</dd>\n";
     else if (!l.unknown.empty())
       unknown += "<li>" + name + ": " + escaped(l.unknown) + "</li>\n";
+    else if (!l.on(metric) && l.is_unknown(metric))
+      unknown += "<li>" + name + ": unknown: the trace does not say what " + std::string(spoken(metric)) +
+                 " is made of. " + escaped(others(l, metric)) + "</li>\n";
     else if (!l.on(metric))
       unknown += "<li>" + name + ": saves nothing of " + std::string(spoken(metric)) + ". " +
                  escaped(others(l, metric)) + "</li>\n";
@@ -137,6 +141,9 @@ std::string levers(const Advice& advice) {
                       advice.none_worth() ? "no" : "soft");
   if (!whiskers.empty()) inside += whisker_chart("Levers, ranked", whiskers);
   if (!list.empty()) inside += "<dl>" + list + "</dl>\n";
+  std::string near;
+  for (const ShortPrefix& p : advice.short_prefixes) near += "<li>" + escaped(short_prefix_text(p)) + "</li>\n";
+  if (!near.empty()) inside += "<p>Just too short for a cache:</p><ul>" + near + "</ul>\n";
   if (!unknown.empty())
     inside += "<p class=\"soft\">Not worth it here, or not known:</p><ul class=\"soft\">" + unknown + "</ul>\n";
   return inside;
@@ -191,7 +198,7 @@ std::string gaps(const std::vector<std::string>& said) {
 std::string report_html(const Report& r) {
   const Workload& w = *r.workload;
   std::string head = count(w.total().requests) + " requests over " + span_text(w.span_s()) + ", " +
-                     money(w.total().cost, w.relative_prices());
+                     cost_text(w.total(), w.relative_prices());
   if (!w.relative_prices() && !w.prices().source().empty())
     head += "; prices: " + std::string(w.prices().source()) + ", " + std::string(w.prices().date());
   std::string cards;

@@ -30,7 +30,18 @@ json to_json(const Advice& advice) {
                         {"saving", to_json(advice.metric(), *l.on(advice.metric()))},
                         {"assumption", l.assumption},
                         {"experiment", l.experiment}});
-  return {{"bound_by", to_string(advice.bound)}, {"slices", std::move(slices)}, {"levers", std::move(levers)}};
+  json near = json::array();
+  for (const ShortPrefix& p : advice.short_prefixes)
+    near.push_back({{"type", p.type},
+                    {"requests", p.requests},
+                    {"shared_tokens", p.shared_tokens},
+                    {"least_tokens", p.least_tokens},
+                    {"tokens_short", p.lacks()},
+                    {"saving", to_json(Metric::cost, p.cost)}});
+  return {{"bound_by", to_string(advice.bound)},
+          {"slices", std::move(slices)},
+          {"levers", std::move(levers)},
+          {"short_prefixes", std::move(near)}};
 }
 
 /// Quantiles that rest on too few values are null; "n" says how many there are.
@@ -50,10 +61,14 @@ json to_json(const LeverCosts& v) {
           {"speculation", {{"saved", v.speculation_saved}, {"spent", v.speculation_spent}}}};
 }
 
-json to_json(const SliceStats& s) {
+/// Null where nothing in the slice has a price.
+json cost_json(const SliceStats& s, bool relative) { return relative || !s.cost_is_unknown() ? json(s.cost) : json(); }
+
+json to_json(const SliceStats& s, bool relative) {
   return {{"name", s.name},
           {"requests", s.requests},
-          {"cost", s.cost},
+          {"cost", cost_json(s, relative)},
+          {"unpriced", s.unpriced},
           {"usage", to_json(s.usage)},
           {"cost_by_lever", to_json(s.levers)},
           {"ttft_ms", to_json(s.ttft_ms)},
@@ -61,9 +76,9 @@ json to_json(const SliceStats& s) {
           {"e2e_ms", to_json(s.e2e_ms)}};
 }
 
-json to_json(const std::vector<SliceStats>& slices) {
+json to_json(const std::vector<SliceStats>& slices, bool relative) {
   json list = json::array();
-  for (const SliceStats& s : slices) list.push_back(to_json(s));
+  for (const SliceStats& s : slices) list.push_back(to_json(s, relative));
   return list;
 }
 
@@ -91,10 +106,17 @@ std::string replay_json(const Report& report) {
   const Workload& w = *report.workload;
   const SliceStats& all = w.total();
   const PrefixOutcome& prefix = w.prefix();
+  const bool relative = w.relative_prices();
   json object{{"requests", all.requests},
               {"span_s", w.span_s()},
-              {"cost", all.cost},
-              {"relative_prices", w.relative_prices()},
+              {"cost", cost_json(all, relative)},
+              {"unpriced", all.unpriced},
+              {"failed",
+               {{"requests", w.failed().requests},
+                {"unpriced", w.failed().unpriced},
+                {"cost", w.failed().cost},
+                {"usage", to_json(w.failed().usage)}}},
+              {"relative_prices", relative},
               {"usage", to_json(all.usage)},
               {"tokens", to_json(all.tokens)},
               {"drafts", to_json(all.drafts)},
@@ -102,8 +124,8 @@ std::string replay_json(const Report& report) {
               {"ttft_ms", to_json(all.ttft_ms)},
               {"tpot_ms", to_json(all.tpot_ms)},
               {"e2e_ms", to_json(all.e2e_ms)},
-              {"types", to_json(w.types())},
-              {"models", to_json(w.models())},
+              {"types", to_json(w.types(), relative)},
+              {"models", to_json(w.models(), relative)},
               {"prefix_cache",
                {{"prompt_tokens", prefix.prompt},
                 {"cached_tokens", prefix.cached},

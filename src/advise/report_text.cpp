@@ -1,6 +1,7 @@
 #include <frugal/advise/report.hpp>
 
 #include "advise/words.hpp"
+#include "core/printable.hpp"
 
 #include <algorithm>
 #include <string>
@@ -15,20 +16,31 @@ namespace {
 constexpr std::size_t columns = 110, types_shown = 8;
 
 std::string pad(std::string text, std::size_t width) {
-  text.resize(std::max(width, text.size()), ' ');
-  return text;
+  return text + std::string(width - std::min(width, columns_of(text)), ' ');
 }
 std::string right(const std::string& text, std::size_t width) {
-  return std::string(text.size() < width ? width - text.size() : 0, ' ') + text;
+  return std::string(width - std::min(width, columns_of(text)), ' ') + text;
 }
 
-/// Words broken at `columns`, each line behind `indent` blanks, the first one behind `head`.
+/// The first characters of a printable text.
+std::string first_columns(const std::string& text, std::size_t most) {
+  std::size_t end = 0;
+  for (std::size_t shown = 0; end < text.size(); ++end) {
+    const bool begins_character = (static_cast<unsigned char>(text[end]) & 0xC0U) != 0x80;
+    if (begins_character && shown++ == most) break;
+  }
+  return text.substr(0, end);
+}
+
+/// Words broken at `columns`, each line after `indent` blanks, the first one after `head`.
 std::string wrapped(const std::string& head, const std::string& text, std::size_t indent) {
   std::string out, line = pad(head, indent);
   for (std::size_t at = 0; at < text.size();) {
     const std::size_t end = std::min(text.find(' ', at), text.size());
-    if (line.size() > indent && line.size() + 1 + (end - at) > columns)
-      out += line + "\n", line = std::string(indent, ' ');
+    if (line.size() > indent && line.size() + 1 + (end - at) > columns) {
+      out += line + "\n";
+      line = std::string(indent, ' ');
+    }
     line += (line.size() > indent ? " " : "") + text.substr(at, end - at);
     at = end + 1;
   }
@@ -44,7 +56,7 @@ std::string bar(double share) {
 bool has_small_n(const SliceStats& s) { return percentile(s.ttft_ms, 0.99).n_too_small && s.ttft_ms.count() > 0; }
 
 std::string row(const SliceStats& s, double share, const std::string& cost) {
-  return "  " + pad(s.name.substr(0, 20), 21) + right(count(s.requests), 9) + right(percent(share), 7) +
+  return "  " + pad(first_columns(s.name, 20), 21) + right(count(s.requests), 9) + right(percent(share), 7) +
          right(cost, 12) + right(percentile_text(s.ttft_ms, 0.5), 11) + right(percentile_text(s.ttft_ms, 0.99), 11) +
          right(percentile_text(s.tpot_ms, 0.5), 11) + right(percentile_text(s.tpot_ms, 0.99), 11) + "\n";
 }
@@ -54,7 +66,7 @@ std::string types_table(const Workload& w) {
   for (const SliceStats& s : w.types()) order.push_back(&s);
   std::stable_sort(order.begin(), order.end(), [](auto* a, auto* b) { return a->cost > b->cost; });
   const SliceStats& all = w.total();
-  const auto cost = [&](const SliceStats& s) { return w.relative_prices() ? std::string("-") : money(s.cost, false); };
+  const auto cost = [&](const SliceStats& s) { return w.relative_prices() ? std::string("-") : cost_text(s, false); };
   std::string text = "  " + pad("type", 21) + right("requests", 9) + right("bill", 7) + right("cost", 12) +
                      right("TTFT p50", 11) + right("p99", 11) + right("TPOT p50", 11) + right("p99", 11) + "\n";
   for (std::size_t i = 0; i < std::min(order.size(), types_shown); ++i)
@@ -63,6 +75,8 @@ std::string types_table(const Workload& w) {
   SliceStats sum = all;
   sum.name = "all";
   text += row(sum, all.cost > 0 ? 1 : 0, cost(all));
+  if (!w.relative_prices() && all.unpriced > 0)
+    text += "  + at least: " + count(all.unpriced) + " requests have a part without a known price\n";
   if (has_small_n(all)) text += "  * n too small: fewer than ten requests lie beyond it\n";
   return text;
 }
@@ -96,6 +110,8 @@ std::string small_line(const LeverAdvice& l, Metric metric) {
     said = "unknown: " + l.unknown;
   else if (l.on(metric))
     said = interval_text(*l.on(metric)) + " of " + std::string(spoken(metric));
+  else if (l.is_unknown(metric))
+    said = "unknown: the trace does not say what " + std::string(spoken(metric)) + " is made of";
   else
     said = "saves nothing of " + std::string(spoken(metric));
   for (const Metric other : {Metric::cost, Metric::ttft, Metric::e2e})
@@ -133,6 +149,13 @@ std::string outcome_text(const Report& report) {
   return text;
 }
 
+std::string failed_text(const Workload& w) {
+  const FailedRequests& f = w.failed();
+  if (f.cost <= 0 && f.unpriced == 0) return {};
+  return "; and " + (f.cost > 0 ? money(f.cost, w.relative_prices()) : std::string("an unknown sum")) + " for " +
+         count(f.requests) + " requests that failed";
+}
+
 }  // namespace
 
 std::string advice_text(const Workload& w, const Advice& advice) {
@@ -157,6 +180,8 @@ std::string advice_text(const Workload& w, const Advice& advice) {
   if (rank < advice.levers.size()) text += "\nNot worth it here, or not known\n";
   for (const LeverAdvice& l : advice.levers)
     if (!l.worth) text += small_line(l, metric);
+  if (!advice.short_prefixes.empty()) text += "\nJust too short for a cache\n";
+  for (const ShortPrefix& p : advice.short_prefixes) text += wrapped("  -", short_prefix_text(p), 4);
   if (!advice.unknowable.empty()) text += "\nWhat the trace does not say\n";
   for (const std::string& said : advice.unknowable) text += wrapped("  -", said, 4);
   return text;
@@ -165,9 +190,9 @@ std::string advice_text(const Workload& w, const Advice& advice) {
 std::string report_text(const Report& report) {
   const Workload& w = *report.workload;
   const SliceStats& all = w.total();
-  std::string text = report.title + ": " + count(all.requests) + " requests over " + span_text(w.span_s()) + ", " +
-                     money(all.cost, w.relative_prices()) + "\n\n" + types_table(w) + "\nTokens by owner\n" +
-                     tokens_table(w) + at_work_text("Levers at work", w);
+  std::string text = printable(report.title) + ": " + count(all.requests) + " requests over " + span_text(w.span_s()) +
+                     ", " + cost_text(all, w.relative_prices()) + failed_text(w) + "\n\n" + types_table(w) +
+                     "\nTokens by owner\n" + tokens_table(w) + at_work_text("Levers at work", w);
   if (report.advice != nullptr) text += "\n" + advice_text(w, *report.advice);
   if (report.after != nullptr) text += at_work_text("Levers at work, after", *report.after);
   if (report.outcome != nullptr) text += outcome_text(report);

@@ -33,7 +33,9 @@ struct Workload::State {
   PrefixOutcome prefix{};
   advisor::Sample sample;
   double first_at = 0, last_at = 0;
-  std::uint64_t empty_answers = 0, bad_lines = 0, short_chains = 0;
+  FailedRequests failed{};
+  std::vector<std::string> unread_fields{};
+  std::uint64_t bad_lines = 0, short_chains = 0;
   bool finished = false;
 
   void add(TraceRecord record);
@@ -47,22 +49,26 @@ struct Workload::State {
     std::uint64_t salt = 0;
     CacheRules rules{};
   };
-  struct Money {
-    double cost = 0;
-    LeverCosts levers{};
+  struct Money {  ///< relative, of all requests; in dollars, of the requests or attempts with a price
+    double relative = 0, dollars = 0;
+    LeverCosts relative_levers{}, levers{};
+    void add(const Quote& quote, const LeverCosts& more);
   };
-  void serve(TraceRecord& record, double at);
+  void process(TraceRecord& record, double at);
+  void process_failed(const TraceRecord& record, double at);
   advisor::Row row_of(const TraceRecord& record, double at);
-  void price(const TraceRecord& record, double at, advisor::Row& row);
-  void replay(const TraceRecord& record, double at, advisor::Row& row);
-  void clock(const TraceRecord& record, double at, advisor::Row& row);
-  void watch(const TraceRecord& record, double at, const advisor::Row& row);
-  void meet(std::uint64_t ordinal, double ahead, double others);
-  void sum(const TraceRecord& record, const advisor::Row& row, SliceStats& slice) const;
-  void count(const TraceRecord& record, const advisor::Row& row);
+  void fill_costs(const TraceRecord& record, double at, advisor::Row& row);
+  void fill_attempt_costs(const TraceRecord& record, double at, advisor::Row& row);
+  void replay_caches(const TraceRecord& record, double at, advisor::Row& row);
+  void fill_times(const TraceRecord& record, double at, advisor::Row& row);
+  void follow_traffic(const TraceRecord& record, double at, const advisor::Row& row);
+  void set_traffic(std::uint64_t ordinal, double ahead, double others);
+  void add_to_slice(const TraceRecord& record, const advisor::Row& row, SliceStats& slice) const;
+  void count_recorded(const TraceRecord& record, const advisor::Row& row);
   std::size_t type_index(const std::string& name);
-  Model& model(const std::string& name);
-  Quote quote(const std::string& model, const Usage& usage, double at);
+  std::size_t model_slice(const std::string& name);
+  const Model& model(const std::string& name);
+  Quote quote(const std::string& model, const Usage& usage, const TraceRecord& record, double at, bool batch);
 
   advisor::InOrder order_;
   advisor::PrefixReplay prefixes_;
@@ -71,9 +77,10 @@ struct Workload::State {
   std::unordered_map<std::string, std::size_t> type_of_{};
   std::unordered_map<std::string, Model> model_of_{};
   std::priority_queue<double, std::vector<double>, std::greater<>> ends_{};  ///< of the requests in flight, s
-  std::vector<Money> relative_of_type_{}, relative_of_model_{};              ///< where no model has a price
-  Money relative_total_{};
-  LeverCosts levers_{};  ///< of the request that is served
+  std::vector<Money> money_of_type_{}, money_of_model_{};
+  Money total_money_{}, failed_money_{};
+  Money money_{};     ///< of the request that is processed
+  Model uncached_{};  ///< of a model beyond the table's limit
   std::uint64_t ordinal_ = 0;
 };
 

@@ -1,6 +1,7 @@
 #include "advise/svg.hpp"
 
 #include "advise/words.hpp"
+#include "core/printable.hpp"
 
 #include <algorithm>
 #include <array>
@@ -104,7 +105,7 @@ std::string ticks(const Axis& axis, double floor) {
 
 std::string escaped(std::string_view words) {
   std::string out;
-  for (const char c : words) {
+  for (const char c : printable(words)) {
     if (c == '&')
       out += "&amp;";
     else if (c == '<')
@@ -113,6 +114,8 @@ std::string escaped(std::string_view words) {
       out += "&gt;";
     else if (c == '"')
       out += "&quot;";
+    else if (c == '\'')
+      out += "&#39;";
     else
       out += c;
   }

@@ -20,11 +20,13 @@ std::string printed(const char* pattern, double value) {
 }  // namespace
 
 std::string percent(double share) {
+  if (!std::isfinite(share)) return "unknown";
   const double value = 100 * share;
   return printed(std::abs(value) >= 9.95 || value == 0 ? "%.0f %%" : "%.1f %%", value);
 }
 
 std::string number(double value) {
+  if (!std::isfinite(value)) return "unknown";
   const double size = std::abs(value);
   return printed(size >= 100 || value == std::floor(value) ? "%.0f"
                  : size >= 10                              ? "%.1f"
@@ -48,6 +50,12 @@ std::string money(double value, bool relative) {
   if (relative) return number(value * 1e6) + " input tokens' worth";  // a relative price is 1 per million input tokens
   const double size = std::abs(value);
   return "$" + printed(size >= 100 || size == 0 ? "%.2f" : size >= 0.1 ? "%.4f" : "%.3g", value);
+}
+
+std::string cost_text(const SliceStats& slice, bool relative) {
+  if (relative) return money(slice.cost, true);
+  if (slice.cost_is_unknown()) return "unknown";
+  return money(slice.cost, false) + (slice.unpriced > 0 ? "+" : "");
 }
 
 std::string span_text(double seconds) {
@@ -116,6 +124,13 @@ std::vector<LeverAtWork> levers_at_work(const Workload& w) {
   if (v.cascade_spent > 0) add(Lever::cascade, "spent " + money(v.cascade_spent, relative) + " on answers thrown away");
   if (d.drafted > 0) add(Lever::speculation, speculation_text(d, v, relative));
   return out;
+}
+
+std::string short_prefix_text(const ShortPrefix& p) {
+  return "the prompts of " + p.type + " share a beginning of " + count(p.shared_tokens) + " tokens, " +
+         count(p.lacks()) + " tokens short of the " + count(p.least_tokens) +
+         " that the provider's cache needs: with " + count(p.lacks()) + " more that never change it would save " +
+         interval_text(p.cost) + " of the bill";
 }
 
 std::vector<OwnedTokens> owned_tokens(const SliceStats& slice) {

@@ -17,6 +17,8 @@ std::string count(std::uint64_t value);    ///< "1,234,567"
 std::string milliseconds_text(double ms);  ///< "12.3 ms", "1.23 s", "2.1 min"
 /// Dollars, or units of an input token where the prices are relative.
 std::string money(double value, bool relative);
+/// The cost of a slice: "unknown" where nothing in it has a price, with a "+" after it where something has none.
+std::string cost_text(const SliceStats& slice, bool relative);
 std::string span_text(double seconds);                ///< "3.2 h"
 std::string interval_text(const Interval& interval);  ///< "62 % (58 % to 66 %)"
 /// "61.2 ms", "-" where there is none, "61.2 ms*" where n is too small.
@@ -36,6 +38,9 @@ struct OwnedTokens {
   std::uint64_t tokens = 0;
 };
 std::vector<OwnedTokens> owned_tokens(const SliceStats& slice);
+
+/// "the prompts of chat share 960 tokens, 64 short of the 1,024 ..."
+std::string short_prefix_text(const ShortPrefix& prefix);
 
 /// What a lever that is at work did, from the ledgers of the trace.
 struct LeverAtWork {

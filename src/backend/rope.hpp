@@ -1,4 +1,5 @@
-// RoPE angles as a decoder's description asks for them: position n turns pair i by n * theta^(-2i/d) / divisor_i.
+// RoPE angles as a decoder's description asks for them: position n turns pair i by n * theta^(-2i/d) / divisor_i; and the
+// scale of the scores that follow.
 // Computed in double, because at position 8191 a float has only three decimals of an angle left.
 #pragma once
 
@@ -21,6 +22,21 @@ inline std::vector<double> rope_frequencies(const DecoderSpec& spec) {
     if (i < spec.rope_divisors.size()) f[i] /= static_cast<double>(spec.rope_divisors[i]);
   }
   return f;
+}
+
+/// The same of layers that rotate by local_rope_theta; empty where no layer does.
+inline std::vector<double> local_rope_frequencies(const DecoderSpec& spec) {
+  if (spec.local_rope_theta == 0.0) return {};
+  std::vector<double> f(spec.rope_dims / 2);
+  for (std::size_t i = 0; i < f.size(); ++i)
+    f[i] = std::pow(spec.local_rope_theta, -2.0 * static_cast<double>(i) / spec.rope_dims);
+  return f;
+}
+
+/// What q k^T is multiplied by.
+inline float attention_scale(const DecoderSpec& spec) {
+  if (spec.attention_scale != 0.0F) return spec.attention_scale;
+  return static_cast<float>(1.0 / std::sqrt(static_cast<double>(spec.head_dim)));
 }
 
 /// cos and sin [rope_dims / 2] of one position.

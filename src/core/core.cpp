@@ -116,7 +116,8 @@ L& add_fields(L& sum, const L& more) {
 }
 
 bool adds_up(const Usage& u) {
-  return u.cached_read <= u.input && u.cache_write <= u.input - u.cached_read && u.reasoning <= u.output;
+  return u.cached_read <= u.input && u.cache_write <= u.input - u.cached_read && u.cache_write_1h <= u.cache_write &&
+         u.reasoning <= u.output;
 }
 
 bool adds_up(const Attempt& a) {

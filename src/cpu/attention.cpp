@@ -1,6 +1,7 @@
 // The attention phase of Decoder: rotation, keys and values into their pages, and the tiles' scores. A task is up to 8
 // rows of one segment and one kv head: all query heads of the group share each expanded key block. A row's key blocks
 // are cut at multiples of 32 positions, so neither page size nor chunking shows in its sums.
+#include "backend/rope.hpp"
 #include "cpu/decoder.hpp"
 
 #include <algorithm>
@@ -9,11 +10,12 @@
 
 namespace frugal::cpu {
 
-void Decoder::rotate(float* head, std::uint32_t row) const {
+void Decoder::rotate(float* head, std::uint32_t row, std::uint32_t layer) const {
   const DecoderSpec& spec = model().spec();
   const std::uint32_t half = spec.rope_dims / 2;
   const bool adjacent = spec.rope_layout == RopeLayout::adjacent;
-  const float* trig = trig_.data() + std::size_t{row} * spec.rope_dims;
+  const std::vector<float>& angles = spec.local_rope(layer) ? local_trig_ : trig_;
+  const float* trig = angles.data() + std::size_t{row} * spec.rope_dims;
   for (std::uint32_t i = 0; i < half; ++i) {
     float& a = head[adjacent ? 2 * i : i];
     float& b = head[adjacent ? 2 * i + 1 : i + half];
@@ -31,7 +33,7 @@ void Decoder::place_keys(unsigned m, std::uint32_t layer, const Piece& piece, st
     const float* qkv = qkv_row(piece.offset + r);
     std::memcpy(key, qkv + k_at_ + head * spec.head_dim, spec.head_dim * sizeof(float));
     if (spec.qk_norm) kernels_->rms_norm(key, w.k_norm.data(), key, spec.head_dim, spec.rms_eps);
-    rotate(key, piece.offset + r);
+    rotate(key, piece.offset + r, layer);
     const std::uint32_t position = piece.segment->start + piece.first + r;
     const Granule page = piece.segment->pages[position / heads_.page_tokens];
     const std::uint32_t token = position % heads_.page_tokens;
@@ -44,23 +46,25 @@ void Decoder::place_keys(unsigned m, std::uint32_t layer, const Piece& piece, st
 void Decoder::attend_tile(unsigned m, std::uint32_t layer, const Piece& tile, std::uint32_t head) {
   const DecoderSpec& spec = model().spec();
   const std::uint32_t group = spec.heads / spec.kv_heads;
-  const float scale = static_cast<float>(1.0 / std::sqrt(static_cast<double>(spec.head_dim)));
+  const float scale = backend::attention_scale(spec);
+  const std::uint32_t window = spec.window(layer);
   Private& own = private_[m];
   for (std::uint32_t r = 0; r < tile.rows; ++r) {
     const std::uint32_t end = tile.segment->start + tile.first + r + 1;
-    const std::uint32_t begin = spec.sliding_window != 0 && end > spec.sliding_window ? end - spec.sliding_window : 0;
+    const std::uint32_t begin = window != 0 && end > window ? end - window : 0;
     for (std::uint32_t g = 0; g < group; ++g) {
       const std::uint32_t index = r * group + g;
       float* q = own.queries.data() + index * dims_;
       std::memcpy(q, qkv_row(tile.offset + r) + (head * group + g) * spec.head_dim, spec.head_dim * sizeof(float));
       if (spec.qk_norm) kernels_->rms_norm(q, weights_->layers[layer].q_norm.data(), q, spec.head_dim, spec.rms_eps);
-      rotate(q, tile.offset + r);
+      rotate(q, tile.offset + r, layer);
       for (std::uint32_t d = 0; d < spec.head_dim; ++d) q[d] *= scale;
       own.begins[index] = begin, own.ends[index] = end;
     }
   }
   AttendTask task;
   task.kind = kv_;
+  task.softcap = spec.attention_softcap;
   task.head_dim = spec.head_dim, task.dims = static_cast<std::uint32_t>(dims_);
   task.first = own.begins[0] / key_block * key_block;
   task.queries = tile.rows * group;

@@ -3,16 +3,26 @@
 #include "backend/contract.hpp"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <cstring>
+#include <limits>
 
 namespace frugal::cpu {
 namespace {
 
 constexpr std::uint32_t head_rows = 32;  // logits held at once
 constexpr std::uint32_t tile_rows = 8;
-// Up to so many rows every member quantises for itself: cheaper than a meeting.
-constexpr std::uint32_t replicated_rows = 2;
+std::uint32_t widest_feed_forward(const DecoderSpec& s) {
+  return s.experts.count == 0 ? s.d_ff : std::max(s.experts.d_ff, s.experts.shared_d_ff);
+}
+
+/// Exponent bits of all ones, whatever the sign: infinities and NaN are the greatest such integers.
+bool all_finite(const float* x, std::size_t n) {
+  std::uint32_t most = 0;
+  for (std::size_t i = 0; i < n; ++i) most = std::max(most, std::bit_cast<std::uint32_t>(x[i]) & 0x7FFFFFFFU);
+  return most < 0x7F800000U;
+}
 
 }  // namespace
 
@@ -20,7 +30,8 @@ Decoder::Decoder(std::shared_ptr<const DecoderWeights> weights, const Kernels& k
                  bool fine)
     : weights_(std::move(weights)), kernels_(&kernels), crew_(&crew), kv_(kv), fine_(fine) {
   const DecoderSpec& s = model().spec();
-  d_stride_ = round_up(s.d_model, 32), ff_stride_ = round_up(s.d_ff, 32), attn_stride_ = round_up(s.q_width(), 32);
+  d_stride_ = round_up(s.d_model, 32), ff_stride_ = round_up(widest_feed_forward(s), 32),
+  attn_stride_ = round_up(s.q_width(), 32);
   k_at_ = round_up(s.q_width(), 16), v_at_ = k_at_ + round_up(s.kv_width(), 16);
   qkv_stride_ = v_at_ + round_up(s.kv_width(), 16);
   // An odd number of cache lines: a strip's 16 logits of all rows would else meet in one set of the first-level cache.
@@ -30,6 +41,7 @@ Decoder::Decoder(std::shared_ptr<const DecoderWeights> weights, const Kernels& k
   const std::size_t queries = tile_rows * (s.heads / s.kv_heads);
   private_.resize(crew.members());
   errors_.resize(crew.members());
+  broken_.resize(head_rows);
   for (Private& p : private_) {
     p.row.assign(d_stride_, 0.0F);
     p.head.assign(dims_, 0.0F);
@@ -44,7 +56,12 @@ Decoder::Decoder(std::shared_ptr<const DecoderWeights> weights, const Kernels& k
 std::size_t Decoder::kv_bytes_per_token() const { return 2 * model().spec().layers * heads_.heads * heads_.head_bytes; }
 
 std::size_t Decoder::workspace_bytes() const {
-  const std::size_t row = d_stride_ + qkv_stride_ + attn_stride_ + ff_stride_ + model().spec().rope_dims;
+  const DecoderSpec& s = model().spec();
+  std::size_t row = d_stride_ + qkv_stride_ + attn_stride_ + ff_stride_ + s.rope_dims;
+  if (!weights_->local_frequencies.empty()) row += s.rope_dims;
+  if (s.activation != Activation::silu) row += ff_stride_;
+  if (s.post_norms || s.experts.count != 0) row += d_stride_;
+  if (s.experts.count != 0) row += d_stride_;
   const std::size_t blocks = std::max({d_stride_, ff_stride_, attn_stride_}) / 32;
   return (step_rows * row + head_rows * vocab_stride_) * sizeof(float) + Panels::bytes(2 * step_rows, blocks);
 }
@@ -108,6 +125,12 @@ void Decoder::reserve(std::uint32_t rows) {
     x_.assign(n * d_stride_, 0.0F), qkv_.assign(n * qkv_stride_, 0.0F);
     attn_.assign(n * attn_stride_, 0.0F), act_.assign(n * ff_stride_, 0.0F);
     trig_.assign(n * model().spec().rope_dims, 0.0F);
+    const DecoderSpec& s = model().spec();
+    if (!weights_->local_frequencies.empty()) local_trig_.assign(n * s.rope_dims, 0.0F);
+    if (s.activation != Activation::silu) up_.assign(n * ff_stride_, 0.0F);
+    if (s.post_norms || s.experts.count != 0) branch_.assign(n * d_stride_, 0.0F);
+    if (s.experts.count != 0) normed_.assign(n * d_stride_, 0.0F), chosen_.resize(n), shared_.resize(n);
+    routed_.resize(s.experts.count);
     panels_ = HugeBuffer(Panels::bytes(2 * n, std::max({d_stride_, ff_stride_, attn_stride_}) / 32));
   }
   const std::size_t logits = std::min<std::size_t>(wanted_.size(), head_rows) * vocab_stride_;
@@ -147,22 +170,11 @@ void Decoder::layers(unsigned m) {
       if (m == 0) keep_rows();
       crew_->meet();
     }
+    project(m, w);
     feed_forward(m, w);
     write_hidden(m, l + 1);
   }
   heads(m);
-}
-
-void Decoder::feed_forward(unsigned m, const LayerWeights& w) {
-  const Product o[] = {{&w.o, nullptr, nullptr, x_.data(), d_stride_, Ending::add, fine_}};
-  multiply(*kernels_, *crew_, o, prepare(m, attn_.data(), attn_stride_, nullptr, fine_));
-  crew_->meet();
-  const Product gate[] = {{&w.gate, &w.up, nullptr, act_.data(), ff_stride_, Ending::gate, fine_}};
-  multiply(*kernels_, *crew_, gate, prepare(m, x_.data(), d_stride_, &w.ffn_norm, fine_));
-  crew_->meet();
-  const Product down[] = {{&w.down, nullptr, nullptr, x_.data(), d_stride_, Ending::add, fine_}};
-  multiply(*kernels_, *crew_, down, prepare(m, act_.data(), ff_stride_, nullptr, fine_));
-  crew_->meet();
 }
 
 void Decoder::plan_narrowing() {
@@ -208,6 +220,18 @@ void Decoder::write_hidden(unsigned m, std::uint32_t layer) {
   }
 }
 
+namespace {
+
+/// Cosine and sine of every angle of a position.
+void fill_angles(std::span<const double> frequencies, double position, float scale, float* trig) {
+  for (const double f : frequencies) {
+    *trig++ = static_cast<float>(std::cos(position * f)) * scale;
+    *trig++ = static_cast<float>(std::sin(position * f)) * scale;
+  }
+}
+
+}  // namespace
+
 /// Rows of the embedding, and cosine and sine of every angle of every row's position.
 void Decoder::embed() {
   const DecoderSpec& spec = model().spec();
@@ -215,40 +239,18 @@ void Decoder::embed() {
     const Piece& p = tiles_[t];
     for (std::uint32_t r = 0; r < p.rows; ++r) {
       const auto token = static_cast<std::uint64_t>(p.segment->tokens[p.first + r]);
-      dequantize_rows(model().embedding(), token, 1, {x_.data() + (p.offset + r) * d_stride_, spec.d_model});
-      float* trig = trig_.data() + (p.offset + r) * spec.rope_dims;
+      const std::span<float> x{x_.data() + (p.offset + r) * d_stride_, spec.d_model};
+      dequantize_rows(model().embedding(), token, 1, x);
+      if (spec.embedding_scale != 1.0F)
+        for (float& value : x) value *= spec.embedding_scale;
       const double position = p.segment->start + p.first + r;
-      for (const double f : weights_->rope_frequencies) {
-        *trig++ = static_cast<float>(std::cos(position * f));
-        *trig++ = static_cast<float>(std::sin(position * f));
-      }
+      const std::size_t trig = (p.offset + r) * spec.rope_dims;
+      fill_angles(weights_->rope_frequencies, position, spec.rope_scale, trig_.data() + trig);
+      if (!weights_->local_frequencies.empty())
+        fill_angles(weights_->local_frequencies, position, spec.rope_scale, local_trig_.data() + trig);
     }
   }
   crew_->meet();
-}
-
-/// Quantised rows of x, normed first where `norm` is given.
-Panels Decoder::prepare(unsigned m, const float* x, std::size_t stride, const PaddedFloats* norm, bool fine) {
-  const bool mine = rows_ <= replicated_rows;
-  Private& own = private_[m];
-  Panels panels{mine ? own.panels.data() : panels_.data(), rows_, static_cast<std::uint32_t>(stride / 32)};
-  if (fine) panels.rest = panels.data + Panels::bytes(rows_, panels.blocks);
-  const DecoderSpec& spec = model().spec();
-  const auto fill = [&](std::uint32_t row) {
-    const float* from = x + row * stride;
-    if (norm != nullptr) {
-      kernels_->rms_norm(from, norm->data(), own.row.data(), spec.d_model, spec.rms_eps);
-      from = own.row.data();
-    }
-    panels.fill(*kernels_, row, from, own.left.data());
-  };
-  if (mine) {
-    for (std::uint32_t row = 0; row < rows_; ++row) fill(row);
-  } else {
-    for (std::uint32_t row = crew_->take(1); row < rows_; row = crew_->take(1)) fill(row);
-    crew_->meet();
-  }
-  return panels;
 }
 
 void Decoder::heads(unsigned m) {
@@ -261,21 +263,38 @@ void Decoder::heads(unsigned m) {
     for (std::uint32_t i = crew_->take(1); i < rows; i = crew_->take(1)) {
       const float* x = x_.data() + wanted_[start + i].row * d_stride_;
       kernels_->rms_norm(x, weights_->output_norm.data(), normed, spec.d_model, spec.rms_eps);
+      broken_[i] = !all_finite(normed, spec.d_model);
       panels.fill(*kernels_, i, normed, private_[m].left.data());
     }
     crew_->meet();
     const Product head[] = {{&weights_->head, nullptr, nullptr, logits_.data(), vocab_stride_, Ending::store, fine_}};
     multiply(*kernels_, *crew_, head, panels);
     crew_->meet();
+    if (spec.logit_softcap != 0.0F) cap_logits(rows);
     for (std::uint32_t i = crew_->take(1); i < rows; i = crew_->take(1)) {
+      float* logits = logits_.data() + i * vocab_stride_;
+      if (broken_[i]) std::fill_n(logits, spec.vocab, std::numeric_limits<float>::quiet_NaN());
       try {
-        emit(m, wanted_[start + i], logits_.data() + i * vocab_stride_);
+        emit(m, wanted_[start + i], logits);
       } catch (...) {
         errors_[m] = std::current_exception();
       }
     }
     crew_->meet();
   }
+}
+
+/// In chunks, since a vocabulary is wide and often only one row is wanted.
+void Decoder::cap_logits(std::uint32_t rows) {
+  constexpr std::uint32_t chunk = 4096;
+  const DecoderSpec& spec = model().spec();
+  const std::uint32_t chunks = (spec.vocab + chunk - 1) / chunk;
+  for (std::uint32_t t = crew_->take(1); t < rows * chunks; t = crew_->take(1)) {
+    float* row = logits_.data() + t / chunks * vocab_stride_;
+    const std::uint32_t first = t % chunks * chunk, last = std::min(first + chunk, spec.vocab);
+    for (std::uint32_t i = first; i < last; ++i) row[i] = spec.logit_softcap * std::tanh(row[i] / spec.logit_softcap);
+  }
+  crew_->meet();
 }
 
 void Decoder::emit(unsigned m, const Wanted& wanted, const float* logits) {

@@ -4,6 +4,7 @@
 #pragma once
 
 #include "backend/drawer.hpp"
+#include "backend/experts.hpp"
 #include "cpu/kernels/kernels.hpp"
 #include "cpu/product.hpp"
 #include "cpu/weights.hpp"
@@ -34,6 +35,8 @@ struct PagedHeads {
 
 class Decoder {
  public:
+  /// Up to so many rows every member quantises for itself: cheaper than a meeting.
+  static constexpr std::uint32_t replicated_rows = 2;
   static constexpr std::uint32_t step_rows = 256;  ///< activations of a step stay in the second-level cache
 
   Decoder(std::shared_ptr<const DecoderWeights> weights, const Kernels& kernels, Crew& crew, KvKind kv, bool fine);
@@ -84,12 +87,22 @@ class Decoder {
   void keep_rows();
   void write_hidden(unsigned m, std::uint32_t layer);
   Panels prepare(unsigned m, const float* x, std::size_t stride, const PaddedFloats* norm, bool fine = false);
+  template <class Source>
+  Panels prepare_rows(unsigned m, std::uint32_t rows, std::size_t stride, bool fine, Source source);
+  void project(unsigned m, const LayerWeights& w);
   void feed_forward(unsigned m, const LayerWeights& w);
+  void gated(unsigned m, const GatedWeights& w, const Panels& x, Ending ending, float* out);
+  void activate(std::uint32_t rows, std::size_t width);
+  void add_branch(unsigned m, const PaddedFloats& norm);
+  void mixture(unsigned m, const LayerWeights& w);
+  void route(unsigned m, const LayerWeights& w);
+  void add_experts(std::uint32_t expert);
   void attention(unsigned m, std::uint32_t layer);
   void place_keys(unsigned m, std::uint32_t layer, const Piece& piece, std::uint32_t head);
   void attend_tile(unsigned m, std::uint32_t layer, const Piece& tile, std::uint32_t head);
-  void rotate(float* head, std::uint32_t row) const;
+  void rotate(float* head, std::uint32_t row, std::uint32_t layer) const;
   void heads(unsigned m);
+  void cap_logits(std::uint32_t rows);
   void emit(unsigned m, const Wanted& wanted, const float* logits);
   float* qkv_row(std::uint32_t row) { return qkv_.data() + row * qkv_stride_; }
 
@@ -102,6 +115,18 @@ class Decoder {
 
   std::size_t d_stride_, qkv_stride_, k_at_, v_at_, attn_stride_, ff_stride_, vocab_stride_, dims_;
   std::vector<float> x_, qkv_, attn_, act_, trig_, logits_;  ///< [rows, stride] each
+  std::vector<float> local_trig_;  ///< of layers with a window, where they rotate in their own way
+  std::vector<float> up_;          ///< [rows, ff_stride_], for activations that the product does not end with
+  std::vector<float> branch_;      ///< [rows, d_stride_], what is normed or weighed before it is added to x
+  std::vector<float> normed_;      ///< [rows, d_stride_], what the router and the experts read
+  /// The rows that pass each expert, and its weight for each; rows rise.
+  struct Routed {
+    std::vector<std::uint32_t> rows;
+    std::vector<float> weights;
+  };
+  std::vector<Routed> routed_;                              ///< [experts]
+  std::vector<std::vector<backend::ChosenExpert>> chosen_;  ///< [rows]
+  std::vector<float> shared_;                               ///< [rows], the shared expert's weight
   HugeBuffer panels_;
   std::vector<Private> private_;
   std::uint32_t rows_ = 0;           ///< of this step
@@ -112,6 +137,7 @@ class Decoder {
   std::vector<std::uint32_t> kept_;  ///< rows that are wanted after the last layer, rising
   std::vector<Hidden> hidden_;
   std::vector<Wanted> wanted_;
+  std::vector<std::uint8_t> broken_;  ///< [head_rows]: the row is not finite before the head, so its logits are NaN
   std::vector<std::exception_ptr> errors_;  ///< [members]
 };
 

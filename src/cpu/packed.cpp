@@ -22,12 +22,18 @@ void place_quants(const Unpacked& from, Format format, std::size_t row, std::uin
   std::memcpy(block + 256 + 4 * row, fifth, 4);
 }
 
-/// scales: [sub-block][d], then [sub-block][m], 16 rows each.
-void place_scales(const Unpacked& from, FormatShape shape, std::size_t row, std::uint16_t* scales) {
+/// scales: [sub-block][d], then [sub-block][m], 16 rows each. False where one is not a finite number.
+bool place_scales(const Unpacked& from, FormatShape shape, std::size_t row, std::uint16_t* scales) {
+  bool finite = true;
+  const auto place = [&](std::size_t index, float value) {
+    scales[index * strip_rows + row] = model::float_to_half(value);
+    finite &= (scales[index * strip_rows + row] & 0x7C00U) != 0x7C00U;
+  };
   for (std::size_t s = 0; s < shape.subs; ++s) {
-    scales[s * strip_rows + row] = model::float_to_half(from.scale[s]);
-    if (shape.minimum) scales[(shape.subs + s) * strip_rows + row] = model::float_to_half(from.minimum[s]);
+    place(s, from.scale[s]);
+    if (shape.minimum) place(shape.subs + s, from.minimum[s]);
   }
+  return finite;
 }
 
 }  // namespace
@@ -62,10 +68,11 @@ PackedMatrix packed_shape(const Tensor& tensor) {
   return m;
 }
 
-void pack_strips(const Tensor& tensor, const PackedMatrix& shape, std::uint32_t first, std::uint32_t last,
+bool pack_strips(const Tensor& tensor, const PackedMatrix& shape, std::uint32_t first, std::uint32_t last,
                  std::uint8_t* to) {
   const FormatShape format = format_shape(shape.format);
   PackedMatrix target = shape;
+  bool finite = true;
   target.data = to;
   for (std::uint32_t s = first; s < last; ++s) {
     const StripView view = target.strip(s);
@@ -79,10 +86,11 @@ void pack_strips(const Tensor& tensor, const PackedMatrix& shape, std::uint32_t 
       for (std::uint32_t b = 0; b < shape.blocks; ++b) {
         unpack_block(tensor.type, row, b, shape.cols, unpacked);
         place_quants(unpacked, shape.format, r, quants + b * format.quant_bytes);
-        place_scales(unpacked, format, r, scales + b * format.scale_halves());
+        finite &= place_scales(unpacked, format, r, scales + b * format.scale_halves());
       }
     }
   }
+  return finite;
 }
 
 }  // namespace frugal::cpu

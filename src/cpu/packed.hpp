@@ -37,7 +37,8 @@ Format packed_format(DType type);
 PackedMatrix packed_shape(const Tensor& tensor);
 
 /// Fills strips [first, last) of `shape` at `to` = start of strip 0. Strips are independent: call from several threads.
-void pack_strips(const Tensor& tensor, const PackedMatrix& shape, std::uint32_t first, std::uint32_t last,
+/// False where a scale is not a finite number, so that products with it would not be either.
+bool pack_strips(const Tensor& tensor, const PackedMatrix& shape, std::uint32_t first, std::uint32_t last,
                  std::uint8_t* to);
 
 }  // namespace frugal::cpu

@@ -1,5 +1,7 @@
 #include "cpu/pool.hpp"
 
+#include <algorithm>
+
 #if defined(__x86_64__)
 #include <immintrin.h>
 #endif
@@ -26,32 +28,28 @@ using std::chrono::nanoseconds;
 // A wait of this much is no unevenness of shares and no slow waking up: somebody lost a core.
 constexpr nanoseconds lateness{300'000};
 constexpr std::uint32_t round_step = 4096;  // more members than any crew has
-constexpr std::uint32_t judged_jobs = 4, longest_rest = 256, first_rest = 16;
+constexpr int judged_jobs = 4, longest_rest = 256, first_rest = 16;
 constexpr nanoseconds judged_time{40'000'000};
 
 }  // namespace
 
 void Attendance::learn(nanoseconds took, nanoseconds waited) noexcept {
-  if (left_ > 0) {
-    if (--left_ == 0) working_ = members_;
-    return;
-  }
   took_ += took, waited_ += waited;
   if (++jobs_ >= judged_jobs || took_ >= judged_time) judge();
 }
 
 void Attendance::judge() noexcept {
-  const double share =
-      took_.count() > 0 ? static_cast<double>(waited_.count()) / static_cast<double>(took_.count()) : 0.0;
-  const double useful = members_ - share;  // members at work on average
-  jobs_ = 0, took_ = waited_ = nanoseconds{0};
-  if (useful >= 0.8 * (members_ - 1)) {
+  if (working_ > 1 && 2 * waited_ > (working_ - 1) * took_) {
+    --working_;
+    left_ = rest_;
+    rest_ = std::min(2 * rest_, longest_rest);
+  } else if (working_ < members_) {
+    left_ -= jobs_;
+    if (left_ <= 0) ++working_;
+  } else {
     rest_ = first_rest;
-    return;
   }
-  working_ = useful < 1.5 ? 1 : static_cast<unsigned>(useful + 0.5);
-  left_ = rest_;
-  rest_ = rest_ < longest_rest ? 2 * rest_ : longest_rest;
+  jobs_ = 0, took_ = waited_ = nanoseconds{0};
 }
 
 Crew::Crew(unsigned members, bool yielding)

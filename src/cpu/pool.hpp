@@ -20,17 +20,17 @@ class Attendance {
   explicit Attendance(unsigned members) : members_(members), working_(members) {}
 
   unsigned working() const noexcept { return working_; }
-  /// After each job: how long it took, and how long its members waited for late ones, in sum. A few jobs decide. If
-  /// less than 0.8 of the second member's time (and so on) was of use, as many work as were of use on average. All are
-  /// tried again after 16 jobs, then 32, and so on up to 256, until a trial goes well.
+  /// After each job: how long it took, and how long its members waited for late ones, in sum. Every few jobs decide.
+  /// Where the others waited half of the time, one member fewer works. It is tried again after 16 jobs, then 32, and so
+  /// on up to 256, until all work and none waits.
   void learn(std::chrono::nanoseconds took, std::chrono::nanoseconds waited) noexcept;
 
  private:
   void judge() noexcept;
 
   unsigned members_, working_;
-  std::uint32_t jobs_ = 0;              ///< since the last decision
-  std::uint32_t rest_ = 16, left_ = 0;  ///< jobs with fewer members: next time; still to go
+  int jobs_ = 0;              ///< since the last decision
+  int rest_ = 16, left_ = 0;  ///< jobs with fewer members: next time; still to go
   std::chrono::nanoseconds took_{0}, waited_{0};
 };
 

@@ -82,10 +82,15 @@ struct Rows {
   std::uint32_t first, count;
 };
 
+/// The strip that is multiplied, and the one that is wanted after it.
+struct Strips {
+  StripView now, next;
+};
+
 /// tiles [rows, 16]: a part of the strip is opened and meets all rows, then the next part, so that each output stays
-/// one chain of additions. `next` is the strip that is wanted after this one.
-void wide_tiles(const Task& t, const StripView& strip, const StripView& next, Rows rows, const float* bias,
-                float* tiles) {
+/// one chain of additions.
+void wide_tiles(const Task& t, const Strips& strips, Rows rows, const float* bias, float* tiles) {
+  const StripView &strip = strips.now, &next = strips.next;
   alignas(64) std::uint8_t room[wide_blocks * wide_block_bytes];
   alignas(64) float rest[group_rows * strip_rows];
   const bool fine = t.product.fine;
@@ -126,8 +131,8 @@ void wide_rows_of(const Task& t, std::uint32_t rows) {
     const Rows group{first, std::min(group_rows, rows - first)};
     const bool last = first + group_rows >= rows;
     const StripView next = last ? after : t.strip();
-    wide_tiles(t, t.strip(), t.gate() ? t.partner() : next, group, t.bias(), tiles);
-    if (t.gate()) wide_tiles(t, t.partner(), next, group, nullptr, others);
+    wide_tiles(t, {t.strip(), t.gate() ? t.partner() : next}, group, t.bias(), tiles);
+    if (t.gate()) wide_tiles(t, {t.partner(), next}, group, nullptr, others);
     t.finish(tiles, others, first, group.count);
   }
 }

@@ -7,6 +7,7 @@
 #include <array>
 #include <cmath>
 #include <cstring>
+#include <limits>
 
 namespace frugal::cpu {
 namespace {
@@ -155,7 +156,15 @@ void floats(DType type, const std::byte* row, std::size_t first, std::size_t cou
   const std::size_t width = block_shape(type).bytes;
   dequantize(type, {row + first * width, count * width}, {w.data(), count});
   float most = 0.0F;
-  for (const float x : w) most = std::max(most, std::fabs(x));
+  bool finite = true;
+  for (const float x : w) {
+    most = std::max(most, std::fabs(x));
+    finite &= std::isfinite(x);
+  }
+  if (!finite) {
+    std::fill_n(out.q, 32, std::uint8_t{128});
+    return set_scales(out, std::numeric_limits<float>::quiet_NaN(), 0.0F);
+  }
   const float scale = model::half_to_float(model::float_to_half(most / 127.0F));
   for (std::size_t i = 0; i < 32; ++i) {
     const float q = scale > 0.0F ? std::nearbyint(w[i] / scale) : 0.0F;

@@ -11,6 +11,7 @@ namespace frugal::cpu {
 
 /// w[i] = scale[i / 16] * (q[i] - zero) + minimum[i / 16], where zero is 128 for the 8-bit formats and 0 for the
 /// narrower ones.
+/// A block of plain floats that are not all finite has NaN as its scale.
 struct Unpacked {
   std::uint8_t q[32];
   float scale[2];

@@ -6,6 +6,10 @@
 #include <frugal/core/error.hpp>
 
 #include <algorithm>
+#include <array>
+#include <atomic>
+#include <cmath>
+#include <string>
 
 namespace frugal::cpu {
 namespace {
@@ -15,11 +19,37 @@ struct Plan {
   PackedMatrix* matrix;
 };
 
+/// Activations are rounded to whole numbers between the matrices, where a NaN would be lost: it is refused at the door.
+[[noreturn]] void refuse(const Tensor& tensor) {
+  throw Error(Errc::bad_model, "tensor " + tensor.name + " holds values that are not finite numbers");
+}
+
 PaddedFloats vector_of(const Tensor* tensor) {
   if (tensor == nullptr) return {};
   PaddedFloats values(round_up(tensor->rows * tensor->cols, block_inputs));
   dequantize(tensor->type, tensor->data, {values.data(), tensor->rows * tensor->cols});
+  if (!std::all_of(values.begin(), values.end(), [](float x) { return std::isfinite(x); })) refuse(*tensor);
   return values;
+}
+
+void plan_gated(const std::array<const Tensor*, 3>& parts, GatedWeights& to, std::vector<Plan>& plans) {
+  plans.push_back({parts[0], &to.gate});
+  plans.push_back({parts[1], &to.up});
+  plans.push_back({parts[2], &to.down});
+}
+
+void plan_experts(const Model& model, std::uint32_t index, LayerWeights& layer, std::vector<Plan>& plans) {
+  const ExpertsSpec& experts = model.spec().experts;
+  layer.router = vector_of(model.layer(index, "ffn_gate_inp"));
+  layer.experts.resize(experts.count);
+  for (std::uint32_t e = 0; e < experts.count; ++e)
+    plan_gated(
+        {model.expert(index, "ffn_gate", e), model.expert(index, "ffn_up", e), model.expert(index, "ffn_down", e)},
+        layer.experts[e], plans);
+  if (experts.shared_d_ff == 0) return;
+  const auto at = [&](const char* part) { return model.layer(index, part); };
+  plan_gated({at("ffn_gate_shexp"), at("ffn_up_shexp"), at("ffn_down_shexp")}, layer.shared, plans);
+  layer.shared_gate = vector_of(at("ffn_gate_inp_shexp"));
 }
 
 std::vector<Plan> plan_layer(const Model& model, std::uint32_t index, LayerWeights& layer) {
@@ -32,9 +62,17 @@ std::vector<Plan> plan_layer(const Model& model, std::uint32_t index, LayerWeigh
     layer.k_bias = vector_of(model.layer(index, "attn_k", true));
     layer.v_bias = vector_of(model.layer(index, "attn_v", true));
   }
-  return {{at("attn_q"), &layer.q},      {at("attn_k"), &layer.k},      {at("attn_v"), &layer.v},
-          {at("attn_output"), &layer.o}, {at("ffn_gate"), &layer.gate}, {at("ffn_up"), &layer.up},
-          {at("ffn_down"), &layer.down}};
+  if (spec.post_norms) {
+    layer.post_attention_norm = vector_of(at("post_attention_norm"));
+    layer.post_ffw_norm = vector_of(at("post_ffw_norm"));
+  }
+  std::vector<Plan> plans{
+      {at("attn_q"), &layer.q}, {at("attn_k"), &layer.k}, {at("attn_v"), &layer.v}, {at("attn_output"), &layer.o}};
+  if (spec.experts.count != 0)
+    plan_experts(model, index, layer, plans);
+  else
+    plan_gated({at("ffn_gate"), at("ffn_up"), at("ffn_down")}, layer.ffn, plans);
+  return plans;
 }
 
 /// Places every matrix in the buffer, each strip on its own cache line.
@@ -64,6 +102,7 @@ void forget(const Tensor& tensor, std::uint32_t first, std::uint32_t last) {
 
 void fill(const std::vector<Plan>& plans, DecoderWeights& weights, Crew& crew) {
   std::uint8_t* base = weights.buffer.data();
+  std::atomic<const Tensor*> broken{nullptr};
   crew.run([&](unsigned) {
     std::uint32_t before = 0, start = crew.take(strips_per_take);
     for (const Plan& p : plans) {
@@ -71,7 +110,7 @@ void fill(const std::vector<Plan>& plans, DecoderWeights& weights, Crew& crew) {
       const std::uint32_t padded = static_cast<std::uint32_t>(round_up(m.strips, strips_per_take));  // whole takes
       while (start < before + padded) {
         const std::uint32_t first = start - before, last = std::min(first + strips_per_take, m.strips);
-        pack_strips(*p.tensor, m, first, last, base + (m.data - base));
+        if (!pack_strips(*p.tensor, m, first, last, base + (m.data - base))) broken = p.tensor;
         forget(*p.tensor, first, last);
         start = crew.take(strips_per_take);
       }
@@ -79,6 +118,7 @@ void fill(const std::vector<Plan>& plans, DecoderWeights& weights, Crew& crew) {
     }
     crew.meet();
   });
+  if (const Tensor* tensor = broken) refuse(*tensor);
 }
 
 }  // namespace
@@ -101,6 +141,7 @@ DecoderWeights pack_weights(std::shared_ptr<const Model> model, Crew& crew) {
   plans.push_back({&model->head(), &weights.head});
   weights.output_norm = vector_of(&model->output_norm());
   weights.rope_frequencies = backend::rope_frequencies(spec);
+  weights.local_frequencies = backend::local_rope_frequencies(spec);
   place(plans, weights);
   fill(plans, weights, crew);
   for (const Plan& p : plans) forget(*p.tensor, 0, p.matrix->strips);  // pages that two takes shared

@@ -18,10 +18,10 @@ struct Metered::Measuring final : Sink {
     question.sampling = r.sampling, question.max_tokens = r.max_tokens, question.stop = r.stop;
     measured.gaps = Sketch(meter.options().alpha);
     measured.is_attempt = o.is_tier;
-    measured.service_tier = o.service_tier, measured.batch = o.batch;
     TraceRecord& record = measured.record;
     record.timestamp = std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
-    record.id = r.id, record.type = r.type, record.tenant = r.tenant;
+    record.id = r.id, record.type = r.type, record.tenant = r.tenant, record.labels = r.labels;
+    record.service_tier = o.service_tier, record.batch = o.batch;
     record.endpoint = endpoint, record.model = r.model;
     record.max_tokens = r.max_tokens;
     record.prompt_hash = question_hash(r);
@@ -56,6 +56,7 @@ struct Metered::Measuring final : Sink {
   void note(const Delta& delta) {
     if (delta.tokens.empty() && delta.text.empty()) return;
     const TimePoint now = meter.clock().now();
+    ++pieces;
     const std::size_t tokens = std::max<std::size_t>(delta.tokens.size(), 1);
     if (!first) {
       first = now;
@@ -74,6 +75,8 @@ struct Metered::Measuring final : Sink {
     if (!finish.model.empty()) record.model = finish.model;
     record.queue_ms = milliseconds(finish.timing.queue);
     if (first) record.ttft_ms = milliseconds(*first - started), record.answer_hash = answer.value();
+    if (pieces > 0) record.pieces = finish.timing.in_one_piece ? 1 : pieces;
+    if (finish.request.value != 0) record.request_id = finish.request.value;
     record.e2e_ms = milliseconds(now - started);
     if (finish.timing.stalled) record.stalled_ms = milliseconds(*finish.timing.stalled);
     Usage usage = finish.usage;
@@ -82,6 +85,8 @@ struct Metered::Measuring final : Sink {
       record.attempts.push_back(a);
     }
     record.prompt_tokens = usage.input, record.output_tokens = usage.output, record.cached_tokens = usage.cached_read;
+    record.cache_write_tokens = usage.cache_write, record.cache_write_1h_tokens = usage.cache_write_1h;
+    record.reasoning_tokens = usage.reasoning;
     if (record.attempts.empty())
       record.attempts.push_back({.endpoint = record.endpoint, .model = record.model, .usage = finish.usage});
     auto& blocks = record.prefix_blocks;
@@ -94,6 +99,7 @@ struct Metered::Measuring final : Sink {
   const TimePoint started;
   std::optional<TimePoint> first;
   TimePoint last{};
+  std::uint64_t pieces = 0;  ///< deltas with something in them
   RunningHash answer;
   Measured measured;
 };

@@ -1,13 +1,13 @@
-// Who comes in, who has to leave. Pages short is never an error: a request waits, idle prefixes are evicted, and as a
-// last resort the youngest sequence gives its pages back and starts over from what the prefix index kept of it.
+// Pages short is never an error: a request waits, idle prefixes are evicted, and as a last resort the sequence that goes
+// last gives its pages back and starts over from what the prefix index kept of it.
+#include "engine/admission.hpp"
+
 #include <algorithm>
 #include <string>
 #include <utility>
 
 #include "core/caught.hpp"
 #include "engine/say.hpp"
-#include "engine/scheduler.hpp"
-#include "engine/views.hpp"
 
 namespace frugal {
 namespace {
@@ -20,149 +20,163 @@ std::size_t common_prefix(std::span<const Token> a, std::span<const Token> b) {
 
 }  // namespace
 
-PrefixSpace Scheduler::space_of(const Sequence& s) { return {s.slot->tokenizer, s.salt, s.adapter}; }
+void Admission::enqueue(const Held& s) noexcept {
+  if (s->finished) return;
+  try {
+    s->group = &tenants_.arrive(s->priority(), s->request.tenant, clock_.now());
+    waiting_.add(s);
+  } catch (...) {
+    endings_.fail(*s, "the queue");
+    if (s->group != nullptr) tenants_.leave(*s->group);
+  }
+}
 
-// Requests that were given up or are past their time leave first, wherever they stand.
-bool Scheduler::reap() {
+bool Admission::reap() noexcept {
   bool any = false;
   const TimePoint now = clock_.now();
-  const auto look = [&](Sequence& s) {
-    if (s.finished) return;
-    if (s.cancelled.load(std::memory_order_relaxed))
-      finish(s, FinishReason::cancelled);
-    else if (s.request.deadline && now >= *s.request.deadline)
-      finish(s, FinishReason::deadline);
-    any |= s.finished;
+  const auto look = [&](const Held& s) {
+    if (s->finished) return;
+    if (s->cancelled.load(std::memory_order_relaxed))
+      endings_.finish(*s, FinishReason::cancelled);
+    else if (s->request.deadline && now >= *s->request.deadline)
+      endings_.finish(*s, FinishReason::deadline);
+    any |= s->finished;
   };
-  for (const Held& s : running_) look(*s);
-  for (const Held& s : waiting_) look(*s);
+  for (const Held& s : running_) look(s);
+  waiting_.each(look);
   if (any) sweep();
   return any;
 }
 
-// What has been unused for longer than its keep goes before anyone may be admitted to it. Looked at a few times within
-// the shortest keep, not at every step: a look costs a walk over the ends of all prefixes.
-void Scheduler::expire_prefixes() {
-  if (shortest_keep_ == Duration::max()) return;
+// Looked at a few times within the shortest keep, not at every step: a look costs a walk over the ends of all prefixes.
+void Admission::expire_prefixes() noexcept {
+  if (store_.shortest_keep == Duration::max()) return;
   const TimePoint now = clock_.now();
   if (now < next_expiry_) return;
   try {
-    index_->expire();
+    store_.index->expire();
   } catch (...) {
     say(options_.log, LogLevel::warning, {}, [] { return "old prefixes stay for now: " + caught_text(); });
   }
-  next_expiry_ = now + shortest_keep_ / 8;
+  next_expiry_ = now + store_.shortest_keep / 8;
 }
 
-// Sequences whose reader keeps up. One that is behind keeps its pages and leaves its place to others.
-std::size_t Scheduler::active() const {
-  return static_cast<std::size_t>(
-      std::count_if(running_.begin(), running_.end(), [](const Held& s) { return !s->finished && !s->sink->full(); }));
+std::vector<Admission::Held> Admission::active() const {
+  std::vector<Held> active;
+  for (const Held& s : running_) {
+    if (active.size() >= options_.max_running) break;
+    if (!s->finished && !s->sink->full()) active.push_back(s);
+  }
+  return active;
 }
 
-// In order of arrival. A request whose prefix is being computed right now lets others pass; one that lacks pages does
-// not, or it would starve.
-bool Scheduler::admit() {
+// A place is free, or taken by one of lower priority, which then waits its turn with its pages.
+bool Admission::has_place(const Sequence& s) const {
+  const auto taken = std::count_if(running_.begin(), running_.end(), [&](const Held& r) {
+    const bool before = r->urgent || (!s.urgent && r->priority() >= s.priority());
+    return before && !r->finished && !r->sink->full();
+  });
+  return static_cast<std::uint64_t>(taken) < options_.max_running;
+}
+
+// A group that got nothing for longest_wait has its oldest sequence served first: one that runs without a place, else
+// the first in its line.
+void Admission::mark_urgent() {
+  const TimePoint now = clock_.now();
+  if (now < next_urgent_) return;
+  next_urgent_ = now + options_.longest_wait / 8;
+  const auto look = [&](const Held& s) {
+    if (now - s->group->last_served < options_.longest_wait) return;
+    s->urgent = true;
+    s->group->last_served = now;  // one at a time
+  };
+  for (const Held& s : running_)
+    if (!s->finished && !s->sink->full()) look(s);
+  waiting_.each_first(look);
+  std::stable_sort(running_.begin(), running_.end(), [](const Held& a, const Held& b) { return a->goes_before(*b); });
+}
+
+// Who is next and lacks pages holds the line up, or it would starve.
+bool Admission::admit() {
+  if (running_.empty() && waiting_.empty()) return false;
   bool any = false;
-  std::size_t places = options_.max_running - std::min<std::size_t>(options_.max_running, active());
-  for (std::size_t i = 0; i < waiting_.size() && places > 0;) {
-    const Held s = waiting_[i];
-    if (running_.size() == running_.capacity()) running_.reserve(2 * running_.size() + 8);  // may fail here, not below
-    const Admission result = try_admit(s);
-    if (result == Admission::no_pages) break;
-    if (result == Admission::later) {
-      ++i;
-      continue;
-    }
+  mark_urgent();
+  waiting_.recall();
+  while (const Held s = waiting_.next()) {
+    if (!has_place(*s)) break;
+    if (running_.size() == running_.capacity()) running_.reserve(2 * running_.size() + 8);  // join() cannot fail
+    ++stats_.admission_looks;
+    const Outcome outcome = try_admit(s);
+    if (outcome == Outcome::no_pages) break;
+    if (outcome == Outcome::aside) continue;
     any = true;
-    std::erase(waiting_, s);  // it may have moved: making room can send others back here, to the front
-    if (result != Admission::admitted) continue;
-    running_.push_back(s);
-    --places;
+    waiting_.remove(s);
+    outcome == Outcome::admitted ? join(s) : say_goodbye(*s);
   }
   return any;
 }
 
-// A running sequence is computing pages that this one could read: worth waiting for, unless it waits for its reader.
-bool Scheduler::prefix_in_flight(const Sequence& s) const {
-  if (!shares_prefixes(s)) return false;
-  const std::span<const Token> mine(s.tokens);
-  const std::size_t have = index_->longest(space_of(s), s.slot->id, mine.first(mine.size() - 1));
-  return std::any_of(running_.begin(), running_.end(), [&](const Held& r) {
-    if (r->slot != s.slot || r->salt != s.salt || r->adapter != s.adapter || !shares_prefixes(*r) || r->finished ||
-        r->kv >= r->prompt_tokens || r->sink->full())
-      return false;
-    const std::size_t block = arena_.plan().block_tokens();
-    const std::size_t shared = common_prefix(mine, r->prompt()) / block * block;
-    return shared > have && shared > r->kv;
-  });
+void Admission::join(const Held& s) noexcept {
+  const auto place = std::upper_bound(running_.begin(), running_.end(), s,
+                                      [](const Held& a, const Held& b) { return a->goes_before(*b); });
+  running_.insert(place, s);
 }
 
-Scheduler::Admission Scheduler::try_admit(const Held& held) {
+// A running sequence is computing pages that this one could read: worth waiting for, unless it waits for its reader.
+bool Admission::wait_for_prefix(const Held& held) {
+  const Sequence& s = *held;
+  const PrefixName name = s.prefix();
+  if (store_.index == nullptr || name.keep <= Duration::zero()) return false;
+  const std::span<const Token> mine(s.tokens);
+  const std::size_t have = store_.index->longest(name.space, s.slot->id, mine.first(mine.size() - 1));
+  const std::size_t block = store_.arena.plan().block_tokens();
+  for (const Held& r : running_) {
+    if (r->finished || r->slot != s.slot || r->lane.kv >= r->prompt_tokens || r->sink->full()) continue;
+    if (r->salt != s.salt || r->adapter != s.adapter || !r->request.use_prefix_cache || r->keep <= Duration::zero())
+      continue;
+    const std::size_t shared = common_prefix(mine, r->prompt()) / block * block;
+    if (shared <= have || shared <= r->lane.kv) continue;
+    waiting_.follow(held, r, static_cast<std::uint32_t>(shared));
+    return true;
+  }
+  return false;
+}
+
+Admission::Outcome Admission::try_admit(const Held& held) {
   Sequence& s = *held;
-  if (s.finished) return Admission::ended;
-  if (s.sink->full() || prefix_in_flight(s)) return Admission::later;
-  s.pages.emplace(arena_, s.slot->id);
+  if (s.finished) return Outcome::ended;
   try {
-    if (!adopt_prefix(s)) {
-      s.pages.reset();
-      return Admission::no_pages;
+    if (s.sink->full()) {
+      waiting_.await_reader(held);
+      return Outcome::aside;
     }
+    if (wait_for_prefix(held)) return Outcome::aside;
+    if (!adopt_prefix(s)) return Outcome::no_pages;
     take_seat(s);
   } catch (...) {
-    finish(s, FinishReason::error, {}, caught_error(Errc::internal, "admission"));
-    return Admission::ended;
+    endings_.fail(s, "admission");
+    return Outcome::ended;
   }
   if (!s.was_admitted) {
+    charge(s, s.missing(), clock_.now());
     s.was_admitted = true;
+    s.admission = ++admissions_;
     s.admitted = clock_.now();
     if (options_.observer)
-      options_.observer->on_admitted(s.id, s.prompt_tokens, static_cast<std::uint32_t>(s.ledger.prompt_cached));
+      options_.observer->on_admitted(s.id, s.prompt_tokens, static_cast<std::uint32_t>(s.account.usage().cached_read));
   }
-  return Admission::admitted;
+  return Outcome::admitted;
 }
 
-// Takes the pages that are at hand, a copy of a partly shared one, and fresh pages for the rest of what is to be
-// computed. False: pages are short, and nothing was taken.
-bool Scheduler::adopt_prefix(Sequence& s) {
-  Lease lease;
-  const std::span<const Token> tokens(s.tokens);
-  if (shares_prefixes(s)) lease = index_->match(space_of(s), s.slot->id, tokens.first(tokens.size() - 1));
-  s.pages->adopt(lease.pages());
-  if (!reserve_beside(lease, s)) return false;
-  if (lease.tail_page()) {
-    const Granule own = s.pages->pages()[lease.pages().size()];
-    const PageCopy copy{s.slot->id, *lease.tail_page(), own, lease.tail_tokens()};
-    options_.backend->copy_pages(std::span(&copy, 1));
-  }
-  s.kv = static_cast<std::uint32_t>(lease.tokens());
-  s.indexed = s.kv;
-  const std::uint32_t hit = std::min(s.kv, s.prompt_tokens);
-  if (hit > s.computed) s.ledger.prompt_cached += hit - s.computed;
-  s.computed = std::max(s.computed, s.kv);
+bool Admission::adopt_prefix(Sequence& s) {
+  const auto tokens = static_cast<std::uint32_t>(s.tokens.size());
+  if (!s.lane.adopt(store_, s.slot->id, s.prefix(), s.tokens, [&] { return reserve(s, tokens); })) return false;
+  s.account.found(s.lane.kv, s.prompt_tokens);
   return true;
 }
 
-// Room for all of its tokens. The lease may hold the very page that is lacking: the partly shared one, or one in an
-// extent of another model's. Then it goes, and the request computes what it would have read.
-bool Scheduler::reserve_beside(Lease& lease, Sequence& s) {
-  const auto tokens = static_cast<std::uint32_t>(s.tokens.size());
-  if (reserve(s, tokens)) return true;
-  if (lease.tail_page()) {
-    lease.release_tail();
-    if (reserve(s, tokens)) return true;
-  }
-  if (!lease) return false;
-  lease.release();
-  s.pages->release();
-  return reserve(s, tokens);
-}
-
-// Room for so many tokens: free pages, then idle prefixes, then those of draft models, then the pages of the youngest
-// sequence that is younger than this one.
-bool Scheduler::reserve(Sequence& s, std::uint32_t tokens) {
-  while (!s.pages->grow_to(tokens)) {
-    if (index_ != nullptr && index_->make_room(s.slot->id, s.pages->missing(tokens))) continue;
+bool Admission::reserve(Sequence& s, std::uint32_t tokens) {
+  while (!s.lane.grow(store_, tokens)) {
     if (speculation_ != nullptr && speculation_->release_pages(running_)) continue;
     const Held victim = victim_for(s);
     if (!victim) return false;
@@ -171,58 +185,71 @@ bool Scheduler::reserve(Sequence& s, std::uint32_t tokens) {
   return true;
 }
 
-// A running sequence may take from any that came after it; one that waits may only take from those whose reader is
-// behind.
-Scheduler::Held Scheduler::victim_for(const Sequence& s) const {
+// A running sequence may take from any that goes after it; one that waits may only take from those of lower priority and
+// from those whose reader is behind.
+Admission::Held Admission::victim_for(const Sequence& s) const {
   const bool runs = std::any_of(running_.begin(), running_.end(), [&](const Held& r) { return r.get() == &s; });
   for (auto r = running_.rbegin(); r != running_.rend(); ++r) {
     if (r->get() == &s) break;
-    if ((*r)->finished || !(*r)->pages) continue;
-    if (runs || (*r)->sink->full()) return *r;
+    if ((*r)->finished || !(*r)->lane.pages) continue;
+    const bool below = !(*r)->urgent && (s.urgent || (*r)->priority() < s.priority());
+    if (runs || below || (*r)->sink->full()) return *r;
   }
   return nullptr;
 }
 
-// The lowest free number, so that all of them stay below max_running.
-void Scheduler::take_seat(Sequence& s) {
-  const auto free = std::find(seats_.begin(), seats_.end(), false);
-  s.seat = static_cast<std::uint32_t>(free - seats_.begin());
-  if (free == seats_.end()) seats_.push_back(false);
-  seats_[*s.seat] = true;
-}
-
-void Scheduler::leave_seat(Sequence& s) {
-  if (s.seat) seats_[*s.seat] = false;
-  s.seat.reset();
-}
-
-void Scheduler::preempt(const Held& victim) {
-  waiting_.push_front(victim);  // the one thing that may fail
-  offer_prefix(*victim);
+void Admission::preempt(const Held& victim) {
+  waiting_.add(victim);  // the one thing that may fail
+  endings_.offer(*victim);
   if (speculation_ != nullptr) speculation_->leave(*victim);
-  victim->pages.reset();
+  victim->lane.close();
   leave_seat(*victim);
-  victim->kv = victim->indexed = 0;
   std::erase(running_, victim);
   ++stats_.preemptions;
   if (options_.observer) options_.observer->on_preempted(victim->id);
 }
 
-// Full pages enter the index as soon as they are computed, so that those who wait for them need not wait for the
-// answer.
-void Scheduler::offer_prefix(Sequence& s) {
-  const std::uint32_t block = arena_.plan().block_tokens();
-  const std::uint32_t whole = s.kv / block * block;
-  if (!shares_prefixes(s) || whole <= s.indexed) return;
-  const std::span<const Token> tokens = std::span(s.tokens).first(whole);
-  try {
-    index_->insert(space_of(s), s.slot->id, tokens, s.pages->full_pages(whole),
-                   whole * s.slot->seconds_per_prompt_token, s.keep);
-    shortest_keep_ = std::min(shortest_keep_, s.keep);
-  } catch (...) {
-    say(options_.log, LogLevel::warning, s.id, [] { return "prefix not indexed: " + caught_text(); });
+// The lowest free number: small as long as readers keep up.
+void Admission::take_seat(Sequence& s) {
+  const auto free = std::find(seats_.begin(), seats_.end(), false);
+  const auto seat = static_cast<std::uint32_t>(free - seats_.begin());
+  if (free == seats_.end()) seats_.push_back(false);
+  seats_[seat] = true;
+  s.seat = seat;
+}
+
+void Admission::leave_seat(Sequence& s) noexcept {
+  if (s.seat) seats_[*s.seat] = false;
+  s.seat.reset();
+}
+
+void Admission::say_goodbye(Sequence& s) noexcept {
+  leave_seat(s);
+  tenants_.leave(*s.group);
+  if (s.was_admitted && speculation_ != nullptr) speculation_->finished(s, s.reason);
+}
+
+void Admission::sweep() noexcept {
+  const auto gone = [&](const Held& s) {
+    if (s->finished) say_goodbye(*s);
+  };
+  for (const Held& s : running_) gone(s);
+  std::erase_if(running_, [](const Held& s) { return s->finished; });
+  waiting_.each(gone);
+  waiting_.sweep();
+  stats_.running = static_cast<std::uint32_t>(running_.size());
+  stats_.waiting = static_cast<std::uint32_t>(waiting_.size());
+}
+
+void Admission::check_integrity() const {
+  for (const Held& s : running_) {
+    if (!s->lane.pages || s->lane.pages->tokens() < s->lane.kv)
+      throw Error(Errc::internal, "sequence " + std::to_string(s->id.value) + " has fewer pages than tokens");
+    if (speculation_ != nullptr) speculation_->check_integrity(*s);
   }
-  s.indexed = whole;
+  waiting_.each([](const Held& s) {
+    if (s->lane.pages) throw Error(Errc::internal, "a waiting sequence holds pages");
+  });
 }
 
 }  // namespace frugal

@@ -7,9 +7,6 @@
 #include <algorithm>
 #include <string>
 
-#include "core/caught.hpp"
-#include "engine/say.hpp"
-
 namespace frugal {
 namespace {
 
@@ -22,19 +19,20 @@ std::uint32_t common_prefix(std::span<const Token> a, std::span<const Token> b) 
 
 std::uint32_t size_of(std::span<const Token> tokens) { return static_cast<std::uint32_t>(tokens.size()); }
 
-PrefixSpace space_of(const DraftModelSlot& model, const Sequence& s) { return {model.slot.tokenizer, s.salt}; }
-
-Lane& lane_of(const DraftModelSlot& model, Sequence& s) { return s.drafts->lanes[model.lane]; }
+DraftLane& lane_of(const DraftModelSlot& model, Sequence& s) { return s.drafts->lanes[model.lane]; }
 
 // A seed asks for the answer that this seed gives, so it always gets the target's own draws.
 bool draws_at_random(const DraftModelSlot& model, const Sequence& s) {
   return model.sampled && s.request.sampling.temperature > 0.0F && !s.request.sampling.seed;
 }
 
-// Of another vocabulary's draws only what does not name tokens makes sense.
+// Only settings that contain no token ids carry over to another vocabulary.
 Sampling without_tokens(const Sampling& s) {
   Sampling out;
-  out.temperature = s.temperature, out.top_k = s.top_k, out.top_p = s.top_p, out.min_p = s.min_p;
+  out.temperature = s.temperature;
+  out.top_k = s.top_k;
+  out.top_p = s.top_p;
+  out.min_p = s.min_p;
   return out;
 }
 
@@ -43,7 +41,7 @@ Sampling without_tokens(const Sampling& s) {
 /// One order at work. `own` holds the tokens in the model's vocabulary where that is another one.
 struct DraftModelPass::Row {
   Sequence* s;
-  Lane* lane;
+  DraftLane* lane;
   bool bridged;
   bool random;
   Sampling sampling{};  // where bridged
@@ -63,33 +61,9 @@ std::uint32_t DraftModelPass::behind(const DraftModelSlot& model, const Sequence
   return size_of(s.tokens) - std::min(s.drafts->lanes[model.lane].kv, size_of(s.tokens));
 }
 
-bool DraftModelPass::grow(Lane& lane, std::size_t tokens) const {
-  while (!lane.pages->grow_to(tokens)) {
-    const std::size_t missing = lane.pages->missing(tokens);
-    if (host_.index == nullptr || !host_.index->make_room(lane.pages->model(), missing)) return false;
-  }
-  return true;
-}
-
-bool DraftModelPass::adopt_prefix(DraftModelSlot& model, Sequence& s, std::span<const Token> context) const {
-  Lane& lane = lane_of(model, s);
-  lane.pages.emplace(*host_.arena, model.slot.id);
-  if (!shares_prefixes(s)) return true;
-  const Lease lease = host_.index->match(space_of(model, s), model.slot.id, context.first(context.size() - 1));
-  lane.pages->adopt(lease.pages());
-  if (!grow(lane, lease.tokens())) return false;
-  if (lease.tail_page()) {
-    const PageCopy copy{model.slot.id, *lease.tail_page(), lane.pages->pages()[lease.pages().size()],
-                        lease.tail_tokens()};
-    host_.backend->copy_pages(std::span(&copy, 1));
-  }
-  lane.kv = lane.indexed = static_cast<std::uint32_t>(lease.tokens());
-  return true;
-}
-
 // The lane has pages for the context and all drafts but the last, which is never fed. False: no room, no drafts.
 bool DraftModelPass::prepare(DraftModelSlot& model, Sequence& s, std::uint64_t step) const {
-  Lane& lane = lane_of(model, s);
+  DraftLane& lane = lane_of(model, s);
   Chain& chain = s.drafts->chain;
   std::span<const Token> context = chain.tokens;
   if (model.bridge) {
@@ -102,21 +76,22 @@ bool DraftModelPass::prepare(DraftModelSlot& model, Sequence& s, std::uint64_t s
   std::uint32_t valid = std::min(lane.kv, context.empty() ? 0 : size_of(context) - 1);
   if (model.bridge) valid = std::min(valid, common_prefix(lane.previous, context));
   if (valid < lane.indexed) {
-    lane.close(0);  // pages that others may read would be written again
+    lane.close_until(0);  // pages that others may read would be written again
   } else if (valid < lane.kv) {
-    lane.kv = valid;
-    lane.pages->trim_to(valid);
+    lane.trim(valid);
   }
   const DecoderSpec& spec = model.slot.model->spec();
   const std::uint64_t need = context.size() + chain.plan.tokens - 1;
   const auto foreign = [&](Token t) { return static_cast<std::uint32_t>(t) >= spec.vocab; };
   if (context.empty() || need > spec.context || std::any_of(context.begin() + lane.kv, context.end(), foreign)) {
-    lane.close(~std::uint64_t{0});
+    lane.close_until(~std::uint64_t{0});
     return false;
   }
-  if (!lane.pages && !adopt_prefix(model, s, context)) return lane.close(step + pause_steps), false;
-  if (!grow(lane, need)) return lane.close(step + pause_steps), false;
-  return true;
+  const auto room = [&] { return lane.grow(*host_.store, need); };
+  const bool opened =
+      lane.pages ? room() : lane.adopt(*host_.store, model.slot.id, s.prefix(model.slot.tokenizer), context, room);
+  if (!opened) lane.close_until(step + pause_steps);
+  return opened;
 }
 
 void DraftModelPass::draft(DraftModelSlot& model, std::span<const Order> orders, std::uint64_t step) {
@@ -129,7 +104,7 @@ void DraftModelPass::draft(DraftModelSlot& model, std::span<const Order> orders,
       if (row.bridged) cross(model, row);
   } catch (...) {
     for (Sequence* s : orders) {
-      lane_of(model, *s).close(step + pause_steps);
+      lane_of(model, *s).close_until(step + pause_steps);
       s->drafts->chain.cut(0);
       s->drafts->chain.q.clear();
     }
@@ -161,7 +136,7 @@ void DraftModelPass::cross(const DraftModelSlot& model, Row& row) const {
 
 // The newest token of each, and what was not yet seen, in chunks as a prompt would be.
 std::vector<DraftModelPass::Row*> DraftModelPass::plan(std::vector<Row>& all) const {
-  std::uint32_t left = std::min(host_.options->step_tokens, host_.backend->traits().max_rows);
+  std::uint32_t left = std::min(host_.options->step_tokens, host_.store->backend.traits().max_rows);
   std::vector<Row*> rows;
   for (Row& row : all) {
     const std::uint32_t missing = size_of(row.tokens()) - row.lane->kv;
@@ -194,6 +169,7 @@ Segment DraftModelPass::segment_of(const DraftModelSlot& model, Row& row) const 
     row.spec.sampling = &s.request.sampling;
     row.spec.prompt = s.prompt();
     row.spec.output = std::span(row.tokens()).subspan(s.prompt_tokens);
+    if (s.constraint) row.spec.mask = s.constraint->mask(row.drafted());
   }
   if (row.random) {
     row.logits.resize(model.slot.model->spec().vocab);
@@ -212,11 +188,13 @@ void DraftModelPass::forward(DraftModelSlot& model, std::vector<Row>& all) {
   std::uint32_t total = 0;
   for (Row* row : rows) {
     segments.push_back(segment_of(model, *row));
-    draws += segments.back().draws.size(), total += row->rows;
+    draws += segments.back().draws.size();
+    total += row->rows;
   }
   std::vector<TokenScore> drawn(draws);
+  Backend& backend = host_.store->backend;
   const TimePoint before = host_.clock->now();
-  const PassReport pass = host_.backend->wait(host_.backend->submit({model.slot.id, segments, drawn}));
+  const PassReport pass = backend.wait(backend.submit({model.slot.id, segments, drawn}));
   const Duration took = pass.device_time.value_or(host_.clock->now() - before);
   measure(model, {static_cast<std::uint32_t>(rows.size()), total}, took);
   if (host_.options->observer) host_.options->observer->on_draft_pass(model.slot.id, total, took);
@@ -243,19 +221,16 @@ void DraftModelPass::measure(DraftModelSlot& model, PassSize size, Duration took
     if (host_.observe) host_.observe({model.slot.id, true, model.drafter, size.segments, size.rows, seconds});
     return;
   }
-  double& mean = model.slot.seconds_per_prompt_token;
-  mean = mean == 0 ? seconds / size.rows : 0.9 * mean + 0.1 * seconds / size.rows;
+  model.slot.costs.observe({.prompt = size.rows}, seconds);
 }
 
 // All but the row that draws is catching up.
 void DraftModelPass::account(Row& row, Duration took, std::uint32_t total) const {
-  Drafts& drafts = *row.s->drafts;
   const std::uint32_t late = row.rows - (row.draws ? 1 : 0);
   const Duration catching_up = took * late / row.rows;
-  drafts.figures.catch_up += late;
-  drafts.figures.catch_up_time += catching_up;
-  drafts.figures.draft_time += took - catching_up;
-  drafts.chain.draft_seconds += std::chrono::duration<double>(took).count() * row.rows / total;
+  row.s->account.catching_up(late, catching_up);
+  row.s->account.drafting(took - catching_up);
+  row.s->drafts->chain.draft_seconds += std::chrono::duration<double>(took).count() * row.rows / total;
 }
 
 // Draws from the draft's own distribution and keeps it, in the target's tokens, for verification.
@@ -279,45 +254,39 @@ Token DraftModelPass::draw_at_random(const DraftModelSlot& model, Row& row) cons
   return token;
 }
 
-// A token that the target does not have, an end, or a row without a finite logit ends the run.
+// A token that the target does not have or that the answer may not go on with, an end, or a row without a finite logit
+// ends the run.
 void DraftModelPass::take(const DraftModelSlot& model, Row& row, Token token) const {
   row.done = token < 0 || (!row.bridged && static_cast<std::uint32_t>(token) >= model.target->model->tokens());
-  if (row.done) return;
+  if (!row.done && !row.bridged && row.s->constraint) row.done = !row.s->constraint->follow(token);
+  if (row.done) {
+    if (row.random) row.s->drafts->chain.q.resize(row.bridged ? row.drafted() : row.s->drafts->chain.size());
+    return;
+  }
   row.tokens().push_back(token);
   const Tokenizer* tokenizer = model.slot.model->tokenizer();
   row.done = row.drafted() >= row.s->drafts->chain.plan.tokens || (tokenizer != nullptr && tokenizer->is_end(token));
 }
 
 void DraftModelPass::trim(DraftModelSlot& model, Sequence& s, std::uint32_t valid) const {
-  Lane& lane = lane_of(model, s);
-  if (!lane.pages || model.bridge) return;  // another vocabulary's are compared when they are needed
-  lane.kv = std::min(lane.kv, valid);
-  lane.pages->trim_to(lane.kv);
+  if (!model.bridge) lane_of(model, s).trim(valid);  // another vocabulary's are compared when they are needed
 }
 
 void DraftModelPass::offer(DraftModelSlot& model, Sequence& s) const {
-  Lane& lane = lane_of(model, s);
-  if (!lane.pages || !shares_prefixes(s)) return;
+  DraftLane& lane = lane_of(model, s);
+  if (!lane.pages) return;
   std::span<const Token> context = s.tokens;
   std::uint32_t valid = std::min(lane.kv, size_of(context));
   if (model.bridge) {
     context = lane.translation->context();
     valid = std::min(lane.kv, common_prefix(lane.previous, context));
   }
-  const std::uint32_t block = host_.arena->plan().block_tokens();
-  const std::uint32_t whole = valid / block * block;
-  if (whole <= lane.indexed) return;
-  try {
-    host_.index->insert(space_of(model, s), model.slot.id, context.first(whole), lane.pages->full_pages(whole),
-                        whole * model.slot.seconds_per_prompt_token, s.keep);
-  } catch (...) {
-    say(host_.options->log, LogLevel::warning, s.id, [] { return "draft prefix not indexed: " + caught_text(); });
-  }
-  lane.indexed = whole;
+  if (!lane.has_news(*host_.store, valid)) return;
+  lane.offer(*host_.store, s.prefix(model.slot.tokenizer), context.first(valid), model.slot.costs.prompt_token());
 }
 
 void DraftModelPass::check_integrity(const DraftModelSlot& model, const Sequence& s) const {
-  const Lane& lane = s.drafts->lanes[model.lane];
+  const DraftLane& lane = s.drafts->lanes[model.lane];
   if (!lane.pages) return;
   if (lane.pages->tokens() < lane.kv)
     throw Error(Errc::internal, "a draft model has fewer pages than tokens of sequence " + std::to_string(s.id.value));

@@ -2,11 +2,9 @@
 // model had not yet seen of them. Pages come from the same arena, prefixes from the same index, by the draft's own id.
 #pragma once
 
-#include <frugal/backend/backend.hpp>
-#include <frugal/cache/arena.hpp>
-#include <frugal/cache/prefix_index.hpp>
+#include <frugal/backend/batch.hpp>
 #include <frugal/draft/vocabulary_bridge.hpp>
-#include <frugal/engine/engine.hpp>
+#include <frugal/engine/options.hpp>
 
 #include <cstdint>
 #include <functional>
@@ -34,9 +32,7 @@ struct DraftModelSlot {
 class DraftModelPass {
  public:
   struct Host {
-    Backend* backend;
-    Arena* arena;
-    PrefixIndex* index;  ///< null = lever off
+    KvStore* store;
     const Clock* clock;
     const EngineOptions* options;
     std::function<void(const PassCost&)> observe{};
@@ -63,8 +59,6 @@ class DraftModelPass {
     std::uint32_t segments, rows;
   };
   bool prepare(DraftModelSlot& model, Sequence& s, std::uint64_t step) const;
-  bool adopt_prefix(DraftModelSlot& model, Sequence& s, std::span<const Token> context) const;
-  bool grow(Lane& lane, std::size_t tokens) const;
   Row row_of(const DraftModelSlot& model, Sequence& s) const;
   void forward(DraftModelSlot& model, std::vector<Row>& all);
   std::vector<Row*> plan(std::vector<Row>& all) const;
@@ -74,9 +68,6 @@ class DraftModelPass {
   Token draw_at_random(const DraftModelSlot& model, Row& row) const;
   void take(const DraftModelSlot& model, Row& row, Token token) const;
   void cross(const DraftModelSlot& model, Row& row) const;
-  bool shares_prefixes(const Sequence& s) const {
-    return host_.index != nullptr && s.request.use_prefix_cache && s.keep > Duration::zero();
-  }
 
   Host host_;
 };

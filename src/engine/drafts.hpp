@@ -2,8 +2,6 @@
 // token has no way into it: guesses live in the chain and nowhere else.
 #pragma once
 
-#include <frugal/cache/page_table.hpp>
-#include <frugal/core/ledger.hpp>
 #include <frugal/draft/drafter.hpp>
 #include <frugal/draft/vocabulary_bridge.hpp>
 #include <frugal/policy/speculation.hpp>
@@ -13,6 +11,8 @@
 #include <optional>
 #include <span>
 #include <vector>
+
+#include "engine/kv_lane.hpp"
 
 namespace frugal {
 
@@ -29,7 +29,9 @@ struct Chain {
   std::span<const Token> drafts() const { return std::span(tokens).subspan(committed); }
 
   void begin(DraftPlan p, std::span<const Token> sequence) {
-    plan = p, forced = false, draft_seconds = 0;
+    plan = p;
+    forced = false;
+    draft_seconds = 0;
     committed = static_cast<std::uint32_t>(sequence.size());
     tokens.assign(sequence.begin(), sequence.end());
     q.clear();
@@ -40,7 +42,11 @@ struct Chain {
     tokens.resize(committed + most);
     if (q.size() > most) q.resize(most);
   }
-  void clear() { tokens.clear(), q.clear(), committed = 0; }
+  void clear() {
+    tokens.clear();
+    q.clear();
+    committed = 0;
+  }
   /// Begun, and not yet filled.
   bool ordered() const { return committed > 0 && size() == 0; }
 };
@@ -53,27 +59,22 @@ struct OpenDrafter {
 };
 
 /// A draft model's side of one sequence: its own pages, which lag behind the target's and catch up with the next draft.
-struct Lane {
-  std::optional<PageTable> pages{};
-  std::uint32_t kv = 0;            ///< leading tokens of its context whose keys and values are in the pages
-  std::uint32_t indexed = 0;       ///< of those, offered to the prefix index
+struct DraftLane : KvLane {
   std::uint64_t closed_until = 0;  ///< not before this step: its pages were needed elsewhere, or its pass failed
   std::optional<Translation> translation{};  ///< where the vocabularies differ
   std::uint32_t translated = 0;              ///< tokens of the sequence it has been told
   std::vector<Token> previous{};             ///< translated context of which kv speaks
 
-  void close(std::uint64_t until) {
-    pages.reset();
-    kv = indexed = 0;
-    closed_until = until;
+  void close_until(std::uint64_t step) noexcept {
+    close();
+    closed_until = step;
   }
 };
 
 struct Drafts {
   std::vector<OpenDrafter> drafters{};  ///< index = DrafterView::index, draft models not among them
-  std::vector<Lane> lanes{};            ///< index = draft model
+  std::vector<DraftLane> lanes{};       ///< index = draft model
   Chain chain{};
-  DraftLedger figures{};
 };
 
 }  // namespace frugal

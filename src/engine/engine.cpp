@@ -55,6 +55,11 @@ expected<std::shared_ptr<Sequence>> Engine::Impl::make_sequence(RequestId id, Re
     if (!draft) return unexpected(draft.error());
     s->draft_text = std::move(*draft);
   }
+  if (s->request.constraint) {
+    expected<std::unique_ptr<Constrained>> constraint = Constrained::open(s->request.constraint, *slot);
+    if (!constraint) return unexpected(constraint.error());
+    s->constraint = std::move(*constraint);
+  }
   s->seed = s->request.sampling.seed.value_or(mixed(options.seed ^ id.value));
   s->submitted = clock.now();
   const std::size_t room = std::min<std::size_t>(slot->model->spec().context, slot->most_pages * slot->page_tokens);

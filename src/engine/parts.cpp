@@ -4,6 +4,7 @@
 #include <frugal/model/model.hpp>
 
 #include <algorithm>
+#include <cmath>
 #include <optional>
 #include <string>
 #include <utility>
@@ -41,6 +42,10 @@ EngineOptions checked(EngineOptions options) {
   require(options.max_running > 0, "max_running is 0");
   require(options.step_tokens > 0, "step_tokens is 0");
   require(options.prefill_chunk > 0, "prefill_chunk is 0");
+  require(!options.stall_budget || *options.stall_budget >= Duration::zero(), "stall_budget is negative");
+  require(options.longest_wait > Duration::zero(), "longest_wait is not positive");
+  for (const auto& [tenant, weight] : options.tenant_weights)
+    require(std::isfinite(weight) && weight > 0, "tenant_weights holds a weight that is not a positive number");
   check_drafts(options);
   options.log = guarded_log(std::move(options.log), options.name == "engine" ? "" : options.name + ": ");
   if (options.observer) options.observer = std::make_shared<GuardedObserver>(options.observer, options.log);
@@ -71,18 +76,20 @@ EngineParts::EngineParts(EngineOptions o) : options(checked(std::move(o))), cloc
   }
   set_up_arena(drafts);
   if (options.speculation) {
-    speculation = std::make_unique<Speculation>(
-        options, clock, std::move(drafts),
-        DraftModelPass::Host{options.backend.get(), arena.get(), index.get(), &clock, &options});
+    speculation = std::make_unique<Speculation>(options, clock, std::move(drafts),
+                                                DraftModelPass::Host{store.get(), &clock, &options});
     speculation->run_trials(slots);
   }
-  scheduler = std::make_unique<Scheduler>(options, clock, slots, *arena, index.get(), speculation.get());
+  scheduler = std::make_unique<Scheduler>(options, clock, slots, *store, speculation.get());
 }
 
 void EngineParts::add_model(ModelSlot& slot, const std::string& name, std::shared_ptr<const Model> model) {
   slot.name = name;
   slot.id = options.backend->add_model(model);
   slot.tokenizer = model->tokenizer() ? model->tokenizer()->fingerprint() : model->fingerprint();
+  if (const Tokenizer* tokenizer = model->tokenizer())
+    for (std::uint32_t t = 0; t < model->tokens(); ++t)
+      if (tokenizer->is_end(static_cast<Token>(t))) slot.ends.push_back(static_cast<Token>(t));
   slot.model = std::move(model);
 }
 
@@ -126,6 +133,7 @@ void EngineParts::set_up_arena(std::span<const std::unique_ptr<DraftModelSlot>> 
   if (options.prefix_cache) {
     index = std::make_unique<PrefixIndex>(*arena, worth_by(options.prefix_cache), clock);
   }
+  store = std::make_unique<KvStore>(KvStore{*arena, index.get(), *options.backend, options.log});
 }
 
 ModelSlot* EngineParts::find(std::string_view name) const {

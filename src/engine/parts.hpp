@@ -4,7 +4,7 @@
 #include <frugal/cache/arena.hpp>
 #include <frugal/cache/prefix_index.hpp>
 #include <frugal/core/clock.hpp>
-#include <frugal/engine/engine.hpp>
+#include <frugal/engine/options.hpp>
 
 #include <memory>
 #include <span>
@@ -31,7 +31,8 @@ struct EngineParts {
   GuardedClock clock;
   std::unique_ptr<Arena> arena{};  // before everything that holds pages
   std::vector<std::unique_ptr<ModelSlot>> slots{};
-  std::unique_ptr<PrefixIndex> index{};        // null = lever off
+  std::unique_ptr<PrefixIndex> index{};  // null = lever off
+  std::unique_ptr<KvStore> store{};
   std::unique_ptr<Speculation> speculation{};  // null = lever off
   std::unique_ptr<Scheduler> scheduler{};      // touched by the driving thread only
 

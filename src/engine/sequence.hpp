@@ -2,8 +2,6 @@
 // `cancelled`.
 #pragma once
 
-#include <frugal/cache/page_table.hpp>
-#include <frugal/core/ledger.hpp>
 #include <frugal/core/request.hpp>
 #include <frugal/core/view.hpp>
 #include <frugal/endpoint/endpoint.hpp>
@@ -15,8 +13,13 @@
 #include <string>
 #include <vector>
 
+#include "engine/account.hpp"
 #include "engine/answer_text.hpp"
+#include "engine/constrained.hpp"
 #include "engine/drafts.hpp"
+#include "engine/kv_lane.hpp"
+#include "engine/pass_costs.hpp"
+#include "engine/tenants.hpp"
 
 namespace frugal {
 
@@ -26,10 +29,10 @@ struct ModelSlot {
   std::shared_ptr<const Model> model;
   ModelId id{};
   std::uint32_t page_tokens = 0;
-  std::uint64_t tokenizer = 0;          ///< fingerprint of the vocabulary, or of the model where it has none
-  std::size_t most_pages = 0;           ///< what the whole arena could hold of this model alone
-  double seconds_per_prompt_token = 0;  ///< running mean of measured prefill, for what a cached prefix is worth
-  double seconds_per_plain_pass = 0;    ///< the same of decode passes without drafts, for what these save
+  std::uint64_t tokenizer = 0;  ///< fingerprint of the vocabulary, or of the model where it has none
+  std::size_t most_pages = 0;   ///< what the whole arena could hold of this model alone
+  PassCosts costs{};
+  std::vector<Token> ends{};  ///< all that end an answer
 };
 
 struct Sequence {
@@ -42,19 +45,30 @@ struct Sequence {
   ModelSlot* slot;
   std::atomic<bool> cancelled{false};
 
-  // tokens: |---- prompt ----|-- output --|   kv <= tokens.size(): positions whose keys and values are in the pages
+  // tokens: |---- prompt ----|-- output --|   lane.kv <= tokens.size()
   std::vector<Token> tokens;
   std::uint32_t prompt_tokens = 0;
-  std::uint32_t kv = 0;
-  std::uint32_t indexed = 0;   ///< tokens of this sequence already offered to the prefix index
-  std::uint32_t computed = 0;  ///< high-water mark of kv: rows below it are recomputed, not fresh
-  std::optional<PageTable> pages;
+  KvLane lane;
   std::optional<std::uint32_t> seat;  ///< Segment::slot while it runs
   AdapterId adapter{};
-  std::vector<Token> draft_text;   ///< Request::draft in this model's vocabulary
-  std::unique_ptr<Drafts> drafts;  ///< null = nothing was ever drafted
-  std::string salt;                ///< who may share its prefix
-  Duration keep{};                 ///< how long its prefix stays unused; zero = never indexed
+  std::vector<Token> draft_text;            ///< Request::draft in this model's vocabulary
+  std::unique_ptr<Drafts> drafts;           ///< null = nothing was ever drafted
+  std::unique_ptr<Constrained> constraint;  ///< null = anything may be said
+  Account account;
+
+  // Who goes first. Fixed on admission, but for `urgent`.
+  Tenants::Group* group = nullptr;  ///< set once it is queued
+  bool urgent = false;              ///< its tenant has waited for EngineOptions::longest_wait
+  std::uint64_t admission = 0;      ///< in order of first admission
+  std::int32_t priority() const { return request.priority; }
+  /// Ahead of the other, among those that run: keeps its place and its pages longer.
+  bool goes_before(const Sequence& o) const {
+    if (urgent != o.urgent) return urgent;
+    return priority() != o.priority() ? priority() > o.priority() : admission < o.admission;
+  }
+
+  std::string salt;  ///< who may share its prefix
+  Duration keep{};   ///< how long its prefix stays unused; zero = never indexed
 
   std::uint64_t seed = 0;
   std::uint32_t budget = 0;  ///< most output tokens
@@ -70,13 +84,15 @@ struct Sequence {
   bool was_admitted = false;
   bool finished = false;
   FinishReason reason{};  ///< once finished
-  Usage usage{};
-  TokenLedger ledger{};
 
   std::uint32_t output_tokens() const { return static_cast<std::uint32_t>(tokens.size()) - prompt_tokens; }
-  std::uint32_t missing() const {
-    return static_cast<std::uint32_t>(tokens.size()) - kv;
-  }  ///< rows to compute before the next draw
+  /// Rows to compute before the next draw.
+  std::uint32_t missing() const { return static_cast<std::uint32_t>(tokens.size()) - lane.kv; }
+  /// In whose name a lane in this vocabulary reads and writes shared prefixes.
+  PrefixName prefix(std::uint64_t tokenizer, AdapterId with = {}) const {
+    return {{tokenizer, salt, with}, request.use_prefix_cache ? keep : Duration{}, id};
+  }
+  PrefixName prefix() const { return prefix(slot->tokenizer, adapter); }
   std::span<const Token> prompt() const { return std::span(tokens).first(prompt_tokens); }
   std::span<const Token> output() const { return std::span(tokens).subspan(prompt_tokens); }
 };

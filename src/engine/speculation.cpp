@@ -36,7 +36,7 @@ Speculation::Speculation(const EngineOptions& options, const Clock& clock,
                          std::vector<std::unique_ptr<DraftModelSlot>> models, DraftModelPass::Host host)
     : options_(options),
       clock_(clock),
-      arena_(host.arena),
+      store_(*host.store),
       policy_(*options.speculation),
       models_(std::move(models)),
       pass_([&] {
@@ -144,7 +144,7 @@ void Speculation::ask(Sequence& s, Room room) {
     const bool any =
         named("drafter", drafters_[plan.drafter]->name(), [&] { return propose(s, plan.drafter, plan.tokens); });
     const Duration took = clock_.now() - before;
-    s.drafts->figures.draft_time += took;
+    s.account.drafting(took);
     s.drafts->chain.draft_seconds = seconds_of(took);
     if (any) return;
     from = plan.drafter + 1;
@@ -172,15 +172,6 @@ void Speculation::run_models(std::span<const std::shared_ptr<Sequence>> sequence
 DraftOutcome Speculation::verified(Sequence& s, Duration took, std::uint32_t agreed) {
   Drafts& drafts = *s.drafts;
   const std::uint32_t n = drafts.chain.size();
-  DraftLedger& figures = drafts.figures;
-  if (figures.verified_at.size() < n) {
-    figures.accepted_at.resize(n);
-    figures.verified_at.resize(n);
-  }
-  ++figures.passes;
-  figures.verified += n;
-  figures.verify_time += took;
-  for (std::uint32_t i = 0; i < n; ++i) ++figures.verified_at[i];
   for (const auto& model : models_)
     if (model->target == s.slot) pass_.trim(*model, s, drafts.chain.committed + agreed);
   return {drafts.chain.plan, n, agreed, drafts.chain.draft_seconds, seconds_of(took)};
@@ -203,10 +194,10 @@ bool Speculation::release_pages(std::span<const std::shared_ptr<Sequence>> runni
   for (auto r = running.rbegin(); r != running.rend(); ++r) {
     if (!(*r)->drafts) continue;
     for (const auto& model : models_) {
-      Lane& lane = (*r)->drafts->lanes[model->lane];
+      DraftLane& lane = (*r)->drafts->lanes[model->lane];
       if (!lane.pages) continue;
       pass_.offer(*model, **r);
-      lane.close(step_ + pause_steps);
+      lane.close_until(step_ + pause_steps);
       return true;
     }
   }
@@ -218,14 +209,14 @@ void Speculation::leave(Sequence& s) {
   s.drafts->chain.clear();
   for (const auto& model : models_) {
     pass_.offer(*model, s);
-    s.drafts->lanes[model->lane].close(0);
+    s.drafts->lanes[model->lane].close_until(0);
   }
 }
 
 void Speculation::abandon(Sequence& s) {
   if (!s.drafts) return;
   s.drafts->chain.clear();
-  for (Lane& lane : s.drafts->lanes) lane.close(0);
+  for (DraftLane& lane : s.drafts->lanes) lane.close_until(0);
 }
 
 void Speculation::finished(const Sequence& s, FinishReason reason) const {
@@ -258,7 +249,7 @@ void Speculation::observe(const PassCost& pass) const {
 
 // Three times each, the fastest counts: the first one warms caches, and any may be disturbed.
 void Speculation::trial(const ModelSlot& slot, std::uint32_t rows, PassCost cost) {
-  PageTable pages(*arena_, slot.id);
+  PageTable pages(store_.arena, slot.id);
   if (!pages.grow_to(rows)) return;
   static const Sampling greedy{};
   const std::vector<Token> tokens(rows, 0);
@@ -266,14 +257,19 @@ void Speculation::trial(const ModelSlot& slot, std::uint32_t rows, PassCost cost
   for (DrawSpec& draw : draws) draw.sampling = &greedy;
   std::vector<TokenScore> drawn(rows);
   Segment segment;
-  segment.tokens = tokens, segment.pages = pages.pages(), segment.draws = draws;
+  segment.tokens = tokens;
+  segment.pages = pages.pages();
+  segment.draws = draws;
   Duration took = Duration::max();
   for (int i = 0; i < 3; ++i) {
     const TimePoint before = clock_.now();
     const PassReport pass = options_.backend->wait(options_.backend->submit({slot.id, std::span(&segment, 1), drawn}));
     took = std::min<Duration>(took, pass.device_time.value_or(clock_.now() - before));
   }
-  cost.model = slot.id, cost.segments = 1, cost.rows = rows, cost.seconds = seconds_of(took);
+  cost.model = slot.id;
+  cost.segments = 1;
+  cost.rows = rows;
+  cost.seconds = seconds_of(took);
   observe(cost);
 }
 

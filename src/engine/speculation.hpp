@@ -6,9 +6,7 @@
 // thread only.
 #pragma once
 
-#include <frugal/cache/arena.hpp>
-#include <frugal/cache/prefix_index.hpp>
-#include <frugal/engine/engine.hpp>
+#include <frugal/engine/options.hpp>
 
 #include <cstdint>
 #include <functional>
@@ -34,6 +32,8 @@ class Speculation {
   };
   /// The steps are counted for lanes that pause.
   void begin_step(std::uint64_t step) { step_ = step; }
+  /// The sequence can hold drafts from now on.
+  void open(Sequence& s) const;
   /// Fills the sequence's chain from a drafter, or leaves an order for a draft model. Throws Error(policy) where a
   /// policy or drafter throws.
   void ask(Sequence& s, Room room);
@@ -63,7 +63,6 @@ class Speculation {
 
  private:
   bool drafts_for(const Sequence& s) const;
-  void open(Sequence& s) const;
   bool propose(Sequence& s, std::uint32_t index, std::uint32_t most);
   bool propose_forced(Sequence& s, std::uint32_t most);
   Drafting* drafting(Sequence& s, std::uint32_t index) const;
@@ -73,7 +72,7 @@ class Speculation {
 
   const EngineOptions& options_;
   const Clock& clock_;
-  Arena* arena_;
+  KvStore& store_;
   SpeculationPolicy& policy_;
   std::vector<std::shared_ptr<Drafter>> drafters_;  // index = DrafterView::index; the text drafter first
   std::vector<std::unique_ptr<DraftModelSlot>> models_;

@@ -15,7 +15,13 @@ namespace {
 
 using Nano = std::int64_t;
 constexpr double per_dollar = 1e9;
-constexpr double most_dollars = 4e9;  // two of them fit a Nano
+constexpr double most_dollars = 4e9;
+// Sums stop here. Reservations stay below a cap, which is at most 4e18, so that a sum, a reservation and a cap can be
+// added and taken from each other without leaving a Nano (9.2e18).
+constexpr Nano most_nano = 4'600'000'000'000'000'000;
+
+// Of two amounts that are not negative and at most most_nano.
+Nano capped_sum(Nano a, Nano b) { return std::min(most_nano, a + std::min(b, most_nano)); }
 
 // A price computed in doubles may lie a hair above the number of nanodollars that is meant.
 Nano nano_up(double usd) { return static_cast<Nano>(std::ceil(usd * per_dollar - 1e-3)); }
@@ -48,8 +54,10 @@ std::string name_of(const Limit& l) {
 struct Budget::Impl {
   Impl(std::vector<Limit> limits, const Clock& c) : clock(c), born(c.now()) {
     for (Limit& l : limits) {
-      if (!is_money(l.usd)) throw Error(Errc::invalid_argument, "Limit::usd is not a sum of money");
-      if (l.period < Duration{}) throw Error(Errc::invalid_argument, "Limit::period is negative");
+      const std::string place = "BudgetOptions::limits[" + std::to_string(accounts.size()) + "]: ";
+      if (!is_money(l.usd))
+        throw Error(Errc::invalid_argument, place + "usd is not between 0 and 4,000,000,000 dollars");
+      if (l.period < Duration{}) throw Error(Errc::invalid_argument, place + "period is negative");
       const Nano cap = static_cast<Nano>(l.usd * per_dollar + 1e-3);
       accounts.push_back({.limit = std::move(l), .cap = cap});
     }
@@ -58,34 +66,43 @@ struct Budget::Impl {
   // Begins a new period where the old one has passed: what is still reserved stays reserved.
   void turn(Account& a) const {
     if (a.limit.period == Duration{}) return;
-    const std::int64_t now = (clock.now() - born) / a.limit.period;
-    if (now != std::exchange(a.period, now)) a.spent = 0, a.overdraft = 0;
+    const TimePoint at = clock.now();
+    if (at < born) return;  // no monotonic clock goes back
+    const bool is_far = born < TimePoint{} && at > TimePoint::max() + born.time_since_epoch();
+    const Duration age = is_far ? Duration::max() : at - born;
+    const std::int64_t now = age / a.limit.period;
+    if (now == std::exchange(a.period, now)) return;
+    a.spent = 0;
+    a.overdraft = 0;
   }
 
   // Sets `usd` aside in all the limits instead of `old`, or in none.
   expected<void> set_aside(const std::vector<std::uint32_t>& limits, double usd, double old) {
-    if (!is_money(usd)) return unexpected(Errc::invalid_argument, "a reservation of no sum of money");
+    if (!is_money(usd))
+      return unexpected(Errc::invalid_argument, "a reservation is between 0 and 4,000,000,000 dollars");
     const Nano more = nano_up(usd), less = nano_up(old);
     for (const std::uint32_t i : limits) {
       Account& a = accounts[i];
       turn(a);
       if (a.fits(more, less)) continue;
       ++a.refused;
-      return unexpected(Errc::busy, name_of(a.limit) + " leaves no room for $" + std::to_string(usd));
+      return unexpected(Errc::over_budget, name_of(a.limit) + " leaves no room for $" + std::to_string(usd));
     }
     for (const std::uint32_t i : limits) accounts[i].reserved += more - less;
     return {};
   }
 
   void settle(const std::vector<std::uint32_t>& limits, double reserved, double usd) {
-    const Nano back = nano_up(reserved), paid = nano_up(is_money(usd) ? usd : reserved);
+    // A bill that is not a number is taken to be what was set aside; one beyond all bounds, to be the largest.
+    const Nano back = nano_up(reserved);
+    const Nano paid = nano_up(is_money(usd) ? usd : usd > most_dollars ? most_dollars : reserved);
     for (const std::uint32_t i : limits) {
       Account& a = accounts[i];
       turn(a);
       a.reserved -= back;
-      a.spent += paid;
+      a.spent = capped_sum(a.spent, paid);
       const Nano above = a.spent + a.reserved - a.cap;
-      if (paid > back && above > 0) a.overdraft += std::min(above, paid - back);
+      if (paid > back && above > 0) a.overdraft = capped_sum(a.overdraft, std::min(above, paid - back));
     }
   }
 

@@ -12,7 +12,7 @@ expected<void> check(const Usage& u, const PriceQuery& query) {
   if (u.cached_read > u.input || u.cache_write > u.input - u.cached_read)
     return bad("cached_read and cache_write are together more than input");
   if (u.reasoning > u.output) return bad("reasoning is more than output");
-  if (query.cache_write_1h > u.cache_write) return bad("PriceQuery::cache_write_1h is more than cache_write");
+  if (u.cache_write_1h > u.cache_write) return bad("cache_write_1h is more than cache_write");
   if (!(query.storage_token_hours >= 0) || !std::isfinite(query.storage_token_hours))
     return bad("PriceQuery::storage_token_hours is not a finite positive number");
   return {};
@@ -47,8 +47,8 @@ expected<Cost> cost_of(const Usage& usage, const Rates& rates, const PriceQuery&
   Cost cost;
   cost.input = bill(tokens(usage.input - usage.cached_read - usage.cache_write), rates.input, "input tokens");
   cost.cached_read = bill(tokens(usage.cached_read), first_known(rates.cached_read, rates.input), "cached tokens");
-  cost.cache_write = bill(tokens(usage.cache_write - query.cache_write_1h), write, "cache writes") +
-                     bill(tokens(query.cache_write_1h), first_known(rates.cache_write_1h, write), "cache writes");
+  cost.cache_write = bill(tokens(usage.cache_write - usage.cache_write_1h), write, "cache writes") +
+                     bill(tokens(usage.cache_write_1h), first_known(rates.cache_write_1h, write), "cache writes");
   cost.output = bill(tokens(usage.output - usage.reasoning), rates.output, "output tokens");
   cost.reasoning = bill(tokens(usage.reasoning), first_known(rates.reasoning, rates.output), "reasoning tokens");
   cost.storage = bill(query.storage_token_hours, rates.storage, "cache storage");

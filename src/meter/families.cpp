@@ -1,9 +1,14 @@
 // The table of names, and how each metric is read off the sums.
 #include "meter/families.hpp"
 
+#include "core/printable.hpp"
+
+#include <algorithm>
 #include <array>
 #include <chrono>
+#include <map>
 #include <type_traits>
+#include <utility>
 
 #include <frugal/core/finish.hpp>
 #include <frugal/core/ledger_fields.hpp>
@@ -22,6 +27,7 @@ enum Metric : std::size_t {
   input_tokens,
   cached_read_tokens,
   cache_write_tokens,
+  cache_write_1h_tokens,
   output_tokens,
   reasoning_tokens,
   owned_tokens,
@@ -40,6 +46,9 @@ enum Metric : std::size_t {
   budget_spent,
   budget_reserved,
   budget_refused,
+  load_requests,
+  load_kv_bytes,
+  load_free_tokens,
   metric_count
 };
 
@@ -60,6 +69,8 @@ constexpr std::array<MetricName, metric_count> table{{
      "Of the prompt: read from a cache"},
     {counter, "frugal_cache_write_tokens", "gen_ai.client.inference.usage.cache_write.input_tokens", "{token}",
      "Of the prompt: written to a provider's cache"},
+    {counter, "frugal_cache_write_1h_tokens", "frugal.usage.cache_write_1h.input_tokens", "{token}",
+     "Of the cache writes: to live an hour instead of minutes"},
     {counter, "frugal_output_tokens", "gen_ai.client.inference.usage.output_tokens", "{token}",
      "Answer tokens, reasoning included"},
     {counter, "frugal_reasoning_tokens", "gen_ai.client.inference.usage.reasoning.output_tokens", "{token}",
@@ -84,6 +95,10 @@ constexpr std::array<MetricName, metric_count> table{{
     {gauge, "frugal_budget_spent_dollars", "frugal.budget.spent", "{USD}", "Spent of it in this period"},
     {gauge, "frugal_budget_reserved_dollars", "frugal.budget.reserved", "{USD}", "Set aside for running requests"},
     {counter, "frugal_budget_refused_requests", "frugal.budget.refused", "{request}", "Reservations that did not fit"},
+    {gauge, "frugal_load_requests", "frugal.load.requests", "{request}", "Requests that an endpoint has, by state"},
+    {gauge, "frugal_kv_pool_bytes", "frugal.kv_pool", "By", "An engine's KV pool: its size, and the parts in use"},
+    {gauge, "frugal_load_free_tokens", "frugal.load.free_tokens", "{token}",
+     "Tokens of prompt and answer for which an endpoint has room"},
 }};
 
 // The bucket edges that OpenTelemetry recommends for these metrics; gaps begin lower.
@@ -119,6 +134,18 @@ class Builder {
   std::array<Family, metric_count> families_;
 };
 
+/// A label's value: printable, and a line end stays one, which both formats escape.
+std::string label_text(std::string_view text) {
+  std::string out;
+  for (std::size_t at = 0; at <= text.size();) {
+    const std::size_t end = std::min(text.find('\n', at), text.size());
+    out += printable(text.substr(at, end - at));
+    if (end < text.size()) out += '\n';
+    at = end + 1;
+  }
+  return out;
+}
+
 Labels labels_of(const MeterKey& key, MeterBy by) {
   Labels out;
   if (by.type) out.emplace_back("type", key.type);
@@ -133,8 +160,8 @@ Labels with(Labels labels, std::string_view name, std::string_view value) {
   return labels;
 }
 
-constexpr std::array usage_metrics{input_tokens, cached_read_tokens, cache_write_tokens, output_tokens,
-                                   reasoning_tokens};  // in the order of Usage's fields
+constexpr std::array usage_metrics{input_tokens,  cached_read_tokens, cache_write_tokens, cache_write_1h_tokens,
+                                   output_tokens, reasoning_tokens};  // in the order of Usage's fields
 
 void add_tokens(Builder& b, const Labels& l, const MeterStats& s) {
   std::size_t next = 0;
@@ -213,12 +240,47 @@ void add_recent_row(Builder& b, const MeterRow& row, MeterBy by) {
   }
 }
 
+void add_load(Builder& b, const LoadGauges& g) {
+  const Labels l{{"endpoint", label_text(g.endpoint)}};
+  const auto add = [&](Metric m, const char* state, const std::optional<std::uint64_t>& value) {
+    if (value) b.add(m, with(l, "state", state), *value);
+  };
+  add(load_requests, "running", g.running);
+  add(load_requests, "waiting", g.waiting);
+  add(load_kv_bytes, "total", g.kv_bytes_total);
+  add(load_kv_bytes, "leased", g.kv_bytes_leased);
+  add(load_kv_bytes, "indexed", g.kv_bytes_indexed);
+  if (g.free_tokens) b.add(load_free_tokens, l, *g.free_tokens);
+}
+
 void add_budget(Builder& b, const Budget& budget) {
   for (const LimitState& s : budget.state()) {
-    const Labels l{{"tenant", s.limit.tenant}, {"type", s.limit.type}};
-    b.add(budget_limit, l, s.limit.usd), b.add(budget_spent, l, s.spent), b.add(budget_reserved, l, s.reserved);
+    const Labels l{{"tenant", label_text(s.limit.tenant)}, {"type", label_text(s.limit.type)}};
+    b.add(budget_limit, l, s.limit.usd);
+    b.add(budget_spent, l, s.spent);
+    b.add(budget_reserved, l, s.reserved);
     b.add(budget_refused, l, s.refused);
   }
+}
+
+/// Rows whose keys are printable. Keys that become equal thereby are added up, as two samples of one name and labels are
+/// no valid export.
+std::vector<MeterRow> printable_rows(std::vector<MeterRow> rows) {
+  const auto fields = [](MeterKey& key) { return std::array{&key.type, &key.tenant, &key.model, &key.endpoint}; };
+  const auto is_plain = [&](MeterRow& row) {
+    const auto all = fields(row.key);
+    return std::all_of(all.begin(), all.end(), [](const std::string* f) { return is_printable(*f); });
+  };
+  if (std::all_of(rows.begin(), rows.end(), is_plain)) return rows;
+  std::map<MeterKey, MeterStats> sums;
+  for (MeterRow& row : rows) {
+    for (std::string* field : fields(row.key)) *field = label_text(*field);
+    const auto [place, is_new] = sums.try_emplace(row.key, row.stats);
+    if (!is_new) place->second += row.stats;
+  }
+  std::vector<MeterRow> out;
+  for (auto& [key, stats] : sums) out.push_back({key, std::move(stats)});
+  return out;
 }
 
 }  // namespace
@@ -248,13 +310,17 @@ std::string_view otel_attribute(std::string_view label) {
 
 std::vector<Family> families_of(const Meter& meter, const MetricsOptions& options, double* seconds) {
   Builder b;
-  const MeterSnapshot total = meter.total(options.by), recent = meter.recent(options.by);
+  MeterSnapshot total = meter.total(options.by), recent = meter.recent(options.by);
+  total.requests = printable_rows(std::move(total.requests));
+  total.attempts = printable_rows(std::move(total.attempts));
+  recent.requests = printable_rows(std::move(recent.requests));
   if (seconds != nullptr) *seconds = total.seconds;
   b.add(in_flight, {}, total.in_flight);
   for (const MeterRow& row : total.requests) add_request_row(b, row, options.by);
   for (const MeterRow& row : total.attempts) add_attempt_row(b, row, options.by);
   for (const MeterRow& row : recent.requests) add_recent_row(b, row, options.by);
   if (options.budget != nullptr) add_budget(b, *options.budget);
+  for (const LoadGauges& load : options.loads) add_load(b, load);
   return b.take();
 }
 

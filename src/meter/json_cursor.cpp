@@ -1,5 +1,7 @@
 #include "meter/json_cursor.hpp"
 
+#include "core/printable.hpp"
+
 #include <algorithm>
 #include <charconv>
 #include <cmath>
@@ -13,6 +15,12 @@ constexpr int most_depth = 64;
 
 bool is_number_byte(char c) {
   return (c >= '0' && c <= '9') || c == '-' || c == '+' || c == '.' || c == 'e' || c == 'E';
+}
+
+/// Part of the text for a message, however long it is.
+std::string quoted(std::string_view text) {
+  constexpr std::size_t most = 40;
+  return "'" + printable(text.substr(0, most)) + (text.size() > most ? "...'" : "'");
 }
 
 /// FNV-1a, 64 bits.
@@ -57,14 +65,14 @@ bool JsonCursor::next(char close) {
   if (peek() != ',')
     fail(std::string("expected ',' or '") + close + "'" + (peek() == '\0' ? ", but the line ends" : ""));
   ++at_;
-  if (peek() == close) fail("a comma with nothing behind it");
+  if (peek() == close) fail("nothing follows the comma");
   return true;
 }
 
 bool JsonCursor::next_key(std::string_view& key) {
   if (!next('}')) return false;
   key = string();
-  if (peek() != ':') fail("expected ':' behind a name");
+  if (peek() != ':') fail("expected ':' after a name");
   ++at_;
   return true;
 }
@@ -96,7 +104,7 @@ double JsonCursor::number() {
   double value = 0;
   const auto [end, fault] = std::from_chars(digits.data(), digits.data() + digits.size(), value);
   if (fault != std::errc{} || end != digits.data() + digits.size() || !std::isfinite(value))
-    fail("'" + std::string(digits) + "' is no number");
+    fail(quoted(digits) + " is not a number");
   at_ += digits.size();
   return value;
 }
@@ -111,7 +119,7 @@ std::uint64_t JsonCursor::unsigned_integer() {
   constexpr double most = 9007199254740992.0;  // 2^53: every whole number up to here is exact
   if (real >= 0 && real <= most && real == std::floor(real)) return static_cast<std::uint64_t>(real);
   at_ = start;
-  fail("'" + std::string(digits) + "' is no whole number from 0 up");
+  fail(quoted(digits) + " is not a whole number of 0 or more");
 }
 
 std::uint64_t JsonCursor::hash() {
@@ -126,13 +134,13 @@ std::uint64_t JsonCursor::hash() {
   std::int64_t value = 0;
   const auto [end, fault] = std::from_chars(digits.data(), digits.data() + digits.size(), value);
   if (fault != std::errc{} || end != digits.data() + digits.size())
-    fail("'" + std::string(digits) + "' is no hash: expected a whole number of 64 bits or a text");
+    fail(quoted(digits) + " is not a hash: expected a whole number of 64 bits or a string");
   at_ += digits.size();
   return static_cast<std::uint64_t>(value);
 }
 
 std::string_view JsonCursor::string() {
-  if (peek() != '"') fail("expected a text in quotes");
+  if (peek() != '"') fail("expected a string");
   const std::size_t start = ++at_;
   while (at_ < text_.size() && text_[at_] != '"' && text_[at_] != '\\') ++at_;
   if (at_ < text_.size() && text_[at_] == '"') return text_.substr(start, at_++ - start);
@@ -145,7 +153,7 @@ std::string_view JsonCursor::string() {
     else
       scratch_.push_back(escaped());
   }
-  if (at_ >= text_.size()) fail("a text without its closing quote");
+  if (at_ >= text_.size()) fail("a string without its closing quote");
   ++at_;
   return scratch_;
 }
@@ -153,7 +161,7 @@ std::string_view JsonCursor::string() {
 char JsonCursor::escaped() {
   constexpr std::string_view names = "\"\\/bfnrt", meanings = "\"\\/\b\f\n\r\t";
   const std::size_t which = at_ + 1 < text_.size() ? names.find(text_[at_ + 1]) : std::string_view::npos;
-  if (which == std::string_view::npos) fail("an unknown escape in a text");
+  if (which == std::string_view::npos) fail("an unknown escape in a string");
   at_ += 2;
   return meanings[which];
 }
@@ -180,7 +188,7 @@ void JsonCursor::skip() {
     if (c == '"') {
       string();
     } else if (c == '{' || c == '[') {
-      if (++depth > most_depth) fail("nested too deep");
+      if (++depth > most_depth) fail("nested more than " + std::to_string(most_depth) + " levels deep");
       ++at_;
     } else if (c == '}' || c == ']') {
       if (--depth < 0) fail("expected a value");
@@ -197,7 +205,7 @@ void JsonCursor::skip() {
 
 void JsonCursor::end() {
   blanks();
-  if (at_ != text_.size()) fail("something stands behind the object");
+  if (at_ != text_.size()) fail("text after the object");
 }
 
 }  // namespace frugal::meter

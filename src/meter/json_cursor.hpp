@@ -37,7 +37,7 @@ class JsonCursor {
   /// hashed.
   std::uint64_t hash();
   void skip();  ///< one value of any kind
-  void end();   ///< only blanks are left
+  void end();   ///< nothing but blanks may be left
 
   std::size_t at() const { return at_; }
   [[noreturn]] void fail(std::string what) const { throw JsonFault{at_, std::move(what)}; }
@@ -52,7 +52,7 @@ class JsonCursor {
 
   std::string_view text_;
   std::size_t at_ = 0;
-  bool fresh_ = false;  ///< right behind an opening bracket
+  bool fresh_ = false;  ///< right after an opening bracket
   std::string scratch_{};
 };
 

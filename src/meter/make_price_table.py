@@ -25,6 +25,13 @@ RATES = {
     "output_mtok": "output", "output_reasoning_mtok": "reasoning", "requests_kcount": "call",
 }
 TIER = {"service_tier", "speed"}
+# Where genai-prices is flat and the provider publishes tiers by the length of the prompt: {id: {rate: (limit, price above it)}}.
+# Anthropic, docs.anthropic.com "Pricing", long context: above 200,000 tokens of input (cached ones included) every token of the request
+# costs twice the input and 1.5 times the output, and the multipliers of prompt caching apply to that.
+PUBLISHED_TIERS = {
+    "anthropic/claude-sonnet-4-0": {"input": (200000, 6), "cached_read": (200000, 0.6), "cache_write": (200000, 7.5),
+                                    "cache_write_1h": (200000, 12), "output": (200000, 22.5)},
+}
 
 
 def number(price, key="input_mtok"):
@@ -59,6 +66,15 @@ def prices(model):
     if isinstance(model.prices, types.ModelPrice):
         return [rates(model.prices)]
     return [condition(c.constraint) | rates(c.prices) for c in model.prices]
+
+
+def with_published(model_id, found):
+    """The prices with the tiers that the provider publishes; a rate that has tiers already, or another base, is an error: look again."""
+    for price in found:
+        for rate, (limit, above) in PUBLISHED_TIERS.get(model_id, {}).items():
+            assert not isinstance(price[rate], dict), f"{model_id}: genai-prices has tiers of {rate} now"
+            price[rate] = {"base": price[rate], "above": {str(limit): above}}
+    return found
 
 
 def variants(model):
@@ -109,7 +125,8 @@ def lines():
             continue
         models = [m for m in provider.models if any("input" in p or "output" in p for p in prices(m))]
         for model, names in zip(models, names_of(models)):
-            entry = {"id": f"{provider.id}/{model.id.lower()}", "names": sorted(set(names) - {model.id.lower()}), "prices": prices(model)}
+            key = f"{provider.id}/{model.id.lower()}"
+            entry = {"id": key, "names": sorted(set(names) - {model.id.lower()}), "prices": with_published(key, prices(model))}
             entry["bare"] = provider.id in MAKERS and not (provider.id == "google" and "claude" in model.id)
             entry["variants"] = list(variants(model))
             yield json.dumps({k: v for k, v in entry.items() if v not in ([], True)}, separators=(",", ":"))

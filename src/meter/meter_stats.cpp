@@ -25,7 +25,7 @@ MeterStats MeterSnapshot::total() const {
 }
 
 std::optional<double> tpot_ms(const TraceRecord& r) {
-  if (!r.ttft_ms || !r.e2e_ms || r.output_tokens < 2) return std::nullopt;
+  if (!r.ttft_ms || !r.e2e_ms || r.output_tokens < 2 || came_whole(r)) return std::nullopt;
   return (*r.e2e_ms - *r.ttft_ms) / static_cast<double>(r.output_tokens - 1);
 }
 
@@ -46,9 +46,9 @@ bool keeps(const Slo& slo, const TraceRecord& r) {
   const auto within = [](Duration most, const std::optional<double>& ms) {
     return most == Duration{} || (ms && *ms <= milliseconds(most));
   };
-  // One token has no time between tokens, so it cannot break that promise.
+  // One token, or one piece, has no time between tokens, so it cannot break that promise.
   return is_answered(r) && within(slo.ttft, r.ttft_ms) && within(slo.e2e, r.e2e_ms) &&
-         (r.output_tokens < 2 || within(slo.tpot, tpot_ms(r)));
+         (r.output_tokens < 2 || came_whole(r) || within(slo.tpot, tpot_ms(r)));
 }
 
 const Slo* promise(const std::vector<Slo>& slos, const std::string& type) {
@@ -63,7 +63,7 @@ const Slo* promise(const std::vector<Slo>& slos, const std::string& type) {
 namespace {
 
 PriceQuery query_of(const Measured& m) {
-  PriceQuery query{.service_tier = m.service_tier, .batch = m.batch};
+  PriceQuery query{.service_tier = m.record.service_tier, .batch = m.record.batch};
   if (m.record.timestamp)
     query.at = std::chrono::sys_seconds(std::chrono::seconds(static_cast<std::int64_t>(*m.record.timestamp)));
   return query;

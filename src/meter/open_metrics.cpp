@@ -15,6 +15,8 @@ namespace {
 // Whole numbers, which most are, without an exponent.
 std::string number(double value) {
   constexpr double exact = 1e15;
+  if (std::isnan(value)) return "NaN";
+  if (std::isinf(value)) return value > 0 ? "+Inf" : "-Inf";
   if (std::abs(value) < exact && value == std::trunc(value)) return std::to_string(static_cast<std::int64_t>(value));
   std::array<char, 32> buffer{};
   const auto end = std::to_chars(buffer.data(), buffer.data() + buffer.size(), value).ptr;
@@ -48,7 +50,9 @@ std::string escaped(std::string_view value) {
   return out;
 }
 
-std::string_view suffix(std::string_view unit) { return unit == "s" ? "seconds" : unit == "{USD}" ? "dollars" : ""; }
+std::string_view suffix(std::string_view unit) {
+  return unit == "s" ? "seconds" : unit == "{USD}" ? "dollars" : unit == "By" ? "bytes" : "";
+}
 
 // OpenMetrics wants a unit as the end of the name.
 std::string family_name(const MetricName& m, bool otel) {
@@ -101,7 +105,10 @@ class Writer {
     line(out + (labels.empty() ? " " : "} ") + value);
   }
 
-  void line(const std::string& text) { text_ += text, text_ += '\n'; }
+  void line(const std::string& text) {
+    text_ += text;
+    text_ += '\n';
+  }
 
   bool otel_;
   std::string text_, name_;

@@ -4,6 +4,7 @@
 #include <frugal/version.hpp>
 
 #include <chrono>
+#include <cmath>
 #include <utility>
 
 #include <nlohmann/json.hpp>
@@ -26,16 +27,27 @@ Json attributes(const Labels& labels) {
   return out;
 }
 
+// Protobuf's JSON mapping spells what JSON has no number for.
+Json number(double value) {
+  if (std::isfinite(value)) return value;
+  return std::isnan(value) ? "NaN" : value > 0 ? "Infinity" : "-Infinity";
+}
+
 Json point(const MetricSample& s, const Span& span) {
   Json p{{"attributes", attributes(s.labels)}, {"startTimeUnixNano", span.start}, {"timeUnixNano", span.end}};
-  if (const double* value = std::get_if<double>(&s.value)) return p["asDouble"] = *value, p;
+  if (const double* value = std::get_if<double>(&s.value)) {
+    p["asDouble"] = number(*value);
+    return p;
+  }
   const auto& h = std::get<HistogramSample>(s.value);
   Json counts = Json::array();
   std::uint64_t before = 0;
   for (const std::uint64_t n : h.up_to) counts.push_back(std::to_string(n - std::exchange(before, n)));
   counts.push_back(std::to_string(h.count - before));
-  p["count"] = std::to_string(h.count), p["sum"] = h.sum;
-  p["bucketCounts"] = std::move(counts), p["explicitBounds"] = h.bounds;
+  p["count"] = std::to_string(h.count);
+  p["sum"] = number(h.sum);
+  p["bucketCounts"] = std::move(counts);
+  p["explicitBounds"] = h.bounds;
   return p;
 }
 
@@ -73,7 +85,7 @@ std::string otlp_json(const Meter& meter, const MetricsOptions& options) {
   for (const Family& f : families) metrics.push_back(metric(f, span));
   Json scope{{"scope", {{"name", "frugal"}, {"version", version_text()}}}, {"metrics", std::move(metrics)}};
   const Json request{{"resourceMetrics", {{{"resource", Json::object()}, {"scopeMetrics", {std::move(scope)}}}}}};
-  return request.dump(-1, ' ', false, Json::error_handler_t::replace);
+  return request.dump();
 }
 
 }  // namespace frugal

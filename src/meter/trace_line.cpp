@@ -1,6 +1,8 @@
 #include "meter/trace_line.hpp"
 
+#include "core/printable.hpp"
 #include "meter/json_cursor.hpp"
+#include "meter/reported_usage.hpp"
 
 #include <frugal/core/ledger_fields.hpp>
 
@@ -15,26 +17,14 @@ namespace frugal::meter {
 namespace {
 
 constexpr std::uint32_t mooncake_block_tokens = 512;
-
-/// The columns of a vLLM result file; seconds.
-struct Columns {
-  std::vector<std::uint64_t> input{}, output{};
-  std::vector<double> ttft{}, decode{}, start{};
-  std::vector<bool> failed{};
-  std::string model{};
-  std::size_t at = 0;  ///< where the first column stands
-};
+constexpr double most_ms = 3.2e12;  // a century
 
 struct Line {
   JsonCursor cursor;
   TraceRecord& record;
-  bool has_prompt = false, has_output = false, is_mooncake = false;
-  std::optional<Columns> columns{};
-
-  Columns& column() {
-    if (!columns) columns.emplace().at = cursor.at();
-    return *columns;
-  }
+  VllmColumns columns{};
+  ReportedUsage usage{};
+  bool is_mooncake = false;
 };
 
 double positive(JsonCursor& c) {
@@ -43,24 +33,35 @@ double positive(JsonCursor& c) {
   return value;
 }
 
+std::string name_of(JsonCursor& c) {
+  const std::string_view text = c.string();
+  if (text.size() > longest_name)
+    c.fail("a name of " + std::to_string(text.size()) + " bytes (the limit is " + std::to_string(longest_name) + ")");
+  return std::string(text);
+}
+
 FinishReason finish_reason(JsonCursor& c) {
   const std::string_view name = c.string();
   for (int i = 0; i <= static_cast<int>(FinishReason::error); ++i)
     if (to_string(static_cast<FinishReason>(i)) == name) return static_cast<FinishReason>(i);
-  c.fail("finish '" + std::string(name) + "' is none of stop, length, capped, cancelled, deadline, refused, error");
+  c.fail("finish '" + printable(name.substr(0, 40)) +
+         "' is none of stop, length, capped, cancelled, deadline, refused, error");
 }
 
 Duration read_milliseconds(JsonCursor& c) {
   const double ms = c.number();
-  constexpr double most = 3e12;  // a century
-  if (!(std::abs(ms) < most)) c.fail("a time of more than a century");
-  return std::chrono::duration_cast<Duration>(std::chrono::duration<double, std::milli>(ms));
+  if (!(std::abs(ms) < most_ms)) c.fail("a time of more than a century");
+  return std::chrono::round<Duration>(std::chrono::duration<double, std::milli>(ms));
 }
 
-void read_value(JsonCursor& c, std::uint64_t& out) { out = c.unsigned_integer(); }
+void read_value(JsonCursor& c, std::uint64_t& out) { out = read_count(c); }
 void read_value(JsonCursor& c, Duration& out) { out = read_milliseconds(c); }
 void read_value(JsonCursor& c, std::vector<std::uint64_t>& out) {
-  for (c.begin_array(); c.next_item();) out.push_back(c.unsigned_integer());
+  constexpr std::size_t longest_chain = 65536;
+  for (c.begin_array(); c.next_item();) {
+    if (out.size() == longest_chain) c.fail("a chain of more than 65536 drafts");
+    out.push_back(read_count(c));
+  }
 }
 
 /// The fields of one ledger; others are skipped.
@@ -84,9 +85,9 @@ TraceAttempt read_attempt(JsonCursor& c) {
   for (c.begin_object(); c.next_key(key);) {
     if (c.take_null()) continue;
     if (key == "endpoint")
-      attempt.endpoint = c.string();
+      attempt.endpoint = name_of(c);
     else if (key == "model")
-      attempt.model = c.string();
+      attempt.model = name_of(c);
     else if (key == "usage")
       read_ledger(c, attempt.usage);
     else if (key == "tokens")
@@ -103,22 +104,30 @@ TraceAttempt read_attempt(JsonCursor& c) {
   return attempt;
 }
 
+void read_attempts(Line& l) {
+  for (l.cursor.begin_array(); l.cursor.next_item();) {
+    if (l.record.attempts.size() == most_attempts) l.cursor.fail("more than 1024 attempts");
+    l.record.attempts.push_back(read_attempt(l.cursor));
+  }
+}
+
+/// Values of other kinds than texts are skipped.
+void read_labels(Line& l) {
+  std::string_view key;
+  for (l.cursor.begin_object(); l.cursor.next_key(key);) {
+    if (l.cursor.peek() != '"') {
+      l.cursor.skip();
+      continue;
+    }
+    if (l.record.labels.size() == most_labels) l.cursor.fail("more than 64 labels");
+    if (key.size() > longest_name) l.cursor.fail("a label's name of " + std::to_string(key.size()) + " bytes");
+    std::string name(key);
+    l.record.labels.emplace_back(std::move(name), name_of(l.cursor));
+  }
+}
+
 void read_hashes(JsonCursor& c, std::vector<std::uint64_t>& out) {
   for (c.begin_array(); c.next_item();) out.push_back(c.hash());
-}
-
-template <class T>
-void read_column(JsonCursor& c, std::vector<T>& out, T (*item)(JsonCursor&)) {
-  for (c.begin_array(); c.next_item();) out.push_back(item(c));
-}
-
-double seconds_or_none(JsonCursor& c) { return c.take_null() ? std::nan("") : positive(c); }
-
-/// The gaps between one answer's tokens, summed.
-double decode_seconds(JsonCursor& c) {
-  double sum = 0;
-  for (c.begin_array(); c.next_item();) sum += positive(c);
-  return sum;
 }
 
 using Field = void (*)(Line&);
@@ -126,50 +135,51 @@ using Field = void (*)(Line&);
 const std::unordered_map<std::string_view, Field>& fields() {
   static const std::unordered_map<std::string_view, Field> table{
       {"timestamp", [](Line& l) { l.record.timestamp = l.cursor.number(); }},
-      {"id", [](Line& l) { l.record.id = l.cursor.string(); }},
-      {"type", [](Line& l) { l.record.type = l.cursor.string(); }},
-      {"tenant", [](Line& l) { l.record.tenant = l.cursor.string(); }},
-      {"model", [](Line& l) { l.record.model = l.cursor.string(); }},
-      {"model_id", [](Line& l) { l.record.model = l.cursor.string(); }},
-      {"endpoint", [](Line& l) { l.record.endpoint = l.cursor.string(); }},
-      {"prompt_tokens", [](Line& l) { l.record.prompt_tokens = l.cursor.unsigned_integer(), l.has_prompt = true; }},
-      {"output_tokens", [](Line& l) { l.record.output_tokens = l.cursor.unsigned_integer(), l.has_output = true; }},
-      {"cached_tokens", [](Line& l) { l.record.cached_tokens = l.cursor.unsigned_integer(); }},
+      {"id", [](Line& l) { l.record.id = name_of(l.cursor); }},
+      {"request_id", [](Line& l) { l.record.request_id = l.cursor.unsigned_integer(); }},
+      {"type", [](Line& l) { l.record.type = name_of(l.cursor); }},
+      {"tenant", [](Line& l) { l.record.tenant = name_of(l.cursor); }},
+      {"model", [](Line& l) { l.record.model = name_of(l.cursor); }},
+      {"model_id", [](Line& l) { l.record.model = name_of(l.cursor); }},
+      {"endpoint", [](Line& l) { l.record.endpoint = name_of(l.cursor); }},
+      {"labels", read_labels},
+      {"batch", [](Line& l) { l.record.batch = l.cursor.boolean(); }},
       {"queue_ms", [](Line& l) { l.record.queue_ms = positive(l.cursor); }},
       {"ttft_ms", [](Line& l) { l.record.ttft_ms = positive(l.cursor); }},
       {"e2e_ms", [](Line& l) { l.record.e2e_ms = positive(l.cursor); }},
       {"stalled_ms", [](Line& l) { l.record.stalled_ms = positive(l.cursor); }},
+      {"pieces", [](Line& l) { l.record.pieces = read_count(l.cursor); }},
       {"finish", [](Line& l) { l.record.finish = finish_reason(l.cursor); }},
       {"max_tokens", [](Line& l) { l.record.max_tokens = l.cursor.unsigned_integer(); }},
       {"prefix_blocks", [](Line& l) { read_hashes(l.cursor, l.record.prefix_blocks); }},
       {"prompt_hash", [](Line& l) { l.record.prompt_hash = l.cursor.hash(); }},
       {"answer_hash", [](Line& l) { l.record.answer_hash = l.cursor.hash(); }},
-      {"attempts",
-       [](Line& l) {
-         for (l.cursor.begin_array(); l.cursor.next_item();) l.record.attempts.push_back(read_attempt(l.cursor));
-       }},
+      {"attempts", read_attempts},
       {"input_length",
-       [](Line& l) { l.record.prompt_tokens = l.cursor.unsigned_integer(), l.has_prompt = l.is_mooncake = true; }},
-      {"output_length", [](Line& l) { l.record.output_tokens = l.cursor.unsigned_integer(), l.has_output = true; }},
-      {"hash_ids", [](Line& l) { read_hashes(l.cursor, l.record.prefix_blocks), l.is_mooncake = true; }},
-      {"input_lens",
        [](Line& l) {
-         read_column<std::uint64_t>(l.cursor, l.column().input, [](JsonCursor& c) { return c.unsigned_integer(); });
+         l.usage.prompt = read_count(l.cursor);
+         l.is_mooncake = true;
        }},
-      {"output_lens",
+      {"output_length", [](Line& l) { l.usage.output = read_count(l.cursor); }},
+      {"hash_ids",
        [](Line& l) {
-         read_column<std::uint64_t>(l.cursor, l.column().output, [](JsonCursor& c) { return c.unsigned_integer(); });
-       }},
-      {"ttfts", [](Line& l) { read_column<double>(l.cursor, l.column().ttft, seconds_or_none); }},
-      {"itls", [](Line& l) { read_column<double>(l.cursor, l.column().decode, decode_seconds); }},
-      {"start_times", [](Line& l) { read_column<double>(l.cursor, l.column().start, seconds_or_none); }},
-      {"errors",
-       [](Line& l) {
-         for (l.cursor.begin_array(); l.cursor.next_item();)
-           l.column().failed.push_back(!l.cursor.take_null() && !l.cursor.string().empty());
+         read_hashes(l.cursor, l.record.prefix_blocks);
+         l.is_mooncake = true;
        }},
   };
   return table;
+}
+
+void read_field(Line& line, std::string_view key) {
+  const auto field = fields().find(key);
+  if (field != fields().end()) {
+    if (key == "request_id" && line.cursor.peek() == '"')  // another program's; ours is a number
+      line.cursor.skip();
+    else if (!line.cursor.take_null())
+      field->second(line);
+  } else if (!line.usage.read(key, line.cursor) && !line.columns.read(key, line.cursor)) {
+    line.usage.pass_over(key, line.cursor);
+  }
 }
 
 /// The same value for equal prompts: all blocks, the partial last one too, and the length.
@@ -179,55 +189,26 @@ std::uint64_t whole_prompt(const TraceRecord& r) {
   return hash ^ (hash >> 29);
 }
 
-void finish_mooncake(Line& line) {
-  TraceRecord& r = line.record;
+void finish_mooncake(TraceRecord& r) {
   r.block_tokens = mooncake_block_tokens;
   if (r.timestamp) *r.timestamp /= 1000;
   if (r.prefix_blocks.size() == (r.prompt_tokens + r.block_tokens - 1) / r.block_tokens && !r.prefix_blocks.empty())
     r.prompt_hash = whole_prompt(r);
 }
 
-void check(Line& line) {
+void finish_counts(Line& line) {
+  const ReportedUsage& u = line.usage;
   TraceRecord& r = line.record;
-  JsonCursor& c = line.cursor;
-  if (!line.has_prompt || !line.has_output)
-    c.fail(std::string("the request has no ") + (line.has_prompt ? "output_tokens" : "prompt_tokens"));
-  if (r.cached_tokens && *r.cached_tokens > r.prompt_tokens)
-    c.fail("cached_tokens is " + std::to_string(*r.cached_tokens) + " of " + std::to_string(r.prompt_tokens) +
-           " prompt_tokens: the prompt must include what was cached");
-  constexpr double rounding_ms = 1.0;
-  if (r.ttft_ms && r.e2e_ms && *r.ttft_ms > *r.e2e_ms + rounding_ms) c.fail("ttft_ms is above e2e_ms");
-  if (r.stalled_ms && r.e2e_ms && *r.stalled_ms > *r.e2e_ms + rounding_ms) c.fail("stalled_ms is above e2e_ms");
-  constexpr double latest = 1e11;  // seconds: the year 5138
-  if (r.timestamp && std::abs(*r.timestamp) >= latest)
-    c.fail("timestamp is beyond the year 5000: it counts seconds, not milli- or nanoseconds");
-  const std::uint64_t whole = r.prompt_tokens / r.block_tokens;
-  if (r.prefix_blocks.size() > whole + 1)
-    c.fail(std::to_string(r.prefix_blocks.size()) + " blocks of " + std::to_string(r.block_tokens) + " tokens for " +
-           std::to_string(r.prompt_tokens) + " prompt tokens");
-  if (r.prefix_blocks.size() > whole) r.prefix_blocks.resize(whole);  // a partial block can be in no cache
-}
-
-void expand(Line& line, std::vector<TraceRecord>& out) {
-  const Columns& columns = *line.columns;
-  const std::size_t n = columns.input.size();
-  const auto fits = [&](std::size_t size) { return size == 0 || size == n; };
-  if (n == 0 || columns.output.size() != n || !fits(columns.ttft.size()) || !fits(columns.decode.size()) ||
-      !fits(columns.start.size()) || !fits(columns.failed.size()))
-    line.cursor.fail("a vLLM result whose columns are not equally long: input_lens " + std::to_string(n) +
-                     ", output_lens " + std::to_string(columns.output.size()) + ", ttfts " +
-                     std::to_string(columns.ttft.size()) + ", itls " + std::to_string(columns.decode.size()));
-  const TraceRecord common = line.record;
-  out.assign(n, common);
-  for (std::size_t i = 0; i < n; ++i) {
-    TraceRecord& r = out[i];
-    r.prompt_tokens = columns.input[i], r.output_tokens = columns.output[i];
-    if (!columns.start.empty() && !std::isnan(columns.start[i])) r.timestamp = columns.start[i];
-    if (!columns.failed.empty() && columns.failed[i]) r.finish = FinishReason::error;
-    if (columns.ttft.empty() || std::isnan(columns.ttft[i]) || r.finish) continue;
-    r.ttft_ms = columns.ttft[i] * 1000;
-    if (!columns.decode.empty()) r.e2e_ms = *r.ttft_ms + columns.decode[i] * 1000;
-  }
+  if (!u.prompt || !u.output)
+    line.cursor.fail(std::string("the request has no ") + (u.prompt ? "output_tokens" : "prompt_tokens"));
+  r.prompt_tokens = u.whole_prompt();
+  r.output_tokens = u.whole_output();
+  r.cached_tokens = u.cached_read;
+  r.cache_write_tokens = u.whole_cache_write();
+  r.cache_write_1h_tokens = u.cache_write_1h;
+  r.reasoning_tokens = u.reasoning;
+  r.service_tier = u.service_tier == "batch" ? "" : u.service_tier.substr(0, longest_name);
+  r.batch = r.batch || u.service_tier == "batch";
 }
 
 void clear(TraceRecord& r) {
@@ -237,24 +218,109 @@ void clear(TraceRecord& r) {
   r.prefix_blocks = std::move(blocks);
 }
 
+std::string fault_of_usage(const Usage& u, const char* whose) {
+  if (u.cached_read > u.input)
+    return std::string(whose) + "cached_tokens is " + std::to_string(u.cached_read) + " of " + std::to_string(u.input) +
+           " prompt_tokens: the prompt must include what was cached";
+  if (u.cache_write > u.input - u.cached_read)
+    return std::string(whose) + "cache_write_tokens is " + std::to_string(u.cache_write) +
+           ", more than the prompt tokens that were not cached";
+  if (u.cache_write_1h > u.cache_write) return std::string(whose) + "cache_write_1h_tokens is above cache_write_tokens";
+  if (u.reasoning > u.output) return std::string(whose) + "reasoning_tokens is above output_tokens";
+  return {};
+}
+
+std::string fault_of_attempt(const TraceAttempt& a) {
+  if (std::string fault = fault_of_usage(a.usage, "an attempt's "); !fault.empty()) return fault;
+  const DraftLedger& d = a.drafts;
+  if (d.accepted > d.verified || d.verified > d.drafted)
+    return "an attempt accepted " + std::to_string(d.accepted) + " of " + std::to_string(d.verified) +
+           " verified and " + std::to_string(d.drafted) + " drafted tokens";
+  return {};
+}
+
+std::string fault_of_times(const TraceRecord& r) {
+  constexpr double rounding_ms = 1.0;
+  constexpr double latest = 1e11;  // seconds: the year 5138
+  for (const auto& [name, time] : {std::pair("queue_ms", &r.queue_ms), std::pair("ttft_ms", &r.ttft_ms),
+                                   std::pair("e2e_ms", &r.e2e_ms), std::pair("stalled_ms", &r.stalled_ms)}) {
+    if (*time && !(**time <= most_ms)) return std::string(name) + " is more than a century";
+    if (*time && time != &r.e2e_ms && r.e2e_ms && **time > *r.e2e_ms + rounding_ms)
+      return std::string(name) + " is above e2e_ms";
+  }
+  if (r.timestamp && !(std::abs(*r.timestamp) < latest))
+    return "timestamp is beyond the year 5000: it counts seconds, not milli- or nanoseconds";
+  return {};
+}
+
+std::string fault_of_blocks(const TraceRecord& r) {
+  if (r.prefix_blocks.size() <= r.prompt_tokens / r.block_tokens + 1) return {};
+  return std::to_string(r.prefix_blocks.size()) + " blocks of " + std::to_string(r.block_tokens) + " tokens for " +
+         std::to_string(r.prompt_tokens) + " prompt tokens";
+}
+
+/// What a line's own counts say, whatever its attempts do.
+Usage counts_of(const TraceRecord& r) {
+  return {.input = r.prompt_tokens,
+          .cached_read = r.cached_tokens.value_or(0),
+          .cache_write = r.cache_write_tokens.value_or(0),
+          .output = r.output_tokens,
+          .reasoning = r.reasoning_tokens.value_or(0),
+          .cache_write_1h = r.cache_write_1h_tokens.value_or(0)};
+}
+
 }  // namespace
 
-void read_trace_line(std::string_view text, std::vector<TraceRecord>& out) {
-  out.resize(1);
-  clear(out[0]);
-  Line line{JsonCursor(text), out[0]};
+std::string contradiction(const TraceRecord& r) {
+  std::string fault = fault_of_usage(counts_of(r), "");
+  if (fault.empty()) fault = fault_of_times(r);
+  if (fault.empty()) fault = fault_of_blocks(r);
+  for (std::size_t i = 0; fault.empty() && i < r.attempts.size(); ++i) fault = fault_of_attempt(r.attempts[i]);
+  return fault;
+}
+
+void TraceLine::read(std::string_view text) {
+  clear(record_);
+  columns_.reset();
+  Line line{JsonCursor(text), record_};
   std::string_view key;
-  for (line.cursor.begin_object(); line.cursor.next_key(key);) {
-    const auto field = fields().find(key);
-    if (field == fields().end())
-      line.cursor.skip();
-    else if (!line.cursor.take_null())
-      field->second(line);
-  }
+  for (line.cursor.begin_object(); line.cursor.next_key(key);) read_field(line, key);
   line.cursor.end();
-  if (line.columns) return expand(line, out);
-  if (line.is_mooncake) finish_mooncake(line);
-  check(line);
+  unread_ = std::move(line.usage.unread);
+  if (line.columns.at() > 0) {
+    line.columns.finish(line.cursor);
+    unread_.clear();  // totals over all requests
+    columns_ = std::move(line.columns);
+    return;
+  }
+  finish_counts(line);
+  if (line.is_mooncake) finish_mooncake(record_);
+  if (const std::string fault = contradiction(record_); !fault.empty()) line.cursor.fail(fault);
+  const std::size_t whole = record_.prompt_tokens / record_.block_tokens;
+  if (record_.prefix_blocks.size() > whole) record_.prefix_blocks.resize(whole);  // a partial block can be in no cache
+}
+
+void TraceLine::take(std::size_t i, TraceRecord& record) {
+  if (!columns_) return std::swap(record, record_);
+  record = columns_->request(i, record_);
+  if (const std::string fault = contradiction(record); !fault.empty())
+    throw JsonFault{columns_->at(), "request " + std::to_string(i + 1) + ": " + fault};
 }
 
 }  // namespace frugal::meter
+
+namespace frugal {
+
+bool came_whole(const TraceRecord& r) {
+  if (r.output_tokens < 2) return false;
+  if (r.pieces) return *r.pieces == 1;
+  constexpr double fastest_ms = 0.02;  // a token
+  return r.ttft_ms && r.e2e_ms && *r.e2e_ms - *r.ttft_ms < fastest_ms * static_cast<double>(r.output_tokens - 1);
+}
+
+Usage usage_of(const TraceRecord& r) {
+  if (r.attempts.size() == 1 && r.attempts.front().usage != Usage{}) return r.attempts.front().usage;
+  return meter::counts_of(r);
+}
+
+}  // namespace frugal

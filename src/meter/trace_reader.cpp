@@ -1,13 +1,13 @@
 #include <frugal/meter/trace_reader.hpp>
 
+#include "core/printable.hpp"
 #include "meter/json_cursor.hpp"
+#include "meter/line_source.hpp"
 #include "meter/trace_line.hpp"
 
 #include <algorithm>
-#include <cstdio>
-#include <cstdlib>
 #include <filesystem>
-#include <memory>
+#include <new>
 #include <system_error>
 #include <utility>
 
@@ -15,20 +15,14 @@ namespace frugal {
 
 namespace {
 
-constexpr std::size_t buffer_bytes = std::size_t{1} << 20;
 constexpr std::string_view byte_order_mark = "\xEF\xBB\xBF";
-
-struct Close {
-  void operator()(std::FILE* file) const {
-    if (file != nullptr && file != stdin) std::fclose(file);
-  }
-};
+constexpr std::size_t most_unread = 16;
 
 Error located(std::string_view origin, const meter::JsonFault& fault) {
   return {Errc::bad_file, std::string(origin) + ":" + std::to_string(fault.at + 1) + ": " + fault.what};
 }
 
-/// Formats that are no lines of text, by how they begin.
+/// Formats that are not lines of text, by how they begin.
 void refuse_packed(const std::string& path, std::string_view begin) {
   const auto refuse = [&](const char* what) { throw Error(Errc::unsupported, path + ": " + what); };
   if (begin.starts_with("\x1F\x8B")) refuse("is packed by gzip: unpack it first, e.g. gzip -dc FILE | frugal advise -");
@@ -39,81 +33,110 @@ void refuse_packed(const std::string& path, std::string_view begin) {
 
 bool is_blank(std::string_view line) { return line.find_first_not_of(" \t\r\n") == std::string_view::npos; }
 
+/// Only what a line can be read from: a regular file, or a pipe that somebody fills.
+void refuse_special(const std::string& path) {
+  std::error_code ignored;
+  const auto type = std::filesystem::status(path, ignored).type();
+  if (type == std::filesystem::file_type::directory)
+    throw Error(Errc::bad_file, path + ": is a folder, expected a file of JSON lines");
+  if (type == std::filesystem::file_type::character || type == std::filesystem::file_type::block ||
+      type == std::filesystem::file_type::socket)
+    throw Error(Errc::bad_file, path + ": is a device or socket, expected a file of JSON lines");
+}
+
 }  // namespace
 
 struct TraceReader::State {
-  std::string path{};
-  std::vector<char> buffer = std::vector<char>(buffer_bytes);  ///< outlives the file
-  std::unique_ptr<std::FILE, Close> file{};
-  char* text = nullptr;  ///< owned: getline() grows it
-  std::size_t capacity = 0;
-  std::uint64_t line = 0, bytes = 0;
-  std::vector<TraceRecord> pending{};  ///< the requests of the line read last
-  std::size_t given = 0;
+  State(const std::string& file, std::size_t most_line_bytes)
+      : path(file == "-" ? "standard input" : printable(file)), source(file, most_line_bytes), most(most_line_bytes) {}
 
-  ~State() { std::free(text); }
+  std::string path;
+  meter::LineSource source;
+  std::size_t most;
+  meter::TraceLine line{};
+  std::size_t given = 0, size = 0;  ///< requests of the line
+  std::vector<std::string> unread{};
+
+  std::string place() const { return path + ":" + std::to_string(source.lines()); }
 
   /// The next line that is not blank; false at the end.
   bool fill() {
+    using Outcome = meter::LineSource::Outcome;
+    std::string_view view;
     while (true) {
-      const auto length = ::getline(&text, &capacity, file.get());
-      if (length < 0) break;
-      ++line, bytes += static_cast<std::uint64_t>(length);
-      std::string_view view(text, static_cast<std::size_t>(length));
-      if (line == 1) refuse_packed(path, view);
-      if (line == 1 && view.starts_with(byte_order_mark)) view.remove_prefix(byte_order_mark.size());
+      switch (source.next(view)) {
+        case Outcome::end:
+          return false;
+        case Outcome::failed:
+          throw Error(Errc::unavailable,
+                      path + ": reading failed after line " + std::to_string(source.lines()) + ": the rest is unknown");
+        case Outcome::too_long:
+          throw Error(Errc::bad_file, place() + ":1: the line is longer than " + std::to_string(most) + " bytes");
+        case Outcome::line:
+          break;
+      }
+      if (source.lines() == 1) refuse_packed(path, view);
+      if (source.lines() == 1 && view.starts_with(byte_order_mark)) view.remove_prefix(byte_order_mark.size());
       if (is_blank(view)) continue;
       parse(view);
       return true;
     }
-    if (std::ferror(file.get()) != 0)
-      throw Error(Errc::unavailable, path + ": cannot read behind line " + std::to_string(line));
-    return false;
   }
 
   void parse(std::string_view view) {
-    given = 0;
+    given = size = 0;
     try {
-      meter::read_trace_line(view, pending);
+      line.read(view);
     } catch (const meter::JsonFault& fault) {
-      pending.clear();
-      throw located(path + ":" + std::to_string(line), fault);
+      throw located(place(), fault);
     }
+    size = line.size();
+    for (const std::string& name : line.unread())
+      if (unread.size() < most_unread && std::find(unread.begin(), unread.end(), name) == unread.end())
+        unread.push_back(name);
+  }
+
+  bool next(TraceRecord& record) {
+    if (given == size && !fill()) return false;
+    try {
+      line.take(given++, record);
+    } catch (const meter::JsonFault& fault) {
+      throw located(place(), fault);
+    }
+    return true;
   }
 };
 
-TraceReader::TraceReader(std::string path) : state_(std::make_unique<State>()) {
-  state_->path = path == "-" ? "standard input" : path;
-  std::error_code ignored;
-  if (path != "-" && std::filesystem::is_directory(path, ignored))
-    throw Error(Errc::bad_file, path + ": is a folder, expected a file of JSON lines");
-  state_->file.reset(path == "-" ? stdin : std::fopen(path.c_str(), "rb"));
-  if (!state_->file) throw Error(Errc::bad_file, path + ": cannot open");
-  std::setvbuf(state_->file.get(), state_->buffer.data(), _IOFBF, state_->buffer.size());
+TraceReader::TraceReader(std::string path, TraceReaderOptions options) {
+  if (path != "-") refuse_special(path);
+  state_ = std::make_unique<State>(path, options.most_line_bytes);
+  if (!state_->source.is_open()) throw Error(Errc::bad_file, state_->path + ": cannot open");
 }
 
-TraceReader::~TraceReader() {
-  if (state_->file.get() == stdin) std::setvbuf(stdin, nullptr, _IONBF, 0);  // our buffer goes
-}
+TraceReader::~TraceReader() = default;
 
 bool TraceReader::next(TraceRecord& record) {
-  State& s = *state_;
-  if (s.given == s.pending.size() && !s.fill()) return false;
-  std::swap(record, s.pending[s.given++]);  // the caller's memory serves the next line
-  return true;
+  try {
+    return state_->next(record);
+  } catch (const std::bad_alloc&) {
+    throw Error(Errc::out_of_memory, state_->place() + ": not enough memory for the line");
+  }
 }
 
-std::uint64_t TraceReader::line() const noexcept { return state_->line; }
-std::uint64_t TraceReader::bytes_read() const noexcept { return state_->bytes; }
+std::uint64_t TraceReader::line() const noexcept { return state_->source.lines(); }
+std::uint64_t TraceReader::bytes_read() const noexcept { return state_->source.bytes(); }
+const std::vector<std::string>& TraceReader::unread_fields() const noexcept { return state_->unread; }
 
 std::vector<TraceRecord> parse_trace_line(std::string_view line, std::string_view origin) {
-  std::vector<TraceRecord> records;
   try {
-    meter::read_trace_line(line, records);
+    meter::TraceLine read;
+    read.read(line);
+    std::vector<TraceRecord> records(read.size());
+    for (std::size_t i = 0; i < records.size(); ++i) read.take(i, records[i]);
+    return records;
   } catch (const meter::JsonFault& fault) {
     throw located(origin, fault);
   }
-  return records;
 }
 
 }  // namespace frugal

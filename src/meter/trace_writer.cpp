@@ -14,10 +14,13 @@
 #include <memory>
 #include <mutex>
 #include <system_error>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
 #include <nlohmann/json.hpp>
+
+#include "core/printable.hpp"
 
 namespace frugal {
 namespace {
@@ -39,11 +42,21 @@ class Object {
   }
   void text(std::string_view name, std::string_view value) {
     if (value.empty()) return;
-    key(name), quoted(value);
+    key(name);
+    quoted(value);
+  }
+  void any_text(std::string_view name, std::string_view value) {  // a name that is not ours, and also an empty value
+    if (!std::exchange(first_, false)) out_ += ',';
+    quoted(name);
+    out_ += ':';
+    quoted(value);
   }
   template <class Number>
   void number(std::string_view name, Number value) {
-    key(name), digits(value);
+    if constexpr (std::is_floating_point_v<Number>)
+      if (!std::isfinite(value)) return;  // JSON has no such number; not recorded
+    key(name);
+    digits(value);
   }
   template <class Number>
   void number(std::string_view name, const std::optional<Number>& value) {
@@ -52,7 +65,10 @@ class Object {
   void milliseconds(std::string_view name, const std::optional<double>& value) {  // to the nanosecond
     if (value) number(name, std::round(*value * 1e6) / 1e6);
   }
-  void flag(std::string_view name, bool value) { key(name), out_ += value ? "true" : "false"; }
+  void flag(std::string_view name, bool value) {
+    key(name);
+    out_ += value ? "true" : "false";
+  }
   template <class Number>
   void digits(Number value) {
     std::array<char, 32> buffer{};
@@ -62,7 +78,7 @@ class Object {
   std::string& out() { return out_; }
 
  private:
-  // Most names are plain; what is not is escaped by the library, which also mends broken UTF-8.
+  // Most names are plain. Bytes that are no UTF-8 are spelled out (printable); control characters are escaped.
   void quoted(std::string_view value) {
     const bool plain = std::all_of(value.begin(), value.end(),
                                    [](char c) { return c >= ' ' && c != '"' && c != '\\' && c != '\x7f'; });
@@ -71,7 +87,7 @@ class Object {
       out_ += value;
       out_ += '"';
     } else {
-      out_ += nlohmann::json(value).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+      out_ += nlohmann::json(printable(value, true)).dump();
     }
   }
 
@@ -112,7 +128,8 @@ void add_attempts(Object& parent, const std::vector<TraceAttempt>& attempts) {
     if (i > 0) parent.out() += ',';
     const TraceAttempt& a = attempts[i];
     Object o(parent.out());
-    o.text("endpoint", a.endpoint), o.text("model", a.model);
+    o.text("endpoint", a.endpoint);
+    o.text("model", a.model);
     add_ledger(o, "usage", a.usage);
     if (a.tokens) add_ledger(o, "tokens", *a.tokens);
     o.number("score", a.score);
@@ -125,23 +142,57 @@ void add_attempts(Object& parent, const std::vector<TraceAttempt>& attempts) {
 
 }  // namespace
 
+namespace {
+
+void add_labels(Object& parent, const std::vector<std::pair<std::string, std::string>>& labels) {
+  if (labels.empty()) return;
+  parent.key("labels");
+  Object o(parent.out());
+  for (const auto& [name, value] : labels) o.any_text(name, value);
+  o.end();
+}
+
+void add_counts_of_tokens(Object& o, const TraceRecord& r) {
+  o.number("prompt_tokens", r.prompt_tokens);
+  o.number("output_tokens", r.output_tokens);
+  o.number("cached_tokens", r.cached_tokens);
+  o.number("cache_write_tokens", r.cache_write_tokens);
+  o.number("cache_write_1h_tokens", r.cache_write_1h_tokens);
+  o.number("reasoning_tokens", r.reasoning_tokens);
+  o.text("service_tier", r.service_tier);
+  if (r.batch) o.flag("batch", true);
+}
+
+}  // namespace
+
 std::string trace_line(const TraceRecord& r, const TraceText* text) {
   std::string line;
   line.reserve(512 + 20 * r.prefix_blocks.size());
   Object o(line);
   o.number("timestamp", r.timestamp);
-  o.text("id", r.id), o.text("type", r.type), o.text("tenant", r.tenant);
-  o.text("model", r.model), o.text("endpoint", r.endpoint);
-  o.number("prompt_tokens", r.prompt_tokens), o.number("output_tokens", r.output_tokens);
-  o.number("cached_tokens", r.cached_tokens);
-  o.milliseconds("queue_ms", r.queue_ms), o.milliseconds("ttft_ms", r.ttft_ms), o.milliseconds("e2e_ms", r.e2e_ms);
+  o.text("id", r.id);
+  o.number("request_id", r.request_id);
+  o.text("type", r.type);
+  o.text("tenant", r.tenant);
+  o.text("model", r.model);
+  o.text("endpoint", r.endpoint);
+  add_labels(o, r.labels);
+  add_counts_of_tokens(o, r);
+  o.milliseconds("queue_ms", r.queue_ms);
+  o.milliseconds("ttft_ms", r.ttft_ms);
+  o.milliseconds("e2e_ms", r.e2e_ms);
   o.milliseconds("stalled_ms", r.stalled_ms);
+  o.number("pieces", r.pieces);
   if (r.finish) o.text("finish", to_string(*r.finish));
   o.number("max_tokens", r.max_tokens);
   if (!r.prefix_blocks.empty()) add_counts(o, "prefix_blocks", r.prefix_blocks);
-  o.number("prompt_hash", r.prompt_hash), o.number("answer_hash", r.answer_hash);
+  o.number("prompt_hash", r.prompt_hash);
+  o.number("answer_hash", r.answer_hash);
   if (!r.attempts.empty()) add_attempts(o, r.attempts);
-  if (text != nullptr) o.text("prompt", text->prompt), o.text("answer", text->answer);
+  if (text != nullptr) {
+    o.text("prompt", text->prompt);
+    o.text("answer", text->answer);
+  }
   o.end();
   return line;
 }

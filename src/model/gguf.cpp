@@ -249,7 +249,7 @@ T load(const std::byte* at) {
   return value;
 }
 
-/// An integer of any width, or none where the type is no integer. u64 beyond int64 comes back as -1 and fails every
+/// An integer of any width, or none for another type. u64 beyond int64 comes back as -1 and fails every
 /// range check.
 std::optional<std::int64_t> as_integer(GgufType type, const std::byte* at) {
   switch (type) {
@@ -396,6 +396,16 @@ std::optional<std::vector<std::int64_t>> GgufFile::integers(std::string_view key
     if (!n) fail(key, "holds " + std::string(to_string(value->element)) + ", expected integers");
     out.push_back(*n);
   }
+  return out;
+}
+
+std::optional<std::vector<bool>> GgufFile::flags(std::string_view key) const {
+  const GgufValue* value = find(key);
+  if (!value || value->type != GgufType::array) return std::nullopt;
+  if (value->element != GgufType::boolean && value->count != 0)
+    fail(key, "holds " + std::string(to_string(value->element)) + ", expected bools");
+  std::vector<bool> out;
+  for (const std::byte b : value->payload) out.push_back(b != std::byte{0});
   return out;
 }
 

@@ -48,6 +48,8 @@ class GgufFile {
   std::optional<std::string_view> string(std::string_view key) const;
   std::optional<std::vector<std::string_view>> strings(std::string_view key) const;
   std::optional<std::vector<std::int64_t>> integers(std::string_view key) const;
+  /// An array of bools; none as well where the key is not an array.
+  std::optional<std::vector<bool>> flags(std::string_view key) const;
   std::optional<std::vector<float>> numbers(std::string_view key) const;  ///< an array of f32
 
   /// An error that names this file and the key's place in it.

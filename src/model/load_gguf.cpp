@@ -2,6 +2,7 @@
 // tensors.
 #include <frugal/core/error.hpp>
 
+#include <algorithm>
 #include <cstdio>
 
 #include "model/architectures.hpp"
@@ -60,13 +61,13 @@ void add_shards(const std::filesystem::path& first, const GgufFile& header, std:
                 "says " + std::to_string(*total) + " tensors, the shards hold " + std::to_string(tensors.size()));
 }
 
-/// Takes rope_freqs.weight out of the list: the divisors of Llama 3's frequencies, or nothing.
-std::vector<float> take_rope_divisors(std::vector<Tensor>& tensors, const std::string& file) {
+/// Takes a tensor of divisors of RoPE's frequencies out of the list; empty where it is not there.
+std::vector<float> take_divisors(std::vector<Tensor>& tensors, std::string_view name, const std::string& file) {
   std::vector<float> divisors;
   for (std::size_t i = 0; i < tensors.size(); ++i) {
-    if (tensors[i].name != "rope_freqs.weight") continue;
+    if (tensors[i].name != name) continue;
     if (tensors[i].rows != 1 || tensors[i].cols > 1U << 16)
-      throw Error(Errc::bad_model, file + ": tensor rope_freqs.weight has " + std::to_string(tensors[i].rows) +
+      throw Error(Errc::bad_model, file + ": tensor " + std::string(name) + " has " + std::to_string(tensors[i].rows) +
                                        " rows of " + std::to_string(tensors[i].cols));
     divisors.resize(tensors[i].cols);
     dequantize_rows(tensors[i], 0, 1, divisors);
@@ -76,12 +77,26 @@ std::vector<float> take_rope_divisors(std::vector<Tensor>& tensors, const std::s
   return divisors;
 }
 
-ModelParts parts_from(const GgufFile& header, std::vector<Tensor> tensors) {
+/// Llama 3's frequencies, or LongRoPE's short or long ones.
+std::vector<float> take_rope_divisors(const GgufFile& header, std::vector<Tensor>& tensors, std::uint32_t wanted) {
+  std::vector<float> freqs = take_divisors(tensors, "rope_freqs.weight", header.name());
+  std::vector<float> of_long = take_divisors(tensors, "rope_factors_long.weight", header.name());
+  std::vector<float> of_short = take_divisors(tensors, "rope_factors_short.weight", header.name());
+  if (!freqs.empty()) return freqs;
+  const std::string architecture(header.string("general.architecture").value_or(""));
+  const double context = header.number(architecture + ".context_length").value_or(0);
+  const double original = header.number(architecture + ".rope.scaling.original_context_length").value_or(context);
+  return (wanted == 0 ? context : wanted) > original ? of_long : of_short;
+}
+
+ModelParts parts_from(const GgufFile& header, std::vector<Tensor> tensors, std::uint32_t context) {
   ModelParts parts;
   parts.tensors = std::move(tensors);
-  std::vector<float> divisors = take_rope_divisors(parts.tensors, header.name());
+  std::vector<float> divisors = take_rope_divisors(header, parts.tensors, context);
   parts.spec = spec_from_gguf(header, parts.tensors);
   if (!divisors.empty()) parts.spec.rope_divisors = std::move(divisors);
+  if (context != 0) parts.spec.context = std::min(parts.spec.context, context);
+  split_fused(parts.spec, parts.tensors);
   reject_unknown(parts.spec, parts.tensors, header.name());
   const std::string stem = std::filesystem::path(header.name()).stem().string();
   parts.name = std::string(header.string("general.name").value_or(stem));
@@ -108,7 +123,7 @@ void add_text(ModelParts& parts, const GgufFile& file) {
 }  // namespace
 
 ModelParts parts_from_gguf(const GgufFile& file) {
-  ModelParts parts = parts_from(file, file.tensors());
+  ModelParts parts = parts_from(file, file.tensors(), 0);
   add_text(parts, file);
   return parts;
 }
@@ -121,7 +136,7 @@ ModelParts load_gguf(const std::filesystem::path& path, const LoadOptions& optio
   std::vector<Tensor> tensors = header.tensors();
   add_shards(path, header, tensors, *files, options);
   for (Tensor& t : tensors) t.mapped = options.weights == LoadOptions::Weights::map;
-  ModelParts parts = parts_from(header, std::move(tensors));
+  ModelParts parts = parts_from(header, std::move(tensors), options.context);
   parts.storage = files;
   report(options, "weights", 1.0);
 

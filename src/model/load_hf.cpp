@@ -32,6 +32,7 @@ Json read_json(const fs::path& path) { return parse_json_tree(read_file(path.str
 /// Mappings of all shards and copies of what lies unaligned in them; the ModelParts' storage.
 struct Weights {
   LoadOptions::Weights how;
+  const Architecture* architecture;
   std::vector<std::unique_ptr<const MappedFile>> files;
   std::vector<std::vector<std::uint64_t>> copies;
 };
@@ -71,11 +72,23 @@ void align(Tensor& t, Weights& weights) {
   t.data = std::as_bytes(std::span(copy)).first(t.data.size());
 }
 
+/// Gemma's norms multiply by 1 + weight; GGUF files and the forward pass have the sum.
+void add_one(Tensor& t, Weights& weights) {
+  const std::uint64_t values = t.rows * t.cols;
+  auto& copy = weights.copies.emplace_back((values + 1) / 2);
+  const std::span sums(reinterpret_cast<float*>(copy.data()), values);
+  dequantize(t.type, t.data, sums);
+  for (float& x : sums) x += 1.0F;
+  t.type = DType::f32;
+  t.data = std::as_bytes(sums);
+  t.mapped = false;
+}
+
 void add_file(const fs::path& path, const WeightMap* index, Weights& weights, std::vector<Tensor>& tensors) {
   weights.files.push_back(std::make_unique<const MappedFile>(path, weights.how));
   SafetensorsFile file(weights.files.back()->bytes(), path.string());
   for (const SafetensorsFile::Foreign& foreign : file.foreign)
-    if (!gguf_tensor_name(foreign.name).empty())
+    if (!gguf_tensor_name(foreign.name, weights.architecture->gemma).empty())
       throw Error(Errc::unsupported, path.string() + ": tensor " + foreign.name + " " + foreign.reason +
                                          "; supported are F32, F16 and BF16");
   for (Tensor& t : file.tensors) {
@@ -84,8 +97,10 @@ void add_file(const fs::path& path, const WeightMap* index, Weights& weights, st
       const auto at = index->find(t.name);
       if (at == index->end() || at->second != path.filename()) continue;  // the index decides
     }
-    if (std::string name = gguf_tensor_name(t.name); !name.empty()) t.name = std::move(name);
+    if (std::string name = gguf_tensor_name(t.name, weights.architecture->gemma); !name.empty())
+      t.name = std::move(name);
     align(t, weights);
+    if (weights.architecture->gemma && t.name.ends_with("norm.weight")) add_one(t, weights);
     tensors.push_back(std::move(t));
   }
 }
@@ -152,9 +167,10 @@ void read_chat_templates(const fs::path& folder, ModelParts& parts) {
 ModelParts load_hf_folder(const fs::path& folder, const LoadOptions& options) {
   ModelParts parts;
   const fs::path config_path = folder / "config.json";
-  parts.spec = spec_from_hf_config(read_file(config_path.string()), config_path.string());
+  parts.spec = spec_from_hf_config(read_file(config_path.string()), config_path.string(), options.context);
   report(options, "weights", 0.0);
-  const auto weights = std::make_shared<Weights>(options.weights);
+  const Architecture& architecture = *architecture_by_name(parts.spec.architecture);
+  const auto weights = std::make_shared<Weights>(Weights{options.weights, &architecture, {}, {}});
   parts.tensors = read_weights(folder, *weights, options);
   parts.storage = weights;
   if (parts.spec.tied_head) std::erase_if(parts.tensors, [](const Tensor& t) { return t.name == "output.weight"; });
@@ -165,6 +181,7 @@ ModelParts load_hf_folder(const fs::path& folder, const LoadOptions& options) {
   if (parts.spec.vocab != vocab)
     throw Error(Errc::bad_model, folder.string() + ": the embedding has " + std::to_string(parts.spec.vocab) +
                                      " rows, vocab_size is " + std::to_string(vocab));
+  split_fused(parts.spec, parts.tensors);
   reject_unknown(parts.spec, parts.tensors, folder.string());
   report(options, "weights", 1.0);
 

@@ -28,7 +28,8 @@ void set_tokenizer(ModelParts& parts, const std::function<std::shared_ptr<const 
 /// template and storage.
 ModelParts parts_from_gguf(const GgufFile& file);
 
-/// The decoder a config.json describes, before its tensors are known. `file` names it in errors.
-DecoderSpec spec_from_hf_config(std::string_view json, const std::string& file);
+/// The decoder a config.json describes, before its tensors are known. `file` names it in errors; `context` as in
+/// LoadOptions.
+DecoderSpec spec_from_hf_config(std::string_view json, const std::string& file, std::uint32_t context = 0);
 
 }  // namespace frugal::model

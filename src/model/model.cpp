@@ -12,10 +12,33 @@
 namespace frugal {
 namespace {
 
-constexpr std::array<std::string_view, 11> part_names{"attn_q",    "attn_k",      "attn_v",      "attn_output",
-                                                      "attn_norm", "attn_q_norm", "attn_k_norm", "ffn_gate",
-                                                      "ffn_up",    "ffn_down",    "ffn_norm"};
+constexpr std::array<std::string_view, 18> part_names{
+    "attn_q",        "attn_k",       "attn_v",       "attn_output",    "attn_norm",      "attn_q_norm",
+    "attn_k_norm",   "ffn_gate",     "ffn_up",       "ffn_down",       "ffn_norm",       "post_attention_norm",
+    "post_ffw_norm", "ffn_gate_inp", "ffn_up_shexp", "ffn_gate_shexp", "ffn_down_shexp", "ffn_gate_inp_shexp"};
 using LayerTensors = std::array<std::array<const Tensor*, 2>, part_names.size()>;  // [part][bias]
+
+/// Nothing for a decoder without them, so that its fingerprint stays what it was before they came.
+void hash_extensions(model::Hash& hash, const DecoderSpec& s) {
+  const DecoderSpec none;
+  const auto number = [&](std::string_view name, double value, double usual) {
+    if (value != usual) hash.add(name).add(value);
+  };
+  number("rope_scale", double{s.rope_scale}, double{none.rope_scale});
+  number("local_rope_theta", s.local_rope_theta, none.local_rope_theta);
+  number("activation", static_cast<double>(s.activation), 0);
+  number("post_norms", s.post_norms ? 1 : 0, 0);
+  number("embedding_scale", double{s.embedding_scale}, double{none.embedding_scale});
+  number("attention_scale", double{s.attention_scale}, double{none.attention_scale});
+  number("attention_softcap", double{s.attention_softcap}, double{none.attention_softcap});
+  number("logit_softcap", double{s.logit_softcap}, double{none.logit_softcap});
+  for (std::size_t l = 0; l < s.full_attention.size(); ++l)
+    number("full_attention", s.full_attention[l] != 0 ? static_cast<double>(l + 1) : 0, 0);
+  const ExpertsSpec& e = s.experts;
+  if (e.count == 0) return;
+  for (const std::uint32_t n : {e.count, e.used, e.d_ff, e.shared_d_ff}) hash.add(std::uint64_t{n});
+  hash.add(std::uint64_t{e.renormalise});
+}
 
 void hash_spec(model::Hash& hash, const DecoderSpec& s) {
   hash.add(s.architecture);
@@ -26,6 +49,7 @@ void hash_spec(model::Hash& hash, const DecoderSpec& s) {
     hash.add(std::uint64_t{b});
   hash.add(double{s.rms_eps}).add(s.rope_theta);
   for (const float divisor : s.rope_divisors) hash.add(double{divisor});
+  hash_extensions(hash, s);
 }
 
 /// Eight evenly spread samples of 64 bytes, first and last bytes among them; small tensors whole. A thousand tensors
@@ -170,6 +194,10 @@ const Tensor* Model::layer(std::uint32_t layer, std::string_view part, bool bias
   return impl_->layers[layer][static_cast<std::size_t>(at - part_names.begin())][bias ? 1 : 0];
 }
 
+const Tensor* Model::expert(std::uint32_t layer, std::string_view part, std::uint32_t expert) const {
+  return find("blk." + std::to_string(layer) + "." + std::string(part) + "." + std::to_string(expert) + ".weight");
+}
+
 const Tensor& Model::embedding() const noexcept { return *impl_->embedding; }
 const Tensor& Model::output_norm() const noexcept { return *impl_->output_norm; }
 const Tensor& Model::head() const noexcept { return *impl_->head; }
@@ -203,6 +231,7 @@ std::shared_ptr<const Model> first_layers(std::shared_ptr<const Model> model, st
   parts.name = model->name() + "/" + std::to_string(layers) + "-layers";
   parts.spec = model->spec();
   parts.spec.layers = layers;
+  if (!parts.spec.full_attention.empty()) parts.spec.full_attention.resize(layers);
   for (const Tensor& t : model->tensors()) {
     const bool of_layer = t.name.starts_with("blk.");
     if (!of_layer || std::stoul(t.name.substr(4)) < layers) parts.tensors.push_back(t);

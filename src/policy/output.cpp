@@ -65,6 +65,9 @@ class FirstOf final : public OutputPolicy {
       if (std::optional<Stop> stop = policy->after(sequence)) return stop;
     return std::nullopt;
   }
+  void ended(const SequenceView& sequence, const AnswerOutcome& outcome) override {
+    for (const auto& policy : policies_) policy->ended(sequence, outcome);
+  }
 
  private:
   std::vector<std::shared_ptr<OutputPolicy>> policies_;
@@ -81,6 +84,9 @@ class When final : public OutputPolicy {
   std::optional<Stop> after(const SequenceView& sequence) override {
     return predicate_(sequence.request) ? inner_->after(sequence) : std::nullopt;
   }
+  void ended(const SequenceView& sequence, const AnswerOutcome& outcome) override {
+    if (predicate_(sequence.request)) inner_->ended(sequence, outcome);
+  }
 
  private:
   std::function<bool(const RequestView&)> predicate_;
@@ -96,6 +102,7 @@ class Limited final : public OutputPolicy {
     return tokens == 0 ? most_ : std::min(tokens, most_);
   }
   std::optional<Stop> after(const SequenceView& sequence) override { return inner_->after(sequence); }
+  void ended(const SequenceView& sequence, const AnswerOutcome& outcome) override { inner_->ended(sequence, outcome); }
 
  private:
   std::shared_ptr<OutputPolicy> inner_;

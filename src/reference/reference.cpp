@@ -9,11 +9,13 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <numbers>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "backend/contract.hpp"
+#include "backend/experts.hpp"
 #include "backend/prepared.hpp"
 #include "backend/rope.hpp"
 #include "reference/weights.hpp"
@@ -28,7 +30,10 @@ using HeadMap = Eigen::Map<const Vector>;
 
 struct Loaded {
   explicit Loaded(std::shared_ptr<const Model> m)
-      : model(std::move(m)), weights(*model), frequencies(backend::rope_frequencies(model->spec())) {}
+      : model(std::move(m)),
+        weights(*model),
+        frequencies(backend::rope_frequencies(model->spec())),
+        local_frequencies(backend::local_rope_frequencies(model->spec())) {}
 
   /// The same for every reference backend of the process that runs this Model object.
   static std::shared_ptr<const Loaded> of(std::shared_ptr<const Model> m) {
@@ -38,7 +43,7 @@ struct Loaded {
   }
   std::shared_ptr<const Model> model;
   reference::Weights weights;
-  std::vector<double> frequencies;
+  std::vector<double> frequencies, local_frequencies;  // the second of layers with a window, empty where they are alike
 };
 
 /// Where one sequence's keys and values of one model lie: [layer][K|V][token][kv head][head_dim] inside each page.
@@ -71,33 +76,66 @@ Vector linear(const reference::Matrix& w, const Vector& bias, const Vector& x) {
 class Row {
  public:
   Row(const Loaded& loaded, Pages pages, Token token, std::uint32_t position)
-      : loaded_(loaded), spec_(loaded.model->spec()), pages_(pages), position_(position), x_(embed(token)) {
-    cos_.resize(spec_.rope_dims / 2), sin_.resize(spec_.rope_dims / 2);
-    backend::rope_angles(loaded.frequencies, position, cos_, sin_);
-  }
+      : loaded_(loaded), spec_(loaded.model->spec()), pages_(pages), position_(position), x_(embed(token)) {}
 
   /// The layers up to `end`, from where it stands.
   void run_to(std::uint32_t end) {
     for (; layer_ < end; ++layer_) {
       const LayerWeights& w = loaded_.weights.layers[layer_];
-      x_ += attention(w, layer_, rms_norm(x_, w.attn_norm, spec_.rms_eps));
-      x_ += feed_forward(w, rms_norm(x_, w.ffn_norm, spec_.rms_eps));
+      set_angles(layer_);
+      x_ += normed_again(attention(w, layer_, rms_norm(x_, w.attn_norm, spec_.rms_eps)), w.post_attention_norm);
+      x_ += normed_again(feed_forward(w, rms_norm(x_, w.ffn_norm, spec_.rms_eps)), w.post_ffw_norm);
     }
   }
 
   /// The residual stream after the layers run so far.
   const Vector& hidden() const { return x_; }
   Vector normed() const { return rms_norm(x_, loaded_.weights.output_norm, spec_.rms_eps); }
-  Vector logits() const { return loaded_.weights.head() * normed(); }
+  Vector logits() const {
+    Vector y = loaded_.weights.head() * normed();
+    soft_cap(y, spec_.logit_softcap);
+    return y;
+  }
 
  private:
-  Vector embed(Token token) const { return loaded_.weights.embedding.row(token).transpose(); }
+  Vector embed(Token token) const { return loaded_.weights.embedding.row(token).transpose() * spec_.embedding_scale; }
 
-  static Vector feed_forward(const LayerWeights& w, const Vector& h) {
+  static void soft_cap(Vector& x, float cap) {
+    if (cap != 0.0F) x = (cap * (x.array() / cap).tanh()).eval();
+  }
+
+  Vector normed_again(const Vector& x, const Vector& gain) const {
+    return gain.size() == 0 ? x : rms_norm(x, gain, spec_.rms_eps);
+  }
+
+  void set_angles(std::size_t layer) {
+    cos_.resize(spec_.rope_dims / 2), sin_.resize(spec_.rope_dims / 2);
+    backend::rope_angles(spec_.local_rope(layer) ? loaded_.local_frequencies : loaded_.frequencies, position_, cos_,
+                         sin_);
+    for (float& c : cos_) c *= spec_.rope_scale;
+    for (float& s : sin_) s *= spec_.rope_scale;
+  }
+
+  Vector activated(const Vector& x) const {
+    if (spec_.activation == Activation::silu) return x.array() / (1.0F + (-x.array()).exp());
+    const float c = std::sqrt(2.0F / std::numbers::pi_v<float>);
+    return 0.5F * x.array() * (1.0F + (c * (x.array() + 0.044715F * x.array().cube())).tanh());
+  }
+
+  Vector gated(const reference::FeedForward& w, const Vector& h) const {
     const Vector gate = w.gate * h;
     const Vector up = w.up * h;
-    const Vector silu = gate.array() / (1.0F + (-gate.array()).exp());
-    return w.down * silu.cwiseProduct(up);
+    return w.down * activated(gate).cwiseProduct(up);
+  }
+
+  Vector feed_forward(const LayerWeights& w, const Vector& h) const {
+    if (spec_.experts.count == 0) return gated(w.ffn, h);
+    const Vector scores = w.router * h;
+    Vector y = Vector::Zero(h.size());
+    for (const auto& [expert, weight] : backend::choose_experts(spec_.experts, {scores.data(), spec_.experts.count}))
+      y += weight * gated(w.experts[expert], h);
+    if (spec_.experts.shared_d_ff != 0) y += gated(w.shared, h) / (1.0F + std::exp(-w.shared_gate.dot(h)));
+    return y;
   }
 
   Vector attention(const LayerWeights& w, std::size_t layer, const Vector& h) {
@@ -132,7 +170,7 @@ class Row {
   }
 
   Vector attend(std::size_t layer, std::uint32_t kv_head, const Vector& q) const {
-    const std::uint32_t window = spec_.sliding_window;
+    const std::uint32_t window = spec_.window(layer);
     const std::uint32_t first = window > 0 && position_ + 1 > window ? position_ + 1 - window : 0;
     const std::size_t offset = std::size_t{kv_head} * spec_.head_dim;
     const Index d = spec_.head_dim, n = position_ + 1 - first;
@@ -140,7 +178,8 @@ class Row {
     for (Index i = 0; i < n; ++i) {
       p[i] = q.dot(HeadMap(pages_.at(layer, false, first + static_cast<std::size_t>(i)) + offset, d));
     }
-    p = (p / std::sqrt(static_cast<float>(d))).eval();
+    p *= backend::attention_scale(spec_);
+    soft_cap(p, spec_.attention_softcap);
     p = (p.array() - p.maxCoeff()).exp().eval();
     p /= p.sum();
     Vector out = Vector::Zero(d);

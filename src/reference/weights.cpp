@@ -28,14 +28,32 @@ const Tensor& need(const Model& model, std::uint32_t layer, std::string_view par
   return *t;
 }
 
+void add_experts(const Model& model, std::uint32_t l, LayerWeights& w) {
+  const ExpertsSpec& experts = model.spec().experts;
+  w.router = matrix(need(model, l, "ffn_gate_inp"));
+  for (std::uint32_t e = 0; e < experts.count; ++e)
+    w.experts.push_back({matrix(*model.expert(l, "ffn_gate", e)), matrix(*model.expert(l, "ffn_up", e)),
+                         matrix(*model.expert(l, "ffn_down", e))});
+  if (experts.shared_d_ff == 0) return;
+  w.shared = {matrix(need(model, l, "ffn_gate_shexp")), matrix(need(model, l, "ffn_up_shexp")),
+              matrix(need(model, l, "ffn_down_shexp"))};
+  w.shared_gate = vector(need(model, l, "ffn_gate_inp_shexp"));
+}
+
 LayerWeights layer_weights(const Model& model, std::uint32_t l) {
   const DecoderSpec& spec = model.spec();
   LayerWeights w;
   w.attn_norm = vector(need(model, l, "attn_norm")), w.ffn_norm = vector(need(model, l, "ffn_norm"));
   w.q = matrix(need(model, l, "attn_q")), w.k = matrix(need(model, l, "attn_k"));
   w.v = matrix(need(model, l, "attn_v")), w.o = matrix(need(model, l, "attn_output"));
-  w.gate = matrix(need(model, l, "ffn_gate")), w.up = matrix(need(model, l, "ffn_up"));
-  w.down = matrix(need(model, l, "ffn_down"));
+  if (spec.post_norms) {
+    w.post_attention_norm = vector(need(model, l, "post_attention_norm"));
+    w.post_ffw_norm = vector(need(model, l, "post_ffw_norm"));
+  }
+  if (spec.experts.count == 0)
+    w.ffn = {matrix(need(model, l, "ffn_gate")), matrix(need(model, l, "ffn_up")), matrix(need(model, l, "ffn_down"))};
+  else
+    add_experts(model, l, w);
   if (spec.qkv_bias) {
     w.q_bias = vector(need(model, l, "attn_q", true)), w.k_bias = vector(need(model, l, "attn_k", true));
     w.v_bias = vector(need(model, l, "attn_v", true));

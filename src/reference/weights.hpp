@@ -15,12 +15,21 @@ namespace frugal::reference {
 using Matrix = Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
 using Vector = Eigen::VectorXf;
 
+struct FeedForward {
+  Matrix gate, up, down;  // [d_ff, d_model], down [d_model, d_ff]
+};
+
 struct LayerWeights {
-  Vector attn_norm, ffn_norm;     // [d_model]
-  Matrix q, k, v, o;              // [q_width | kv_width, d_model], o [d_model, q_width]
-  Vector q_bias, k_bias, v_bias;  // empty where there are none
-  Vector q_norm, k_norm;          // [head_dim], empty where there are none
-  Matrix gate, up, down;          // [d_ff, d_model], down [d_model, d_ff]
+  Vector attn_norm, ffn_norm;                 // [d_model]
+  Vector post_attention_norm, post_ffw_norm;  // [d_model], empty where there are none
+  Matrix q, k, v, o;                          // [q_width | kv_width, d_model], o [d_model, q_width]
+  Vector q_bias, k_bias, v_bias;              // empty where there are none
+  Vector q_norm, k_norm;                      // [head_dim], empty where there are none
+  FeedForward ffn;                            // empty where there are experts
+  Matrix router;                              // [experts, d_model]
+  std::vector<FeedForward> experts;
+  FeedForward shared;  // of the shared expert, empty where there is none
+  Vector shared_gate;  // [d_model]
 };
 
 struct Weights {

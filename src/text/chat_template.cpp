@@ -222,13 +222,14 @@ bool ChatTemplate::Impl::takes_parts() const {
 // The arguments of a call are JSON text in the OpenAI API and an object in Hugging Face's. Most templates print an object
 // as JSON; some print whichever they are given, and then the text is handed on as it was written; some know texts only.
 bool ChatTemplate::Impl::wants_arguments_as_text() {
+  const std::string arguments = "{\"frugal\": \"\xC3\xA9\"}";  // some print an object with escapes
   Chat probe;
-  probe.messages = {{"user", "x"}, {"assistant", "", "", "", {{"frugal000", "probe", R"({"frugal": 1})"}}}};
+  probe.messages = {{"user", "x"}, {"assistant", "", "", "", {{"frugal000", "probe", arguments}}}};
   for (const bool null_content : {true, false}) {
     probe.messages[1].null_content = null_content;
     able.arguments_as_text = true;
     const auto text = render(probe, {});
-    if (!text || text->text.find(R"({"frugal": 1})") == std::string::npos) continue;  // not printed as it is
+    if (!text || text->text.find(arguments) == std::string::npos) continue;  // not printed as it is
     able.arguments_as_text = false;
     const auto object = render(probe, {});
     return !object || object->text.find("{'frugal'") != std::string::npos || object->text == text->text;

@@ -1,4 +1,4 @@
-// SpecialMatcher: finds special tokens written in text, leftmost first and of those the longest.
+// SpecialMatcher: finds special tokens written in text, the leftmost first, of several there the longest.
 //
 // A byte trie; immutable after construction, thread-safe. Text without a special token's first byte is skipped a byte
 // at a time.

@@ -108,12 +108,15 @@ void mark_bytes(BpeVocabulary& vocabulary) {
 }
 
 void add_turn_ends(BpeVocabulary& vocabulary) {
-  constexpr std::array<std::string_view, 10> names{
-      "<|im_end|>",      "<|eot_id|>", "<|eom_id|>",    "<|end|>", "<|endoftext|>",
-      "<|end_of_text|>", "<|eot|>",    "<end_of_turn>", "<eos>",   "</s>"};
-  for (std::size_t id = 0; id < vocabulary.tokens.size(); ++id)
-    if (std::find(names.begin(), names.end(), vocabulary.tokens[id]) != names.end())
-      vocabulary.end_tokens.push_back(static_cast<Token>(id));
+  constexpr std::array<std::string_view, 8> marks{"<|im_end|>",    "<|eot_id|>",      "<|eom_id|>", "<|end|>",
+                                                  "<|endoftext|>", "<|end_of_text|>", "<|eot|>",    "<end_of_turn>"};
+  constexpr std::array<std::string_view, 2> tags{"</s>", "<eos>"};  // an ordinary token may be one of HTML's
+  for (std::size_t id = 0; id < vocabulary.tokens.size(); ++id) {
+    const std::string& text = vocabulary.tokens[id];
+    const bool ends = std::find(marks.begin(), marks.end(), text) != marks.end() ||
+                      (is_literal(kind_of(vocabulary, id)) && std::find(tags.begin(), tags.end(), text) != tags.end());
+    if (ends) vocabulary.end_tokens.push_back(static_cast<Token>(id));
+  }
 }
 
 TokenIds token_ids(const BpeVocabulary& vocabulary) {

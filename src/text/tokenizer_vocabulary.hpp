@@ -30,7 +30,7 @@ TokenIds token_ids(const BpeVocabulary& vocabulary);
 void mark_bytes(BpeVocabulary& vocabulary);
 
 /// Adds the tokens whose name ends a turn or a text in a supported family ("<|im_end|>", "<end_of_turn>", ...) to
-/// end_tokens, whatever their kind: files often name only one of theirs.
+/// end_tokens, whatever their kind: files often name only one of theirs. "</s>" and "<eos>" count as special tokens only.
 void add_turn_ends(BpeVocabulary& vocabulary);
 
 /// The bytes each token stands for.

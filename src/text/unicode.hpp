@@ -76,7 +76,7 @@ bool is_python_space(std::int32_t code_point) noexcept;
 /// True where `text` is in normal form C beyond doubt; linear, fast on ASCII.
 bool is_surely_nfc(std::string_view text) noexcept;
 
-/// Normal form C (canonical composition); bytes that are no characters stay where they are. Linear but for the sorting
+/// Normal form C (canonical composition); bytes that are not characters stay where they are. Linear but for the sorting
 /// of runs of marks.
 std::string to_nfc(std::string_view text);
 

@@ -39,11 +39,16 @@ struct SegmentPlan {
   std::int64_t end() const { return start + rows; }
 };
 
+/// What layers of one kind share: those that attend to all positions, or those with a window.
+struct LayerPlan {
+  at::Tensor cos, sin;  // fp32 [rows, 1, rope_dims / 2]
+  std::vector<SegmentPlan> segments;
+};
+
 /// What all layers of a step share, on the device.
 struct StepPlan {
   at::Tensor tokens, row_pages, row_slots;  // [rows]
-  at::Tensor cos, sin;                      // fp32 [rows, 1, rope_dims / 2]
-  std::vector<SegmentPlan> segments;
+  LayerPlan full, windowed;                 // each empty where no layer is of that kind
 };
 
 class Decoder {
@@ -68,21 +73,25 @@ class Decoder {
 
  private:
   at::Tensor norm(const at::Tensor& x, const at::Tensor& gain) const;
-  at::Tensor rotate(const at::Tensor& heads, const StepPlan& plan) const;
-  at::Tensor attention(const LayerWeights& w, std::int64_t layer, const at::Tensor& h, const StepPlan& plan) const;
+  at::Tensor rotate(const at::Tensor& heads, const LayerPlan& plan) const;
+  at::Tensor attention(const LayerWeights& w, std::int64_t layer, const at::Tensor& h, const StepPlan& step) const;
   at::Tensor attend(const SegmentPlan& s, const at::Tensor& q, const at::Tensor& keys, const at::Tensor& values) const;
+  at::Tensor capped_attention(const at::Tensor& q, const at::Tensor& keys, const at::Tensor& values,
+                              const at::Tensor& mask) const;
+  at::Tensor gated(const GatedWeights& w, const at::Tensor& h) const;
   at::Tensor feed_forward(const LayerWeights& w, const at::Tensor& h) const;
+  at::Tensor mixture(const LayerWeights& w, const at::Tensor& h) const;
 
-  std::int64_t first_key(std::int64_t position) const;  // the earliest position a row attends to
   void plan_rows(std::span<const Segment> segments, StepPlan& plan) const;
-  void plan_attention(std::span<const Segment> segments, StepPlan& plan) const;
-  void plan_angles(std::span<const Segment> segments, StepPlan& plan) const;
-  at::Tensor mask(const SegmentPlan& s) const;
+  LayerPlan plan_layers(std::span<const Segment> segments, std::int64_t window) const;
+  void plan_attention(std::span<const Segment> segments, std::int64_t window, LayerPlan& plan) const;
+  void plan_angles(std::span<const Segment> segments, bool local, LayerPlan& plan) const;
+  at::Tensor mask(const SegmentPlan& s, std::int64_t window) const;
 
   std::shared_ptr<const Model> model_;
   Device device_;
   std::shared_ptr<const LoadedWeights> weights_;
-  std::vector<double> frequencies_;
+  std::vector<double> frequencies_, local_frequencies_;
   KvView kv_;
 };
 

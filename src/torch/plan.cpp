@@ -1,4 +1,5 @@
 // Decoder::plan: what all layers of a step share, made on the host and sent to the device in a few transfers.
+#include <ATen/TensorOperators.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/full.h>
 
@@ -21,19 +22,29 @@ at::Tensor send(const std::vector<std::int64_t>& values, c10::Device device) {
   return host.to(device);
 }
 
+/// The earliest position that a row at `position` attends to; window 0 = all.
+std::int64_t first_key(std::int64_t position, std::int64_t window) {
+  return window > 0 ? std::max<std::int64_t>(0, position + 1 - window) : 0;
+}
+
 }  // namespace
 
 StepPlan Decoder::plan(std::span<const Segment> segments) const {
   StepPlan plan;
   plan_rows(segments, plan);
-  plan_attention(segments, plan);
-  plan_angles(segments, plan);
+  const DecoderSpec& s = spec();
+  const bool any_full = s.sliding_window == 0 || std::any_of(s.full_attention.begin(), s.full_attention.end(),
+                                                             [](std::uint8_t full) { return full != 0; });
+  if (any_full) plan.full = plan_layers(segments, 0);
+  if (s.sliding_window != 0) plan.windowed = plan_layers(segments, s.sliding_window);
   return plan;
 }
 
-std::int64_t Decoder::first_key(std::int64_t position) const {
-  const std::int64_t window = spec().sliding_window;
-  return window > 0 ? std::max<std::int64_t>(0, position + 1 - window) : 0;
+LayerPlan Decoder::plan_layers(std::span<const Segment> segments, std::int64_t window) const {
+  LayerPlan plan;
+  plan_attention(segments, window, plan);
+  plan_angles(segments, window != 0 && !local_frequencies_.empty(), plan);
+  return plan;
 }
 
 /// tokens, pages and slots of all rows travel as one array.
@@ -55,17 +66,17 @@ void Decoder::plan_rows(std::span<const Segment> segments, StepPlan& plan) const
   plan.row_pages = all.narrow(0, rows, rows), plan.row_slots = all.narrow(0, 2 * rows, rows);
 }
 
-void Decoder::plan_attention(std::span<const Segment> segments, StepPlan& plan) const {
+void Decoder::plan_attention(std::span<const Segment> segments, std::int64_t window, LayerPlan& plan) const {
   std::vector<std::int64_t> pages;
   std::int64_t row = 0;
   for (const Segment& s : segments) {
     SegmentPlan p{.first_row = row, .rows = wide(s.tokens.size()), .start = s.start};
-    p.first_position = first_key(p.start) / kv_.page_tokens * kv_.page_tokens;
+    p.first_position = first_key(p.start, window) / kv_.page_tokens * kv_.page_tokens;
     row += p.rows;
     for (std::int64_t at = p.first_position; at < p.end(); at += kv_.page_tokens) {
       pages.push_back(s.pages[static_cast<std::size_t>(at / kv_.page_tokens)]);
     }
-    if (p.rows > 1 || first_key(p.start) > p.first_position) p.mask = mask(p);
+    if (p.rows > 1 || first_key(p.start, window) > p.first_position) p.mask = mask(p, window);
     plan.segments.push_back(std::move(p));
   }
   const at::Tensor sent = send(pages, device_.device);
@@ -77,28 +88,32 @@ void Decoder::plan_attention(std::span<const Segment> segments, StepPlan& plan) 
   }
 }
 
-void Decoder::plan_angles(std::span<const Segment> segments, StepPlan& plan) const {
-  const std::size_t half = frequencies_.size(), rows = static_cast<std::size_t>(plan.tokens.numel());
+void Decoder::plan_angles(std::span<const Segment> segments, bool local, LayerPlan& plan) const {
+  const std::vector<double>& frequencies = local ? local_frequencies_ : frequencies_;
+  const std::size_t half = frequencies.size();
+  std::size_t rows = 0;
+  for (const Segment& s : segments) rows += s.tokens.size();
   const at::Tensor angles = at::empty({2, wide(rows), 1, wide(half)}, at::TensorOptions(at::kFloat));
   float* cos = angles.data_ptr<float>();
   float* sin = cos + rows * half;
   for (const Segment& s : segments) {
     for (std::uint32_t i = 0; i < s.tokens.size(); ++i, cos += half, sin += half) {
-      backend::rope_angles(frequencies_, s.start + i, {cos, half}, {sin, half});
+      backend::rope_angles(frequencies, s.start + i, {cos, half}, {sin, half});
     }
   }
-  const at::Tensor sent = angles.to(device_.device);
+  at::Tensor sent = angles.to(device_.device);
+  if (spec().rope_scale != 1.0F) sent = sent * static_cast<double>(spec().rope_scale);
   plan.cos = sent.select(0, 0), plan.sin = sent.select(0, 1);
 }
 
 /// Row r of the segment sees keys [first_key(start + r), start + r]; repeated for each query head of a group.
-at::Tensor Decoder::mask(const SegmentPlan& s) const {
+at::Tensor Decoder::mask(const SegmentPlan& s, std::int64_t window) const {
   const std::int64_t keys = s.end() - s.first_position, group = spec().heads / spec().kv_heads;
   const at::Tensor m =
       at::full({s.rows, keys}, -std::numeric_limits<double>::infinity(), at::TensorOptions(at::kFloat));
   for (std::int64_t r = 0; r < s.rows; ++r) {
     float* row = m.data_ptr<float>() + r * keys;
-    std::fill(row + first_key(s.start + r) - s.first_position, row + s.start + r + 1 - s.first_position, 0.0F);
+    std::fill(row + first_key(s.start + r, window) - s.first_position, row + s.start + r + 1 - s.first_position, 0.0F);
   }
   return m.to(device_.device, device_.compute).repeat({group, 1});
 }

@@ -43,6 +43,16 @@ class Layer {
     return stack_rows(tensors, device_.device, device_.compute);
   }
 
+  at::Tensor expert(Parts parts, std::uint32_t index) const {
+    std::vector<const Tensor*> tensors;
+    for (const std::string_view part : parts) tensors.push_back(model_.expert(layer_, part, index));
+    return stack_rows(tensors, device_.device, device_.compute);
+  }
+
+  at::Tensor floats(std::string_view part) const {
+    return stack_rows({&need(part, false)}, device_.device, at::kFloat);
+  }
+
   at::Tensor vector(std::string_view part, c10::ScalarType type, bool bias = false) const {
     return stack_rows({&need(part, bias)}, device_.device, type).reshape(-1);
   }
@@ -69,6 +79,15 @@ at::Tensor head_gains(const DecoderSpec& spec, const Layer& layer) {
   return at::cat({gain("attn_q_norm", spec.heads), gain("attn_k_norm", spec.kv_heads)});
 }
 
+void load_experts(const ExpertsSpec& experts, const Layer& layer, LayerWeights& w) {
+  w.router = layer.floats("ffn_gate_inp");
+  for (std::uint32_t e = 0; e < experts.count; ++e)
+    w.experts.push_back({layer.expert({"ffn_gate", "ffn_up"}, e), layer.expert({"ffn_down"}, e)});
+  if (experts.shared_d_ff == 0) return;
+  w.shared = {layer.matrix({"ffn_gate_shexp", "ffn_up_shexp"}), layer.matrix({"ffn_down_shexp"})};
+  w.shared_gate = layer.floats("ffn_gate_inp_shexp");
+}
+
 LayerWeights load_layer(const DecoderSpec& spec, const Layer& layer, c10::ScalarType compute) {
   LayerWeights w;
   w.attn_norm = layer.vector("attn_norm", at::kFloat), w.ffn_norm = layer.vector("ffn_norm", at::kFloat);
@@ -79,7 +98,14 @@ LayerWeights load_layer(const DecoderSpec& spec, const Layer& layer, c10::Scalar
   }
   if (spec.qk_norm) w.qk_gain = head_gains(spec, layer);
   w.output = layer.matrix({"attn_output"});
-  w.gate_up = layer.matrix({"ffn_gate", "ffn_up"}), w.down = layer.matrix({"ffn_down"});
+  if (spec.post_norms) {
+    w.post_attention_norm = layer.vector("post_attention_norm", at::kFloat);
+    w.post_ffw_norm = layer.vector("post_ffw_norm", at::kFloat);
+  }
+  if (spec.experts.count == 0)
+    w.ffn = {layer.matrix({"ffn_gate", "ffn_up"}), layer.matrix({"ffn_down"})};
+  else
+    load_experts(spec.experts, layer, w);
   return w;
 }
 

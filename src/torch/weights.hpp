@@ -13,12 +13,21 @@
 
 namespace frugal::aten {
 
+struct GatedWeights {
+  at::Tensor gate_up, down;  // [2 d_ff, d_model], [d_model, d_ff]
+};
+
 struct LayerWeights {
   at::Tensor attn_norm, ffn_norm;  // fp32 [d_model]
   at::Tensor qkv, qkv_bias;        // [q_width + 2 kv_width, d_model]; bias undefined where there is none
   at::Tensor qk_gain;              // fp32 [heads + kv_heads, head_dim], undefined where there is no qk_norm
   at::Tensor output;               // [d_model, q_width]
-  at::Tensor gate_up, down;        // [2 d_ff, d_model], [d_model, d_ff]
+  GatedWeights ffn;                // undefined where there are experts
+  at::Tensor post_attention_norm, post_ffw_norm;  // fp32 [d_model], undefined where there are none
+  at::Tensor router;                              // fp32 [experts, d_model]: rounding it would change choices
+  std::vector<GatedWeights> experts;
+  GatedWeights shared;     // of the expert that every row passes
+  at::Tensor shared_gate;  // fp32 [1, d_model]
 };
 
 struct Weights {

@@ -90,7 +90,8 @@ TEST_CASE("nothing but token counts: nothing is advised, and every gap is named"
 
 TEST_CASE("the JSON has the documented shape, best lever first") {
   const json advice = json::parse(advice_json(advise(re_sent())));
-  CHECK(advice.size() == 3);
+  CHECK(advice.size() == 4);
+  CHECK(advice["short_prefixes"].is_array());
   CHECK(advice["bound_by"] == "cost");
   CHECK(advice["slices"][0]["type"] == "desk");
   const json& lever = advice["levers"].at(0);

@@ -55,7 +55,7 @@ TEST_CASE("the table names every field of a ledger once") {
   CHECK(named_bytes<Usage>() == sizeof(Usage));
   CHECK(named_bytes<TokenLedger>() == sizeof(TokenLedger));
   CHECK(named_bytes<DraftLedger>() == sizeof(DraftLedger));
-  CHECK(names<Usage>().size() == 5);
+  CHECK(names<Usage>().size() == 6);
   CHECK(names<TokenLedger>().size() == 10);
   CHECK(names<DraftLedger>().contains("saved_ms"));
 }

@@ -48,7 +48,7 @@ TEST_CASE(
   for (int trial = 0; trial < 6; ++trial) {
     for (int job = 0; two.working() == 2; ++job) {
       REQUIRE(job < 4);
-      two.learn(20ms, 30ms);  // half of what two members have goes by waiting, and more
+      two.learn(20ms, 15ms);  // one waits for the other most of the time
     }
     int rest = 0;
     for (; two.working() == 1; ++rest) two.learn(6ms, 0ms);
@@ -57,19 +57,24 @@ TEST_CASE(
   CHECK(rests == std::vector<int>{16, 32, 64, 128, 256, 256});
   for (int job = 0; job < 4; ++job) two.learn(3ms, 0ms);  // quiet again
   CHECK(two.working() == 2);
-  while (two.working() == 2) two.learn(20ms, 30ms);
+  while (two.working() == 2) two.learn(20ms, 15ms);
   int rest = 0;
   for (; two.working() == 1; ++rest) two.learn(6ms, 0ms);
   CHECK(rest == 16);
 }
 
-TEST_CASE("A crew whose members wait a little keeps them all, and a big one keeps as many as are of use") {
+TEST_CASE(
+    "A crew whose members wait a little keeps them all; a big one gives up one after the other and takes them back") {
   Attendance two(2), eight(8);
-  for (int job = 0; job < 100; ++job) two.learn(3ms, 3ms), eight.learn(3ms, 5ms);
+  for (int job = 0; job < 100; ++job) two.learn(3ms, 1ms), eight.learn(3ms, 9ms);
   CHECK(two.working() == 2);
   CHECK(eight.working() == 8);
-  for (int job = 0; job < 4; ++job) eight.learn(10ms, 50ms);  // three of eight at work
-  CHECK(eight.working() == 3);
+  for (int job = 0; job < 4; ++job) eight.learn(10ms, 50ms);
+  CHECK(eight.working() == 7);
+  for (int job = 0; job < 4; ++job) eight.learn(10ms, 50ms);
+  CHECK(eight.working() == 6);
+  for (int job = 0; job < 40; ++job) eight.learn(5ms, 0ms);
+  CHECK(eight.working() == 8);
 }
 
 TEST_CASE("A yielding crew gives each piece out once, however many members work, also while they change") {

@@ -3,12 +3,15 @@
 #include "cpu/factory.hpp"
 #include "cpu/support.hpp"
 #include "cpu/tables.hpp"
+#include "support/switches.hpp"
 #include "support/tiny_model.hpp"
 
 #include <catch2/catch_test_macros.hpp>
 #include <catch2/generators/catch_generators.hpp>
+#include <catch2/generators/catch_generators_range.hpp>
 
 #include <cstring>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -18,12 +21,16 @@ using frugal::testing::some_tokens;
 
 namespace {
 
-std::shared_ptr<const Model> mixed_model() {
+std::shared_ptr<const Model> mixed_model(const std::function<void(DecoderSpec&)>& spec = {}) {
   testing::TinyModelOptions o;
+  o.spec = spec;
   o.d_model = 64, o.d_ff = 160, o.heads = 4, o.kv_heads = 2, o.layers = 3;
-  o.attention = DType::q4_1, o.feed_forward = DType::q4_0, o.embedding = DType::q8_0;
+  o.attention = DType::q4_1, o.feed_forward = spec ? DType::f16 : DType::q4_0, o.embedding = DType::q8_0;
   return testing::tiny_model(o);
 }
+
+constexpr void (*families[])(DecoderSpec&) = {testing::like_gemma2, testing::like_gemma3, testing::like_mixtral,
+                                              testing::like_qwen2moe};
 
 constexpr std::size_t length = 130;  // crosses key blocks and pages
 
@@ -56,8 +63,25 @@ TEST_CASE(
   }
 }
 
+TEST_CASE("Gemma's switches and experts keep the bits of a row, whatever the threads, chunks and pages") {
+  const auto model = mixed_model(families[GENERATE(range(0, 4))]);
+  const auto tokens = some_tokens(length, model->spec().vocab);
+  Rig plain(cpu::backend_with({1, KvType::fp16, false}, cpu::portable_kernels()), model, 16);
+  const auto want = plain.logits(tokens);
+  for (const cpu::Kernels* kernels : cpu::available_kernels())
+    for (const unsigned threads : {1U, 3U}) {
+      Rig rig(cpu::backend_with({threads, KvType::fp16, false}, *kernels), model, 8);
+      for (const std::size_t chunk : {std::size_t{1}, std::size_t{7}, length}) {
+        if (kernels->name == "portable" && chunk != 7) continue;  // slow: one of them
+        CAPTURE(std::string(kernels->name), threads, chunk);
+        REQUIRE(same_bits(rig.logits(tokens, 0, 1, chunk), want));
+      }
+    }
+}
+
 TEST_CASE("A sequence's logits have the same bits alone and beside 1 to 33 other rows") {
-  const auto model = mixed_model();
+  const int family = GENERATE(-1, 1, 3);
+  const auto model = family < 0 ? mixed_model() : mixed_model(families[family]);
   Rig rig(cpu_backend({2, KvType::fp16, false}), model, 16, 4);
   const auto tokens = some_tokens(60, rig.vocab()), others = some_tokens(60, rig.vocab(), 77);
   const auto want = rig.logits(tokens);

@@ -174,6 +174,8 @@ TEST_CASE("a cascade is measured as one request, its tiers as attempts") {
   const TraceRecord& r = traced[0].record;
   CHECK(r.prompt_tokens == 10);  // of the accepted try
   CHECK(r.output_tokens == 3);
+  CHECK(r.pieces == 1);  // a cascade shows its answer whole
+  CHECK(came_whole(r));
   REQUIRE(r.attempts.size() == 2);
   CHECK_FALSE(r.attempts[0].accepted);
   CHECK(r.attempts[0].score);
@@ -186,4 +188,39 @@ TEST_CASE("a cascade is measured as one request, its tiers as attempts") {
     CHECK(row.stats.requests == 1);
     CHECK(row.stats.e2e.count() == 1);  // matched to its tier by model and endpoint
   }
+}
+
+TEST_CASE("a trace record names the request as the caller, the endpoint and the bill do") {
+  std::vector<TraceRecord> records;
+  Meter meter({.trace = [&](const Measured& m) { records.push_back(m.record); }});
+  struct Remote final : Endpoint {
+    std::string_view name() const override { return "remote"; }
+    Call start(Request, std::shared_ptr<Sink> sink) override {
+      sink->on_delta({"a", {1}, {}});
+      sink->on_delta({"b", {2}, {}});
+      Finish end;
+      end.model = "claude-sonnet-4-5";
+      end.request = RequestId{41};
+      end.usage = {.input = 12307, .cache_write = 12304, .output = 550, .reasoning = 500};
+      end.ledger.attempts.push_back({.endpoint = "remote", .model = end.model, .usage = end.usage});
+      sink->on_finish(std::move(end));
+      return {};
+    }
+    Progress step() override { return Progress::idle; }
+  } remote;
+  Metered metered(remote, meter, {.service_tier = "priority", .batch = true});
+  Request request{.prompt = RawPrompt{"x"}};
+  request.id = "mine", request.labels = {{"team", "a"}};
+  metered.run(std::move(request));
+  REQUIRE(records.size() == 1);
+  const TraceRecord& r = records.front();
+  CHECK(r.id == "mine");
+  CHECK(r.request_id == 41);
+  CHECK(r.labels.size() == 1);
+  CHECK(r.pieces == 2);
+  CHECK(r.cache_write_tokens == 12304);
+  CHECK(r.reasoning_tokens == 500);
+  CHECK(r.service_tier == "priority");
+  CHECK(r.batch);
+  CHECK_FALSE(r.attempts.at(0).tokens);
 }

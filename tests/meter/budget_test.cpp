@@ -25,7 +25,7 @@ TEST_CASE("what is reserved is set aside until it is settled, and the rest comes
   REQUIRE(first);
   const auto second = budget.reserve("", "", 0.5);
   REQUIRE_FALSE(second);
-  CHECK(second.error().code() == Errc::busy);
+  CHECK(second.error().code() == Errc::over_budget);
   first->settle(0.2);
   first->settle(0.2);  // once is enough
   CHECK(budget.state()[0].spent == Approx(0.2));
@@ -67,7 +67,7 @@ TEST_CASE("a reservation may grow into free room and shrink at any time") {
   Budget budget({.limits = {{.usd = 1}}});
   Reservation r = std::move(budget.reserve("", "", 0.5)).value();
   CHECK(r.resize(0.9));
-  CHECK(r.resize(1.1).error().code() == Errc::busy);
+  CHECK(r.resize(1.1).error().code() == Errc::over_budget);
   CHECK(r.usd() == 0.9);
   CHECK(r.resize(0.1));
   CHECK(budget.state()[0].reserved == Approx(0.1));
@@ -147,4 +147,45 @@ TEST_CASE("no interleaving of threads exceeds any cap") {
     RC_ASSERT(budget.state()[0].reserved == 0.0);
     RC_ASSERT(std::abs(budget.state()[0].spent - static_cast<double>(paid) / 1e9) < 1e-9);
   }));
+}
+
+TEST_CASE("sums beyond all bounds stop at the largest instead of wrapping into free money") {
+  Budget budget({.limits = {{.usd = 4e9}}});
+  for (int i = 0; i < 5; ++i) {
+    expected<Reservation> r = budget.reserve("", "", i == 0 ? 4e9 : 0);
+    REQUIRE(r);
+    r->settle(std::numeric_limits<double>::infinity());
+    const LimitState state = budget.state()[0];
+    CHECK(state.spent > 3.9e9);
+    CHECK(state.spent < 4.7e9);
+    CHECK(state.overdraft >= 0);
+    CHECK_FALSE(budget.reserve("", "", 1e-9));
+    CHECK_FALSE(is_retryable(budget.reserve("", "", 1).error().code()));
+  }
+}
+
+TEST_CASE("a bill that is not a number books what was set aside") {
+  Budget budget({.limits = {{.usd = 1}}});
+  for (const double odd : {std::numeric_limits<double>::quiet_NaN(), -1.0}) {
+    const double before = budget.state()[0].spent;
+    budget.reserve("", "", 0.25).value().settle(odd);
+    CHECK(budget.state()[0].spent == Approx(before + 0.25));
+  }
+  for (const double odd :
+       {std::numeric_limits<double>::quiet_NaN(), -1.0, 4.1e9, std::numeric_limits<double>::infinity()})
+    CHECK(budget.reserve("", "", odd).error().code() == Errc::invalid_argument);
+  CHECK(mentions(error_of([] { Budget({.limits = {{.usd = 1}, {.usd = std::nan("")}}}); }), "limits[1]: usd"));
+}
+
+TEST_CASE("a clock at either end of time keeps the books") {
+  for (const TimePoint born : {TimePoint::min(), TimePoint{}, TimePoint::max() - 1s}) {
+    ManualClock clock;
+    clock.set(born);
+    Budget budget({.limits = {{.usd = 1, .period = 1ns}}, .clock = &clock});
+    CHECK(budget.reserve("", "", 1));
+    clock.set(TimePoint::max());
+    CHECK(budget.reserve("", "", 1));  // another period
+    clock.set(TimePoint::min());
+    CHECK(budget.state().size() == 1);
+  }
 }

@@ -95,3 +95,61 @@ TEST_CASE("a budget's limits are told beside the rest") {
   CHECK(has_line(text, R"(frugal_budget_spent_dollars{tenant="acme",type=""} 1.5)"));
   CHECK(has_line(text, R"(frugal_budget_limit_dollars{tenant="acme",type=""} 5)"));
 }
+
+TEST_CASE("an endpoint's load is exported where it is known") {
+  SampleMeter sample;
+  const LoadGauges loads[] = {{.endpoint = "big\x1b",
+                               .running = 3,
+                               .waiting = 0,
+                               .kv_bytes_total = 4096,
+                               .kv_bytes_leased = 1024,
+                               .kv_bytes_indexed = 512,
+                               .free_tokens = 700},
+                              {.endpoint = "api", .running = 2}};
+  const std::string text = open_metrics(sample.meter, {.loads = loads});
+  CHECK(has_line(text, "# TYPE frugal_kv_pool_bytes gauge"));
+  CHECK(has_line(text, "# UNIT frugal_kv_pool_bytes bytes"));
+  CHECK(has_line(text, R"(frugal_load_requests{endpoint="big\\x1B",state="running"} 3)"));
+  CHECK(has_line(text, R"(frugal_load_requests{endpoint="big\\x1B",state="waiting"} 0)"));
+  CHECK(has_line(text, R"(frugal_load_requests{endpoint="api",state="running"} 2)"));
+  CHECK(has_line(text, R"(frugal_kv_pool_bytes{endpoint="big\\x1B",state="leased"} 1024)"));
+  CHECK(has_line(text, R"(frugal_load_free_tokens{endpoint="big\\x1B"} 700)"));
+  CHECK(text.find(R"(endpoint="api",state="waiting")") == std::string::npos);
+  CHECK(text.find(R"(endpoint="api",state="total")") == std::string::npos);
+}
+
+TEST_CASE("a tenant of any bytes leaves both exports valid, and two tenants stay two") {
+  Meter meter;
+  for (const std::string tenant : {"\xFFtest", "\xFEtest", "a\x1b[0m"}) {
+    Measured m;
+    m.record.tenant = tenant, m.record.finish = FinishReason::stop;
+    meter.started();
+    meter.record(std::move(m));
+  }
+  const std::string text = open_metrics(meter), json = otlp_json(meter);
+  for (const std::string& out : {text, json}) {
+    CHECK(out.find('\xFF') == std::string::npos);
+    CHECK(out.find('\xFE') == std::string::npos);
+    CHECK(out.find('\x1b') == std::string::npos);
+  }
+  CHECK(text.find(R"(tenant="\\xFFtest")") != std::string::npos);
+  CHECK(text.find(R"(tenant="\\xFEtest")") != std::string::npos);
+  CHECK(json.find("EFBFBD") == std::string::npos);
+}
+
+TEST_CASE("what is not finite is written as the format spells it") {
+  Meter meter({.prices = PriceBook().with("m", {.input = 1e300})});
+  for (int i = 0; i < 3; ++i) {
+    Measured m;
+    m.record.model = "m", m.record.finish = FinishReason::stop;
+    m.record.attempts.push_back({.model = "m", .usage = {.input = ~std::uint64_t{0}}});
+    meter.started();
+    meter.record(std::move(m));
+  }
+  const std::string text = open_metrics(meter);
+  CHECK(text.find(" inf\n") == std::string::npos);
+  CHECK(text.find(" nan\n") == std::string::npos);
+  CHECK(text.find(" -nan\n") == std::string::npos);
+  CHECK(text.find(" +Inf\n") != std::string::npos);
+  CHECK(nlohmann::json::parse(otlp_json(meter)).is_object());
+}

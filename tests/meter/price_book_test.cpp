@@ -51,11 +51,10 @@ TEST_CASE("a component without a price of its own costs what it is part of") {
 }
 
 TEST_CASE("a cache write that lives an hour has its own price") {
-  const Usage usage{.input = 100, .cache_write = 100};
+  const Usage usage{.input = 100, .cache_write = 100, .cache_write_1h = 40};
   const Rates rates{.input = 1, .cache_write = 1.25, .cache_write_1h = 2};
-  CHECK(cost_of(usage, rates, {.cache_write_1h = 40}).value().cache_write == Approx(60 * 1.25e-6 + 40 * 2e-6));
-  CHECK(cost_of(usage, {.input = 1, .cache_write = 1.25}, {.cache_write_1h = 40}).value().cache_write ==
-        Approx(100 * 1.25e-6));
+  CHECK(cost_of(usage, rates).value().cache_write == Approx(60 * 1.25e-6 + 40 * 2e-6));
+  CHECK(cost_of(usage, {.input = 1, .cache_write = 1.25}).value().cache_write == Approx(100 * 1.25e-6));
 }
 
 TEST_CASE("storage is paid by tokens and hours") {
@@ -76,7 +75,7 @@ TEST_CASE("a usage that contradicts itself is refused") {
   CHECK(cost_of({.input = 10, .cached_read = 6, .cache_write = 5}, rates).error().code() == Errc::invalid_argument);
   CHECK(cost_of({.input = 10, .cached_read = ~std::uint64_t{0}}, rates).error().code() == Errc::invalid_argument);
   CHECK(cost_of({.output = 1, .reasoning = 2}, rates).error().code() == Errc::invalid_argument);
-  CHECK(cost_of({.input = 1}, rates, {.cache_write_1h = 1}).error().code() == Errc::invalid_argument);
+  CHECK(cost_of({.input = 2, .cache_write = 1, .cache_write_1h = 2}, rates).error().code() == Errc::invalid_argument);
 }
 
 TEST_CASE("the last dated price that holds is in force") {
@@ -277,4 +276,19 @@ TEST_CASE("the built-in table says where it comes from and knows current models"
   CHECK(*book.rates("claude-sonnet-5-5", 1, now).value().cache_write_1h == 4);
   CHECK(*book.rates("deepseek/deepseek-v4-pro", 1, on(2026y / 11 / 24, 7h)).value().output == 3.96);
   CHECK_FALSE(book.contains("gpt-6"));  // a family is no model
+}
+
+TEST_CASE("Claude Sonnet 4 has the tiers that Anthropic publishes") {
+  const PriceBook& book = PriceBook::built_in();
+  for (const char* name : {"claude-sonnet-4-20250514", "anthropic/claude-sonnet-4-0", "claude-sonnet-4"}) {
+    CAPTURE(name);
+    const Rates small = book.rates(name, 200'000).value(), large = book.rates(name, 200'001).value();
+    CHECK(*small.input == 3);
+    CHECK(*small.output == 15);
+    CHECK(*large.input == 6);
+    CHECK(*large.output == 22.5);
+    CHECK(*large.cached_read == Approx(0.6));
+    CHECK(*large.cache_write == 7.5);
+    CHECK(*large.cache_write_1h == 12);
+  }
 }

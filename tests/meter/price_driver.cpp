@@ -14,12 +14,16 @@ namespace {
 
 Json answer(const Json& ask) {
   const Json& u = ask.at("usage");
-  const Usage usage{u.at("input"), u.at("cached_read"), u.at("cache_write"), u.at("output"), u.at("reasoning")};
+  const Usage usage{.input = u.at("input"),
+                    .cached_read = u.at("cached_read"),
+                    .cache_write = u.at("cache_write"),
+                    .output = u.at("output"),
+                    .reasoning = u.at("reasoning"),
+                    .cache_write_1h = ask.at("cache_write_1h")};
   const std::string tier = ask.at("tier");
   const PriceQuery query{.at = std::chrono::sys_seconds(std::chrono::seconds(ask.at("at").get<std::int64_t>())),
                          .service_tier = tier,
-                         .batch = ask.at("batch"),
-                         .cache_write_1h = ask.at("cache_write_1h")};
+                         .batch = ask.at("batch")};
   const expected<Cost> cost = PriceBook::built_in().cost(ask.at("model").get<std::string>(), usage, query);
   if (!cost) return {{"error", cost.error().message()}};
   return {{"input", cost->input + cost->cached_read + cost->cache_write},

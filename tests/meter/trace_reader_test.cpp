@@ -112,8 +112,9 @@ TEST_CASE("a wrong line is named with its place and what is wrong") {
              ContainsSubstring("stalled_ms is above"));
   CHECK_THAT(fault(R"({"prompt_tokens": 3, "output_tokens": 1, "timestamp": 1790000000000})"),
              ContainsSubstring("not milli"));
-  CHECK_THAT(fault(R"({"prompt_tokens": 3.5, "output_tokens": 1})"), ContainsSubstring("log:7:19: '3.5' is no whole"));
-  CHECK_THAT(fault(R"({"prompt_tokens": 3, "output_tokens": 1, "ttft_ms": 1e999})"), ContainsSubstring("no number"));
+  CHECK_THAT(fault(R"({"prompt_tokens": 3.5, "output_tokens": 1})"),
+             ContainsSubstring("log:7:19: '3.5' is not a whole"));
+  CHECK_THAT(fault(R"({"prompt_tokens": 3, "output_tokens": 1, "ttft_ms": 1e999})"), ContainsSubstring("not a number"));
   CHECK_THAT(fault(R"({"prompt_tokens": 3, "output_tokens": 1, "type": "cu)"), ContainsSubstring("closing quote"));
   CHECK_THAT(fault(R"({"prompt_tokens": NaN, "output_tokens": 1})"), ContainsSubstring("no prompt_tokens"));
 }
@@ -135,7 +136,7 @@ TEST_CASE("what is no file of lines is refused as a whole") {
   CHECK(mentions(error_of([&] { TraceReader reader(folder); }), folder + ": is a folder"));
 }
 
-TEST_CASE("behind a wrong line the reader goes on") {
+TEST_CASE("after a wrong line the reader goes on") {
   const File file(
       "\xEF\xBB\xBF{\"prompt_tokens\": 1, \"output_tokens\": 1}\n\nnonsense\n{\"prompt_tokens\": 2, "
       "\"output_tokens\": 1}");
@@ -148,4 +149,179 @@ TEST_CASE("behind a wrong line the reader goes on") {
   CHECK(reader.line() == 4);
   CHECK_FALSE(reader.next(r));
   CHECK(mentions(error_of([] { TraceReader("/nonexistent/t.jsonl"); }), "/nonexistent/t.jsonl"));
+}
+
+namespace {
+
+Usage read_usage(const std::string& fields) { return usage_of(parse_trace_line("{" + fields + "}", "l").front()); }
+
+}  // namespace
+
+TEST_CASE("token counts are read under the names of the providers, by their conventions") {
+  const Usage anthropic{.input = 12307, .cache_write = 12304, .output = 550};
+  CHECK(read_usage(R"("prompt_tokens":3,"cache_creation_input_tokens":12304,"cache_read_input_tokens":0,)"
+                   R"("output_tokens":550)") == anthropic);
+  CHECK(read_usage(R"("usage":{"input_tokens":3,"cache_creation_input_tokens":12304,"cache_read_input_tokens":0,)"
+                   R"("output_tokens":550,"service_tier":"standard"})") == anthropic);
+  CHECK(read_usage(R"("usage":{"input_tokens":5,"cache_creation_input_tokens":30,"cache_read_input_tokens":7,)"
+                   R"("cache_creation":{"ephemeral_5m_input_tokens":10,"ephemeral_1h_input_tokens":20},)"
+                   R"("output_tokens":2})") ==
+        Usage{.input = 42, .cached_read = 7, .cache_write = 30, .output = 2, .cache_write_1h = 20});
+  CHECK(read_usage(R"("usage":{"prompt_tokens":50,"completion_tokens":9,"total_tokens":59,)"
+                   R"("prompt_tokens_details":{"cached_tokens":32,"audio_tokens":0},)"
+                   R"("completion_tokens_details":{"reasoning_tokens":4}})") ==
+        Usage{.input = 50, .cached_read = 32, .output = 9, .reasoning = 4});
+  CHECK(read_usage(R"("usage":{"input_tokens":50,"input_tokens_details":{"cached_tokens":32},"output_tokens":9,)"
+                   R"("output_tokens_details":{"reasoning_tokens":4},"total_tokens":59})") ==
+        Usage{.input = 50, .cached_read = 32, .output = 9, .reasoning = 4});
+  CHECK(read_usage(R"("usageMetadata":{"promptTokenCount":50,"cachedContentTokenCount":20,"candidatesTokenCount":9,)"
+                   R"("thoughtsTokenCount":40,"toolUsePromptTokenCount":3,"totalTokenCount":102})") ==
+        Usage{.input = 53, .cached_read = 20, .output = 49, .reasoning = 40});
+  CHECK(read_usage(R"("usage":{"prompt_tokens":50,"completion_tokens":9,"prompt_cache_hit_tokens":32,)"
+                   R"("prompt_cache_miss_tokens":18,"total_tokens":59})") ==
+        Usage{.input = 50, .cached_read = 32, .output = 9});
+  CHECK(
+      read_usage(R"("usage":{"inputTokens":5,"outputTokens":2,"cacheReadInputTokens":7,"cacheWriteInputTokens":30})") ==
+      Usage{.input = 42, .cached_read = 7, .cache_write = 30, .output = 2});
+  CHECK(read_usage(R"("usage":{"prompt_tokens":50,"completion_tokens":9,"total_tokens":159,)"
+                   R"("completion_tokens_details":{"reasoning_tokens":100}})") ==
+        Usage{.input = 50, .output = 109, .reasoning = 100});  // xAI
+  CHECK(read_usage(R"("usage_metadata":{"input_tokens":50,"output_tokens":9,"input_token_details":{"cache_read":32,)"
+                   R"("cache_creation":8},"output_token_details":{"reasoning":4}})") ==
+        Usage{.input = 50, .cached_read = 32, .cache_write = 8, .output = 9, .reasoning = 4});
+  CHECK(read_usage(R"("prompt_tokens":50,"cache_read_input_tokens":32,"completion_tokens":9)") ==
+        Usage{.input = 50, .cached_read = 32, .output = 9});  // as LiteLLM adds them up
+}
+
+TEST_CASE("a provider's batch and service tier reach the record, for the price") {
+  const auto record = [](const std::string& tier) {
+    return parse_trace_line(R"({"usage":{"input_tokens":1,"output_tokens":1,"service_tier":")" + tier + "\"}}", "l")
+        .front();
+  };
+  CHECK(record("priority").service_tier == "priority");
+  CHECK(record("batch").batch);
+  CHECK(record("batch").service_tier.empty());
+}
+
+TEST_CASE("a field that may count tokens and is not read is named") {
+  const File file(
+      "{\"prompt_tokens\":1,\"output_tokens\":1,\"image_tokens\":700,\"audio_tokens\":0,\"max_tokens\":5}\n"
+      "{\"usage\":{\"prompt_tokens\":1,\"output_tokens\":1,\"new_tokens\":9},\"note\":\"tokens\"}\n");
+  TraceReader reader(file.path);
+  TraceRecord r;
+  while (reader.next(r)) {
+  }
+  CHECK(reader.unread_fields() == std::vector<std::string>{"image_tokens", "new_tokens"});
+}
+
+TEST_CASE("counts and times beyond belief are refused, whoever reports them") {
+  const std::string huge = "18446744073709551615";
+  for (const std::string& line :
+       {R"({"prompt_tokens":)" + huge + R"(,"output_tokens":5})", R"({"prompt_tokens":1,"output_tokens":)" + huge + "}",
+        R"({"usage":{"input_tokens":1,"output_tokens":)" + huge + "}}",
+        R"({"input_lens":[)" + huge + R"(],"output_lens":[1]})",
+        R"({"prompt_tokens":1,"output_tokens":1,"attempts":[{"usage":{"input":)" + huge + "}}]}",
+        R"({"prompt_tokens":1,"output_tokens":1,"attempts":[{"tokens":{"rows":)" + huge + "}}]}"}) {
+    CAPTURE(line);
+    CHECK_THAT(fault(line), ContainsSubstring("too large for a count"));
+  }
+  for (const std::string field : {"ttft_ms", "e2e_ms", "queue_ms", "stalled_ms"}) {
+    const std::string line = R"({"prompt_tokens":1,"output_tokens":1,")" + field + R"(":1e300,"e2e_ms":1.7e308})";
+    CHECK_THAT(fault(line), ContainsSubstring("a century"));
+  }
+  CHECK_THAT(fault(R"({"input_lens":[1],"output_lens":[1],"ttfts":[1e308],"itls":[[1e308,1e308]]})"),
+             ContainsSubstring("request 1: ttft_ms is more than a century"));
+  CHECK_THAT(fault(R"({"input_lens":[1],"output_lens":[1],"start_times":[1e12]})"), ContainsSubstring("year 5000"));
+}
+
+TEST_CASE("parts that are larger than their wholes are refused") {
+  const std::string begin = R"({"prompt_tokens":10,"output_tokens":5,)";
+  CHECK_THAT(fault(begin + R"("cached_tokens":6,"cache_write_tokens":5})"),
+             ContainsSubstring("cache_write_tokens is 5"));
+  CHECK_THAT(fault(begin + R"("cache_write_tokens":5,"cache_write_1h_tokens":6})"), ContainsSubstring("1h"));
+  CHECK_THAT(fault(begin + R"("reasoning_tokens":6})"), ContainsSubstring("reasoning_tokens"));
+  CHECK_THAT(fault(begin + R"("attempts":[{"usage":{"input":1,"cached_read":2}}]})"),
+             ContainsSubstring("an attempt's"));
+  CHECK_THAT(fault(begin + R"("attempts":[{"drafts":{"drafted":1,"accepted":2,"verified":2}}]})"),
+             ContainsSubstring("accepted 2 of 2 verified and 1 drafted"));
+  CHECK_THAT(fault(begin + R"("queue_ms":9,"e2e_ms":5})"), ContainsSubstring("queue_ms is above"));
+}
+
+TEST_CASE("a line beyond the limit is named and passed over, the next one is read") {
+  const File file("{\"prompt_tokens\":1,\"output_tokens\":1}\n{\"x\":\"" + std::string(3 << 20, 'a') +
+                  "\"}\n{\"prompt_tokens\":2,\"output_tokens\":1}\n");
+  TraceReader reader(file.path, {.most_line_bytes = 1 << 20});
+  TraceRecord r;
+  REQUIRE(reader.next(r));
+  CHECK(mentions(error_of([&] { reader.next(r); }), file.path + ":2:1: the line is longer than 1048576 bytes"));
+  REQUIRE(reader.next(r));
+  CHECK(r.prompt_tokens == 2);
+  CHECK(reader.line() == 3);
+  CHECK_FALSE(reader.next(r));
+}
+
+TEST_CASE("a file that cannot be read to its end is an error, never the end") {
+  TraceReader reader("/proc/self/mem");
+  TraceRecord r;
+  const Error error = error_of([&] { reader.next(r); });
+  CHECK(error.code() == Errc::unavailable);
+  CHECK(mentions(error, "the rest is unknown"));
+  CHECK(mentions(error_of([] { TraceReader device("/dev/zero"); }), "/dev/zero: is a device"));
+}
+
+TEST_CASE("names, labels and attempts have limits") {
+  const std::string long_name(5000, 'x');
+  CHECK_THAT(fault(R"({"type":")" + long_name + "\"}"), ContainsSubstring("a name of 5000 bytes"));
+  std::string labels, attempts;
+  for (int i = 0; i < 65; ++i) labels += (i > 0 ? ",\"" : "\"") + std::to_string(i) + "\":\"v\"";
+  for (int i = 0; i < 1025; ++i) attempts += i > 0 ? ",{}" : "{}";
+  CHECK_THAT(fault("{\"labels\":{" + labels + "}}"), ContainsSubstring("more than 64 labels"));
+  CHECK_THAT(fault("{\"attempts\":[" + attempts + "]}"), ContainsSubstring("more than 1024 attempts"));
+}
+
+TEST_CASE("a vLLM result's requests do not repeat what the file says once, names aside") {
+  const std::vector<TraceRecord> all = parse_trace_line(
+      R"({"id":"run","model_id":"m","prefix_blocks":[1,2,3],"labels":{"a":"b"},"attempts":[{}],"total_input_tokens":3,)"
+      R"("input_lens":[1,2],"output_lens":[1,1]})",
+      "l");
+  REQUIRE(all.size() == 2);
+  CHECK(all[1].model == "m");
+  CHECK(all[1].prefix_blocks.empty());
+  CHECK(all[1].labels.empty());
+  CHECK(all[1].attempts.empty());
+}
+
+TEST_CASE("every field of a record comes back from its line, names of any bytes included") {
+  TraceRecord r;
+  r.timestamp = 1790000000.125, r.id = "caller\t1", r.request_id = 77, r.labels = {{"team", "a\"b"}, {"empty", ""}};
+  r.prompt_tokens = 100, r.output_tokens = 40, r.cached_tokens = 16, r.cache_write_tokens = 64;
+  r.cache_write_1h_tokens = 60, r.reasoning_tokens = 30, r.service_tier = "flex", r.batch = true, r.pieces = 3;
+  r.e2e_ms = 9;
+  TraceAttempt a{.endpoint = "api", .model = "m", .usage = usage_of(r)};
+  a.drafts.draft_time = Duration(123), a.drafts.saved = Duration(-1'000'000'001), a.drafts.drafted = 1;
+  r.attempts = {a, {.endpoint = "local", .model = "n", .tokens = TokenLedger{.decoded = 4, .rows = 9}}};
+  const TraceRecord back = parse_trace_line(trace_line(r), "l").front();
+  CHECK(trace_line(back) == trace_line(r));
+  CHECK(back.labels == r.labels);
+  CHECK(back.request_id == 77);
+  CHECK(back.id == "caller\t1");
+  CHECK(back.batch);
+  CHECK(back.attempts[0].usage == a.usage);
+  CHECK(back.attempts[0].drafts == a.drafts);  // to the nanosecond
+  CHECK_FALSE(back.attempts[0].tokens);
+  CHECK(back.attempts[1].tokens->rows == 9);
+}
+
+TEST_CASE("an answer came in one piece where its pieces or its times say so") {
+  TraceRecord r;
+  r.output_tokens = 100, r.ttft_ms = 500, r.e2e_ms = 500;
+  CHECK(came_whole(r));
+  r.e2e_ms = 503;  // 0.03 ms a token
+  CHECK_FALSE(came_whole(r));
+  r.pieces = 1;
+  CHECK(came_whole(r));
+  r.pieces = 2, r.e2e_ms = 500;
+  CHECK_FALSE(came_whole(r));
+  r.pieces.reset(), r.output_tokens = 1;
+  CHECK_FALSE(came_whole(r));  // one token is always in one piece
 }

@@ -184,8 +184,22 @@ TEST_CASE("what the forward pass lacks is refused by name") {
   };
   const Blob four(4);
   const std::vector<Case> cases{
-      {Errc::unsupported, "llama.expert_count", [](GgufWriter& w) { w.add("llama.expert_count", 8U); }},
-      {Errc::unsupported, "'yarn' is not supported", [](GgufWriter& w) { w.add("llama.rope.scaling.type", "yarn"); }},
+      {Errc::bad_model, "llama.expert_used_count' is missing", [](GgufWriter& w) { w.add("llama.expert_count", 8U); }},
+      {Errc::unsupported, "blk.0.ffn_gate.weight is not used",
+       [](GgufWriter& w) { w.add("llama.expert_count", 8U).add("llama.expert_used_count", 2U); }},
+      {Errc::unsupported, "'dynamic' is not supported",
+       [](GgufWriter& w) { w.add("llama.rope.scaling.type", "dynamic"); }},
+      {Errc::unsupported, "llama.attention.clamp_kqv", [](GgufWriter& w) { w.add("llama.attention.clamp_kqv", 8.0F); }},
+      {Errc::unsupported, "llama.logit_scale", [](GgufWriter& w) { w.add("llama.logit_scale", 0.5F); }},
+      {Errc::unsupported, "llama.embedding_scale", [](GgufWriter& w) { w.add("llama.embedding_scale", 12.0F); }},
+      {Errc::unsupported, "llama.residual_scale", [](GgufWriter& w) { w.add("llama.residual_scale", 0.22F); }},
+      {Errc::unsupported, "llama.use_parallel_residual",
+       [](GgufWriter& w) { w.add("llama.use_parallel_residual", true); }},
+      {Errc::unsupported, "llama.expert_gating_func", [](GgufWriter& w) { w.add("llama.expert_gating_func", 2U); }},
+      {Errc::unsupported, "llama.leading_dense_block_count",
+       [](GgufWriter& w) { w.add("llama.leading_dense_block_count", 1U); }},
+      {Errc::unsupported, "llama.attention.chunk_size",
+       [](GgufWriter& w) { w.add("llama.attention.chunk_size", 8192U); }},
       {Errc::unsupported, "llama.attention.causal", [](GgufWriter& w) { w.add("llama.attention.causal", false); }},
       {Errc::unsupported, "blk.0.attn_sinks.weight",
        [&](GgufWriter& w) { w.add_raw_tensor("blk.0.attn_sinks.weight", 0, {1}, four); }},
@@ -205,8 +219,9 @@ TEST_CASE("what the forward pass lacks is refused by name") {
   }
   TinyModelOptions unknown;
   unknown.architecture = "mamba";
-  CHECK(mentions(refused([](GgufWriter&) {}, unknown),
-                 "architecture 'mamba' is not supported (llama, qwen2, qwen3 are)"));
+  CHECK(mentions(
+      refused([](GgufWriter&) {}, unknown),
+      "architecture 'mamba' is not supported (llama, qwen2, qwen3, qwen2moe, qwen3moe, gemma2, gemma3, phi3 are)"));
   TinyModelOptions no_bias;
   no_bias.architecture = "qwen2";
   CHECK(mentions(refused([](GgufWriter&) {}, no_bias), "tensor blk.0.attn_q.bias is missing"));

@@ -10,6 +10,7 @@
 
 #include "model/architectures.hpp"
 #include "model/loaders.hpp"
+#include "model/rope_scaling.hpp"
 #include "support/error_of.hpp"
 #include "support/tiny_model.hpp"
 #include "support/write_safetensors.hpp"
@@ -159,10 +160,78 @@ TEST_CASE("a sliding window counts where its family uses it") {
         64);
   CHECK(spec_with("qwen2", R"(,"sliding_window":64,"use_sliding_window":true,"max_window_layers":2)").sliding_window ==
         0);
-  CHECK(mentions(error_of([] {
-                   (void)spec_with("qwen2", R"(,"sliding_window":64,"use_sliding_window":true,"max_window_layers":1)");
-                 }),
-                 "max_window_layers"));
+  const DecoderSpec later =
+      spec_with("qwen2", R"(,"sliding_window":64,"use_sliding_window":true,"max_window_layers":1)");
+  CHECK((later.window(0) == 0 && later.window(1) == 64));
+  CHECK(spec_with("llama", R"(,"sliding_window":64)").sliding_window == 0);
+}
+
+TEST_CASE("layer_types decide which layers have the window, whatever else the file says") {
+  const auto windows = [](const DecoderSpec& spec) { return std::pair{spec.window(0), spec.window(1)}; };
+  const std::string mixed = R"(,"sliding_window":64,"layer_types":["full_attention","sliding_attention"])";
+  CHECK(windows(spec_with("mistral", mixed)) == std::pair{0U, 64U});
+  CHECK(windows(spec_with("qwen2", mixed + R"(,"use_sliding_window":false,"max_window_layers":2)")) ==
+        std::pair{0U, 64U});
+  const std::string full = R"(,"sliding_window":64,"layer_types":["full_attention","full_attention"])";
+  CHECK(spec_with("mistral", full).sliding_window == 0);
+  CHECK(spec_with("llama", R"(,"layer_types":["full_attention","full_attention"])").sliding_window == 0);
+  for (const char* bad :
+       {R"(,"layer_types":["full_attention"])", R"(,"layer_types":["chunked_attention","full_attention"])",
+        R"(,"layer_types":["sliding_attention","full_attention"])", R"(,"layer_types":7)"})
+    CHECK(mentions(error_of([&] { (void)spec_with("llama", bad); }), "'layer_types'"));
+}
+
+TEST_CASE("each key that changes a family's arithmetic is obeyed") {
+  CHECK(spec_with("llama", R"(,"partial_rotary_factor":0.5)").rope_dims == 4);
+  CHECK(spec_with("gemma2", "").activation == Activation::gelu_tanh);
+  CHECK(spec_with("gemma2", "").tied_head);
+  CHECK(spec_with("gemma2", "").attention_softcap == 50.0F);
+  CHECK(spec_with("gemma2", R"(,"attn_logit_softcapping":20,"final_logit_softcapping":null)").attention_softcap ==
+        20.0F);
+  CHECK(spec_with("gemma2", R"(,"attn_logit_softcapping":20,"final_logit_softcapping":null)").logit_softcap == 0.0F);
+  CHECK(spec_with("gemma2", R"(,"query_pre_attn_scalar":144)").attention_scale == 1.0F / 12.0F);
+  CHECK(spec_with("gemma3_text", R"(,"rope_local_base_freq":5000)").local_rope_theta == 5000.0);
+  const DecoderSpec nested = spec_with("gemma3_text", R"(,"rope_parameters":{"sliding_attention":{"rope_theta":7000,
+      "rope_type":"default"},"full_attention":{"rope_theta":9e5,"rope_type":"linear","factor":8}})");
+  CHECK((nested.local_rope_theta == 7000.0 && nested.rope_theta == 9e5));
+  CHECK(nested.rope_divisors == std::vector<float>(4, 8.0F));
+  const DecoderSpec two = spec_with("gemma3_text", R"(,"sliding_window":16,"sliding_window_pattern":2)");
+  CHECK((two.window(0) == 16 && two.window(1) == 0));
+  CHECK(spec_with("gemma2", R"(,"hidden_activation":"silu")").activation == Activation::silu);
+  const DecoderSpec experts =
+      spec_with("qwen2_moe", R"(,"num_experts":4,"num_experts_per_tok":2,"moe_intermediate_size":32,
+      "shared_expert_intermediate_size":48,"norm_topk_prob":true)");
+  CHECK((experts.experts.count == 4 && experts.experts.used == 2 && experts.experts.d_ff == 32));
+  CHECK((experts.experts.shared_d_ff == 48 && experts.experts.renormalise));
+  CHECK_FALSE(spec_with("qwen2_moe", R"(,"num_experts":4,"num_experts_per_tok":2)").experts.renormalise);
+  CHECK(spec_with("mixtral", R"(,"num_local_experts":4,"num_experts_per_tok":2)").experts.renormalise);
+}
+
+TEST_CASE("LongRoPE takes its short factors where no more than the original context is wanted") {
+  const std::string extra = R"(,"max_position_embeddings":4096,"original_max_position_embeddings":1024,
+      "rope_scaling":{"type":"longrope","long_factor":[5,6,7,8],"short_factor":[1,2,3,4]})";
+  TinyModelOptions options;
+  options.tokenizer = false;
+  const std::string json = testing::hf_config(testing::tiny_parts(options).spec, "phi3", extra);
+  const auto spec = [&](std::uint32_t context) { return model::spec_from_hf_config(json, "config.json", context); };
+  CHECK(spec(0).rope_divisors == std::vector<float>{5, 6, 7, 8});
+  CHECK(spec(0).context == 4096);
+  CHECK(spec(1024).rope_divisors == std::vector<float>{1, 2, 3, 4});
+  CHECK(spec(1024).context == 1024);
+  CHECK(spec(1025).rope_divisors == std::vector<float>{5, 6, 7, 8});
+  CHECK(std::abs(spec(0).rope_scale - 1.0954451F) < 1e-6F);  // sqrt(1 + ln 4 / ln 1024) = sqrt(1.2)
+  CHECK(spec(1024).rope_scale == spec(0).rope_scale);
+}
+
+TEST_CASE("YaRN divides the low frequencies, keeps the high ones and scales") {
+  const DecoderSpec spec = spec_with("qwen2", R"(,"rope_scaling":{"type":"yarn","factor":4,
+      "original_max_position_embeddings":32768})",
+                                     64);
+  REQUIRE(spec.rope_divisors.size() == 32);
+  CHECK(spec.rope_divisors.front() == 1.0F);
+  CHECK(spec.rope_divisors.back() == 4.0F);
+  CHECK(std::is_sorted(spec.rope_divisors.begin(), spec.rope_divisors.end()));
+  CHECK(std::abs(spec.rope_scale - 1.1386294F) < 1e-6F);  // 0.1 ln 4 + 1
 }
 
 TEST_CASE("a config we cannot honour is refused by its field") {
@@ -176,8 +245,29 @@ TEST_CASE("a config we cannot honour is refused by its field") {
       {"llama", R"(,"hidden_act":"gelu")", Errc::unsupported, "'hidden_act'"},
       {"llama", R"(,"mlp_bias":true)", Errc::unsupported, "'mlp_bias'"},
       {"llama", R"(,"quantization_config":{"bits":4})", Errc::unsupported, "'quantization_config'"},
-      {"llama", R"(,"rope_scaling":{"rope_type":"yarn","factor":4})", Errc::unsupported,
-       "'rope_scaling.rope_type' is 'yarn'"},
+      {"llama", R"(,"rope_scaling":{"rope_type":"dynamic","factor":4})", Errc::unsupported,
+       "'rope_scaling.rope_type' is 'dynamic'"},
+      {"llama", R"(,"rope_scaling":{"rope_type":"yarn"})", Errc::bad_model, "'rope_scaling.factor'"},
+      {"qwen2", R"(,"rope_scaling":{"rope_type":"yarn","factor":4,"mscale":0.7})", Errc::unsupported, "mscale"},
+      {"phi3", R"(,"rope_scaling":{"rope_type":"longrope"})", Errc::bad_model,
+       "'rope_scaling.short_factor' is missing"},
+      {"llama", R"(,"clip_qkv":8)", Errc::unsupported, "'clip_qkv'"},
+      {"llama", R"(,"use_qk_norm":true)", Errc::unsupported, "'use_qk_norm'"},
+      {"llama", R"(,"embedding_multiplier":12)", Errc::unsupported, "'embedding_multiplier'"},
+      {"llama", R"(,"residual_multiplier":0.22)", Errc::unsupported, "'residual_multiplier'"},
+      {"llama", R"(,"attention_multiplier":0.01)", Errc::unsupported, "'attention_multiplier'"},
+      {"llama", R"(,"logits_scaling":8)", Errc::unsupported, "'logits_scaling'"},
+      {"llama", R"(,"scale_emb":12)", Errc::unsupported, "'scale_emb'"},
+      {"llama", R"(,"no_rope_layers":[1,0])", Errc::unsupported, "'no_rope_layers'"},
+      {"llama", R"(,"attention_chunk_size":8192)", Errc::unsupported, "'attention_chunk_size'"},
+      {"llama", R"(,"partial_rotary_factor":0)", Errc::bad_model, "'partial_rotary_factor'"},
+      {"gemma3_text", R"(,"use_bidirectional_attention":true)", Errc::unsupported, "'use_bidirectional_attention'"},
+      {"gemma2", R"(,"query_pre_attn_scalar":0)", Errc::bad_model, "'query_pre_attn_scalar'"},
+      {"mixtral", R"(,"num_local_experts":4)", Errc::bad_model, "'num_experts_per_tok' is missing"},
+      {"qwen3_moe", R"(,"num_experts":4,"num_experts_per_tok":2,"decoder_sparse_step":2)", Errc::unsupported,
+       "'decoder_sparse_step'"},
+      {"qwen3_moe", R"(,"num_experts":4,"num_experts_per_tok":2,"mlp_only_layers":[1])", Errc::unsupported,
+       "'mlp_only_layers'"},
       {"llama", R"(,"rope_scaling":{"rope_type":"llama3"})", Errc::bad_model, "'rope_scaling.factor'"},
       {"llama", R"(,"rope_scaling":"linear")", Errc::bad_file, "'rope_scaling' must be an object"},
       {"llama", R"(,"hidden_size":-1)", Errc::bad_file, "'hidden_size' must be a whole number"},
@@ -204,7 +294,7 @@ TEST_CASE("a folder whose weights do not fit its config is refused by the tensor
     return error_of([&] { (void)load_model(folder.path()); });
   };
   parts.tensors.push_back({"blk.0.attn_output.bias", DType::f32, 1, 32, parts.tensors[1].data.first(128)});
-  CHECK(mentions(refused(), "blk.0.attn_output.bias has no part"));
+  CHECK(mentions(refused(), "blk.0.attn_output.bias is not used"));
   parts = whole;
   std::erase_if(parts.tensors, [](const Tensor& t) { return t.name == "blk.1.ffn_up.weight"; });
   CHECK(mentions(refused(), "blk.1.ffn_up.weight is missing"));
@@ -277,10 +367,17 @@ TEST_CASE("named chat templates come from the list in tokenizer_config.json and 
 TEST_CASE("tensor names translate, others do not") {
   CHECK(model::gguf_tensor_name("model.layers.12.self_attn.q_proj.bias") == "blk.12.attn_q.bias");
   CHECK(model::gguf_tensor_name("lm_head.weight") == "output.weight");
+  CHECK(model::gguf_tensor_name("model.layers.2.post_attention_layernorm.weight") == "blk.2.ffn_norm.weight");
+  CHECK(model::gguf_tensor_name("model.layers.2.post_attention_layernorm.weight", true) ==
+        "blk.2.post_attention_norm.weight");
+  CHECK(model::gguf_tensor_name("model.layers.2.mlp.experts.11.down_proj.weight") == "blk.2.ffn_down.11.weight");
+  CHECK(model::gguf_tensor_name("model.layers.2.block_sparse_moe.experts.0.w3.weight") == "blk.2.ffn_up.0.weight");
   for (const char* name :
        {"", "weight", "model.layers.", "model.layers.x.mlp.up_proj.weight", "model.layers.1", "model.layers.1.weight",
         "model.layers.1x.mlp.up_proj.weight", "model.layers.1.mlp.up_proj.scales", "lm_head.qweight",
-        "model.layers.9999999.mlp.up_proj.weight"})
+        "model.layers.9999999.mlp.up_proj.weight", "model.layers.1.mlp.experts..up_proj.weight",
+        "model.layers.1.mlp.experts.x.up_proj.weight", "model.layers.1.mlp.experts.12345.up_proj.weight",
+        "model.layers.1.mlp.experts.1"})
     CHECK(model::gguf_tensor_name(name).empty());
 }
 

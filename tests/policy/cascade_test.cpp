@@ -20,7 +20,12 @@ Verdict judge(CascadePolicy& policy, const std::vector<float>& values, std::size
               std::optional<FinishReason> finish = FinishReason::stop) {
   const RequestView request;
   const std::vector<TokenScore> scores = margins(values);
-  return policy.judge({.request = request, .endpoint = endpoint, .endpoints = 3, .scores = scores, .finish = finish});
+  return policy.judge({.request = request,
+                       .endpoint = endpoint,
+                       .endpoints = 3,
+                       .text = "an answer",
+                       .scores = scores,
+                       .finish = finish});
 }
 
 TEST_CASE("margin_threshold accepts what the model was sure of, and sends the rest one endpoint up") {

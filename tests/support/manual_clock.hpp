@@ -10,6 +10,7 @@ namespace frugal::testing {
 class ManualClock final : public Clock {
  public:
   TimePoint now() const override { return TimePoint(Duration(ticks_.load())); }
+  void set(TimePoint to) { ticks_.store(to.time_since_epoch().count()); }
   void advance(Duration by) { ticks_.fetch_add(by.count()); }
 
  private:

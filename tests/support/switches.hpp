@@ -9,6 +9,24 @@
 
 namespace frugal::testing {
 
+/// Norms after both parts, GELU, scales, caps, windows in every other layer.
+inline void like_gemma2(DecoderSpec& s) {
+  s.activation = Activation::gelu_tanh, s.post_norms = true, s.embedding_scale = 5.7F, s.attention_scale = 0.4F;
+  s.attention_softcap = 3.0F, s.logit_softcap = 5.0F, s.sliding_window = 20;
+  for (std::uint32_t l = 0; l < s.layers; ++l) s.full_attention.push_back(l % 2);
+}
+
+/// Layers with a window rotate in their own way.
+inline void like_gemma3(DecoderSpec& s) {
+  like_gemma2(s);
+  s.attention_softcap = s.logit_softcap = 0.0F;
+  s.rope_theta = 1e6, s.local_rope_theta = 1e4, s.rope_divisors.assign(s.rope_dims / 2, 8.0F), s.rope_scale = 1.1F;
+}
+
+inline void like_mixtral(DecoderSpec& s) { s.experts = {6, 2, 64, 0, true}; }
+
+inline void like_qwen2moe(DecoderSpec& s) { s.experts = {6, 3, 40, 64, false}; }
+
 inline std::vector<std::pair<std::string, TinyModelOptions>> switches() {
   const auto with = [](auto change) {
     TinyModelOptions o;
@@ -30,6 +48,10 @@ inline std::vector<std::pair<std::string, TinyModelOptions>> switches() {
       {"one K/V head", with([](auto& o) { o.kv_heads = 1; })},
       {"as many K/V heads as heads", with([](auto& o) { o.kv_heads = 4; })},
       {"heads wider than d_model", with([](auto& o) { o.head_dim = 24; })},
+      {"as in Gemma 2", with([](auto& o) { o.spec = like_gemma2; })},
+      {"as in Gemma 3", with([](auto& o) { o.spec = like_gemma3, o.qk_norm = true; })},
+      {"experts as in Mixtral", with([](auto& o) { o.spec = like_mixtral; })},
+      {"experts as in Qwen2 MoE", with([](auto& o) { o.spec = like_qwen2moe; })},
       {"three layers, odd widths", with([](auto& o) { o.layers = 3, o.d_model = 96, o.heads = 6, o.kv_heads = 3; })},
   };
 }

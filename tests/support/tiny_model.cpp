@@ -123,6 +123,7 @@ DecoderSpec spec_of(const TinyModelOptions& o) {
   spec.rope_layout = o.rope_layout, spec.rope_dims = spec.head_dim, spec.rope_divisors = o.rope_divisors;
   spec.qkv_bias = o.qkv_bias, spec.qk_norm = o.qk_norm, spec.tied_head = o.tied_head,
   spec.sliding_window = o.sliding_window;
+  if (o.spec) o.spec(spec);
   return spec;
 }
 

@@ -36,6 +36,7 @@ struct TinyModelOptions {
   bool qk_norm = false;
   bool tied_head = true;
   std::uint32_t sliding_window = 0;
+  std::function<void(DecoderSpec&)> spec{};  ///< changes the finished description, where set
 
   bool tokenizer = true;     ///< byte-level, with a ChatML template
   float logit_scale = 1.0F;  ///< of the output norm: larger = more peaked distributions

@@ -155,6 +155,12 @@ void add_spec(GgufWriter& out, const DecoderSpec& s) {
   out.add(a + "attention.layer_norm_rms_epsilon", s.rms_eps);
   out.add(a + "rope.freq_base", static_cast<float>(s.rope_theta)).add(a + "rope.dimension_count", s.rope_dims);
   if (s.sliding_window != 0) out.add(a + "attention.sliding_window", s.sliding_window);
+  if (s.attention_softcap != 0) out.add(a + "attn_logit_softcapping", s.attention_softcap);
+  if (s.logit_softcap != 0) out.add(a + "final_logit_softcapping", s.logit_softcap);
+  if (s.experts.count == 0) return;
+  out.add(a + "expert_count", s.experts.count).add(a + "expert_used_count", s.experts.used);
+  out.add(a + "expert_feed_forward_length", s.experts.d_ff);
+  if (s.experts.shared_d_ff != 0) out.add(a + "expert_shared_feed_forward_length", s.experts.shared_d_ff);
 }
 
 std::string_view pre_name(PreTokenizer pre) {

@@ -68,6 +68,12 @@ TEST_CASE("arguments reach the template in the form that it can print") {
       rendered("{% for m in messages %}{% for c in m.tool_calls %}{% set a = c.function.arguments %}{% if a is string "
                "%}{{ a }}{% else %}{{ a | tojson }}{% endif %}{% endfor %}{% endfor %}",
                chat) == R"({"a":1.50})");
+  chat.messages[1].tool_calls[0].arguments = "{\"a\": \"\xC3\xA9\"}";
+  CHECK(
+      rendered("{% for m in messages %}{% for c in m.tool_calls %}{% set a = c.function.arguments %}{% if a is string "
+               "%}{{ a }}{% else %}{{ a | tojson(ensure_ascii=true) }}{% endif %}{% endfor %}{% endfor %}",
+               chat) == "{\"a\": \"\\u00e9\"}");
+  chat.messages[1].tool_calls[0].arguments = R"({"a":1.50})";
   CHECK(rendered("{% for m in messages %}{% for c in m.tool_calls %}{{ '<' + c.function.arguments + '>' }}{% endfor %}"
                  "{% endfor %}",
                  chat) == R"(<{"a":1.50}>)");

@@ -102,11 +102,11 @@ TEST_CASE("a line that ends too early, or says what cannot be, is named and left
   CHECK_THAT(err, ContainsSubstring("log.jsonl:41:") && ContainsSubstring("1 lines could not be read"));
   for (const auto& [more, said] :
        std::vector<std::pair<std::string, std::string>>{{R"(,"e2e_ms":-5)", "a time below zero"},
-                                                        {R"(,"prompt_tokens":-1)", "'-1' is no whole number"},
-                                                        {R"(,"prompt_tokens":3.5)", "'3.5' is no whole number"},
+                                                        {R"(,"prompt_tokens":-1)", "'-1' is not a whole number"},
+                                                        {R"(,"prompt_tokens":3.5)", "'3.5' is not a whole number"},
                                                         {R"(,"prompt_tokens":"3")", "expected a number"},
                                                         {R"(,"timestamp":Infinity)", "expected a number"},
-                                                        {R"(,"ttft_ms":1e999)", "no number"},
+                                                        {R"(,"ttft_ms":1e999)", "not a number"},
                                                         {R"(,"cached_tokens":900)", "cached_tokens is 900"},
                                                         {R"(,"timestamp":1790000000000)", "not milli"}}) {
     INFO(more);

@@ -18,11 +18,8 @@
 namespace frugal {
 
 enum class Bound { ttft, tpot, cost };
-enum class Metric {
-  cost,
-  ttft,
-  e2e
-};  ///< what a saving is a share of: the bill, the sum of TTFTs, the sum of e2e times
+/// What a saving is a share of: the bill, the sum of TTFTs, the sum of e2e times.
+enum class Metric { cost, ttft, e2e };
 enum class Lever { prefix_cache, cascade, task_model, speculation, cap, batch, answer_cache, context };
 
 FRUGAL_API std::string_view to_string(Bound) noexcept;
@@ -72,8 +69,22 @@ struct LeverAdvice {
   std::vector<LeverSetting> settings{};
   std::string assumption{}, experiment{};
   std::string unknown{};  ///< why nothing can be said; empty where something was
+  /// What it saves of a time is unknown, because the trace does not say what that time is made of.
+  bool ttft_unknown = false, e2e_unknown = false;
 
   const std::optional<Interval>& on(Metric metric) const;
+  bool is_unknown(Metric metric) const;
+};
+
+/// Prompts of one type whose shared beginning is just too short for a provider's cache (by at most a quarter of its
+/// least length): with a few tokens more, which are the same in all of them, the cache would find it.
+struct ShortPrefix {
+  std::string type{};
+  std::uint64_t requests = 0;                         ///< of the sample
+  std::uint64_t shared_tokens = 0, least_tokens = 0;  ///< median of what they share; what the cache needs
+  Interval cost{};                                    ///< what the bill would fall by, the added tokens paid
+
+  std::uint64_t lacks() const { return least_tokens - shared_tokens; }
 };
 
 /// One request type and its shares.
@@ -86,9 +97,10 @@ struct SliceAdvice {
 
 struct Advice {
   Bound bound{};
-  std::string why{};                  ///< the figures that decided the bound
-  std::vector<SliceAdvice> slices{};  ///< the greatest share of the bound first
-  std::vector<LeverAdvice> levers{};  ///< all eight; those worth it first, best first
+  std::string why{};                          ///< the figures that decided the bound
+  std::vector<SliceAdvice> slices{};          ///< the greatest share of the bound first
+  std::vector<LeverAdvice> levers{};          ///< all eight; those worth it first, best first
+  std::vector<ShortPrefix> short_prefixes{};  ///< the greatest saving first
   std::vector<std::string> unknowable{};
 
   Metric metric() const;  ///< by which levers are ranked: cost, ttft, or e2e where bound by TPOT

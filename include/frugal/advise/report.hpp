@@ -22,18 +22,19 @@ struct Report {
 /// A whole HTML document: inline styles and SVG, no script, nothing loaded from anywhere; light and dark, from a
 /// phone's width up.
 FRUGAL_API std::string report_html(const Report& report);
-/// At most 110 columns, ASCII, ends with a line end.
+/// At most 110 columns, ends with a line end; valid UTF-8 without control characters, ASCII where all names are.
 FRUGAL_API std::string report_text(const Report& report);
 /// The advice alone, as text.
 FRUGAL_API std::string advice_text(const Workload& workload, const Advice& advice);
 
 /// {"bound_by", "slices": [{"type", "requests", "share": {"cost", "ttft", "e2e", "tail"}}], "levers": [{"lever",
-/// "saving": {"of", "estimate", "low", "high"}, "assumption", "experiment"}]}, best first; only levers that are worth
-/// it, so an empty list means that none is. One line with a line end.
+/// "saving": {"of", "estimate", "low", "high"}, "assumption", "experiment"}], "short_prefixes": [{"type", "requests",
+/// "shared_tokens", "least_tokens", "tokens_short", "saving"}]}, best first; only levers that are worth it, so an empty
+/// list means that none is. One line with a line end.
 FRUGAL_API std::string advice_json(const Advice& advice);
-/// {"requests", "span_s", "tokens", "drafts", "cost", "cost_by_lever", "relative_prices", "ttft_ms", "tpot_ms",
-/// "e2e_ms", "types", "models", "prefix_cache", "unknowable", "advice"?, "outcome"?}: docs/advise.md. One line with a
-/// line end.
+/// {"requests", "span_s", "cost", "unpriced", "failed", "relative_prices", "usage", "tokens", "drafts",
+/// "cost_by_lever", "ttft_ms", "tpot_ms", "e2e_ms", "types", "models", "prefix_cache", "unknowable", "advice"?,
+/// "outcome"?}: docs/advise.md. A cost that is unknown is null. One line with a line end.
 FRUGAL_API std::string replay_json(const Report& report);
 
 }  // namespace frugal

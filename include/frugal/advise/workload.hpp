@@ -39,26 +39,40 @@ struct WorkloadOptions {
 struct SliceStats {
   std::string name{};
   std::uint64_t requests = 0;
-  Usage usage{};                              ///< of all attempts: what was paid for
-  TokenLedger tokens{};                       ///< of all attempts that recorded one
-  DraftLedger drafts{};                       ///< likewise
-  LeverCosts levers{};                        ///< by the price book, or relative; without cascade_saved
-  double cost = 0;                            ///< by the price book, or relative (Workload::relative_prices)
-  double ttft_ms_sum = 0, decode_ms_sum = 0;  ///< over the requests that recorded them
+  std::uint64_t unpriced = 0;  ///< requests with a part whose price is unknown
+  Usage usage{};               ///< of all attempts: what was paid for
+  TokenLedger tokens{};        ///< of all attempts that recorded one
+  DraftLedger drafts{};        ///< likewise
+  LeverCosts levers{};         ///< by the price book, or relative; without cascade_saved
+  double cost = 0;             ///< by the price book, or relative; a lower bound where unpriced > 0
+  double ttft_ms_sum = 0;      ///< over the requests whose wait for the first token was measured
+  double decode_ms_sum = 0;    ///< over those whose time after it was measured
+  double e2e_ms_sum = 0;       ///< over those whose time to the whole answer was
   Sketch ttft_ms{}, tpot_ms{}, e2e_ms{}, prompt_tokens{}, output_tokens{};
+
+  /// No request has a known price: the cost is unknown, not zero.
+  bool cost_is_unknown() const { return requests > 0 && unpriced == requests; }
 };
 
 /// How many requests recorded what.
 struct Recorded {
   std::uint64_t timestamp = 0, type = 0, model = 0, cached_tokens = 0, queue_ms = 0, ttft_ms = 0, e2e_ms = 0,
                 stalled_ms = 0, prefix_blocks = 0, prompt_hash = 0, scores = 0, drafts = 0, priced = 0;
+  std::uint64_t in_one_piece = 0;  ///< answers that were not streamed (came_whole): their ttft_ms measures nothing
+};
+
+/// Requests that were refused or failed: left out of everything else, but some were paid for.
+struct FailedRequests {
+  std::uint64_t requests = 0, unpriced = 0;
+  Usage usage{};
+  double cost = 0;  ///< by the price book, or relative; a lower bound where unpriced > 0
 };
 
 /// What the simulated prefix cache would have done, tokens.
 struct PrefixOutcome {
   std::uint64_t prompt = 0;   ///< of the requests with prefix blocks
-  std::uint64_t cached = 0;   ///< of those: read from a cache, as recorded
-  std::uint64_t hits = 0;     ///< of those: found by the replay
+  std::uint64_t cached = 0;   ///< part of it: read from a cache, as recorded
+  std::uint64_t hits = 0;     ///< part of it: found by the replay
   std::uint64_t evicted = 0;  ///< blocks that had to make room: above 0, hits are a lower bound
 };
 
@@ -71,13 +85,16 @@ class FRUGAL_API Workload {
 
   void add(TraceRecord record);
   void note_bad_line();  ///< a request that could not be read: counted, and said in unknowable()
-  void finish();         ///< no more requests; called once, before anything is asked
+  /// A field of the trace that may count tokens and that nobody read (TraceReader::unread_fields): said in unknowable().
+  void note_unread_field(const std::string& name);
+  void finish();  ///< no more requests; called once, before anything is asked
 
   const SliceStats& total() const;
   const std::vector<SliceStats>& types() const;   ///< in order of appearance; no type: "(none)"; beyond 256: "(other)"
   const std::vector<SliceStats>& models() const;  ///< the same
   const Recorded& recorded() const;
   const PrefixOutcome& prefix() const;
+  const FailedRequests& failed() const;
   const PriceBook& prices() const;
   double first_at() const;  ///< the first submission, as the trace counts time
   double span_s() const;    ///< first to last submission

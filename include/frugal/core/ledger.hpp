@@ -20,7 +20,8 @@ struct Usage {
   /// Part of input: computed, and billed as written to a provider's cache (0 for local models).
   std::uint64_t cache_write = 0;
   std::uint64_t output = 0;
-  std::uint64_t reasoning = 0;  ///< part of output: tokens the caller does not see
+  std::uint64_t reasoning = 0;       ///< part of output: tokens the caller does not see
+  std::uint64_t cache_write_1h = 0;  ///< part of cache_write: written to live an hour instead of minutes
 
   FRUGAL_API Usage& operator+=(const Usage& o);
   friend bool operator==(const Usage&, const Usage&) = default;

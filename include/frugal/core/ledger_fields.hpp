@@ -33,6 +33,7 @@ constexpr void for_each_field(F&& f) {
     f(Field{"input", tokens, "prompt"}, &Usage::input);
     f(Field{"cached_read", tokens, "prompt, from a cache"}, &Usage::cached_read);
     f(Field{"cache_write", tokens, "prompt, written to a cache"}, &Usage::cache_write);
+    f(Field{"cache_write_1h", tokens, "prompt, written to a cache for an hour"}, &Usage::cache_write_1h);
     f(Field{"output", tokens, "answer"}, &Usage::output);
     f(Field{"reasoning", tokens, "answer, reasoning"}, &Usage::reasoning);
   } else if constexpr (std::is_same_v<L, TokenLedger>) {

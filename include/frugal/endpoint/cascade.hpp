@@ -6,7 +6,7 @@
 // it, and Finish::detail says what happened. `refused` means that no tier began.
 //
 // Request::model: empty or the cascade's own name lets the policy choose; the name of a tier, or of a model that a tier
-// serves, starts there (the policy may still escalate from it); any other is refused (docs/decisions/010).
+// serves, starts there (the policy may still escalate from it); any other is refused (docs/decisions/007).
 //
 // Threads: as Endpoint. An attempt ends inside a step of its tier; the next tier is started after that step, outside it,
 // by a thread that waits or, without one, by the thread that made the step. Cost: a request is copied for each attempt.

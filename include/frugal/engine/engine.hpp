@@ -7,59 +7,22 @@
 // were called for.
 #pragma once
 
-#include <frugal/backend/backend.hpp>
 #include <frugal/config.hpp>
-#include <frugal/core/clock.hpp>
-#include <frugal/draft/draft_model.hpp>
-#include <frugal/draft/drafter.hpp>
+#include <frugal/core/ledger.hpp>
 #include <frugal/endpoint/endpoint.hpp>
-#include <frugal/engine/observer.hpp>
-#include <frugal/policy/output.hpp>
-#include <frugal/policy/prefix_cache.hpp>
-#include <frugal/policy/speculation.hpp>
+#include <frugal/engine/options.hpp>
 
 #include <cstddef>
 #include <cstdint>
 #include <memory>
-#include <string>
-#include <vector>
+#include <string_view>
 
 namespace frugal {
-
-class Model;
-
-struct EngineModel {
-  std::string name;  ///< what Request::model says; the first one is the default
-  std::shared_ptr<const Model> model;
-};
-
-/// All defaults are valid but `backend` and `models`. A null policy = that lever is off and costs nothing.
-struct EngineOptions {
-  std::shared_ptr<Backend> backend;
-  std::vector<EngineModel> models;
-  std::size_t kv_bytes = std::size_t{256}
-                         << 20;       ///< the arena: keys and values of all models, sequences and cached prefixes
-  std::uint32_t page_tokens = 0;      ///< tokens a page; 0 = chosen per model
-  std::uint32_t max_running = 32;     ///< sequences in flight at once
-  std::uint32_t max_waiting = 1024;   ///< queued beyond those; one more is refused with Errc::busy
-  std::uint32_t step_tokens = 512;    ///< most rows in one step over all sequences of a model
-  std::uint32_t prefill_chunk = 256;  ///< most prompt rows of one sequence in a step
-  std::shared_ptr<PrefixCachePolicy> prefix_cache{};
-  std::shared_ptr<OutputPolicy> output{};
-  std::shared_ptr<SpeculationPolicy> speculation{};  ///< without one the two below and Request::draft lie idle
-  std::vector<std::shared_ptr<Drafter>> drafters{};  ///< by priority, for all models; ahead of draft models
-  std::vector<DraftModel> draft_models{};
-  std::uint64_t seed = 0x66727567616cULL;  ///< from which requests without a seed get theirs
-  const Clock* clock = nullptr;            ///< null = the process's steady clock; must outlive the engine
-  std::string name = "engine";  ///< what Endpoint::name() and ledgers say; a name of your own heads log lines
-  LogSink log{};
-  std::shared_ptr<Observer> observer{};
-  bool own_thread = false;  ///< start one thread that drives
-};
 
 struct EngineStats {
   std::uint64_t steps = 0, passes = 0, rows = 0;
   std::uint64_t preemptions = 0;
+  std::uint64_t admission_looks = 0;  ///< times a waiting request was looked at; one that waits for a prefix costs none
   std::uint32_t running = 0, waiting = 0;
   std::size_t kv_bytes_total = 0, kv_bytes_leased = 0, kv_bytes_indexed = 0;
   TokenLedger tokens{};  ///< over all finished requests

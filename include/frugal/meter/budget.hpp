@@ -26,7 +26,7 @@ struct Limit {
 
 struct LimitState {
   Limit limit{};
-  double spent = 0, reserved = 0;  ///< dollars, of the current period
+  double spent = 0, reserved = 0;  ///< dollars, of the current period; sums stop at 4.6e9
   std::uint64_t refused = 0;       ///< reservations that did not fit
   double overdraft = 0;            ///< dollars settled above their reservations and above the limit
 };
@@ -43,9 +43,10 @@ class FRUGAL_API Reservation {
   ~Reservation();
 
   double usd() const { return usd_; }
-  /// Asks for another sum in place of this one. Errors: busy where it does not fit; the old one then stands.
+  /// Asks for another sum in place of this one. Errors: over_budget where it does not fit; the old one then stands.
   expected<void> resize(double usd);
-  /// Books what was spent and gives the rest back. Later calls do nothing.
+  /// Books what was spent and gives the rest back. NaN and negative sums book what was reserved, sums above 4e9 book
+  /// 4e9. Later calls do nothing.
   void settle(double usd);
   /// Gives all back: the request never started.
   void release() { settle(0); }
@@ -65,13 +66,15 @@ struct BudgetOptions {
 
 class FRUGAL_API Budget {
  public:
-  /// Throws Error(invalid_argument) for a cap or period that is negative or not finite.
+  /// Throws Error(invalid_argument) for a cap that is negative, not finite or above 4e9 dollars, and for a negative
+  /// period.
   explicit Budget(BudgetOptions options);
   ~Budget();
   Budget(const Budget&) = delete;
   Budget& operator=(const Budget&) = delete;
 
-  /// All matching limits or none. Errors: busy, naming the limit that is used up; invalid_argument for no sum of money.
+  /// In all matching limits or in none. Errors: over_budget, naming the limit that has no room; invalid_argument for a
+  /// sum that is negative, not finite or above 4e9.
   expected<Reservation> reserve(std::string_view tenant, std::string_view type, double usd);
   std::vector<LimitState> state() const;
 

@@ -45,10 +45,9 @@ struct PriceQuery {
   /// None = the price at `at`. Else the dearest one of each component that holds at any moment from `at` to `until`:
   /// what a bill of then cannot exceed; sys_seconds::max() = whenever.
   std::optional<std::chrono::sys_seconds> until{};
-  std::string_view service_tier{};   ///< e.g. "flex", "priority"; empty or "default" = the standard one
-  bool batch = false;                ///< sent through the provider's batch interface
-  std::uint64_t cache_write_1h = 0;  ///< of Usage::cache_write: tokens written to live an hour, not minutes
-  double storage_token_hours = 0;    ///< tokens kept in a provider's cache, times hours
+  std::string_view service_tier{};  ///< e.g. "flex", "priority"; empty or "default" = the standard one
+  bool batch = false;               ///< sent through the provider's batch interface
+  double storage_token_hours = 0;   ///< tokens kept in a provider's cache, times hours
 };
 
 /// A machine of one's own, over some time: what its money bought.
@@ -64,7 +63,7 @@ struct MachineUse {
 FRUGAL_API expected<Rates> self_hosted(const MachineUse& use);
 
 /// Dollars of `usage` at `rates`. Errors: invalid_argument where the usage contradicts itself (cached_read plus
-/// cache_write above input, reasoning above output); unavailable where a component was used that has no rate.
+/// cache_write above input, cache_write_1h above cache_write, reasoning above output); unavailable where a component was used that has no rate.
 FRUGAL_API expected<Cost> cost_of(const Usage& usage, const Rates& rates, const PriceQuery& query = {});
 
 }  // namespace frugal

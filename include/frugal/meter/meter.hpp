@@ -39,8 +39,6 @@ struct Measured {
   bool is_attempt = false;  ///< its times count under `attempts`; tokens and money come with the request's ledger
   Sketch gaps{};            ///< seconds; of MeterOptions::alpha
   TraceText text{};
-  std::string service_tier{};
-  bool batch = false;
 };
 
 /// All defaults are valid.

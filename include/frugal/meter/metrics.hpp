@@ -9,6 +9,8 @@
 #include <frugal/meter/budget.hpp>
 #include <frugal/meter/meter.hpp>
 
+#include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -29,15 +31,29 @@ struct MetricName {
 /// All metrics, in the order in which they are written.
 FRUGAL_API std::span<const MetricName> metric_names();
 
+/// How busy an engine or another endpoint is at this moment, as the host reads it from Engine::stats() or
+/// Endpoint::load(). None = unknown, and then no sample is written.
+struct LoadGauges {
+  std::string endpoint{};                           ///< label; must differ between the entries of one export
+  std::optional<std::uint64_t> running{};           ///< requests that are being answered
+  std::optional<std::uint64_t> waiting{};           ///< requests that wait for their admission
+  std::optional<std::uint64_t> kv_bytes_total{};    ///< size of the KV pool
+  std::optional<std::uint64_t> kv_bytes_leased{};   ///< part of it that running requests hold
+  std::optional<std::uint64_t> kv_bytes_indexed{};  ///< part of it that holds prefixes for later requests
+  std::optional<std::uint64_t> free_tokens{};       ///< tokens of prompt and answer for which there is room
+};
+
 struct MetricsOptions {
-  MeterBy by{};                    ///< labels; rows that differ only in others are added up
-  bool otel_names = false;         ///< OpenMetrics text with OpenTelemetry's names, dots as underscores
-  const Budget* budget = nullptr;  ///< its limits as well
+  MeterBy by{};                         ///< labels; rows that differ only in others are added up
+  bool otel_names = false;              ///< OpenMetrics text with OpenTelemetry's names, dots as underscores
+  const Budget* budget = nullptr;       ///< its limits as well
+  std::span<const LoadGauges> loads{};  ///< one for each endpoint to be watched; lent for the call
 };
 
 /// The exposition format of OpenMetrics 1.0, with its final "# EOF"; serve it as
 /// "application/openmetrics-text; version=1.0.0; charset=utf-8". Histograms are counted from sketches, so a bucket's
-/// edge is exact to the meter's alpha. Percentiles of the last window that rest on too few values are left out.
+/// edge is exact to the meter's alpha. Percentiles of the last window that rest on too few values are left out. Names
+/// of any bytes become valid label values: bytes that are no UTF-8 and control characters are spelled \xNN.
 FRUGAL_API std::string open_metrics(const Meter& meter, const MetricsOptions& options = {});
 
 /// An ExportMetricsServiceRequest as JSON, to be posted to a collector's /v1/metrics; sums are cumulative since the

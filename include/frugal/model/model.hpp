@@ -32,7 +32,7 @@ struct ModelParts {
   std::shared_ptr<const Tokenizer> tokenizer;  ///< may be null: such a model takes TokenPrompt only
   std::optional<Error> tokenizer_error{};      ///< why there is none, where the file has one that we lack
   std::optional<std::string> chat_template;    ///< Jinja source
-  std::shared_ptr<const void> storage;         ///< keeps the bytes behind the tensors alive
+  std::shared_ptr<const void> storage;         ///< keeps the bytes of the tensors alive
   std::uint64_t fingerprint = 0;               ///< 0 = derived from spec and tensor bytes (sampled)
   /// Further Jinja sources by name, e.g. "tool_use".
   std::vector<std::pair<std::string, std::string>> named_templates{};
@@ -52,8 +52,12 @@ class FRUGAL_API Model {
   /// The tensor of that name, or null.
   const Tensor* find(std::string_view name) const noexcept;
   /// Layer tensor "blk.<layer>.<part>.weight" (or ".bias"), null where absent. part: attn_q, attn_k, attn_v,
-  /// attn_output, attn_norm, attn_q_norm, attn_k_norm, ffn_gate, ffn_up, ffn_down, ffn_norm.
+  /// attn_output, attn_norm, attn_q_norm, attn_k_norm, post_attention_norm, ffn_gate, ffn_up, ffn_down, ffn_norm,
+  /// post_ffw_norm, and of experts ffn_gate_inp (the router), ffn_gate_inp_shexp, ffn_gate_shexp, ffn_up_shexp,
+  /// ffn_down_shexp (the shared one).
   const Tensor* layer(std::uint32_t layer, std::string_view part, bool bias = false) const noexcept;
+  /// Tensor "blk.<layer>.<part>.<expert>.weight" of one expert, null where absent. part: ffn_gate, ffn_up, ffn_down.
+  const Tensor* expert(std::uint32_t layer, std::string_view part, std::uint32_t expert) const;
   const Tensor& embedding() const noexcept;    ///< [vocab, d_model]
   const Tensor& output_norm() const noexcept;  ///< [d_model]
   const Tensor& head() const noexcept;         ///< [vocab, d_model]; the embedding where tied
@@ -88,6 +92,9 @@ struct LoadOptions {
   /// nothing that happens to them later can reach the process; costs their size in memory.
   enum class Weights : std::uint8_t { map, read };
   Weights weights = Weights::map;
+  /// Positions that will be used; 0 = all that the model was trained for. Lowers spec().context. A model with LongRoPE
+  /// (Phi-3 128k) rotates by its short factors where this is at most its original context, else by its long ones.
+  std::uint32_t context = 0;
 };
 
 /// Throws Error: bad_file (file, offset, reason), bad_model (tensor), unsupported (architecture, quantisation), as the

@@ -25,6 +25,14 @@ struct Stop {
   friend bool operator==(const Stop&, const Stop&) = default;
 };
 
+/// How an answer ended.
+struct AnswerOutcome {
+  FinishReason reason{};
+  std::string_view detail{};  ///< as Finish::detail: the stop text that matched, the policy that capped
+  Usage usage{};
+  Timing timing{};
+};
+
 class FRUGAL_API OutputPolicy {
  public:
   virtual ~OutputPolicy();
@@ -35,6 +43,9 @@ class FRUGAL_API OutputPolicy {
   virtual std::uint32_t budget(const RequestView& request) = 0;
   /// Asked after each accepted token, also inside an accepted run of drafts. None = go on.
   virtual std::optional<Stop> after(const SequenceView& sequence) = 0;
+  /// Told once of every answer of a request that was queued, whoever ended it, so that a policy can learn. `sequence` is
+  /// the answer as the caller has it. What it throws is logged. Does nothing by default.
+  virtual void ended(const SequenceView& /*sequence*/, const AnswerOutcome& /*outcome*/) {}
 };
 
 /// At most n tokens. Throws Error(invalid_argument) on 0.
@@ -54,8 +65,8 @@ struct RepeatGuardOptions {
 /// period of 0 or fewer than 2 repeats.
 FRUGAL_API std::shared_ptr<OutputPolicy> repeat_guard(RepeatGuardOptions options = {});
 
-/// Each question goes to the first that has an opinion: a budget other than 0, a Stop. All hear after() until one
-/// stops.
+/// Each question goes to the first that has an opinion: a budget other than 0, a Stop. All are asked after() until one
+/// stops, and all hear ended().
 FRUGAL_API std::shared_ptr<OutputPolicy> first_of(std::vector<std::shared_ptr<OutputPolicy>> policies);
 /// The inner policy where the request satisfies the predicate; no opinion elsewhere.
 FRUGAL_API std::shared_ptr<OutputPolicy> when(std::function<bool(const RequestView&)> predicate,

@@ -18,7 +18,7 @@ class FRUGAL_API Detokenizer {
   explicit Detokenizer(const Tokenizer& tokenizer, bool keep_special = false, bool continues = true);
   /// Adds one token; returns the characters that became whole (possibly none).
   std::string push(Token token);
-  /// Ends the text: what was held back comes out, replaced where it is no character.
+  /// Ends the text: what was held back comes out, U+FFFD in place of unfinished characters.
   std::string flush();
 
  private:

@@ -21,8 +21,7 @@ Judgement judge_answer_cache(const Facts& facts) {
   }
   j.reprice = [](const Row& row, Level level) -> Saved {
     if (!serves(row, level)) return {};
-    const double wait = std::isnan(row.ttft_ms) ? 0 : row.ttft_ms;
-    return {row.cost, wait, wait + (std::isnan(row.decode_ms) ? 0 : row.decode_ms)};
+    return {row.cost, row.ttft_ms, row.e2e_ms};
   };
   j.spared = [](const Row& row, Level level) { return serves(row, level) ? row.prompt - row.cached : 0.0; };
   const bool exact = facts.workload.recorded().prompt_hash > 0;

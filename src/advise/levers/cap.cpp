@@ -38,12 +38,12 @@ Interval asked_again(const Row& row) {
 }
 
 Saved saving(const Row& row, double cap, Level level) {
-  if (row.output <= cap) return {};
+  if (row.output <= cap) return {.e2e = where_split(row, 0)};
   const double again = at(asked_again(row), level);
   const double tokens = (1 - again) * (row.output - cap) - again * cap;
-  const double decode = std::isnan(row.decode_ms) ? 0 : row.decode_ms * tokens / row.output;
+  const double decode = row.decode_ms * tokens / row.output;  // unknown where decoding is
   const double wait = std::isnan(row.ttft_ms) ? 0 : again * row.ttft_ms;
-  return {tokens * row.per_output - again * row.prompt * row.per_input, 0, decode - wait};
+  return {tokens * row.per_output - again * row.prompt * row.per_input, 0, where_split(row, decode - wait)};
 }
 
 /// The cap of one type that likely saves the most output; `never` where none saves any.

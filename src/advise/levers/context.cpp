@@ -49,7 +49,7 @@ Judgement judge_context(const Facts& facts) {
   j.reprice = [&facts, spared = j.spared](const Row& row, Level level) -> Saved {
     const double tokens = spared(row, level);
     const double wait = facts.prefill.saved_ms(row, tokens, level);
-    return {tokens * row.per_input, wait, wait};
+    return {tokens * row.per_input, wait, where_split(row, wait)};
   };
   j.assumption = "10 to 60 % of the context of " + list_of(names) +
                  " that no other prompt shares can be left out, likely 40 %, without a worse answer";

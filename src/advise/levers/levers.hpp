@@ -6,6 +6,7 @@
 #include "advise/state.hpp"
 #include "advise/words.hpp"
 
+#include <cmath>
 #include <functional>
 #include <string>
 #include <vector>
@@ -41,8 +42,15 @@ Judgement judge_batch(const Facts& facts);
 Judgement judge_answer_cache(const Facts& facts);
 Judgement judge_context(const Facts& facts);
 
+/// Shared beginnings that are just too short for a provider's cache.
+std::vector<ShortPrefix> find_short_prefixes(const Facts& facts);
+
 /// [types]: deferrable by the caller's word, by name, or by their bursts.
 std::vector<bool> deferrable_types(const Workload& workload);
+
+/// A time saved of the whole answer, by a lever that needs to know which part of it was spent before the first token and
+/// which after it: unknown where that was not measured.
+inline double where_split(const Row& row, double saved_ms) { return std::isnan(row.decode_ms) ? absent : saved_ms; }
 
 /// The value at a level.
 inline double at(const Interval& interval, Level level) {

@@ -29,7 +29,7 @@ Judgement judge_prefix_cache(const Facts& facts) {
     const double written = row.cached > 0 ? 0 : row.written;  // a cache at work has paid its writes
     const double cost = tokens * (row.per_input - row.per_read) - written * (row.per_write - row.per_input);
     const double wait = facts.prefill.saved_ms(row, tokens, level);
-    return {cost, wait, wait};
+    return {cost, wait, where_split(row, wait)};
   };
   j.spared = spared;
   const PrefixOutcome& found = facts.workload.prefix();
@@ -39,7 +39,9 @@ Judgement judge_prefix_cache(const Facts& facts) {
                  " are read from a cache today" +
                  (found.evicted > 0 ? "; the simulated cache was full, so more may be found" : "") +
                  (recorded.timestamp == 0 ? "; no time stamps, so no entry ever expired" : "") +
-                 (facts.prefill.measured ? "" : "; 50 to 100 % of the wait for the first token is prefill");
+                 (facts.prefill.measured || facts.workload.total().ttft_ms.count() == 0
+                      ? ""
+                      : "; 50 to 100 % of the wait for the first token is prefill");
   j.experiment =
       "switch the prefix cache on for a tenth of the traffic and compare cached_tokens and ttft_ms with the rest";
   return j;

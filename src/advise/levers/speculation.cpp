@@ -71,7 +71,8 @@ Judgement judge_speculation(const Facts& facts) {
                        saved_share(a.low, figures.draft.high, row.high, n),
                        saved_share(a.high, figures.draft.low, row.low, n)};
   j.reprice = [&facts, share](const Row& r, Level level) -> Saved {
-    if (std::isnan(r.decode_ms) || r.accepted > 0 || r.output < 2) return {};  // already at work, or nothing to draft
+    if (std::isnan(r.decode_ms) || r.accepted > 0 || r.output < 2)  // unknown, at work already, or nothing to draft
+      return {.e2e = where_split(r, 0)};
     return {.e2e = (r.decode_ms - facts.stalls.stalled_ms(r, Level::likely)) * at(share, level)};
   };
   j.assumption = "a draft token is accepted with probability " + number(a.estimate) + " (" +

@@ -7,6 +7,8 @@
 
 #include "cpu/kernels/rowwise.hpp"
 
+#include <cmath>
+
 namespace frugal::cpu {
 namespace {
 
@@ -168,11 +170,18 @@ void hide(const AttendTask& t, std::uint32_t query, const Expanded& b, float* sc
   for (std::uint32_t j = high; j < key_block; ++j) scores[j] = nothing;
 }
 
+/// scores = cap * tanh(scores / cap). One number after the other, by the machine's own tanh: all tables give its bits.
+void cap(float cap, float* scores) {
+  for (std::uint32_t j = 0; j < key_block; ++j) scores[j] = cap * std::tanh(scores[j] / cap);
+}
+
 void score(const AttendTask& t, std::uint32_t first, std::uint32_t count, const Expanded& b, Running& r) {
   const float* q = t.q + std::size_t{first} * t.dims;
   for (std::uint32_t i = 0; i < count; i += most_queries)
     with_count(count - i < most_queries ? count - i : most_queries,
                [&](auto n) { score_queries<decltype(n)::value>(q + i * t.dims, t.dims, b.keys, r.weights[i]); });
+  if (t.softcap != 0.0F)
+    for (std::uint32_t i = 0; i < count; ++i) cap(t.softcap, r.weights[i]);
   for (std::uint32_t i = 0; i < count; ++i) hide(t, first + i, b, r.weights[i]);
 }
 

@@ -26,7 +26,8 @@ struct AttendTask {
   std::uint32_t first = 0,
                 last = 0;  ///< positions that at least one query sees: [first, last); first is a multiple of key_block
   std::uint32_t queries = 0;
-  const float* q = nullptr;               ///< [queries, dims], already divided by sqrt(head_dim)
+  const float* q = nullptr;               ///< [queries, dims], already scaled
+  float softcap = 0.0F;                   ///< scores s become softcap * tanh(s / softcap); 0 = they stay
   const std::uint32_t* begins = nullptr;  ///< [queries] each sees [begins, ends)
   const std::uint32_t* ends = nullptr;
   float* out = nullptr;      ///< [queries, dims]

@@ -1,0 +1,305 @@
+"""Loads a tiny random model in each released file layout that README lists, as a Hugging Face folder and as GGUF, and compares the
+logits of the reference and the CPU backend with numpy_decoder.py.
+
+The folders have the keys of the released config.json; the GGUF files have the keys, tensor names and arrangement that llama.cpp's
+convert_hf_to_gguf.py gives that family (permuted queries and keys, norms plus one, stacked experts, rope factors as tensors), and are
+written with the `gguf` package. Prints one line a comparison; ends with 1 where one fails.
+"""
+import argparse
+import json
+import math
+import pathlib
+import subprocess
+import sys
+import tempfile
+
+import gguf
+import numpy as np
+from safetensors.numpy import save_file
+
+import numpy_decoder
+
+VOCAB, D, HEADS, KV = 300, 64, 4, 2
+COMMON = {"hidden_size": D, "num_hidden_layers": 2, "num_attention_heads": HEADS, "num_key_value_heads": KV, "vocab_size": VOCAB,
+          "intermediate_size": 96, "max_position_embeddings": 512, "rms_norm_eps": 1e-5, "rope_theta": 10000.0, "hidden_act": "silu",
+          "tie_word_embeddings": False, "bos_token_id": 1, "eos_token_id": 2, "torch_dtype": "bfloat16", "use_cache": True,
+          "initializer_range": 0.02, "attention_dropout": 0.0}
+LLAMA = {"model_type": "llama", "architectures": ["LlamaForCausalLM"], "attention_bias": False, "mlp_bias": False, "pretraining_tp": 1,
+         "rope_scaling": None}
+MISTRAL = {"model_type": "mistral", "architectures": ["MistralForCausalLM"], "sliding_window": None}
+QWEN = {"sliding_window": 32768, "use_sliding_window": False, "max_window_layers": 28}
+GEMMA = {"hidden_act": "gelu_pytorch_tanh", "hidden_activation": "gelu_pytorch_tanh", "tie_word_embeddings": True, "head_dim": 32,
+         "rms_norm_eps": 1e-6, "attention_bias": False}
+PHI3 = {"model_type": "phi3", "architectures": ["Phi3ForCausalLM"], "embd_pdrop": 0.0, "resid_pdrop": 0.0, "original_max_position_embeddings": 512,
+        "rope_scaling": None, "sliding_window": 20, "attention_bias": False}
+LONG = [1.0 + 0.4 * i for i in range(8)]
+SHORT = [1.0 + 0.03 * i for i in range(8)]
+BANDS = {"factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0, "original_max_position_embeddings": 128, "rope_type": "llama3"}
+
+LAYOUTS = {
+    "SmolLM2": {**LLAMA, "tie_word_embeddings": True, "rope_theta": 100000, "rope_interleaved": False, "is_llama_config": True},
+    "Llama 2 7B": {**LLAMA, "num_key_value_heads": HEADS},
+    "TinyLlama": {**LLAMA},
+    "Llama 3 8B": {**LLAMA, "rope_theta": 500000.0},
+    "Llama 3.1, 3.2": {**LLAMA, "rope_theta": 500000.0, "head_dim": 16, "tie_word_embeddings": True, "rope_scaling": BANDS},
+    "Mistral 7B 0.1": {**MISTRAL, "sliding_window": 24},
+    "Mistral 7B 0.3": {**MISTRAL, "rope_theta": 1000000.0},
+    "Mistral Nemo": {**MISTRAL, "rope_theta": 1000000.0, "head_dim": 24},
+    "Mixtral 8x7B": {**MISTRAL, "model_type": "mixtral", "architectures": ["MixtralForCausalLM"], "num_local_experts": 8,
+                     "num_experts_per_tok": 2, "output_router_logits": False, "router_aux_loss_coef": 0.02},
+    "Qwen2.5": {**QWEN, "model_type": "qwen2", "rms_norm_eps": 1e-6, "tie_word_embeddings": True, "rope_theta": 1000000.0},
+    "Qwen2.5 with YaRN": {**QWEN, "model_type": "qwen2", "rope_scaling": {"factor": 4.0, "original_max_position_embeddings": 128, "type": "yarn"}},
+    "Qwen3": {**QWEN, "model_type": "qwen3", "head_dim": 32, "attention_bias": False, "rope_scaling": None, "rope_theta": 1000000},
+    "Qwen2 MoE": {**QWEN, "model_type": "qwen2_moe", "num_experts": 6, "num_experts_per_tok": 3, "moe_intermediate_size": 32,
+                  "shared_expert_intermediate_size": 64, "norm_topk_prob": False, "decoder_sparse_step": 1, "mlp_only_layers": []},
+    "Qwen3 MoE": {**QWEN, "model_type": "qwen3_moe", "head_dim": 32, "num_experts": 8, "num_experts_per_tok": 3, "moe_intermediate_size": 32,
+                  "norm_topk_prob": True, "decoder_sparse_step": 1, "mlp_only_layers": [], "rope_scaling": None},
+    "Gemma 2": {**GEMMA, "model_type": "gemma2", "attn_logit_softcapping": 3.0, "final_logit_softcapping": 4.0, "cache_implementation": "hybrid",
+                "query_pre_attn_scalar": 32, "sliding_window": 24, "num_hidden_layers": 3},
+    "Gemma 3": {**GEMMA, "model_type": "gemma3_text", "attn_logit_softcapping": None, "final_logit_softcapping": None, "query_pre_attn_scalar": 32,
+                "sliding_window": 24, "sliding_window_pattern": 6, "rope_theta": 1000000.0, "rope_local_base_freq": 10000.0, "rope_scaling": None,
+                "num_hidden_layers": 7, "num_key_value_heads": 1},
+    "Gemma 3 4B text": {**GEMMA, "model_type": "gemma3_text", "query_pre_attn_scalar": 32, "sliding_window": 24, "rope_theta": 1000000.0,
+                        "rope_local_base_freq": 10000.0, "rope_scaling": {"factor": 8.0, "rope_type": "linear"}, "num_hidden_layers": 7,
+                        "layer_types": ["sliding_attention"] * 5 + ["full_attention", "sliding_attention"]},
+    "Phi-3 4k": {**PHI3, "num_key_value_heads": HEADS},
+    "Phi-3 128k, long": {**PHI3, "sliding_window": None, "original_max_position_embeddings": 64,
+                         "rope_scaling": {"type": "longrope", "long_factor": LONG, "short_factor": SHORT}},
+    "Phi-3 128k, short": {**PHI3, "sliding_window": None, "original_max_position_embeddings": 64, "wanted_context": 64,
+                          "rope_scaling": {"type": "longrope", "long_factor": LONG, "short_factor": SHORT}},
+}
+
+
+def config_of(name):
+    c = {**COMMON, **LAYOUTS[name]}
+    c.setdefault("head_dim", D // c["num_attention_heads"])
+    return c
+
+
+def weights_of(c, seed):
+    """Random weights by their names in the safetensors, large enough that every part shows in the logits."""
+    rng = np.random.default_rng(seed)
+    d, q, kv = c["head_dim"], c["num_attention_heads"] * c["head_dim"], c["num_key_value_heads"] * c["head_dim"]
+    w, kind = {}, c["model_type"]
+    gemma = kind.startswith("gemma")
+
+    def matrix(name, rows, cols, scale=1.5):
+        """In blocks of 32 that 8 bits hold exactly, so that the CPU backend's packing of float weights loses nothing."""
+        m = (rng.normal(size=(rows, cols)) * scale / math.sqrt(cols)).reshape(rows, -1, 32)
+        most = np.abs(m).max(-1, keepdims=True)
+        step = (most / 127).astype(np.float16).astype(np.float64)
+        q = np.where(np.abs(m) == most, np.sign(m) * 127, np.clip(np.rint(m / step), -127, 127))
+        w[name] = (q * step).reshape(rows, cols).astype(np.float32)
+
+    def vector(name, size, around):
+        w[name] = (around + 0.3 * rng.normal(size=size)).astype(np.float32)
+
+    def gated(prefix, names, ff):
+        gate, up, down = names
+        matrix(prefix + gate + ".weight", ff, D)
+        matrix(prefix + up + ".weight", ff, D)
+        matrix(prefix + down + ".weight", D, ff)
+
+    matrix("model.embed_tokens.weight", VOCAB, D, 4.0 if not gemma else 1.0)
+    vector("model.norm.weight", D, 0 if gemma else 1)
+    if not c["tie_word_embeddings"]:
+        matrix("lm_head.weight", VOCAB, D)
+    for layer in range(c["num_hidden_layers"]):
+        p = "model.layers.%d." % layer
+        for norm in ["input_layernorm", "post_attention_layernorm"] + ["pre_feedforward_layernorm", "post_feedforward_layernorm"] * gemma:
+            vector(p + norm + ".weight", D, 0 if gemma else 1)
+        if kind == "phi3":
+            matrix(p + "self_attn.qkv_proj.weight", q + 2 * kv, D)
+        else:
+            for part, rows in (("q", q), ("k", kv), ("v", kv)):
+                matrix(p + "self_attn.%s_proj.weight" % part, rows, D)
+                if kind.startswith("qwen2"):
+                    vector(p + "self_attn.%s_proj.bias" % part, rows, 0)
+        matrix(p + "self_attn.o_proj.weight", D, q)
+        if kind in ("qwen3", "qwen3_moe", "gemma3_text"):
+            vector(p + "self_attn.q_norm.weight", d, 0 if gemma else 1)
+            vector(p + "self_attn.k_norm.weight", d, 0 if gemma else 1)
+        if kind == "mixtral":
+            matrix(p + "block_sparse_moe.gate.weight", c["num_local_experts"], D)
+            for e in range(c["num_local_experts"]):
+                gated(p + "block_sparse_moe.experts.%d." % e, ("w1", "w3", "w2"), c["intermediate_size"])
+        elif "num_experts" in c:
+            matrix(p + "mlp.gate.weight", c["num_experts"], D)
+            for e in range(c["num_experts"]):
+                gated(p + "mlp.experts.%d." % e, ("gate_proj", "up_proj", "down_proj"), c["moe_intermediate_size"])
+            if "shared_expert_intermediate_size" in c:
+                gated(p + "mlp.shared_expert.", ("gate_proj", "up_proj", "down_proj"), c["shared_expert_intermediate_size"])
+                matrix(p + "mlp.shared_expert_gate.weight", 1, D)
+        elif kind == "phi3":
+            matrix(p + "mlp.gate_up_proj.weight", 2 * c["intermediate_size"], D)
+            matrix(p + "mlp.down_proj.weight", D, c["intermediate_size"])
+        else:
+            gated(p + "mlp.", ("gate_proj", "up_proj", "down_proj"), c["intermediate_size"])
+    return w
+
+
+def write_folder(folder, c, w):
+    folder.mkdir()
+    (folder / "config.json").write_text(json.dumps({k: v for k, v in c.items() if k != "wanted_context"}))
+    save_file(w, str(folder / "model.safetensors"), metadata={"format": "pt"})
+
+
+ARCHITECTURES = {"llama": "llama", "mistral": "llama", "mixtral": "llama", "qwen2": "qwen2", "qwen3": "qwen3", "qwen2_moe": "qwen2moe",
+                 "qwen3_moe": "qwen3moe", "gemma2": "gemma2", "gemma3_text": "gemma3", "phi3": "phi3"}
+
+
+def permute(m, heads):
+    """LlamaModel.permute of convert_hf_to_gguf.py."""
+    return m.reshape(heads, 2, m.shape[0] // heads // 2, *m.shape[1:]).swapaxes(1, 2).reshape(m.shape)
+
+
+def gguf_layer_tensors(c, w, layer, legacy):
+    p, blk, kind = "model.layers.%d." % layer, "blk.%d." % layer, c["model_type"]
+    one = 1 if kind.startswith("gemma") else 0
+    norms = {"input_layernorm": "attn_norm", "post_attention_layernorm": "post_attention_norm" if one else "ffn_norm",
+             "pre_feedforward_layernorm": "ffn_norm", "post_feedforward_layernorm": "post_ffw_norm",
+             "self_attn.q_norm": "attn_q_norm", "self_attn.k_norm": "attn_k_norm"}
+    for hf, name in norms.items():
+        if p + hf + ".weight" in w:
+            yield blk + name + ".weight", w[p + hf + ".weight"] + one
+    for hf, name in {"q_proj": "attn_q", "k_proj": "attn_k", "v_proj": "attn_v", "o_proj": "attn_output", "qkv_proj": "attn_qkv"}.items():
+        for end in (".weight", ".bias"):
+            m = w.get(p + "self_attn." + hf + end)
+            if m is not None:
+                if ARCHITECTURES[kind] == "llama" and hf in ("q_proj", "k_proj"):
+                    m = permute(m, c["num_attention_heads" if hf == "q_proj" else "num_key_value_heads"])
+                yield blk + name + end, m
+    mlp = {"mlp.gate_proj": "ffn_gate", "mlp.up_proj": "ffn_up", "mlp.down_proj": "ffn_down", "mlp.gate_up_proj": "ffn_up",
+           "mlp.gate": "ffn_gate_inp", "block_sparse_moe.gate": "ffn_gate_inp", "mlp.shared_expert.gate_proj": "ffn_gate_shexp",
+           "mlp.shared_expert.up_proj": "ffn_up_shexp", "mlp.shared_expert.down_proj": "ffn_down_shexp"}
+    for hf, name in mlp.items():
+        if p + hf + ".weight" in w:
+            yield blk + name + ".weight", w[p + hf + ".weight"]
+    if p + "mlp.shared_expert_gate.weight" in w:
+        yield blk + "ffn_gate_inp_shexp.weight", w[p + "mlp.shared_expert_gate.weight"].reshape(-1)
+    experts = {"w1": "ffn_gate", "w3": "ffn_up", "w2": "ffn_down"} if kind == "mixtral" else {
+        "gate_proj": "ffn_gate", "up_proj": "ffn_up", "down_proj": "ffn_down"}
+    block = p + ("block_sparse_moe." if kind == "mixtral" else "mlp.")
+    for hf, name in experts.items():
+        parts = [w[n] for e in range(256) if (n := "%sexperts.%d.%s.weight" % (block, e, hf)) in w]
+        if parts and legacy:
+            yield from ((blk + "%s.%d.weight" % (name, e), m) for e, m in enumerate(parts))
+        elif parts:
+            yield blk + name + "_exps.weight", np.stack(parts)
+
+
+def write_gguf(path, c, w, legacy=False):
+    kind, arch = c["model_type"], ARCHITECTURES[c["model_type"]]
+    out = gguf.GGUFWriter(str(path), arch)
+    out.add_context_length(c["max_position_embeddings"])
+    out.add_embedding_length(D)
+    out.add_block_count(c["num_hidden_layers"])
+    out.add_feed_forward_length(c["intermediate_size"])
+    out.add_head_count(c["num_attention_heads"])
+    out.add_head_count_kv(c["num_key_value_heads"])
+    out.add_layer_norm_rms_eps(c["rms_norm_eps"])
+    out.add_rope_freq_base(c["rope_theta"])
+    if arch in ("llama", "phi3"):
+        out.add_rope_dimension_count(c["head_dim"])
+    if c["head_dim"] * c["num_attention_heads"] != D:
+        out.add_key_length(c["head_dim"])
+        out.add_value_length(c["head_dim"])
+    if kind.startswith("gemma") or (kind in ("mistral", "phi3") and c.get("sliding_window")):
+        out.add_sliding_window(c["sliding_window"])
+    if kind == "gemma2":
+        out.add_attn_logit_softcapping(c["attn_logit_softcapping"])
+        out.add_final_logit_softcapping(c["final_logit_softcapping"])
+    if "num_local_experts" in c or "num_experts" in c:
+        out.add_expert_count(c.get("num_local_experts") or c["num_experts"])
+        out.add_expert_used_count(c["num_experts_per_tok"])
+        if "moe_intermediate_size" in c:
+            out.add_expert_feed_forward_length(c["moe_intermediate_size"])
+        if "shared_expert_intermediate_size" in c:
+            out.add_expert_shared_feed_forward_length(c["shared_expert_intermediate_size"])
+    s = c.get("rope_scaling") or {}
+    rope = s.get("rope_type") or s.get("type")
+    if rope in ("linear", "yarn"):
+        out.add_rope_scaling_type(gguf.RopeScalingType.LINEAR if rope == "linear" else gguf.RopeScalingType.YARN)
+        out.add_rope_scaling_factor(s["factor"])
+    if rope == "yarn":
+        out.add_rope_scaling_orig_ctx_len(s["original_max_position_embeddings"])
+    dims = c["head_dim"]
+    if rope == "llama3":
+        f = c["rope_theta"] ** -(np.arange(0, dims, 2) / dims)
+        out.add_tensor("rope_freqs.weight", (f / numpy_decoder.llama3_frequencies(f, s)).astype(np.float32))
+    if rope == "longrope":
+        old = c["original_max_position_embeddings"]
+        out.add_rope_scaling_orig_ctx_len(old)
+        out.add_rope_scaling_attn_factors(math.sqrt(1 + math.log(c["max_position_embeddings"] / old) / math.log(old)))
+        out.add_tensor("rope_factors_long.weight", np.array(s["long_factor"], np.float32))
+        out.add_tensor("rope_factors_short.weight", np.array(s["short_factor"], np.float32))
+    out.add_tensor("token_embd.weight", w["model.embed_tokens.weight"])
+    out.add_tensor("output_norm.weight", w["model.norm.weight"] + (1 if kind.startswith("gemma") else 0))
+    if "lm_head.weight" in w:
+        out.add_tensor("output.weight", w["lm_head.weight"])
+    for layer in range(c["num_hidden_layers"]):
+        for name, m in gguf_layer_tensors(c, w, layer, legacy):
+            out.add_tensor(name, np.ascontiguousarray(m))
+    out.write_header_to_file()
+    out.write_kv_data_to_file()
+    out.write_tensors_to_file()
+    out.close()
+
+
+def listed(readme):
+    """The families in the first column of the table under "## Models"."""
+    table = readme.read_text().split("## Models", 1)[1].split("##", 1)[0]
+    rows = [line.split("|")[1] for line in table.splitlines() if line.startswith("|")][2:]
+    return {name.strip().split(" ")[0] for row in rows for name in row.split(",")}
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--driver", required=True)
+    parser.add_argument("--readme", required=True)
+    parser.add_argument("--only", default="")
+    parser.add_argument("--backends", default="reference,cpu")
+    options = parser.parse_args()
+    # Of the logits' own spread. The reference computes in fp32, the CPU backend with 16-bit activations.
+    allowed = {"reference": 1e-5, "cpu": 1e-3}
+    failed = 0
+    if listed(pathlib.Path(options.readme)) != set(ARCHITECTURES.values()):
+        print("README lists %s, compared are %s: FAILED" % (sorted(listed(pathlib.Path(options.readme))), sorted(set(ARCHITECTURES.values()))))
+        failed += 1
+    with tempfile.TemporaryDirectory() as scratch:
+        folder, jobs, expected = pathlib.Path(scratch), [], []
+        for number, name in enumerate(LAYOUTS):
+            if options.only not in name:
+                continue
+            c = config_of(name)
+            w = weights_of(c, number)
+            ids = np.random.default_rng(number).integers(0, VOCAB, 48)
+            right = numpy_decoder.logits(c, w, ids)
+            models = {"folder": folder / ("hf%d" % number), "GGUF": folder / ("m%d.gguf" % number)}
+            write_folder(models["folder"], c, w)
+            write_gguf(models["GGUF"], c, w)
+            if c["model_type"] == "mixtral":
+                models["GGUF, experts apart"] = folder / ("l%d.gguf" % number)
+                write_gguf(models["GGUF, experts apart"], c, w, legacy=True)
+            for form, path in models.items():
+                for backend in options.backends.split(","):
+                    out = folder / ("%d-%s-%s.f32" % (number, form.replace(" ", "").replace(",", ""), backend))
+                    jobs.append(" ".join([str(path), backend, str(c.get("wanted_context", 0)), str(out)] + [str(i) for i in ids]))
+                    expected.append(("%s, %s, %s" % (name, form, backend), right, out, backend))
+        (folder / "jobs").write_text("\n".join(jobs) + "\n")
+        subprocess.run([options.driver, str(folder / "jobs")], check=True)
+        for label, right, out, backend in expected:
+            if not out.exists():
+                print("%s: FAILED: %s" % (label, pathlib.Path(str(out) + ".error").read_text()))
+                failed += 1
+                continue
+            ours = np.fromfile(out, np.float32).reshape(right.shape).astype(np.float64)
+            error = np.sqrt(((ours - right) ** 2).mean()) / right.std()
+            good = bool(error < allowed[backend])
+            failed += not good
+            print("%s: relative error %.2g%s" % (label, error, "" if good else " FAILED"))
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
