@@ -2,6 +2,7 @@
 // refused, and what has to be done after the step, outside it.
 #pragma once
 
+#include <frugal/config.hpp>
 #include <frugal/endpoint/waker.hpp>
 
 #include <functional>
@@ -13,7 +14,7 @@ namespace frugal {
 Waker*& waker_of_this_thread();
 
 /// Lives as long as a step, on the thread that makes it.
-class StepScope {
+class FRUGAL_API StepScope {
  public:
   StepScope();
   ~StepScope();

@@ -5,6 +5,7 @@
 #include <frugal/core/error.hpp>
 #include <frugal/core/ids.hpp>
 #include <frugal/core/ledger.hpp>
+#include <frugal/core/request.hpp>
 
 #include <cstdint>
 #include <optional>
@@ -77,6 +78,8 @@ struct Finish {
   Usage usage{};                 ///< of all attempts: what is paid for
   Timing timing{};
   Ledger ledger{};
+  /// Functions the model asked to be called, where the endpoint tells them apart from text (a provider's API does).
+  std::vector<ToolCall> tool_calls{};
   RequestId request{};  ///< the endpoint's number for the request (Call::id); 0 = it gave none
   std::string id{};     ///< Request::id: the caller's own
 

@@ -1,0 +1,95 @@
+// HttpEndpoint: a model behind somebody's API as one more Endpoint: OpenAI-compatible chat completions (OpenAI, vLLM,
+// llama.cpp, and most others) and Anthropic messages. So a cascade, a budget and a meter work on a provider's bill as
+// they do on local models.
+//
+// Threads: the endpoint owns one thread that moves the bytes of all its requests; it sleeps while nothing arrives. Sinks
+// are called there, so they must not block. start, cancel, load and stats are safe from any thread. Destroying the
+// endpoint ends every live request with FinishReason::cancelled.
+//
+// Safety: TLS certificates are verified. Keys come from a callback, are sent in a header, and appear in no log and no
+// error. Proxies are used only where `proxy` names one. Redirects are not followed.
+#pragma once
+
+#include <frugal/config.hpp>
+#include <frugal/core/clock.hpp>
+#include <frugal/endpoint/endpoint.hpp>
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace frugal {
+
+enum class HttpApi : std::uint8_t {
+  openai_chat,         ///< POST <url>/chat/completions; url is e.g. https://api.openai.com/v1
+  anthropic_messages,  ///< POST <url>/messages; url is e.g. https://api.anthropic.com/v1
+};
+
+/// How long to wait before a request is given up. Zero = for ever. Request::deadline holds beside these.
+struct HttpTimeouts {
+  Duration connect = std::chrono::seconds(10);
+  Duration first_byte = std::chrono::seconds(120);  ///< of the answer, after the request was sent
+  Duration gap = std::chrono::seconds(60);          ///< between two pieces of an answer
+  Duration total{};
+};
+
+/// What is sent again, and when. Only before the first byte of an answer, and only after failures that a second try can
+/// mend: no connection, 408, 409, 429 and 5xx. Waits are drawn evenly from [0, base * 2^try), at most `longest`; a
+/// Retry-After header is obeyed where it is not longer than that.
+struct HttpRetries {
+  std::uint32_t most = 2;  ///< further tries for one request
+  Duration base = std::chrono::milliseconds(500);
+  Duration longest = std::chrono::seconds(20);
+  double budget = 0.1;  ///< tries that are retries, as a share of all requests so far (ten are always allowed)
+};
+
+struct HttpOptions {
+  std::string name;  ///< of the endpoint, for ledgers and cascades
+  HttpApi api = HttpApi::openai_chat;
+  std::string url;                                             ///< up to and without the last part of the path
+  std::string model;                                           ///< as the API knows it
+  std::function<std::string()> key{};                          ///< asked for each try; null or empty = no key is sent
+  std::vector<std::pair<std::string, std::string>> headers{};  ///< sent in addition
+  std::uint32_t default_max_tokens = 4096;  ///< for an API that wants a limit, where the request has none
+  /// The server takes top_k, min_p, repetition_penalty and chat_template_kwargs beside OpenAI's own fields (vLLM,
+  /// llama.cpp). Without it a request that uses them is refused: an API would ignore them silently.
+  bool extended_sampling = false;
+  bool completion_tokens_field = false;  ///< the limit is called max_completion_tokens (OpenAI's own models want it)
+  HttpTimeouts timeouts{};
+  HttpRetries retries{};
+  std::uint32_t max_running = 256;   ///< requests on the wire at once; more wait
+  std::uint32_t max_waiting = 4096;  ///< beyond that, start() refuses with Errc::busy
+  std::string ca_file{};             ///< a bundle of certificates to trust instead of the system's
+  std::string proxy{};
+  LogSink log{};
+  std::uint64_t seed = 0;  ///< of the jitter of retries
+};
+
+struct HttpStats {
+  std::uint64_t requests = 0, tries = 0, retries = 0, bytes_in = 0;
+};
+
+class FRUGAL_API HttpEndpoint final : public Endpoint {
+ public:
+  /// Starts the thread; connects nowhere yet. Throws Error(invalid_argument) that names the option.
+  explicit HttpEndpoint(HttpOptions options);
+  ~HttpEndpoint() override;
+
+  std::string_view name() const override;
+  /// Refused at once, never sent: a prompt of tokens or raw text, and what the API has no field for.
+  Call start(Request request, std::shared_ptr<Sink> sink) override;
+  Progress step() override;
+  void wake() override;
+  Load load() const override;
+  std::vector<std::string> may_answer(std::string_view model) const override;
+  HttpStats stats() const;
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace frugal

@@ -1,0 +1,203 @@
+// Anthropic's messages, streamed: https://docs.anthropic.com/en/api/messages. System messages move to their own field,
+// tool results become blocks of a user's turn, cache points become cache_control on the last block of their message.
+#include <algorithm>
+#include <map>
+#include <utility>
+
+#include "http/api.hpp"
+#include "http/dialect.hpp"
+
+namespace frugal::http {
+
+namespace {
+
+constexpr std::size_t most_cache_points = 4;  // the API refuses more
+
+Json cache_mark() { return {{"type", "ephemeral"}}; }
+
+// The content blocks of one message.
+Json blocks_of(const Message& m) {
+  Json blocks = Json::array();
+  if (m.role == "tool") {
+    blocks.push_back({{"type", "tool_result"}, {"tool_use_id", m.tool_call_id}, {"content", m.content}});
+    return blocks;
+  }
+  if (!m.content.empty()) blocks.push_back({{"type", "text"}, {"text", m.content}});
+  for (const std::string& part : m.parts) blocks.push_back({{"type", "text"}, {"text", part}});
+  for (const ToolCall& call : m.tool_calls) {
+    const std::optional<Json> input = object_of(call.arguments.empty() ? "{}" : call.arguments);
+    blocks.push_back(
+        {{"type", "tool_use"}, {"id", call.id}, {"name", call.name}, {"input", input.value_or(Json::object())}});
+  }
+  return blocks;
+}
+
+// Of the messages that are marked, those whose marks the API will take: the last ones, which cover the longest prefixes.
+std::vector<bool> marked(const Chat& chat) {
+  std::vector<bool> out(chat.messages.size());
+  std::size_t left = most_cache_points;
+  for (std::size_t i = chat.messages.size(); i > 0 && left > 0; --i) {
+    if (!chat.messages[i - 1].cache_point) continue;
+    out[i - 1] = true;
+    --left;
+  }
+  return out;
+}
+
+// Turns alternate: what follows in the same role joins the turn before.
+void add_turn(Json& messages, const std::string& role, Json blocks) {
+  if (!messages.empty() && messages.back()["role"] == role) {
+    for (Json& block : blocks) messages.back()["content"].push_back(std::move(block));
+    return;
+  }
+  messages.push_back({{"role", role}, {"content", std::move(blocks)}});
+}
+
+void add_messages(Json& body, const Chat& chat) {
+  const std::vector<bool> marks = marked(chat);
+  Json system = Json::array(), messages = Json::array();
+  for (std::size_t i = 0; i < chat.messages.size(); ++i) {
+    const Message& m = chat.messages[i];
+    Json blocks = blocks_of(m);
+    if (blocks.empty()) continue;
+    if (marks[i]) blocks.back()["cache_control"] = cache_mark();
+    if (m.role == "system" || m.role == "developer")
+      for (Json& block : blocks) system.push_back(std::move(block));
+    else
+      add_turn(messages, m.role == "assistant" ? "assistant" : "user", std::move(blocks));
+  }
+  if (!system.empty()) body["system"] = std::move(system);
+  body["messages"] = std::move(messages);
+}
+
+// OpenAI's form of a tool, which frugal's Chat carries, as Anthropic's.
+Json tool_of(const Json& tool) {
+  const Json& function = member(tool, "function");
+  if (function.is_null()) return tool;
+  Json out{{"name", text(function, "name")}};
+  if (const std::string about = text(function, "description"); !about.empty()) out["description"] = about;
+  const Json& schema = member(function, "parameters");
+  out["input_schema"] = schema.is_object() ? schema : Json{{"type", "object"}};
+  return out;
+}
+
+std::optional<Error> unsayable_here(const Request& r, const HttpOptions& o) {
+  if (std::optional<Error> no = unsayable(r, o)) return no;
+  const auto no = [&](const char* what) { return Error(Errc::unsupported, "endpoint " + o.name + ": " + what); };
+  if (r.scores || r.logprobs) return no("this API gives no log-probabilities, so no scores");
+  const Sampling& s = r.sampling;
+  if (s.presence_penalty != 0.0F || s.frequency_penalty != 0.0F || s.min_p != 0.0F || s.repetition_penalty != 1.0F)
+    return no("this API has no penalties and no min_p");
+  if (s.temperature > 1.0F) return no("this API's temperature ends at 1");
+  if (s.seed) return no("this API takes no seed");
+  const Chat& chat = std::get<Chat>(r.prompt);
+  if (!chat.variables.empty()) return no("this API has no template and so no variables");
+  for (const Message& m : chat.messages)
+    if (!m.extra.empty() || !m.reasoning.empty()) return no("this API takes neither reasoning nor unknown fields back");
+  return std::nullopt;
+}
+
+class AnthropicReader final : public Reader {
+ public:
+  Delta event(const SseEvent& event) override {
+    if (so_far_.ended || so_far_.error) return {};
+    const std::optional<Json> object = object_of(event.data);
+    if (!object) {
+      so_far_.error = Error(Errc::unavailable, "an event that is not a JSON object: " + event.data.substr(0, 80));
+      return {};
+    }
+    return read(text(*object, "type"), *object);
+  }
+
+ private:
+  Delta read(const std::string& type, const Json& object) {
+    Delta out;
+    if (type == "message_start") {
+      so_far_.model = text(member(object, "message"), "model");
+      add_usage(member(member(object, "message"), "usage"));
+    } else if (type == "content_block_start") {
+      start_block(object);
+    } else if (type == "content_block_delta") {
+      out.text = add_delta(object);
+    } else if (type == "message_delta") {
+      add_usage(member(object, "usage"));
+      end(member(object, "delta"));
+    } else if (type == "message_stop") {
+      so_far_.ended = true;
+    } else if (type == "error") {
+      const Json& error = member(object, "error");
+      so_far_.error =
+          Error(text(error, "type") == "overloaded_error" ? Errc::busy : Errc::unavailable, text(error, "message"));
+    }
+    return out;  // ping, content_block_stop, and types to come
+  }
+
+  void start_block(const Json& object) {
+    const Json& block = member(object, "content_block");
+    if (text(block, "type") != "tool_use" || so_far_.tool_calls.size() >= 128) return;
+    call_at_[count(object, "index").value_or(0)] = so_far_.tool_calls.size();
+    so_far_.tool_calls.push_back({text(block, "id"), text(block, "name"), "", {}});
+  }
+
+  std::string add_delta(const Json& object) {
+    const Json& delta = member(object, "delta");
+    const auto call = call_at_.find(count(object, "index").value_or(0));
+    if (text(delta, "type") == "input_json_delta" && call != call_at_.end())
+      so_far_.tool_calls[call->second].arguments += text(delta, "partial_json");
+    return text(delta, "type") == "text_delta" ? text(delta, "text") : std::string();
+  }
+
+  // Reported in parts that exclude each other; later reports hold totals, not additions.
+  void add_usage(const Json& reported) {
+    if (!reported.is_object()) return;
+    const auto take = [&](std::uint64_t& part, const char* key) { part = count(reported, key).value_or(part); };
+    take(fresh_, "input_tokens");
+    take(read_, "cache_read_input_tokens");
+    take(written_, "cache_creation_input_tokens");
+    take(output_, "output_tokens");
+    so_far_.usage = Usage{fresh_ + read_ + written_, read_, written_, output_, 0};
+  }
+
+  void end(const Json& delta) {
+    const std::string reason = text(delta, "stop_reason");
+    if (reason.empty()) return;
+    so_far_.reason = reason == "max_tokens" ? FinishReason::length : FinishReason::stop;
+    if (reason == "stop_sequence")
+      so_far_.detail = text(delta, "stop_sequence");
+    else if (reason != "end_turn" && reason != "max_tokens")
+      so_far_.detail = reason;  // tool_use, refusal
+  }
+
+  std::uint64_t fresh_ = 0, read_ = 0, written_ = 0, output_ = 0;
+  std::map<std::uint64_t, std::size_t> call_at_{};  // a content block's index -> its place in tool_calls
+};
+
+class AnthropicMessages final : public Api {
+ public:
+  expected<Post> post(const Request& r, const HttpOptions& o) const override {
+    if (std::optional<Error> no = unsayable_here(r, o)) return unexpected(*no);
+    const Chat& chat = std::get<Chat>(r.prompt);
+    expected<Json> tools = tools_of(chat);
+    if (!tools) return unexpected(tools.error());
+    Json body{{"model", o.model}, {"max_tokens", r.max_tokens > 0 ? r.max_tokens : o.default_max_tokens}};
+    for (const Json& tool : *tools) body["tools"].push_back(tool_of(tool));
+    add_messages(body, chat);
+    body["stream"] = true;
+    body["temperature"] = r.sampling.temperature;
+    if (r.sampling.top_p != 1.0F) body["top_p"] = r.sampling.top_p;
+    if (r.sampling.top_k != 0) body["top_k"] = r.sampling.top_k;
+    if (!r.stop.empty()) body["stop_sequences"] = r.stop;
+    return Post{o.url + "/messages", dumped(body), {{"anthropic-version", "2023-06-01"}}};
+  }
+  std::unique_ptr<Reader> reader(const Request&) const override { return std::make_unique<AnthropicReader>(); }
+  KeyHeader key_header() const override { return {"x-api-key", ""}; }
+};
+
+}  // namespace
+
+const Api& anthropic_messages() {
+  static const AnthropicMessages api;
+  return api;
+}
+
+}  // namespace frugal::http

@@ -1,0 +1,70 @@
+// Api: one provider's dialect. Makes the body of a request, and reads the events of its answer. Stateless but for the
+// reader, which belongs to one answer. No network here.
+#pragma once
+
+#include <frugal/core/expected.hpp>
+#include <frugal/core/finish.hpp>
+#include <frugal/core/request.hpp>
+#include <frugal/http/http_endpoint.hpp>
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "http/sse.hpp"
+
+namespace frugal::http {
+
+struct Post {
+  std::string url{}, body{};
+  std::vector<std::pair<std::string, std::string>> headers{};  ///< without the key
+};
+
+/// The key's header, e.g. {"Authorization", "Bearer "}: name, and what stands before the key.
+using KeyHeader = std::pair<const char*, const char*>;
+
+/// What is known of an answer so far.
+struct Progressed {
+  std::optional<FinishReason> reason{};  ///< the API said why it ended
+  std::string detail{};
+  std::optional<Usage> usage{};  ///< as the API reported it, normalised
+  std::string model{};           ///< as the API names it
+  std::vector<ToolCall> tool_calls{};
+  bool ended = false;            ///< the API's own last event came
+  std::optional<Error> error{};  ///< the API ended the stream with an error
+};
+
+/// Reads one answer. Never throws for what the other side sends: nonsense becomes an error in progress().
+class Reader {
+ public:
+  virtual ~Reader() = default;
+  /// The piece of the answer that this event carries; empty where it carries none.
+  virtual Delta event(const SseEvent& event) = 0;
+  const Progressed& progress() const noexcept { return so_far_; }
+
+ protected:
+  Progressed so_far_{};
+};
+
+class Api {
+ public:
+  virtual ~Api() = default;
+  /// The request in this dialect; an Error(invalid_argument or unsupported) names the field that cannot be said in it.
+  virtual expected<Post> post(const Request& request, const HttpOptions& options) const = 0;
+  virtual std::unique_ptr<Reader> reader(const Request& request) const = 0;
+  virtual KeyHeader key_header() const = 0;
+};
+
+/// Immutable, shared.
+const Api& api_of(HttpApi api);
+const Api& openai_chat();
+const Api& anthropic_messages();
+
+/// The Error behind an HTTP status that is not 200, from the API's own error body where it has one.
+Error error_of_status(long status, const std::string& body, const std::string& endpoint);
+/// A second try may mend it.
+bool worth_a_retry(long status);
+
+}  // namespace frugal::http

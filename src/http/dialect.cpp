@@ -1,0 +1,85 @@
+#include "http/dialect.hpp"
+
+#include <cmath>
+#include <utility>
+
+namespace frugal::http {
+
+namespace {
+
+constexpr std::size_t most_depth = 100;
+
+// Brackets deeper than the limit outside of strings: checked before anything is built.
+bool too_deep(std::string_view text) {
+  std::size_t depth = 0;
+  bool in_string = false;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    const char c = text[i];
+    if (in_string) {
+      if (c == '\\')
+        ++i;
+      else if (c == '"')
+        in_string = false;
+    } else if (c == '"') {
+      in_string = true;
+    } else if (c == '{' || c == '[') {
+      if (++depth > most_depth) return true;
+    } else if ((c == '}' || c == ']') && depth > 0) {
+      --depth;
+    }
+  }
+  return false;
+}
+
+}  // namespace
+
+std::optional<Error> unsayable(const Request& r, const HttpOptions& o) {
+  const auto no = [&](const std::string& what) { return Error(Errc::unsupported, "endpoint " + o.name + ": " + what); };
+  if (!std::holds_alternative<Chat>(r.prompt)) return no("it takes a Chat, not tokens or raw text");
+  const Chat& chat = std::get<Chat>(r.prompt);
+  if (!chat.template_name.empty() || chat.parse_special || !chat.add_generation_prompt)
+    return no("template_name, parse_special and add_generation_prompt are for models whose template is applied here");
+  const Sampling& s = r.sampling;
+  if (!s.logit_bias.empty()) return no("logit_bias names tokens of a vocabulary that is not known here");
+  if (r.constraint) return no("a constraint cannot be enforced on a remote model");
+  if (!r.adapter.empty()) return no("it has no adapters; ask for the tuned model by name");
+  return std::nullopt;
+}
+
+std::optional<Json> object_of(std::string_view text) {
+  if (too_deep(text)) return std::nullopt;
+  Json value = Json::parse(text, nullptr, false);
+  if (!value.is_object()) return std::nullopt;
+  return value;
+}
+
+const Json& member(const Json& object, const char* key) {
+  static const Json nothing;
+  if (!object.is_object()) return nothing;
+  const auto found = object.find(key);
+  return found == object.end() ? nothing : *found;
+}
+
+std::optional<std::uint64_t> count(const Json& object, const char* key) {
+  const Json& value = member(object, key);
+  if (!value.is_number_unsigned()) return std::nullopt;
+  const auto n = value.get<std::uint64_t>();
+  if (n > 1'000'000'000'000ULL) return std::nullopt;
+  return n;
+}
+
+std::string text(const Json& object, const char* key) {
+  const Json& value = member(object, key);
+  return value.is_string() ? value.get<std::string>() : std::string();
+}
+
+expected<Json> tools_of(const Chat& chat) {
+  if (chat.tools.empty()) return Json::array();
+  Json tools = too_deep(chat.tools) ? Json() : Json::parse(chat.tools, nullptr, false);
+  if (!tools.is_array()) return unexpected(Errc::invalid_argument, "Chat::tools is not a JSON array");
+  return tools;
+}
+
+std::string dumped(const Json& value) { return value.dump(-1, ' ', false, Json::error_handler_t::replace); }
+
+}  // namespace frugal::http

@@ -1,0 +1,283 @@
+#include "http/transfer.hpp"
+
+#include <frugal/core/error.hpp>
+#include <frugal/version.hpp>
+
+#include <algorithm>
+#include <cctype>
+#include <cmath>
+#include <cstdlib>
+#include <utility>
+
+namespace frugal::http {
+
+namespace {
+
+constexpr std::size_t most_error_body = 64 << 10;
+
+long in_ms(Duration d) {
+  return static_cast<long>(std::max<std::int64_t>(1, std::chrono::duration_cast<std::chrono::milliseconds>(d).count()));
+}
+
+std::string lower(std::string_view text) {
+  std::string out(text);
+  std::transform(out.begin(), out.end(), out.begin(), [](unsigned char c) { return std::tolower(c); });
+  return out;
+}
+
+std::optional<TimePoint> earlier(std::optional<TimePoint> a, std::optional<TimePoint> b) {
+  if (!a || !b) return a ? a : b;
+  return std::min(*a, *b);
+}
+
+std::optional<TimePoint> after(TimePoint from, Duration wait) {
+  if (wait <= Duration::zero()) return std::nullopt;
+  return from + wait;
+}
+
+std::string user_agent() {
+  const Version v = version();
+  return "frugal/" + std::to_string(v.major) + "." + std::to_string(v.minor) + "." + std::to_string(v.patch);
+}
+
+}  // namespace
+
+Transfer::Transfer(const HttpOptions& options, Request request, std::shared_ptr<Sink> sink, RequestId id, Post post)
+    : options_(options),
+      api_(api_of(options.api)),
+      request_(std::move(request)),
+      sink_(std::move(sink), &options.log, id),
+      id_(id),
+      post_(std::move(post)),
+      submitted_(steady_clock().now()) {}
+
+void Transfer::set_headers() {
+  curl_slist* list = nullptr;
+  const auto add = [&](const std::string& line) {
+    curl_slist* const longer = curl_slist_append(list, line.c_str());
+    if (longer == nullptr) {
+      curl_slist_free_all(list);
+      throw Error(Errc::out_of_memory, "endpoint " + options_.name + ": out of memory");
+    }
+    list = longer;
+  };
+  add("Content-Type: application/json");
+  add("Accept: text/event-stream");
+  add("Expect:");  // no 100-continue: it costs a round trip
+  for (const auto& [name, value] : post_.headers) add(name + ": " + value);
+  for (const auto& [name, value] : options_.headers) add(name + ": " + value);
+  const std::string key = options_.key ? options_.key() : std::string();
+  if (key.find_first_of("\r\n") != std::string::npos) {
+    curl_slist_free_all(list);
+    throw Error(Errc::invalid_argument, "endpoint " + options_.name + ": the key holds a line end");
+  }
+  if (!key.empty()) add(std::string(api_.key_header().first) + ": " + api_.key_header().second + key);
+  headers_.reset(list);
+}
+
+void Transfer::begin_try(TimePoint now) {
+  set_headers();
+  easy_.reset(curl_easy_init());
+  if (!easy_) throw Error(Errc::out_of_memory, "endpoint " + options_.name + ": out of memory");
+  ++tries_;
+  reader_ = api_.reader(request_);
+  events_ = SseParser();
+  status_ = 0;
+  is_event_stream_ = too_large_ = false;
+  error_body_.clear();
+  retry_after_.reset();
+  try_began_ = last_byte_ = now;
+  if (!first_try_) first_try_ = now;
+  CURL* const e = easy_.get();
+  curl_easy_setopt(e, CURLOPT_URL, post_.url.c_str());
+  curl_easy_setopt(e, CURLOPT_PROTOCOLS_STR, "http,https");
+  curl_easy_setopt(e, CURLOPT_POST, 1L);
+  curl_easy_setopt(e, CURLOPT_POSTFIELDS, post_.body.data());
+  curl_easy_setopt(e, CURLOPT_POSTFIELDSIZE_LARGE, static_cast<curl_off_t>(post_.body.size()));
+  curl_easy_setopt(e, CURLOPT_HTTPHEADER, headers_.get());
+  curl_easy_setopt(e, CURLOPT_USERAGENT, user_agent().c_str());
+  curl_easy_setopt(e, CURLOPT_WRITEFUNCTION, &Transfer::on_body);
+  curl_easy_setopt(e, CURLOPT_WRITEDATA, this);
+  curl_easy_setopt(e, CURLOPT_HEADERFUNCTION, &Transfer::on_header);
+  curl_easy_setopt(e, CURLOPT_HEADERDATA, this);
+  curl_easy_setopt(e, CURLOPT_PRIVATE, this);
+  curl_easy_setopt(e, CURLOPT_NOSIGNAL, 1L);
+  curl_easy_setopt(e, CURLOPT_FOLLOWLOCATION, 0L);
+  curl_easy_setopt(e, CURLOPT_TCP_KEEPALIVE, 1L);
+  curl_easy_setopt(e, CURLOPT_SSL_VERIFYPEER, 1L);
+  curl_easy_setopt(e, CURLOPT_SSL_VERIFYHOST, 2L);
+  curl_easy_setopt(e, CURLOPT_PROXY, options_.proxy.c_str());  // empty = none, whatever the environment says
+  if (!options_.ca_file.empty()) curl_easy_setopt(e, CURLOPT_CAINFO, options_.ca_file.c_str());
+  if (options_.timeouts.connect > Duration::zero())
+    curl_easy_setopt(e, CURLOPT_CONNECTTIMEOUT_MS, in_ms(options_.timeouts.connect));
+}
+
+void Transfer::end_try() {
+  easy_.reset();
+  headers_.reset();
+  paused_ = false;
+}
+
+std::size_t Transfer::on_header(char* data, std::size_t size, std::size_t count, void* self) {
+  static_cast<Transfer*>(self)->header({data, size * count});
+  return size * count;
+}
+
+void Transfer::header(std::string_view line) {
+  const std::size_t colon = line.find(':');
+  if (colon == std::string_view::npos) return;
+  const std::string name = lower(line.substr(0, colon)), value = lower(line.substr(colon + 1));
+  if (name == "content-type") is_event_stream_ = value.find("text/event-stream") != std::string::npos;
+  if (name != "retry-after") return;
+  char* end = nullptr;
+  const double seconds = std::strtod(value.c_str(), &end);  // a date instead of seconds is left aside
+  if (end != value.c_str() && seconds >= 0 && seconds < 86400)
+    retry_after_ = std::chrono::duration_cast<Duration>(std::chrono::duration<double>(seconds));
+}
+
+std::size_t Transfer::on_body(char* data, std::size_t size, std::size_t count, void* self) {
+  return static_cast<Transfer*>(self)->body({data, size * count});
+}
+
+// What is returned other than the number of bytes makes curl pause or end the transfer.
+std::size_t Transfer::body(std::string_view bytes) {
+  if (sink_.full()) {
+    paused_ = true;
+    return CURL_WRITEFUNC_PAUSE;
+  }
+  last_byte_ = steady_clock().now();
+  bytes_in_ += bytes.size();
+  curl_easy_getinfo(easy_.get(), CURLINFO_RESPONSE_CODE, &status_);
+  if (status_ != 200 || !is_event_stream_) {
+    error_body_.append(bytes.substr(0, most_error_body - std::min(most_error_body, error_body_.size())));
+    return bytes.size();
+  }
+  got_bytes_ = true;
+  try {
+    if (!events_.feed(bytes, [this](const SseEvent& event) { take(event); })) {
+      too_large_ = true;
+      return 0;
+    }
+  } catch (...) {  // the caller's sink threw and has given up; GuardedSink has noted it
+    sink_threw_ = true;
+    return 0;
+  }
+  return bytes.size();
+}
+
+void Transfer::take(const SseEvent& event) {
+  Delta delta = reader_->event(event);
+  if (delta.text.empty() && delta.scores.empty()) return;
+  ++pieces_;
+  if (!first_text_) first_text_ = last_byte_;
+  sink_.on_delta(std::move(delta));
+}
+
+bool Transfer::resume() {
+  if (!paused_ || sink_.full()) return false;
+  paused_ = false;
+  last_byte_ = steady_clock().now();  // the silence was the reader's
+  curl_easy_pause(easy_.get(), CURLPAUSE_CONT);
+  return true;
+}
+
+std::optional<Transfer::Overdue> Transfer::overdue(TimePoint now) const {
+  if (cancelled.load()) return Overdue{FinishReason::cancelled, std::nullopt};
+  if (request_.deadline && now >= *request_.deadline) return Overdue{FinishReason::deadline, std::nullopt};
+  const auto late = [&](const std::string& what) {
+    return Overdue{FinishReason::error, Error(Errc::unavailable, "endpoint " + options_.name + ": " + what)};
+  };
+  const HttpTimeouts& t = options_.timeouts;
+  if (t.total > Duration::zero() && now >= submitted_ + t.total) return late("the whole answer took too long");
+  if (!easy_ || paused_) return std::nullopt;
+  if (fresh() && t.first_byte > Duration::zero() && now >= try_began_ + t.first_byte)
+    return late("no answer began in time");
+  if (!fresh() && t.gap > Duration::zero() && now >= last_byte_ + t.gap)
+    return late("the answer stood still for too long");
+  return std::nullopt;
+}
+
+std::optional<TimePoint> Transfer::next_check() const {
+  std::optional<TimePoint> next = earlier(request_.deadline, after(submitted_, options_.timeouts.total));
+  if (!easy_ || paused_) return next;
+  return earlier(next,
+                 fresh() ? after(try_began_, options_.timeouts.first_byte) : after(last_byte_, options_.timeouts.gap));
+}
+
+bool Transfer::plan_retry(CURLcode result, TimePoint now, double jitter) {
+  const HttpRetries& r = options_.retries;
+  if (!fresh() || sink_threw_ || tries_ > r.most) return false;
+  const bool lost = result == CURLE_COULDNT_CONNECT || result == CURLE_COULDNT_RESOLVE_HOST ||
+                    result == CURLE_OPERATION_TIMEDOUT || result == CURLE_GOT_NOTHING || result == CURLE_RECV_ERROR ||
+                    result == CURLE_SEND_ERROR;
+  if (!lost && !(result == CURLE_OK && worth_a_retry(status_))) return false;
+  if (retry_after_ && *retry_after_ > r.longest) return false;
+  const double ceiling = std::min(std::ldexp(double(r.base.count()), static_cast<int>(std::min(tries_ - 1, 30U))),
+                                  double(r.longest.count()));
+  const Duration wait(static_cast<Duration::rep>(jitter * ceiling));
+  not_before_ = now + std::max(wait, retry_after_.value_or(Duration::zero()));
+  return !request_.deadline || not_before_ < *request_.deadline;
+}
+
+Error Transfer::failure(CURLcode result) const {
+  const std::string who = "endpoint " + options_.name + ": ";
+  if (too_large_) return Error(Errc::unavailable, who + "an event of the answer is larger than any should be");
+  if (result == CURLE_PEER_FAILED_VERIFICATION || result == CURLE_SSL_CACERT_BADFILE)
+    return Error(Errc::unavailable, who + "the server's certificate is not trusted");
+  return Error(Errc::unavailable, who + curl_easy_strerror(result));
+}
+
+Finish Transfer::outcome(CURLcode result, TimePoint now) {
+  if (sink_threw_) return finished(FinishReason::cancelled, std::nullopt, now);
+  if (easy_) curl_easy_getinfo(easy_.get(), CURLINFO_RESPONSE_CODE, &status_);
+  if (status_ >= 300) {
+    const bool final = status_ < 500;
+    return finished(final ? FinishReason::refused : FinishReason::error,
+                    error_of_status(status_, error_body_, options_.name), now);
+  }
+  const Progressed& p = reader_->progress();
+  const std::string who = "endpoint " + options_.name + ": ";
+  if (p.error) return finished(FinishReason::error, Error(p.error->code(), who + p.error->message()), now);
+  if (p.reason && (result == CURLE_OK || p.ended)) return finished(*p.reason, std::nullopt, now);
+  if (result != CURLE_OK) return finished(FinishReason::error, failure(result), now);
+  if (!is_event_stream_)
+    return finished(FinishReason::error,
+                    Error(Errc::unavailable, who + "the answer is no event stream: " + error_body_.substr(0, 200)),
+                    now);
+  return finished(FinishReason::error, Error(Errc::unavailable, who + "the answer was cut off"), now);
+}
+
+Finish Transfer::finished(FinishReason reason, std::optional<Error> error, TimePoint now) {
+  Finish f;
+  f.reason = reason;
+  f.error = std::move(error);
+  f.model = options_.model;
+  f.id = request_.id;
+  f.request = id_;
+  if (reader_) {
+    const Progressed& p = reader_->progress();
+    if (!p.model.empty()) f.model = p.model;
+    f.detail = p.detail;
+    f.tool_calls = p.tool_calls;
+    if (p.usage) f.usage = *p.usage;
+    if (pieces_ > 0 && f.usage.output == 0) {  // the stream ended before the provider's own count came
+      f.usage.output = pieces_;
+      if (f.detail.empty()) f.detail = "usage: " + std::to_string(pieces_) + " pieces counted here, none reported";
+    }
+  }
+  f.timing.queue = first_try_.value_or(now) - submitted_;
+  if (first_text_) f.timing.ttft = *first_text_ - submitted_;
+  f.timing.e2e = now - submitted_;
+  if (tries_ > 0) {
+    Attempt attempt;
+    attempt.endpoint = options_.name;
+    attempt.model = f.model;
+    attempt.usage = f.usage;
+    f.ledger.attempts.push_back(std::move(attempt));
+  }
+  return f;
+}
+
+void Transfer::deliver(Finish finish) { sink_.on_finish(std::move(finish)); }
+
+}  // namespace frugal::http

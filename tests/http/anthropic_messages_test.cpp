@@ -1,0 +1,147 @@
+// The messages dialect: what is sent, what is read, what is refused. Payloads are written after the API's reference.
+#include <catch2/catch_test_macros.hpp>
+#include <nlohmann/json.hpp>
+
+#include "http/api.hpp"
+
+using namespace frugal;
+using namespace frugal::http;
+
+namespace {
+
+HttpOptions options() {
+  HttpOptions o;
+  o.name = "claude";
+  o.url = "http://host/v1";
+  o.model = "m";
+  o.api = HttpApi::anthropic_messages;
+  return o;
+}
+
+nlohmann::json sent(Chat chat) {
+  Request r;
+  r.prompt = std::move(chat);
+  return nlohmann::json::parse(anthropic_messages().post(r, options()).value().body);
+}
+
+Request ask() {
+  Request r;
+  r.prompt = Chat{{{"user", "Hi"}}};
+  return r;
+}
+
+}  // namespace
+
+TEST_CASE("messages: system texts have their own field, turns alternate, a limit is always sent") {
+  const nlohmann::json body =
+      sent({{{"system", "One."}, {"user", "a"}, {"user", "b"}, {"assistant", "c"}, {"system", "Two."}, {"user", "d"}}});
+  CHECK(body["system"] ==
+        nlohmann::json::parse(R"([{"type": "text", "text": "One."}, {"type": "text", "text": "Two."}])"));
+  CHECK(body["messages"].size() == 3);
+  CHECK(body["messages"][0]["content"].size() == 2);
+  CHECK(body["messages"][1]["role"] == "assistant");
+  CHECK(body["max_tokens"] == 4096);
+  CHECK(body["stream"] == true);
+  CHECK(anthropic_messages().post(ask(), options()).value().headers.front().first == "anthropic-version");
+}
+
+TEST_CASE("messages: cache points become cache_control, the last four of them") {
+  Chat chat;
+  for (int i = 0; i < 6; ++i)
+    chat.messages.push_back({.role = i % 2 == 0 ? "user" : "assistant", .content = "x", .cache_point = true});
+  const nlohmann::json body = sent(chat);
+  for (std::size_t i = 0; i < 6; ++i) CHECK(body["messages"][i]["content"][0].contains("cache_control") == (i >= 2));
+  CHECK(body["messages"][5]["content"][0]["cache_control"]["type"] == "ephemeral");
+}
+
+TEST_CASE("messages: tools and their calls are translated") {
+  Chat chat{
+      {{.role = "user", .content = "Weather?"},
+       {.role = "assistant", .content = "Let me see.", .tool_calls = {{"c1", "weather", R"({"at": "Rome"})"}}},
+       {.role = "tool", .content = "sunny", .tool_call_id = "c1"}},
+      R"([{"type": "function", "function": {"name": "weather", "description": "d", "parameters": {"type": "object"}}}])"};
+  const nlohmann::json body = sent(chat);
+  CHECK(body["tools"][0] ==
+        nlohmann::json::parse(R"({"name": "weather", "description": "d", "input_schema": {"type": "object"}})"));
+  CHECK(body["messages"][1]["content"][1] ==
+        nlohmann::json::parse(R"({"type": "tool_use", "id": "c1", "name": "weather", "input": {"at": "Rome"}})"));
+  CHECK(body["messages"][2]["role"] == "user");
+  CHECK(body["messages"][2]["content"][0] ==
+        nlohmann::json::parse(R"({"type": "tool_result", "tool_use_id": "c1", "content": "sunny"})"));
+}
+
+TEST_CASE("messages: what the API has no field for is refused by name") {
+  const auto refused = [](const Request& r, const char* what) {
+    const expected<Post> post = anthropic_messages().post(r, options());
+    REQUIRE_FALSE(post);
+    CHECK(post.error().message().find(what) != std::string::npos);
+  };
+  Request r = ask();
+  r.scores = true;
+  refused(r, "log-probabilities");
+  r = ask();
+  r.sampling.presence_penalty = 1;
+  refused(r, "penalties");
+  r = ask();
+  r.sampling.seed = 1;
+  refused(r, "seed");
+  r = ask();
+  r.sampling.temperature = 1.5F;
+  refused(r, "temperature");
+}
+
+TEST_CASE("messages: text, usage and the reason are read; input includes what was read from and written to the cache") {
+  const auto reader = anthropic_messages().reader(ask());
+  const auto say = [&](const std::string& json) { return reader->event({"", json}).text; };
+  say(R"({"type": "message_start", "message": {"model": "m-1", "usage": {"input_tokens": 3, "cache_creation_input_tokens": 12304,
+    "cache_read_input_tokens": 100, "output_tokens": 1}}})");
+  say(R"({"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}})");
+  say(R"({"type": "ping"})");
+  CHECK(say(R"({"type": "content_block_delta", "index": 0, "delta": {"type": "thinking_delta", "thinking": "hm"}})") ==
+        "");
+  CHECK(say(R"({"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": "Hel"}})") == "Hel");
+  CHECK(say(R"({"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": "lo"}})") == "lo");
+  say(R"({"type": "content_block_stop", "index": 0})");
+  say(R"({"type": "message_delta", "delta": {"stop_reason": "stop_sequence", "stop_sequence": "END"}, "usage": {"output_tokens": 550}})");
+  say(R"({"type": "message_stop"})");
+  const Progressed& p = reader->progress();
+  CHECK(p.ended);
+  CHECK(p.reason == FinishReason::stop);
+  CHECK(p.detail == "END");
+  CHECK(p.model == "m-1");
+  CHECK(p.usage == Usage{.input = 12407, .cached_read = 100, .cache_write = 12304, .output = 550});
+}
+
+TEST_CASE("messages: a tool call comes in pieces of JSON") {
+  const auto reader = anthropic_messages().reader(ask());
+  const auto say = [&](const std::string& json) { return reader->event({"", json}).text; };
+  say(R"({"type": "content_block_start", "index": 1, "content_block": {"type": "tool_use", "id": "t1", "name": "weather", "input": {}}})");
+  say(R"({"type": "content_block_delta", "index": 1, "delta": {"type": "input_json_delta", "partial_json": "{\"at\":"}})");
+  say(R"({"type": "content_block_delta", "index": 1, "delta": {"type": "input_json_delta", "partial_json": " \"Rome\"}"}})");
+  say(R"({"type": "message_delta", "delta": {"stop_reason": "tool_use"}, "usage": {"output_tokens": 9}})");
+  REQUIRE(reader->progress().tool_calls.size() == 1);
+  CHECK(reader->progress().tool_calls[0].name == "weather");
+  CHECK(reader->progress().tool_calls[0].arguments == R"({"at": "Rome"})");
+  CHECK(reader->progress().detail == "tool_use");
+}
+
+TEST_CASE("messages: an error event and nonsense end the answer with an error") {
+  const auto overloaded = anthropic_messages().reader(ask());
+  overloaded->event({"error", R"({"type": "error", "error": {"type": "overloaded_error", "message": "Overloaded"}})"});
+  CHECK(overloaded->progress().error->code() == Errc::busy);
+  const auto nonsense = anthropic_messages().reader(ask());
+  nonsense->event({"", "<html>"});
+  CHECK(nonsense->progress().error.has_value());
+}
+
+TEST_CASE("a status that is no success becomes an error with the API's own words") {
+  CHECK(error_of_status(400, R"({"error": {"message": "bad field x"}})", "e").message() ==
+        "endpoint e answered 400: bad field x");
+  CHECK(error_of_status(429, "", "e").code() == Errc::busy);
+  CHECK(error_of_status(500, "<html>oops</html>", "e").message().find("<html>oops") != std::string::npos);
+  CHECK(error_of_status(
+            401, R"({"type": "error", "error": {"type": "authentication_error", "message": "invalid x-api-key"}})", "e")
+            .code() == Errc::unavailable);
+  CHECK(worth_a_retry(503));
+  CHECK_FALSE(worth_a_retry(400));
+}
