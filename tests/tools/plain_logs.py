@@ -310,7 +310,8 @@ def runaways_beside_a_shared_prompt(rng):
 
 
 def check_shape(advice):
-    assert set(advice) == {"bound_by", "slices", "levers"}, sorted(advice)
+    assert set(advice) == {"bound_by", "slices", "levers", "short_prefixes"}, sorted(advice)
+    assert isinstance(advice["short_prefixes"], list)
     assert advice["bound_by"] in {"ttft", "tpot", "cost"}
     assert advice["slices"] and all("type" in s for s in advice["slices"])
     for lever in advice["levers"]:

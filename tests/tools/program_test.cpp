@@ -72,7 +72,7 @@ TEST_CASE("render prints the prompt that a conversation becomes, or its ids and 
   CHECK_THAT(frugal_program({"render", "--model", model, "--messages", chat, "--set", "x"}).err,
              ContainsSubstring("--set x: must be NAME=JSON"));
   CHECK_THAT(frugal_program({"render", "--model", model, "--messages", chat, "--set", "x={"}).err,
-             ContainsSubstring("--set x: byte 0"));
+             ContainsSubstring("--set x: byte 1: the JSON ends too early"));
   CHECK_THAT(frugal_program({"render", "--model", model, "--messages", chat, "--template", "rag", "--quiet"}).err,
              ContainsSubstring("has no chat template named 'rag'"));
 }
