@@ -9,6 +9,7 @@
 #include <frugal/core/error.hpp>
 #include <frugal/draft/drafters.hpp>
 #include <frugal/engine/engine.hpp>
+#include <frugal/grammar/grammar.hpp>
 #include <frugal/model/model.hpp>
 #include <frugal/policy/speculation.hpp>
 #include <frugal/text/chat_template.hpp>
@@ -30,7 +31,8 @@ struct GenerateOptions {
   std::string model, prompt, prompt_file, messages;
   std::uint32_t max_tokens = 256;
   Sampling sampling{};
-  std::vector<std::string> stop, speculate, set;
+  std::string json_schema, regex, ebnf;  // what the answer may look like: at most one of these and `choices`
+  std::vector<std::string> stop, speculate, set, choices;
   std::optional<std::uint32_t> logprobs;
   std::uint64_t kv_mib = 0;
   BackendChoice backend;
@@ -43,6 +45,7 @@ constexpr const char* generate_examples = R"(Examples:
   echo '[{"role": "user", "content": "What is the capital of France?"}]' > chat.json
   frugal generate --model M.gguf --messages chat.json --max-tokens 32 --logprobs 5 --json
   frugal generate --model M.gguf --prompt-file quote.txt --speculate suffix --json
+  frugal generate --model M.gguf --messages chat.json --json-schema person.schema.json
 A prompt goes to the model as it is, special tokens written in it included; messages go through the model's own chat
 template. With --json: {"ids", "text", "finish", "usage", "timing": {"ttft_ms", "tpot_ms", ...}, "ledger", ...}.
 "finish" is stop, length, capped, cancelled, deadline, refused or error; the last two exit with code 2.)";
@@ -51,6 +54,14 @@ Chat chat_of(const GenerateOptions& o) {
   Chat chat = chat_from_json(read_all(o.messages), o.messages);
   set_variables(chat, o.set);
   return chat;
+}
+
+std::shared_ptr<const ConstraintSource> constraint_of(const GenerateOptions& o) {
+  if (!o.json_schema.empty()) return grammar::json_schema(read_all(o.json_schema));
+  if (!o.regex.empty()) return grammar::regex(o.regex);
+  if (!o.ebnf.empty()) return grammar::ebnf(read_all(o.ebnf));
+  if (!o.choices.empty()) return grammar::choice(o.choices);
+  return nullptr;
 }
 
 Request request_of(const GenerateOptions& o) {
@@ -63,6 +74,7 @@ Request request_of(const GenerateOptions& o) {
   request.max_tokens = o.max_tokens;
   request.stop = o.stop;
   request.logprobs = o.logprobs;
+  request.constraint = constraint_of(o);
   return request;
 }
 
@@ -150,6 +162,17 @@ void add_sampling_options(CLI::App& app, Sampling& s) {
       ->capture_default_str();
 }
 
+void add_constraint_options(CLI::App& app, GenerateOptions& o) {
+  auto* shape = app.add_option_group("shape", "What the answer may look like: at most one of");
+  shape->add_option("--json-schema", o.json_schema,
+                    "A file with a JSON schema: the answer is a document that meets it");
+  shape->add_option("--regex", o.regex, "The whole answer matches this pattern");
+  shape->add_option("--grammar", o.ebnf, "A file with a grammar in GBNF or Lark's spelling");
+  shape->add_option("--choice", o.choices, "The answer is this text, or another one that is given so")
+      ->allow_extra_args(false);
+  shape->require_option(0, 1);
+}
+
 }  // namespace
 
 Command add_generate(CLI::App& parent) {
@@ -169,6 +192,7 @@ Command add_generate(CLI::App& parent) {
   app->add_option("--max-tokens", options->max_tokens, "Most tokens of the answer; 0 = until the context is full")
       ->capture_default_str();
   add_sampling_options(*app, options->sampling);
+  add_constraint_options(*app, *options);
   app->add_option("--stop", options->stop, "End before this text; may be given several times")->allow_extra_args(false);
   app->add_option("--logprobs", options->logprobs, "Report each token's log-probability and the K most likely")
       ->check(CLI::Range(0U, 100U));
