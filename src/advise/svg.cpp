@@ -1,7 +1,7 @@
 #include "advise/svg.hpp"
 
 #include "advise/words.hpp"
-#include "core/printable.hpp"
+#include "core/html.hpp"
 
 #include <algorithm>
 #include <array>
@@ -103,24 +103,7 @@ std::string ticks(const Axis& axis, double floor) {
 
 }  // namespace
 
-std::string escaped(std::string_view words) {
-  std::string out;
-  for (const char c : printable(words)) {
-    if (c == '&')
-      out += "&amp;";
-    else if (c == '<')
-      out += "&lt;";
-    else if (c == '>')
-      out += "&gt;";
-    else if (c == '"')
-      out += "&quot;";
-    else if (c == '\'')
-      out += "&#39;";
-    else
-      out += c;
-  }
-  return out;
-}
+std::string escaped(std::string_view words) { return html_escaped(words); }
 
 std::string bar_chart(const std::string& title, const std::vector<Bar>& bars) {
   constexpr double step = 34;

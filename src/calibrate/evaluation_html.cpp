@@ -6,6 +6,8 @@
 #include <string>
 #include <string_view>
 
+#include "core/html.hpp"
+
 namespace frugal {
 
 namespace {
@@ -19,25 +21,6 @@ section{background:var(--card);border:1px solid var(--line);border-radius:.5rem;
 .policy{fill:none;stroke:var(--a);stroke-width:1.5}.mix{stroke:var(--soft);stroke-dasharray:4 3}.tier{fill:var(--b)}.chosen{fill:var(--a)}.oracle{fill:var(--c)}
 .scroll{overflow-x:auto}table{border-collapse:collapse;width:100%;font-size:.9rem}th,td{text-align:right;padding:.25rem .5rem;border-bottom:1px solid var(--line)}
 th:first-child,td:first-child{text-align:left})";
-
-std::string escaped(std::string_view text) {
-  std::string out;
-  for (const char c : text) {
-    if (c == '&')
-      out += "&amp;";
-    else if (c == '<')
-      out += "&lt;";
-    else if (c == '>')
-      out += "&gt;";
-    else if (c == '"')
-      out += "&quot;";
-    else if (static_cast<unsigned char>(c) < ' ')
-      out += ' ';
-    else
-      out += c;
-  }
-  return out;
-}
 
 std::string fixed(double x, int digits) {
   char text[48];
@@ -72,7 +55,7 @@ std::string dot(const Axes& a, const FrontPoint& p, const char* kind) {
   const std::string x = fixed(a.x(p.cost_share), 1), y = fixed(a.y(p.accuracy), 1);
   return "<circle class=\"" + std::string(kind) + "\" cx=\"" + x + "\" cy=\"" + y + "\" r=\"4\"/><text x=\"" +
          fixed(a.x(p.cost_share) + (a.x(p.cost_share) > 260 ? -6 : 6), 1) + "\" y=\"" + fixed(a.y(p.accuracy) - 6, 1) +
-         "\"" + (a.x(p.cost_share) > 260 ? " text-anchor=\"end\"" : "") + ">" + escaped(p.name) + "</text>\n";
+         "\"" + (a.x(p.cost_share) > 260 ? " text-anchor=\"end\"" : "") + ">" + html_escaped(p.name) + "</text>\n";
 }
 
 std::string grid(const Axes& a) {
@@ -113,7 +96,7 @@ std::string drawing(const std::vector<FrontPoint>& front) {
 }
 
 std::string row(const std::string& name, const EvaluationOf& e) {
-  return "<tr><td>" + escaped(name) + "</td><td>" + std::to_string(e.n) + "</td><td>" + percent(e.accepted_share) +
+  return "<tr><td>" + html_escaped(name) + "</td><td>" + std::to_string(e.n) + "</td><td>" + percent(e.accepted_share) +
          "</td><td>" + percent(e.error_among_accepted) + "</td><td>" + percent(e.loss_against_last) + "</td><td>" +
          percent(e.cost_share_of_last) + "</td></tr>\n";
 }
@@ -143,11 +126,11 @@ std::string evaluation_html(const FittedCascade& cascade, const Evaluation& e) {
   return std::string(
              "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" "
              "content=\"width=device-width,initial-scale=1\"><title>frugal: a cascade, evaluated</title><style>") +
-         style + "</style></head><body><main>\n<h1>Cascade: cost and quality</h1>\n<p>" + escaped(promise(cascade, e)) +
-         "</p>\n<section><h2>Front</h2>\n" + drawing(e.front) +
+         style + "</style></head><body><main>\n<h1>Cascade: cost and quality</h1>\n<p>" +
+         html_escaped(promise(cascade, e)) + "</p>\n<section><h2>Front</h2>\n" + drawing(e.front) +
          "<p class=\"soft\">Line: the policy at other thresholds. Dashed: a random mix of the cheapest and the last "
          "tier. Area of the gap recovered: " +
-         escaped(e.area_of_gap_recovered ? fixed(*e.area_of_gap_recovered, 2) : "unknown") +
+         html_escaped(e.area_of_gap_recovered ? fixed(*e.area_of_gap_recovered, 2) : "unknown") +
          " (a random mix has 0.50).</p></section>\n<section><h2>By request type</h2>\n" + table(e) +
          "</section></main></body></html>\n";
 }

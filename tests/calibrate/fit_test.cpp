@@ -150,6 +150,18 @@ TEST_CASE("an evaluation's numbers are those of a plain recount") {
   CHECK(evaluation_html(fitted, e).find("</html>") != std::string::npos);
 }
 
+TEST_CASE("a page shows foreign names as text, whatever bytes they hold") {
+  Outcomes all = make({.n = 400, .scores = false});
+  for (Outcome& row : all.rows)
+    if (row.type == "type0") row.type = "<script>\xFF\x1B'";
+  const FittedCascade fitted = fit_cascade(all, loss_at_most(0.2)).value();
+  const std::string page = evaluation_html(fitted, evaluate(fitted, all));
+  CHECK(page.find("<script>") == std::string::npos);
+  CHECK(page.find('\xFF') == std::string::npos);
+  CHECK(page.find('\x1B') == std::string::npos);
+  CHECK(page.find("&lt;script&gt;\\xFF\\x1B&#39;") != std::string::npos);
+}
+
 TEST_CASE("outcomes of other tiers or without the features judged by are refused") {
   const FittedCascade fitted = fit_cascade(make({.n = 3000}), error_at_most(0.08)).value();
   Outcomes other = make({.n = 50});
