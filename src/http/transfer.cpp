@@ -52,14 +52,12 @@ Transfer::Transfer(const HttpOptions& options, Request request, std::shared_ptr<
       submitted_(steady_clock().now()) {}
 
 void Transfer::set_headers() {
-  curl_slist* list = nullptr;
+  headers_.reset();
   const auto add = [&](const std::string& line) {
-    curl_slist* const longer = curl_slist_append(list, line.c_str());
-    if (longer == nullptr) {
-      curl_slist_free_all(list);
-      throw Error(Errc::out_of_memory, "endpoint " + options_.name + ": out of memory");
-    }
-    list = longer;
+    curl_slist* const longer = curl_slist_append(headers_.get(), line.c_str());
+    if (longer == nullptr) throw Error(Errc::out_of_memory, "endpoint " + options_.name + ": out of memory");
+    static_cast<void>(headers_.release());  // it is the head of `longer`, or there was none
+    headers_.reset(longer);
   };
   add("Content-Type: application/json");
   add("Accept: text/event-stream");
@@ -67,12 +65,9 @@ void Transfer::set_headers() {
   for (const auto& [name, value] : post_.headers) add(name + ": " + value);
   for (const auto& [name, value] : options_.headers) add(name + ": " + value);
   const std::string key = options_.key ? options_.key() : std::string();
-  if (key.find_first_of("\r\n") != std::string::npos) {
-    curl_slist_free_all(list);
+  if (key.find_first_of("\r\n") != std::string::npos)
     throw Error(Errc::invalid_argument, "endpoint " + options_.name + ": the key holds a line end");
-  }
   if (!key.empty()) add(std::string(api_.key_header().first) + ": " + api_.key_header().second + key);
-  headers_.reset(list);
 }
 
 void Transfer::begin_try(TimePoint now) {
