@@ -112,6 +112,7 @@ struct HttpEndpoint::Impl {
   // The thread's own.
   std::list<Held> waiting;  // for a place on the wire, or for the time of their next try
   std::unordered_map<CURL*, Held> running;
+  std::vector<Held> begun;  // their first byte came in this turn, so they are late at another time than before
   std::set<std::pair<TimePoint, Held>> alarms;
   std::unordered_map<Transfer*, TimePoint> alarm_of;
   std::uint64_t jitter;
@@ -137,6 +138,7 @@ void HttpEndpoint::Impl::run() {
       begin_due(steady_clock().now());
       int active = 0;
       curl_multi_perform(multi.get(), &active);
+      for (const Held& t : std::exchange(begun, {})) watch_clock(t);
       end_done(steady_clock().now());
       end_late(steady_clock().now());
       const std::lock_guard lock(mutex);
@@ -196,6 +198,7 @@ void HttpEndpoint::Impl::begin(const Held& transfer, TimePoint now) {
     Error error = caught_error(Errc::invalid_argument, "endpoint " + options.name + ": the key's callback");
     return finish(transfer, transfer->finished(FinishReason::error, std::move(error), now));
   }
+  transfer->on_first_byte = [this, held = std::weak_ptr(transfer)] { begun.push_back(held.lock()); };
   running.emplace(transfer->handle(), transfer);
   curl_multi_add_handle(multi.get(), transfer->handle());
   watch_clock(transfer);

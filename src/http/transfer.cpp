@@ -147,6 +147,7 @@ std::size_t Transfer::body(std::string_view bytes) {
     error_body_.append(bytes.substr(0, most_error_body - std::min(most_error_body, error_body_.size())));
     return bytes.size();
   }
+  if (fresh() && on_first_byte) on_first_byte();
   got_bytes_ = true;
   try {
     if (!events_.feed(bytes, [this](const SseEvent& event) { take(event); })) {

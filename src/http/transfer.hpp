@@ -10,6 +10,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -61,6 +62,8 @@ class Transfer {
   std::uint64_t bytes_in() const noexcept { return bytes_in_; }
 
   std::atomic<bool> cancelled{false};
+  /// Called in curl's callback when the first byte of an answer has come: next_check() has moved forward.
+  std::function<void()> on_first_byte{};
 
  private:
   static std::size_t on_body(char* data, std::size_t size, std::size_t count, void* self);

@@ -67,7 +67,7 @@ Words weights_of(const RowKernels& k, const Floats& x, WeightScale s) {
 }
 
 bool same_bits(const Floats& a, const Floats& b) {
-  return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size() * sizeof(float)) == 0;
+  return a.size() == b.size() && (a.empty() || std::memcmp(a.data(), b.data(), a.size() * sizeof(float)) == 0);
 }
 
 TEST_CASE("weights are what the rule states, on every instruction set, one by one and summed") {

@@ -46,8 +46,9 @@ struct WildDrafter final : Drafter {
   std::string_view name() const override { return "wild drafter"; }
   std::unique_ptr<Drafting> open(const RequestView& request) override {
     if (request.type == "bad") throw 42;
-    return Oracle(0).open(request);
+    return oracle.open(request);
   }
+  Oracle oracle{0};
 };
 
 /// Is full() while it is shut.

@@ -183,7 +183,10 @@ TEST_CASE("a server that never answers, or stops in mid-answer, is given up in t
   o = options(stuck);
   o.timeouts.gap = 60ms;
   HttpEndpoint second(o);
+  const auto began = std::chrono::steady_clock::now();
   f = second.run(ask()).finish;
+  CHECK(std::chrono::steady_clock::now() - began < 3s);  // the gap counts from the last byte, not after first_byte
+  REQUIRE(f.error);
   CHECK(mentions(*f.error, "stood still"));
 
   HttpEndpoint third(options(stuck));
