@@ -112,7 +112,9 @@ ordered_json extract(const Settings& s) {
     if (i == 0 || a.seconds < with.seconds) with = std::move(a);
     if (i == 0 || b.seconds < without.seconds) without = std::move(b);
   }
-  return {{"with", json_of(with)}, {"without", json_of(without)}, {"same", with.texts == without.texts},
+  return {{"with", json_of(with)},
+          {"without", json_of(without)},
+          {"same", with.texts == without.texts},
           {"texts", with.texts}};
 }
 
@@ -183,7 +185,8 @@ ordered_json overhead(const Settings& s) {
     }
   }
   const std::size_t steps = with.size();
-  return {{"on_ms", 1e3 * median(with)}, {"off_ms", 1e3 * median(without)}, {"ratio", median(ratios)}, {"steps", steps}};
+  return {
+      {"on_ms", 1e3 * median(with)}, {"off_ms", 1e3 * median(without)}, {"ratio", median(ratios)}, {"steps", steps}};
 }
 
 }  // namespace

@@ -65,8 +65,8 @@ std::vector<SourcePtr> sources() {
       R"("city":{"enum":["Rome","Paris","Oslo"]},"member":{"type":"boolean"}},"required":["name","age","city","member"],)"
       R"("additionalProperties":false})";
   return {
-      grammar::json_schema(person,
-                           {.whitespace = grammar::Whitespace::compact, .order = grammar::Order::schema, .lenient = {}}),
+      grammar::json_schema(
+          person, {.whitespace = grammar::Whitespace::compact, .order = grammar::Order::schema, .lenient = {}}),
       grammar::json_schema(person),
       grammar::json_schema(
           R"({"type":"array","minItems":2,"maxItems":3,"uniqueItems":true,"items":{"type":"object","properties":{"id":{"type":"integer"},)"
@@ -249,7 +249,8 @@ TEST_CASE("no answer of SmolLM2 under a grammar changes by forced tokens, drafts
     const std::vector<Answer>& plain = identity.plain(seeded);
     for (const Answer& a : plain) CHECK_FALSE(a.finish.error);
     CHECK(plain[0].finish.reason == FinishReason::stop);
-    CHECK(std::regex_match(plain[3].text, std::regex("Date: 20[0-9]{2}-[01][0-9]-[0-3][0-9]; reference: [A-Z]{3}-[0-9]{4}")));
+    CHECK(std::regex_match(plain[3].text,
+                           std::regex("Date: 20[0-9]{2}-[01][0-9]-[0-3][0-9]; reference: [A-Z]{3}-[0-9]{4}")));
     CHECK(plain[4].finish.reason == FinishReason::stop);
   }
   Sums silent, telling;

@@ -151,7 +151,8 @@ TEST_CASE("what must follow is spelled as the tokenizer spells it, up to where i
   CHECK(few.empty());
 }
 
-TEST_CASE("what must follow is spelled as it was written the last time, and by the tokenizer from the last odd token on") {
+TEST_CASE(
+    "what must follow is spelled as it was written the last time, and by the tokenizer from the last odd token on") {
   const auto source = grammar::regex("(hello hello hello[ab])*");
   const auto constraint = open(source);
   const auto letters = [&](std::string_view text) { return std::vector<Token>(text.begin(), text.end()); };

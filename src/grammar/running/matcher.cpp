@@ -19,7 +19,9 @@ std::unique_ptr<Workbench> Workshop::take(const Tokenizer& tokenizer) {
 }
 
 void Workshop::give_back(std::unique_ptr<Workbench> bench) {
-  if (bench->parser.memory() + bench->parser.store().memory() + bench->masks.memory() + bench->habits.memory() > kMostBytes) return;
+  if (bench->parser.memory() + bench->parser.store().memory() + bench->masks.memory() + bench->habits.memory() >
+      kMostBytes)
+    return;
   bench->parser.reset();
   const std::lock_guard lock(mutex_);
   if (idle_.size() < kMostKept) idle_.push_back(std::move(bench));
