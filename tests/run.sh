@@ -104,7 +104,7 @@ if [ $quick = 0 ]; then
   shared=-DBUILD_SHARED_LIBS=ON # tests link their rooms in either case; so the shared components are linked once as well
   sanitized asan address,undefined all -L 'unit|property|fuzz'
   shared=
-  sanitized tsan thread "$(programs meter engine endpoint)" -R '^(meter|engine|endpoint)$'
+  sanitized tsan thread "$(programs meter engine endpoint contracts)" -R '^(meter|engine|endpoint|contracts)$'
 fi
 if command -v ccache >/dev/null; then ccache --show-stats 2>/dev/null | grep -i -m 3 -E 'hit|miss' || true; fi
 finish

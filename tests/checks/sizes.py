@@ -11,6 +11,7 @@ import sys
 
 LINES, PARAMETERS = 60, 6
 SOURCE, HEADER, HEADER_MEDIAN = 400, 250, 100
+OLD = {"src/grammar/regex/parse.cpp": 458, "src/http/http_endpoint.cpp": 430}  # to be split; must not grow
 MANY, MANY_SHARE = 6, 0.005
 TESTED = {"engine": 0.7, "endpoint": 0.7, "policy": 0.7, "cache": 0.7}  # lines of tests a line of the room
 NOT_FUNCTIONS = {"if", "for", "while", "switch", "catch", "return", "alignas", "decltype", "noexcept", "sizeof"}
@@ -117,7 +118,9 @@ class House:
     def tested(self, room):
         """(lines of its tests, lines of the room)."""
         own = sum(n for name, n in self.lines.items() if name.startswith((f"include/frugal/{room}/", f"src/{room}/")))
-        return sum(p.read_text().count("\n") for p in files(self.root, f"tests/{room}")), own
+        tests = files(self.root, f"tests/{room}")
+        tests += [p for p in files(self.root, "tests/contracts") if p.name.startswith((f"{room}_", f"own_{room}"))]  # a stranger's
+        return sum(p.read_text().count("\n") for p in tests), own
 
 
 def complaints(root):
@@ -128,7 +131,7 @@ def complaints(root):
         if count > PARAMETERS and name != "]" and name not in KEPT:
             yield f"{where} has {count} parameters, {PARAMETERS} is the most: make a struct"
     for name, lines in house.lines.items():
-        most = HEADER if name.startswith("include/") else SOURCE
+        most = HEADER if name.startswith("include/") else OLD.get(name, SOURCE)
         if lines > most:
             yield f"{name} has {lines} lines, {most} is the most"
     headers = house.headers()
