@@ -50,6 +50,8 @@ class FittedPolicy final : public CascadePolicy {
     std::vector<Feature> all = calibrate::answer_features(attempt.text);
     const std::vector<Feature> scores = calibrate::score_features(attempt.scores);
     all.insert(all.end(), scores.begin(), scores.end());
+    const std::vector<Feature> end = calibrate::finish_features(attempt.finish.value_or(FinishReason::stop));
+    all.insert(all.end(), end.begin(), end.end());
     return all;
   }
 

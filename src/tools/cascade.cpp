@@ -1,4 +1,5 @@
-// frugal cascade: fits a certified cascade policy on recorded outcomes, and evaluates one on others.
+// frugal cascade: records outcomes, fits a certified cascade policy on them, and evaluates one on others.
+#include "tools/cascade_record.hpp"
 #include "tools/commands.hpp"
 #include "tools/console.hpp"
 #include "tools/files.hpp"
@@ -135,13 +136,15 @@ CLI::App* add_eval(CLI::App& parent, const std::shared_ptr<EvalCommand>& o) {
 }  // namespace
 
 Command add_cascade(CLI::App& parent) {
-  CLI::App* app = parent.add_subcommand("cascade", "Fit a cascade policy with a certified bound, or evaluate one");
+  CLI::App* app = parent.add_subcommand("cascade", "Record outcomes, fit a cascade policy with a certified bound, evaluate it");
   app->require_subcommand(1);
   auto fit_options = std::make_shared<FitCommand>();
   auto eval_options = std::make_shared<EvalCommand>();
   CLI::App* fit = add_fit(*app, fit_options);
   add_eval(*app, eval_options);
-  return {app, [fit, fit_options, eval_options] {
+  const Command record = add_cascade_record(*app);
+  return {app, [fit, fit_options, eval_options, record] {
+            if (record.app->parsed()) return record.run();
             if (!fit->parsed()) return run_eval(*eval_options);
             if (fit->count("--max-loss") + fit->count("--max-error") == 0)
               throw Error(Errc::invalid_argument, "say which bound to keep: --max-loss or --max-error");

@@ -1,5 +1,5 @@
-// The program `frugal`: tokenize, render, generate and score with a local model; replay a trace and advise on it; fit a
-// cascade. Results go to standard output, progress and errors to standard error. The exit code is 0, 2 where the command
+// The program `frugal`: tokenize, render, generate and score with a local model; replay a trace and advise on it; record and
+// fit a cascade; train a head. Results go to standard output, progress and errors to standard error. The exit code is 0, 2 where the command
 // line, a file or the request was wrong, and 1 where a command checks something and it does not hold.
 #include "tools/commands.hpp"
 
@@ -27,6 +27,7 @@ constexpr const char* examples = R"(Examples:
   frugal advise requests.jsonl
   frugal replay trace.jsonl --report out.html
   frugal cascade fit outcomes.jsonl --max-loss 0.03 -o policy.json
+  frugal train head --model M.gguf --data labelled.jsonl -o head.safetensors
 
 M.gguf is a GGUF file or a Hugging Face folder (config.json, *.safetensors, tokenizer.json).
 `frugal COMMAND --help` explains one command with examples of its own.)";
@@ -70,10 +71,10 @@ int main(int argc, char** argv) {
   app.require_subcommand(1);
   using namespace frugal::tools;
   const std::vector<Command> commands{add_tokenize(app), add_render(app), add_generate(app), add_score(app),
-                                      add_replay(app),   add_advise(app), add_cascade(app),  add_grammar(app)};
+                                      add_replay(app),   add_advise(app), add_cascade(app),  add_grammar(app), add_train(app), add_head(app)};
   if (is_unknown_command(argc, argv, commands)) {
     std::cerr << "frugal: there is no command '" << argv[1]
-              << "'; there are tokenize, render, generate, score, replay, advise, cascade and grammar\n";
+              << "'; there are tokenize, render, generate, score, replay, advise, cascade, grammar, train and head\n";
     return exit_failure;
   }
   try {
