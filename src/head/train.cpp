@@ -77,16 +77,19 @@ std::vector<std::uint32_t> candidates(const HeadTraining& t, std::uint32_t layer
   return {all.begin(), all.end()};
 }
 
-// By a hash of the text, so that equal texts are never on both sides, and more data moves no example.
+// By a hash of the text, so that equal texts are never on both sides, and more data moves no example. In the order of
+// that hash as well: files are often sorted by label, and the first few must stand for all.
 struct Split {
   Places train, validation, test;
 };
 Split split(const std::vector<HeadExample>& examples, const HeadTraining& t) {
   Split out;
-  for (std::size_t i = 0; i < examples.size(); ++i) {
-    const double at = uniform(model::Hash().add(t.seed).add(std::string_view(examples[i].text)).value());
+  std::vector<std::pair<double, std::size_t>> order;
+  for (std::size_t i = 0; i < examples.size(); ++i)
+    order.emplace_back(uniform(model::Hash().add(t.seed).add(std::string_view(examples[i].text)).value()), i);
+  std::sort(order.begin(), order.end());
+  for (const auto& [at, i] : order)
     (at < t.test_share ? out.test : at < t.test_share + t.validation_share ? out.validation : out.train).push_back(i);
-  }
   if (out.train.size() < 10 || out.validation.empty()) refuse("too few examples for these shares");
   return out;
 }
