@@ -197,7 +197,9 @@ void Autopilot::unwatch(Waker& waker) { impl_->cascade.unwatch(waker); }
 void Autopilot::wake() { impl_->cascade.wake(); }
 std::optional<TimePoint> Autopilot::next_deadline() const { return impl_->cascade.next_deadline(); }
 Load Autopilot::load() const { return impl_->cascade.load(); }
-std::vector<std::string> Autopilot::may_answer(std::string_view model) const { return impl_->cascade.may_answer(model); }
+std::vector<std::string> Autopilot::may_answer(std::string_view model) const {
+  return impl_->cascade.may_answer(model);
+}
 
 AutopilotStats Autopilot::stats() const {
   const Shared& s = *impl_->shared;
@@ -252,9 +254,8 @@ bool Autopilot::maintain() {
     }
   }
   ++s.stats.infeasible;
-  s.wanted = s.outcomes.rows.size() >= s.options.most_outcomes
-                 ? s.options.most_outcomes + 1
-                 : std::min(s.wanted * 2, s.options.most_outcomes);
+  s.wanted = s.outcomes.rows.size() >= s.options.most_outcomes ? s.options.most_outcomes + 1
+                                                               : std::min(s.wanted * 2, s.options.most_outcomes);
   s.say(LogLevel::info, "stays in shadow: " + why);
   return false;
 }

@@ -22,7 +22,8 @@ struct Autopilot::Shared : std::enable_shared_from_this<Autopilot::Shared> {
   bool is_chosen(std::uint64_t n, double share) const;
   std::size_t last() const { return tiers.size() - 1; }
   std::optional<std::size_t> tier_named(std::string_view endpoint) const;
-  bool bounds_loss() const;  ///< the policy that is on bounds a loss over all requests, not an error among accepted ones
+  bool bounds_loss()
+      const;  ///< the policy that is on bounds a loss over all requests, not an error among accepted ones
   double price(const Finish& finish) const;
   /// The grade of an answer; none = cannot be told, or the callback threw.
   std::optional<double> grade(const Request& request, std::string_view answer, std::string_view reference) const;
@@ -53,8 +54,8 @@ struct Autopilot::Shared : std::enable_shared_from_this<Autopilot::Shared> {
   double wrong_sum = 0;
   std::uint64_t counted = 0;  // audits since it was turned on
   Outcomes outcomes{};
-  std::size_t wanted = 0;      // outcomes before a fit is due
-  std::uint64_t epoch = 0;     // counts restarts and fits: what began before one is not counted after it
+  std::size_t wanted = 0;   // outcomes before a fit is due
+  std::uint64_t epoch = 0;  // counts restarts and fits: what began before one is not counted after it
   bool fitting = false;
 };
 

@@ -19,9 +19,9 @@ DriftTest::DriftTest(double limit) : limit_(limit) {
 void DriftTest::add(double wrong) {
   const double x = std::isnan(wrong) ? 1 : std::clamp(wrong, 0.0, 1.0);
   ++audits_;
-  const auto k = static_cast<double>(audits_);
-  const double stake = 1 / (k * (k + 1));  // the sum over k is 1
-  unspent_ = 1 / (k + 1);
+  // What is left falls like 1 / log k: a change that comes late costs two logarithms of its moment, no more.
+  const double left = 1 / std::log2(static_cast<double>(audits_) + 2), stake = unspent_ - left;
+  unspent_ = left;
   for (Bet& bet : bets_) {
     // linear in x, so that grades between 0 and 1 keep the mean below 1 as well
     const double right = (1 - bet.rate) / (1 - limit_), factor = right + x * (bet.rate / limit_ - right);

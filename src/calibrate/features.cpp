@@ -122,7 +122,8 @@ std::vector<Feature> score_features(std::span<const TokenScore> scores) {
 bool is_measured(std::string_view name) {
   const auto known = [&](const std::vector<Feature>& features) { return value_of(features, name).has_value(); };
   static const std::vector<TokenScore> one(1);
-  return known(prompt_features("")) || known(finish_features(FinishReason::stop)) || known(answer_features("")) || known(score_features(one));
+  return known(prompt_features("")) || known(finish_features(FinishReason::stop)) || known(answer_features("")) ||
+         known(score_features(one));
 }
 
 std::optional<double> value_of(std::span<const Feature> features, std::string_view name) {

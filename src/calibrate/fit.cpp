@@ -288,8 +288,9 @@ std::vector<Group> groups_of(const Graded& graded, const FittedCascade::Impl& ru
     const auto n = static_cast<double>(g.calibration.size());
     bool hopeful = false;
     for (const double threshold : calibrate::threshold_grid(g.train_scores))
-      hopeful = hopeful || likely_to_pass(calibrate::tally(graded, g.train, g.train_scores, threshold, rule.mode),
-                                          o.guarantee, n, o.guarantee.horizon.value_or(g.calibration.size()) > 0 ? n : 0);
+      hopeful =
+          hopeful || likely_to_pass(calibrate::tally(graded, g.train, g.train_scores, threshold, rule.mode),
+                                    o.guarantee, n, o.guarantee.horizon.value_or(g.calibration.size()) > 0 ? n : 0);
     if (g.calibration.size() < fewest_of_a_type || !hopeful) continue;
     left[t] = false;
     out.push_back(std::move(g));
@@ -316,8 +317,8 @@ std::optional<Chosen> combine(FittedCascade::Impl& rule, const Graded& graded, c
   for (std::size_t i = 0; i < groups.size(); ++i) {
     const std::optional<Chosen>& best = certified[i].best;
     any = any || best;
-    sum.tally += best ? best->tally
-                      : calibrate::tally(graded, groups[i].calibration, groups[i].scores, nothing, rule.mode);
+    sum.tally +=
+        best ? best->tally : calibrate::tally(graded, groups[i].calibration, groups[i].scores, nothing, rule.mode);
     if (!best) continue;
     sum.p = std::max(sum.p, best->p);
     const std::vector<std::size_t> places = groups[i].types.empty() ? std::vector<std::size_t>{0} : groups[i].types;
@@ -337,7 +338,10 @@ expected<FittedCascade> fit_cascade(const Outcomes& outcomes, const FitOptions& 
   const std::uint64_t horizon = horizon_of(o.guarantee, outcomes.rows.size());
   rule->guarantee.horizon = horizon;
 
-  Group all{{}, parts.train, parts.calibration, calibrate::held_out_scores(graded, candidate, o.guarantee, parts.train),
+  Group all{{},
+            parts.train,
+            parts.calibration,
+            calibrate::held_out_scores(graded, candidate, o.guarantee, parts.train),
             calibrate::scores_of(*rule, graded, parts.calibration)};
   const std::vector<Group> groups = groups_of(graded, *rule, o, std::move(all));
   const double level = (1 - o.guarantee.confidence) / double(groups.size());
@@ -352,9 +356,10 @@ expected<FittedCascade> fit_cascade(const Outcomes& outcomes, const FitOptions& 
   const std::optional<Chosen> best = combine(*rule, graded, groups, certified);
   if (!best && failed.empty()) return unexpected(Errc::invalid_argument, "fit_cascade: no outcome could be scored");
   if (!best)
-    return unexpected(Errc::invalid_argument,
-                      "fit_cascade: " + infeasible(failed, o, horizon,
-                                                   level / (o.guarantee.kind == Kind::max_error ? double(starts) : 1.0)));
+    return unexpected(
+        Errc::invalid_argument,
+        "fit_cascade: " +
+            infeasible(failed, o, horizon, level / (o.guarantee.kind == Kind::max_error ? double(starts) : 1.0)));
   rule->facts = facts_of(*best, parts, outcomes.rows.size());
   rule->facts.thresholds = static_cast<std::uint64_t>(
       std::count_if(certified.begin(), certified.end(), [](const Certified& c) { return c.best.has_value(); }));

@@ -42,11 +42,11 @@ struct FittedCascade::Impl {
   std::vector<std::string> tiers{};
   Guarantee guarantee{};
   calibrate::Mode mode = calibrate::Mode::route;
-  bool weigh_cost = false;              ///< risk is divided by the money that taking the answer saves
+  bool weigh_cost = false;                ///< risk is divided by the money that taking the answer saves
   std::vector<std::string> own_models{};  ///< [tiers]: what answered when it was recorded; empty texts = unknown
   /// Of score(), by type; -infinity = nothing is accepted. One entry = all types alike.
   std::vector<double> thresholds{0};
-  std::vector<double> tight{0};  ///< the same, for FittedCascade::tightened
+  std::vector<double> tight{0};         ///< the same, for FittedCascade::tightened
   std::vector<std::string> features{};  ///< in the models' order
   std::vector<std::string> types{};
   std::vector<calibrate::TierModel> models{};  ///< [tiers - 1]

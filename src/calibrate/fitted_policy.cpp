@@ -100,7 +100,8 @@ void check_tiers(const FittedCascade::Impl& rule, std::span<const ServedTier> en
     if (known == endpoints[t].model) continue;
     throw Error(Errc::invalid_argument,
                 "this cascade policy was fitted on outcomes of tier \"" + names[t] + "\" as " +
-                    (known.empty() ? "a model that was not recorded" : "the model " + known) + ", and is asked to serve " +
+                    (known.empty() ? "a model that was not recorded" : "the model " + known) +
+                    ", and is asked to serve " +
                     (endpoints[t].model.empty() ? "a model that is not named" : "the model " + endpoints[t].model));
   }
   for (const std::string& name : rule.features)

@@ -160,8 +160,8 @@ std::string outcome_line(const Outcomes& of, const Outcome& outcome) {
   Json attempts = Json::array();
   for (std::size_t t = 0; t < outcome.attempts.size(); ++t) {
     const TierOutcome& a = outcome.attempts[t];
-    Json attempt{{"tier", of.tiers[t]}, {"input_tokens", a.input_tokens}, {"output_tokens", a.output_tokens},
-                 {"cost", a.cost}};
+    Json attempt{
+        {"tier", of.tiers[t]}, {"input_tokens", a.input_tokens}, {"output_tokens", a.output_tokens}, {"cost", a.cost}};
     if (a.quality == 0 || a.quality == 1)
       attempt["correct"] = a.quality == 1;
     else

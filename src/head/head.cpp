@@ -39,7 +39,8 @@ double calibration_error(std::vector<std::pair<double, bool>> said) {
 
 namespace head {
 
-std::vector<std::size_t> label_numbers(const std::vector<std::string>& labels, const std::vector<HeadExample>& examples) {
+std::vector<std::size_t> label_numbers(const std::vector<std::string>& labels,
+                                       const std::vector<HeadExample>& examples) {
   std::vector<std::size_t> out;
   for (const HeadExample& e : examples) {
     const auto found = std::find(labels.begin(), labels.end(), e.label);
@@ -66,7 +67,8 @@ Head::Head(HeadParts parts) : parts_(std::move(parts)) {
 
 std::vector<double> Head::probabilities(std::span<const float> pooled) const {
   const std::size_t width = inputs();
-  if (pooled.size() != width) refuse("a state of " + std::to_string(pooled.size()) + " inputs, not " + std::to_string(width));
+  if (pooled.size() != width)
+    refuse("a state of " + std::to_string(pooled.size()) + " inputs, not " + std::to_string(width));
   std::vector<double> out;
   for (std::size_t l = 0; l < parts_.labels.size(); ++l) {
     double sum = static_cast<double>(parts_.bias[l]);
@@ -85,12 +87,14 @@ void Head::check_model(const Model& model) const {
   const HeadOrigin& o = parts_.origin;
   if (model.fingerprint() != o.model_fingerprint)
     refuse("it was trained on " + o.model + " (fingerprint " + head::hex(o.model_fingerprint) + "), not on " +
-           model.name() + " (fingerprint " + head::hex(model.fingerprint()) + "): another model's states mean something else");
+           model.name() + " (fingerprint " + head::hex(model.fingerprint()) +
+           "): another model's states mean something else");
   const std::size_t width = std::size_t{model.spec().d_model} * (parts_.pool == Pool::both ? 2 : 1);
   if (parts_.layers > model.spec().layers || inputs() != width) refuse("its shape does not fit the model");
 }
 
-HeadMetrics measure(const Head& head, const std::vector<HeadAnswer>& answers, const std::vector<HeadExample>& examples) {
+HeadMetrics measure(const Head& head, const std::vector<HeadAnswer>& answers,
+                    const std::vector<HeadExample>& examples) {
   if (answers.empty() || answers.size() != examples.size()) refuse("there must be one example for each answer");
   const std::vector<std::size_t> labels = head::label_numbers(head.labels(), examples);
   HeadMetrics m;

@@ -121,8 +121,8 @@ expected<std::shared_ptr<Job>> HeadEndpoint::Impl::take_in(RequestId id, Request
                                                            std::shared_ptr<GuardedSink> sink) const {
   const auto refuse = [](const char* what) { return unexpected(Errc::invalid_argument, what); };
   if (!request.model.empty() && request.model != options.name)
-    return unexpected(Errc::invalid_argument,
-                      "this endpoint is the head \"" + options.name + "\", the request asks for \"" + request.model + "\"");
+    return unexpected(Errc::invalid_argument, "this endpoint is the head \"" + options.name +
+                                                  "\", the request asks for \"" + request.model + "\"");
   if (std::holds_alternative<TokenPrompt>(request.prompt)) return refuse("a head reads text, not a prompt of tokens");
   if (!request.adapter.empty()) return refuse("a head has no adapters");
   try {

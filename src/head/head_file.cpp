@@ -155,7 +155,8 @@ Json header_of(const std::string& bytes, const std::string& origin) {
 }  // namespace
 
 std::string Head::to_bytes() const {
-  const std::size_t weight_bytes = parts_.weights.size() * sizeof(float), bias_bytes = parts_.bias.size() * sizeof(float);
+  const std::size_t weight_bytes = parts_.weights.size() * sizeof(float),
+                    bias_bytes = parts_.bias.size() * sizeof(float);
   std::string tensors(weight_bytes + bias_bytes, '\0');
   std::memcpy(tensors.data(), parts_.weights.data(), weight_bytes);
   std::memcpy(tensors.data() + weight_bytes, parts_.bias.data(), bias_bytes);

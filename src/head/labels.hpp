@@ -11,7 +11,8 @@
 namespace frugal::head {
 
 /// The place of each example's label. Throws Error(invalid_argument) for one that is not in the list.
-std::vector<std::size_t> label_numbers(const std::vector<std::string>& labels, const std::vector<HeadExample>& examples);
+std::vector<std::size_t> label_numbers(const std::vector<std::string>& labels,
+                                       const std::vector<HeadExample>& examples);
 
 inline std::string hex(std::uint64_t number) {
   char text[17];

@@ -151,8 +151,8 @@ double log_loss(const Matrix& logits, std::span<const std::size_t> labels, doubl
   for (Eigen::Index i = 0; i < logits.rows(); ++i) {
     const Eigen::ArrayXd row = logits.row(i).cast<double>().transpose().array() / temperature;
     const double most = row.maxCoeff();
-    sum += most + std::log((row - most).exp().sum()) -
-           row(static_cast<Eigen::Index>(labels[static_cast<std::size_t>(i)]));
+    sum +=
+        most + std::log((row - most).exp().sum()) - row(static_cast<Eigen::Index>(labels[static_cast<std::size_t>(i)]));
   }
   return logits.rows() == 0 ? 0 : sum / static_cast<double>(logits.rows());
 }

@@ -143,7 +143,8 @@ Places pick(const Places& all, const Places& at) {
 
 Matrix rows_of(const Matrix& x, const Places& at) {
   Matrix out(static_cast<Eigen::Index>(at.size()), x.cols());
-  for (std::size_t i = 0; i < at.size(); ++i) out.row(static_cast<Eigen::Index>(i)) = x.row(static_cast<Eigen::Index>(at[i]));
+  for (std::size_t i = 0; i < at.size(); ++i)
+    out.row(static_cast<Eigen::Index>(i)) = x.row(static_cast<Eigen::Index>(at[i]));
   return out;
 }
 
@@ -199,8 +200,8 @@ std::vector<HeadAnswer> answers_of(const Head& head, const std::vector<Pooled>& 
   for (const Pooled& s : states) {
     HeadAnswer a;
     a.probability = head.probabilities(head::inputs_of(s.mean, s.last, head.parts().pool));
-    a.label = static_cast<std::size_t>(std::max_element(a.probability.begin(), a.probability.end()) -
-                                       a.probability.begin());
+    a.label =
+        static_cast<std::size_t>(std::max_element(a.probability.begin(), a.probability.end()) - a.probability.begin());
     out.push_back(std::move(a));
   }
   return out;

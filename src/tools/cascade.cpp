@@ -150,7 +150,8 @@ CLI::App* add_eval(CLI::App& parent, const std::shared_ptr<EvalCommand>& o) {
 }  // namespace
 
 Command add_cascade(CLI::App& parent) {
-  CLI::App* app = parent.add_subcommand("cascade", "Record outcomes, fit a cascade policy with a certified bound, evaluate it");
+  CLI::App* app =
+      parent.add_subcommand("cascade", "Record outcomes, fit a cascade policy with a certified bound, evaluate it");
   app->require_subcommand(1);
   auto fit_options = std::make_shared<FitCommand>();
   auto eval_options = std::make_shared<EvalCommand>();

@@ -105,8 +105,9 @@ int run_record(RecordCommand o) {
   const Grader grader = grader_of(o);
   const Tiers tiers(o.tiers, o.rules);
   if (o.parallel > 1 && !tiers.all_remote())
-    throw Error(Errc::invalid_argument,
-                "--parallel is for remote tiers: a local tier's cost is its time, which others beside it would lengthen");
+    throw Error(
+        Errc::invalid_argument,
+        "--parallel is for remote tiers: a local tier's cost is its time, which others beside it would lengthen");
   OutcomeLog log(o.out, tiers.recorded());
   const std::size_t before = log.size();
   Progress progress(o.quiet);
@@ -132,9 +133,10 @@ void add_grading(CLI::App& app, RecordCommand& o) {
                  "For --expect choice: the answers that there are; local tiers can then answer nothing else")
       ->delimiter(',');
   app.add_option("--schema", o.schema, "For --expect json_schema: the file with the schema");
-  app.add_option("--command", o.command,
-                 "For --expect command: gets {\"id\", \"type\", \"prompt\", \"answer\", \"expected\"} on standard input "
-                 "and exits with 0 for right, 1 for wrong");
+  app.add_option(
+      "--command", o.command,
+      "For --expect command: gets {\"id\", \"type\", \"prompt\", \"answer\", \"expected\"} on standard input "
+      "and exits with 0 for right, 1 for wrong");
   app.add_option("--time-limit", o.time_limit, "Seconds that the command may take for one answer")
       ->check(CLI::Range(0.01, 3600.0))
       ->capture_default_str();
@@ -161,7 +163,8 @@ Command add_cascade_record(CLI::App& parent) {
   app->add_option("--usd-per-hour", o->usd_per_hour, "Of this machine: local tiers then cost money instead of seconds")
       ->check(CLI::PositiveNumber);
   app->add_option("--key-env", o->rules.key_variable, "The environment variable with the key of remote APIs");
-  app->add_option("--parallel", o->parallel, "Questions under way at once; remote tiers only")->check(CLI::Range(1U, 256U));
+  app->add_option("--parallel", o->parallel, "Questions under way at once; remote tiers only")
+      ->check(CLI::Range(1U, 256U));
   add_backend_options(*app, o->rules.backend);
   app->add_option("--kv-mib", o->rules.kv_mib, "Memory for keys and values of each local model")->capture_default_str();
   app->add_flag("--quiet", o->quiet, "No progress on standard error");

@@ -43,9 +43,7 @@ constexpr const char* eval_examples = R"(Example:
   frugal head eval head.safetensors --model SmolLM2.gguf --data other.jsonl --json
 )";
 
-Pool pool_of(const std::string& name) {
-  return name == "mean" ? Pool::mean : name == "last" ? Pool::last : Pool::both;
-}
+Pool pool_of(const std::string& name) { return name == "mean" ? Pool::mean : name == "last" ? Pool::last : Pool::both; }
 
 const char* name_of(Pool pool) { return pool == Pool::mean ? "mean" : pool == Pool::last ? "last" : "both"; }
 
@@ -68,8 +66,9 @@ nlohmann::json as_json(const HeadMetrics& m) {
 
 std::string as_text(const char* what, const HeadMetrics& m) {
   char text[200];
-  std::snprintf(text, sizeof text, "%s: %llu examples, %.1f %% right (%.1f %% by the most frequent label), log loss %.3f, "
-                                   "calibration error %.3f\n",
+  std::snprintf(text, sizeof text,
+                "%s: %llu examples, %.1f %% right (%.1f %% by the most frequent label), log loss %.3f, "
+                "calibration error %.3f\n",
                 what, static_cast<unsigned long long>(m.n), 100 * m.accuracy, 100 * m.majority, m.log_loss,
                 m.calibration_error);
   return text;
@@ -117,7 +116,8 @@ CLI::App* add_training(CLI::App& parent, const char* name, const std::shared_ptr
   CLI::App* app = parent.add_subcommand(name, "Trains a classifier on the hidden states of a model's first layers");
   app->add_option("--model", o->model, "GGUF file or Hugging Face folder")->required();
   app->add_option("--data", o->data, "Labelled texts, JSON lines")->required();
-  app->add_option("--layers", o->training.layers, "Layers to run; several = a validation split chooses")->delimiter(',');
+  app->add_option("--layers", o->training.layers, "Layers to run; several = a validation split chooses")
+      ->delimiter(',');
   app->add_option("--pool", o->pools, "mean, last or both; several = a validation split chooses")
       ->delimiter(',')
       ->check(CLI::IsMember({"mean", "last", "both"}));

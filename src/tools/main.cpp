@@ -71,7 +71,8 @@ int main(int argc, char** argv) {
   app.require_subcommand(1);
   using namespace frugal::tools;
   const std::vector<Command> commands{add_tokenize(app), add_render(app), add_generate(app), add_score(app),
-                                      add_replay(app),   add_advise(app), add_cascade(app),  add_grammar(app), add_train(app), add_head(app)};
+                                      add_replay(app),   add_advise(app), add_cascade(app),  add_grammar(app),
+                                      add_train(app),    add_head(app)};
   if (is_unknown_command(argc, argv, commands)) {
     std::cerr << "frugal: there is no command '" << argv[1]
               << "'; there are tokenize, render, generate, score, replay, advise, cascade, grammar, train and head\n";

@@ -64,6 +64,19 @@ std::unique_ptr<Endpoint> engine_of(const std::string& name, const std::shared_p
   return std::make_unique<Engine>(std::move(o));
 }
 
+// Also fills in the tier's model and price.
+std::unique_ptr<Endpoint> head_of(const std::string& file, const std::string& model, const TierRules& rules,
+                                  RecordTier& tier) {
+  HeadEndpointOptions o;
+  o.name = tier.name;
+  o.head = std::make_shared<const Head>(load_head(file));
+  o.model = load_with_progress(model, rules.quiet);
+  o.backend = make_backend(rules.backend);
+  tier.model = o.head->identity();
+  tier.cost = by_time(rules.usd_per_hour);
+  return std::make_unique<HeadEndpoint>(std::move(o));
+}
+
 #ifdef FRUGAL_WITH_HTTP
 // Remote answers are billed by the model's name in the price book.
 std::function<std::optional<double>(const Finish&)> by_price(const std::string& model) {
@@ -82,8 +95,9 @@ Tiers::Tiers(const std::vector<std::string>& texts, const TierRules& rules) {
   for (const std::string& text : texts) add(text, rules);
   if (recorded_.size() < 2) throw Error(Errc::invalid_argument, "a cascade needs at least two --tier, cheapest first");
   if (any_remote_ && !all_remote_ && !rules.usd_per_hour)
-    throw Error(Errc::invalid_argument,
-                "--usd-per-hour is needed: local tiers cost seconds, remote ones money, and the two cannot be compared");
+    throw Error(
+        Errc::invalid_argument,
+        "--usd-per-hour is needed: local tiers cost seconds, remote ones money, and the two cannot be compared");
 }
 
 void Tiers::add(const std::string& text, const TierRules& rules) {
@@ -122,20 +136,12 @@ void Tiers::add(const std::string& text, const TierRules& rules) {
     reject(text, "this build has no remote endpoints (it was made without libcurl)");
 #endif
   } else if (begins(rest, "head:")) {
+    all_remote_ = false;
     rest.erase(0, 5);
     const std::size_t mark = rest.rfind('@');
     if (mark == std::string::npos) reject(text, "must be head:HEAD.safetensors@MODEL.gguf");
-    const auto head = std::make_shared<const Head>(load_head(rest.substr(0, mark)));
     named(stem(rest.substr(0, mark)));
-    tier.model = head->identity();
-    tier.cost = by_time(rules.usd_per_hour);
-    HeadEndpointOptions o;
-    o.name = tier.name;
-    o.head = head;
-    o.model = load_with_progress(rest.substr(mark + 1), rules.quiet);
-    o.backend = make_backend(rules.backend);
-    all_remote_ = false;
-    endpoints_.push_back(std::make_unique<HeadEndpoint>(std::move(o)));
+    endpoints_.push_back(head_of(rest.substr(0, mark), rest.substr(mark + 1), rules, tier));
   } else {
     const auto model = load_with_progress(rest, rules.quiet);
     named(stem(rest));

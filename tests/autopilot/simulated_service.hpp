@@ -66,13 +66,13 @@ struct SimulatedService {
   double drift = 0;
   double margin = 0;
   bool right = true;
+  std::string truth = "west", other = "left";  // alike in length and letters: only the margin tells
   bool big_fails = false;
-  InstantTier small{"small", 0.1,
-                    [this](const Request&) {
-                      return InstantTier::Said{right ? "yes" : "no", static_cast<float>(margin)};
+  InstantTier small{"small", 0.1, [this](const Request&) {
+                      return InstantTier::Said{right ? truth : other, static_cast<float>(margin)};
                     }};
   InstantTier big{"big", 1.0, [this](const Request&) {
-                    return InstantTier::Said{"Yes.", 1, big_fails ? FinishReason::error : FinishReason::stop};
+                    return InstantTier::Said{truth, 1, big_fails ? FinishReason::error : FinishReason::stop};
                   }};
 
   /// What the next request will meet.
@@ -80,10 +80,11 @@ struct SimulatedService {
     std::uniform_real_distribution<double> uniform;
     margin = uniform(random);
     right = uniform(random) < 0.4 + 0.6 * margin - drift;
+    if (random() % 2 == 0) std::swap(truth, other);
   }
   Request next() {
     draw();
-    Request request{Chat{.messages = {{.role = "user", .content = "Is it so? Say yes or no."}}}};
+    Request request{Chat{.messages = {{.role = "user", .content = "Where is it, left or west?"}}}};
     request.type = "question";
     return request;
   }

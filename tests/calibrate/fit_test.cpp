@@ -180,7 +180,8 @@ TEST_CASE("fractional grades are bounded as well") {
   CHECK(evaluate(fitted, all).all.loss_against_last < 0.08);
 }
 
-TEST_CASE("with thresholds by type, every type's own bound holds on fresh outcomes, and types that are rare share one") {
+TEST_CASE(
+    "with thresholds by type, every type's own bound holds on fresh outcomes, and types that are rare share one") {
   FitOptions options = error_at_most(0.15);
   options.by_type = true;
   int types = 0, broken = 0;

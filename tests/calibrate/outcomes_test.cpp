@@ -111,5 +111,6 @@ TEST_CASE("an outcome's line is read back as it was, and models must stay the sa
   std::string second = text;
   second.replace(second.find("s@1"), 3, "s@2");
   second.replace(second.find("\"a\""), 3, "\"b\"");
-  CHECK(mentions(error_of([&] { (void)parse_outcomes(text + second, "z"); }), "line 2: tier \"s\" is the model \"s@2\""));
+  CHECK(
+      mentions(error_of([&] { (void)parse_outcomes(text + second, "z"); }), "line 2: tier \"s\" is the model \"s@2\""));
 }

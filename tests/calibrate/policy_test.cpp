@@ -146,7 +146,8 @@ TEST_CASE("a policy that was fitted on named models serves these, byte for byte,
   const std::vector<ServedTier> same{{"small", "small@1"}, {"big", "big@2"}};
   CHECK(fitted.policy(same) != nullptr);
   const std::vector<ServedTier> other{{"small", "small@1"}, {"big", "big@3"}}, unnamed{{"small", ""}, {"big", "big@2"}};
-  CHECK(mentions(error_of([&] { (void)fitted.policy(other); }), "as the model big@2, and is asked to serve the model big@3"));
+  CHECK(mentions(error_of([&] { (void)fitted.policy(other); }),
+                 "as the model big@2, and is asked to serve the model big@3"));
   CHECK(mentions(error_of([&] { (void)fitted.policy(unnamed); }), "a model that is not named"));
   CHECK(mentions(error_of([&] { (void)fitted.policy(tiers); }), "a model that is not named"));
   CHECK(mentions(error_of([&] { (void)routed().policy(same); }), "a model that was not recorded"));

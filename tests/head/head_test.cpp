@@ -61,7 +61,8 @@ HeadEndpointOptions serving(const std::shared_ptr<const Head>& head, const std::
 }
 
 Request asking(std::string text) {
-  Request request{Chat{.messages = {{.role = "system", .content = "Which?"}, {.role = "user", .content = std::move(text)}}}};
+  Request request{
+      Chat{.messages = {{.role = "system", .content = "Which?"}, {.role = "user", .content = std::move(text)}}}};
   request.scores = true;
   return request;
 }
@@ -170,7 +171,8 @@ TEST_CASE("a head's file gives back the same head; another model, or changed byt
     broken[at] = static_cast<char>(broken[at] ^ 4);
     ++tried;
     try {
-      refused += Head::from_bytes(broken, "h").to_bytes() == bytes ? 1 : 0;  // white space between the header and the data
+      refused +=
+          Head::from_bytes(broken, "h").to_bytes() == bytes ? 1 : 0;  // white space between the header and the data
     } catch (const Error&) {
       ++refused;
     }
@@ -227,7 +229,8 @@ TEST_CASE("an endpoint answers with the label, all probabilities and a ledger wh
   CHECK(answer.text == "vowels");
   REQUIRE(answer.scores.size() == 1);
   CHECK(answer.scores[0].top.size() == 2);
-  const double p0 = std::exp(double(answer.scores[0].top[0].logprob)), p1 = std::exp(double(answer.scores[0].top[1].logprob));
+  const double p0 = std::exp(double(answer.scores[0].top[0].logprob)),
+               p1 = std::exp(double(answer.scores[0].top[1].logprob));
   CHECK(std::abs(p0 + p1 - 1) < 1e-5);
   CHECK(std::abs(double(answer.scores[0].margin) - (p0 - p1)) < 1e-5);
   CHECK(answer.finish.usage.input == 11);
@@ -264,8 +267,9 @@ TEST_CASE("many threads that ask one endpoint all get their answers") {
   std::atomic<int> right{0};
   for (int t = 0; t < 8; ++t)
     threads.emplace_back([&, t] {
-      for (int i = 0; i < 10; ++i) right += endpoint.run(asking(t % 2 == 0 ? "aeiouaeiou" : "bcdfgkbcdf")).text ==
-                                                    (t % 2 == 0 ? "vowels" : "consonants");
+      for (int i = 0; i < 10; ++i)
+        right += endpoint.run(asking(t % 2 == 0 ? "aeiouaeiou" : "bcdfgkbcdf")).text ==
+                 (t % 2 == 0 ? "vowels" : "consonants");
     });
   for (std::thread& t : threads) t.join();
   CHECK(right == 80);

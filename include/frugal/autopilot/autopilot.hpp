@@ -34,14 +34,15 @@ FRUGAL_API std::string_view to_string(PilotStage stage) noexcept;
 
 struct AutopilotOptions {
   std::string name = "autopilot";
-  std::vector<Endpoint*> tiers;              ///< cheapest first, at least two; lent
-  std::vector<std::string> models{};         ///< [tiers]: model_identity of each; empty = none is named
-  std::optional<FittedCascade> fitted{};     ///< to begin with; none = begins in shadow
-  FitOptions fit{};                          ///< for fits on what shadow recorded
-  std::size_t shadow_outcomes = 1000;        ///< recorded before the first fit; at least 20
-  std::size_t most_outcomes = 20000;         ///< kept; where no fit was feasible by then, recording ends
+  std::vector<Endpoint*> tiers;                ///< cheapest first, at least two; lent
+  std::vector<std::string> models{};           ///< [tiers]: model_identity of each; empty = none is named
+  std::optional<FittedCascade> fitted{};       ///< to begin with; none = begins in shadow
+  FitOptions fit{};                            ///< for fits on what shadow recorded
+  std::size_t shadow_outcomes = 1000;          ///< recorded before the first fit; at least 20
+  std::size_t most_outcomes = 20000;           ///< kept; where no fit was feasible by then, recording ends
   double shadow_share = 1, audit_share = 0.1;  ///< of the requests, by a hash of their numbers
-  double false_alarm = 0.05;  ///< chance that audits ever turn it off while the bound is kept; doubt comes at 4 times that
+  double false_alarm =
+      0.05;  ///< chance that audits ever turn it off while the bound is kept; doubt comes at 4 times that
   std::int32_t priority = -1000;  ///< taken off the request's own, for audits and shadow runs
   /// How wrong `answer` is where the last tier said `reference`, in [0, 1]; none = cannot be told, and is not counted.
   /// Null: 1 where they are not the same_answer().
@@ -55,7 +56,7 @@ struct AutopilotOptions {
 
 struct AutopilotStats {
   PilotStage stage = PilotStage::shadow;
-  std::uint64_t requests = 0, accepted = 0;  ///< ended; answered below the last tier
+  std::uint64_t requests = 0, accepted = 0;     ///< ended; answered below the last tier
   std::uint64_t audits = 0, audits_failed = 0;  ///< counted; not counted, because the last tier or the grade failed
   double audited_error = 0;                     ///< mean grade of the counted audits since it was turned on
   double p_value = 1;                           ///< of "the bound is kept"; valid at every moment (DriftTest)

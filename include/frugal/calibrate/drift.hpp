@@ -1,11 +1,11 @@
 // DriftTest: has the error of accepted answers risen above a limit? Fed with audited answers one by one, it may be asked
 // after each of them, for ever.
 //
-// It bets against "the error rate is at most `limit`". Of one audit with grade x in [0, 1] (1 = wrong), a bet on a rate
-// r > limit multiplies its stake by (r / limit)^x * ((1 - r) / (1 - limit))^(1 - x) in the mean at most 1 while that holds.
-// The stake is spread over several rates and over all moments at which a change may begin (weights 1 / (k (k + 1))), so a
-// long good time costs nothing but the logarithm of its length. By Ville's inequality the capital ever reaches 1 / a with
-// probability at most a: the chance of a false alarm, over any number of audits (Ramdas et al. 2023, "Game-theoretic
+// It bets against "the error rate is at most `limit`". A bet on a rate r > limit is multiplied by r / limit for a wrong
+// answer and by (1 - r) / (1 - limit) for a right one (linear for grades between): at most 1 in the mean while the rate is
+// at most `limit`. The capital is spread over several rates, and over all moments at which a change may begin, so that a
+// long good time costs only the logarithm of its length. By Ville's inequality the capital ever reaches 1 / a with
+// probability at most a: the chance of a false alarm over any number of audits (Ramdas et al. 2023, "Game-theoretic
 // statistics and safe anytime-valid inference"; Shin, Ramdas and Rinaldo 2022, "E-detectors").
 //
 // Not synchronised. Cost: a few dozen multiplications an audit.
