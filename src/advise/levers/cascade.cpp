@@ -37,7 +37,8 @@ Judgement judge_cascade(const Facts& facts) {
                  percent(good / scored) + " of the first answers";
   j.experiment =
       "record 400 requests per type with `frugal cascade record --tier SMALL --tier BIG`, then `frugal cascade fit "
-      "--max-error 0.05` certifies a threshold, or says how many more it needs; 3 errors in 153 accepted answers certify "
+      "--max-error 0.05` certifies a threshold, or says how many more it needs; 3 errors in 153 accepted answers "
+      "certify "
       "5 % (95 % confidence)";
   return j;
 }
