@@ -1,6 +1,6 @@
 """baselines.py OUTCOMES [--seeds N]: what plain routers do with recorded outcomes of two tiers: the area of the gap recovered of random
 mixing, a table by type, kNN and ridge regression on the prompt's words, and the oracle; fitted on one random half, measured on the
-other. Needs numpy. The figures are beside those of `frugal cascade eval` in docs/cascades.md."""
+other. Needs numpy (.deps/venv). The figures are beside those of `frugal cascade eval` in docs/cascades.md."""
 import argparse
 import gzip
 import json
@@ -19,7 +19,7 @@ def grade(attempt):
     return float(attempt.get("quality", attempt.get("correct")))
 
 
-def words_of(rows, size=4096):
+def words_of(rows, size=2048):
     """TF-IDF over hashed words, each row of unit length."""
     x = np.zeros((len(rows), size), np.float32)
     for i, row in enumerate(rows):

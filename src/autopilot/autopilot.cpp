@@ -23,6 +23,7 @@ AutopilotOptions checked(AutopilotOptions o) {
   require(o.models.empty() || o.models.size() == o.tiers.size(), "models must have one entry for each tier");
   require(share(o.shadow_share), "shadow_share is not in (0, 1]");
   require(share(o.audit_share), "audit_share is not in (0, 1]: without audits nobody would see the bound break");
+  require(o.reserve >= 0 && o.reserve < 1, "reserve is not in [0, 1)");
   require(o.false_alarm > 0 && o.false_alarm < 0.25, "false_alarm is not in (0, 0.25)");
   require(o.shadow_outcomes >= 20, "shadow_outcomes is below 20");
   require(o.most_outcomes >= o.shadow_outcomes, "most_outcomes is below shadow_outcomes");
@@ -232,7 +233,9 @@ bool Autopilot::maintain() {
   std::optional<FittedCascade> found;
   std::string why;
   try {
-    expected<FittedCascade> fit = fit_cascade(outcomes, s.options.fit);
+    FitOptions options = s.options.fit;
+    options.guarantee.limit *= 1 - s.options.reserve;
+    expected<FittedCascade> fit = fit_cascade(outcomes, options);
     if (fit)
       found = std::move(*fit);
     else

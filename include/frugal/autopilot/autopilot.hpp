@@ -34,10 +34,13 @@ FRUGAL_API std::string_view to_string(PilotStage stage) noexcept;
 
 struct AutopilotOptions {
   std::string name = "autopilot";
-  std::vector<Endpoint*> tiers;                ///< cheapest first, at least two; lent
-  std::vector<std::string> models{};           ///< [tiers]: model_identity of each; empty = none is named
-  std::optional<FittedCascade> fitted{};       ///< to begin with; none = begins in shadow
-  FitOptions fit{};                            ///< for fits on what shadow recorded
+  std::vector<Endpoint*> tiers;           ///< cheapest first, at least two; lent
+  std::vector<std::string> models{};      ///< [tiers]: model_identity of each; empty = none is named
+  std::optional<FittedCascade> fitted{};  ///< to begin with; none = begins in shadow
+  FitOptions fit{};                       ///< for fits on what shadow recorded
+  /// Of the limit in `fit`, kept back for what is accepted between a drift and the moment at which audits show it: fits
+  /// and audits hold limit * (1 - reserve), so that the limit itself is kept over a run with a drift. In [0, 1).
+  double reserve = 0.4;
   std::size_t shadow_outcomes = 1000;          ///< recorded before the first fit; at least 20
   std::size_t most_outcomes = 20000;           ///< kept; where no fit was feasible by then, recording ends
   double shadow_share = 1, audit_share = 0.1;  ///< of the requests, by a hash of their numbers
