@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "core/caught.hpp"
+#include "core/splitmix.hpp"
 #include "endpoint/guarded_sink.hpp"
 #include "endpoint/refusal.hpp"
 #include "endpoint/step_scope.hpp"
@@ -17,17 +18,6 @@
 #include "engine/intake.hpp"
 
 namespace frugal {
-namespace {
-
-// splitmix64 (Steele et al. 2014): spreads consecutive request numbers over all seeds.
-std::uint64_t mixed(std::uint64_t x) {
-  x += 0x9e3779b97f4a7c15ULL;
-  x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9ULL;
-  x = (x ^ (x >> 27)) * 0x94d049bb133111ebULL;
-  return x ^ (x >> 31);
-}
-
-}  // namespace
 
 Engine::Impl::Impl(Engine& self, EngineOptions o, std::shared_ptr<Watchers> w)
     : EngineParts(std::move(o)), watchers(std::move(w)) {
@@ -60,7 +50,7 @@ expected<std::shared_ptr<Sequence>> Engine::Impl::make_sequence(RequestId id, Re
     if (!constraint) return unexpected(constraint.error());
     s->constraint = std::move(*constraint);
   }
-  s->seed = s->request.sampling.seed.value_or(mixed(options.seed ^ id.value));
+  s->seed = s->request.sampling.seed.value_or(splitmix64(options.seed ^ id.value));
   s->submitted = clock.now();
   const std::size_t room = std::min<std::size_t>(slot->model->spec().context, slot->most_pages * slot->page_tokens);
   s->budget = static_cast<std::uint32_t>(room - s->prompt_tokens);
