@@ -37,8 +37,8 @@ struct BudgetedOptions {
   double tokens_per_byte = 1;     ///< of prompt text: 1 is never too low for a byte-level vocabulary, 0.3 is usual
   std::uint32_t tokens_per_message = 16;             ///< what a chat template adds to each
   Duration past_deadline = std::chrono::minutes(1);  ///< a request may end, and be billed, so much after its deadline
-  std::function<std::chrono::sys_seconds()> now{};   ///< UTC, for prices; null = the system's clock
-  const Clock* clock = nullptr;                      ///< of the requests' deadlines; null = the steady clock
+  std::function<std::chrono::sys_seconds()> now{};   ///< UTC, for prices; null = clock's wall_now()
+  const Clock* clock = nullptr;                      ///< deadlines, dates of prices; null = the steady clock
 };
 
 class FRUGAL_API Budgeted final : public EndpointWrapper {
