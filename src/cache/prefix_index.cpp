@@ -437,7 +437,7 @@ void PrefixIndex::check_integrity() const {
   std::size_t cached = 0;
   for (std::size_t pages : stats().pages) cached += pages;
   require(census.pages.size() == cached, "the arena counts other pages as cached");
-  require(census.tails == impl_->tails.size(), "the queue holds a tail that is none");
+  require(census.tails == impl_->tails.size(), "the queue holds something that is not a tail");
   require(census.nodes == impl_->stats.nodes, "nodes are miscounted");
 }
 

@@ -354,7 +354,7 @@ class Parser {
     std::uint32_t value = 0;
     while (!take("}")) {
       value = value * 16 + hex_value();
-      if (value > 0x10FFFF) fail("a number that is no character");
+      if (value > 0x10FFFF) fail("a number that is not a Unicode character");
     }
     return value;
   }
