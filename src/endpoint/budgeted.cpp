@@ -204,7 +204,7 @@ Call Budgeted::start(Request request, std::shared_ptr<Sink> sink) {
     refused = caught_error(Errc::internal, "the request's price");
   }
   if (!refused) return EndpointWrapper::start(std::move(request), std::move(spending));
-  Finish end = refusal(*refused, request.model);
+  Finish end = refusal(std::move(*refused), std::move(request.model));
   end.id = std::move(request.id);
   GuardedSink(std::move(sink)).on_finish(std::move(end));
   return {};
