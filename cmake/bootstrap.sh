@@ -75,7 +75,7 @@ missing_packages() {
   local package
   local wanted="ca-certificates libfmt-dev libeigen3-dev nlohmann-json3-dev libcli11-dev"
   if [ $want_tests = 1 ]; then
-    wanted+=" librapidcheck-dev libcurl4-openssl-dev"
+    wanted+=" librapidcheck-dev libcurl4-openssl-dev libboost-dev"
     command -v ccache >/dev/null || echo ccache
     command -v pkg-config >/dev/null || echo pkg-config
   fi

@@ -3,33 +3,15 @@
 #include <cmath>
 #include <utility>
 
+#include "core/json_depth.hpp"
+
 namespace frugal::http {
 
 namespace {
 
 constexpr std::size_t most_depth = 100;
 
-// Brackets deeper than the limit outside of strings: checked before anything is built.
-bool too_deep(std::string_view text) {
-  std::size_t depth = 0;
-  bool in_string = false;
-  for (std::size_t i = 0; i < text.size(); ++i) {
-    const char c = text[i];
-    if (in_string) {
-      if (c == '\\')
-        ++i;
-      else if (c == '"')
-        in_string = false;
-    } else if (c == '"') {
-      in_string = true;
-    } else if (c == '{' || c == '[') {
-      if (++depth > most_depth) return true;
-    } else if ((c == '}' || c == ']') && depth > 0) {
-      --depth;
-    }
-  }
-  return false;
-}
+bool too_deep(std::string_view text) { return json_deeper_than(text, most_depth); }
 
 }  // namespace
 

@@ -34,5 +34,6 @@ Command add_replay(CLI::App& parent);
 Command add_advise(CLI::App& parent);
 Command add_cascade(CLI::App& parent);
 Command add_grammar(CLI::App& parent);
+Command add_serve(CLI::App& parent);  ///< in builds with the components http and server
 
 }  // namespace frugal::tools
