@@ -78,6 +78,7 @@ missing_packages() {
     wanted+=" librapidcheck-dev libcurl4-openssl-dev libboost-dev"
     command -v ccache >/dev/null || echo ccache
     command -v pkg-config >/dev/null || echo pkg-config
+    if [ "$(uname -m)" = x86_64 ]; then wanted+=" g++-aarch64-linux-gnu qemu-user"; fi  # the kernels of 64-bit ARM
   fi
   for package in $wanted; do installed "$package" || echo "$package"; done
 }

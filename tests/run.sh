@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
-# Everything CI runs, in the order of what fails soonest: all tests, then the sanitizers over what is free of torch.
+# Everything CI runs, in the order of what fails soonest: all tests, then the sanitizers over what is free of torch, then the kernels of
+# other processors.
 #
 #   tests/run.sh [--quick] [--no-bootstrap]
-#     --quick         no sanitizer builds
+#     --quick         no sanitizer builds, nothing for other processors
 #     --no-bootstrap  use the machine as it is
 # Ends in one line "N passed, N failed, N skipped" over all steps; exits non-zero where a step or a test failed.
 set -uo pipefail
@@ -13,7 +14,7 @@ for option in "$@"; do
   case $option in
     --quick) quick=1 ;;
     --no-bootstrap) bootstrap=0 ;;
-    -h | --help) sed -n '2,7s/^# \{0,1\}//p' "$0"; exit 0 ;;
+    -h | --help) sed -n '2,8s/^# \{0,1\}//p' "$0"; exit 0 ;;
     *) echo "run.sh: unknown option $option (see --help)" >&2; exit 2 ;;
   esac
 done
@@ -88,6 +89,20 @@ sanitized() {
   tests "$name: tests" "$folder" "$@"
 }
 
+# The CPU kernels of 64-bit ARM, cross-compiled and run in qemu; nothing where the compiler, qemu or the packages are not to be had.
+aarch64() {
+  local tool status=0
+  for tool in aarch64-linux-gnu-g++ qemu-aarch64; do
+    command -v $tool >/dev/null || { printf '\n== aarch64: not run, there is no %s\n' $tool; return; }
+  done
+  tests/support/aarch64_packages.sh .deps/aarch64 || status=$?
+  if [ $status != 0 ]; then printf '\n== aarch64: not run (see above)\n'; return; fi
+  step "aarch64: configure" configure build/aarch64 -DCMAKE_TOOLCHAIN_FILE="$PWD/cmake/aarch64-linux-gnu.cmake" -DCMAKE_BUILD_TYPE=Release \
+    -DCMAKE_PREFIX_PATH="$PWD/.deps/aarch64/usr" -DFRUGAL_WERROR=ON -DFRUGAL_BUILD_TORCH=OFF -DFRUGAL_BUILD_EXAMPLES=OFF || return
+  step "aarch64: build" build build/aarch64 test_cpu_kernels || return
+  tests "aarch64: tests" build/aarch64 -R '^cpu_kernels$'
+}
+
 # The test programs of these rooms, as far as they are here.
 programs() {
   local room
@@ -104,6 +119,7 @@ if [ $quick = 0 ]; then
   shared=-DBUILD_SHARED_LIBS=ON # tests link their rooms in either case; so the shared components are linked once as well
   sanitized asan address,undefined all -L 'unit|property|fuzz'
   shared=
+  aarch64
   sanitized tsan thread "$(programs meter engine endpoint)" -R '^(meter|engine|endpoint)$'
 fi
 if command -v ccache >/dev/null; then ccache --show-stats 2>/dev/null | grep -i -m 3 -E 'hit|miss' || true; fi

@@ -1,6 +1,8 @@
 #include "backend/candidates.hpp"
 
 #include <algorithm>
+#include <array>
+#include <cmath>
 #include <limits>
 #include <numeric>
 #include <span>
@@ -8,34 +10,46 @@
 namespace frugal::backend {
 namespace {
 
-constexpr std::size_t bins = 1024;
+constexpr std::size_t few = 128;  // are put in order at once
 
-/// Bins of equal width over the candidates' logits, the highest first: no candidate of a later bin is above one of an
-/// earlier bin.
-struct Bins {
-  float max = 0.0F, per_unit = 0.0F;
-  std::size_t of(float x) const noexcept {
-    float below = (max - x) * per_unit;
-    below = below > 0.0F ? below : 0.0F;  // NaN is the maximum itself, where it is infinite or stands alone
-    below = below < static_cast<float>(bins - 1) ? below : static_cast<float>(bins - 1);
-    return static_cast<std::size_t>(static_cast<std::int32_t>(below));
-  }
+struct Range {
+  float low, high;
 };
 
-Bins bins_over(std::span<const float> x) noexcept {
-  float low = std::numeric_limits<float>::max(), high = x.front();
-  for (const float v : x) {
-    low = v < low && v >= std::numeric_limits<float>::lowest() ? v : low;
-    high = v > high ? v : high;
+Range range_of(std::span<const float> x) noexcept {
+  std::array<float, row_lanes> low, high;  // as many chains of comparisons, so that none waits for another
+  low.fill(x.front());
+  high.fill(x.front());
+  std::size_t i = 0;
+  for (; i + row_lanes <= x.size(); i += row_lanes) {
+    for (std::size_t l = 0; l < row_lanes; ++l) {
+      low[l] = x[i + l] < low[l] ? x[i + l] : low[l];
+      high[l] = x[i + l] > high[l] ? x[i + l] : high[l];
+    }
   }
-  return {high, static_cast<float>(bins - 1) / (high - low)};
+  for (; i < x.size(); ++i) {
+    low[0] = x[i] < low[0] ? x[i] : low[0];
+    high[0] = x[i] > high[0] ? x[i] : high[0];
+  }
+  return {*std::min_element(low.begin(), low.end()), *std::max_element(high.begin(), high.end())};
 }
 
 }  // namespace
 
-void Candidates::gather(const RowKernels& kernels, const float* row, std::size_t n, float least) {
-  reserve(n + row_lanes);
-  size = kernels.gather(row, n, least, 0, ids.data(), x.data());
+float logit_below(WeightScale scale, double weight) noexcept {
+  if (!(weight > 0.0) || !(scale.scale > 0.0F)) return -std::numeric_limits<float>::infinity();
+  return static_cast<float>(static_cast<double>(scale.max) +
+                            (std::log2(weight) - 0.01) / static_cast<double>(scale.scale));
+}
+
+std::uint64_t share_of(std::uint64_t total, float share) noexcept {
+  const auto fraction = static_cast<std::uint64_t>(static_cast<double>(std::max(share, 0.0F)) * 0x1p64);
+  return multiply_high(total, fraction) + (total * fraction != 0 ? 1 : 0);
+}
+
+void Candidates::gather(const RowKernels& kernels, std::span<const float> row, LogitRange range) {
+  reserve(row.size() + row_lanes);
+  size = kernels.gather(row.data(), row.size(), range, ids.data(), x.data());
 }
 
 void Candidates::add(Token id, float value) {
@@ -82,9 +96,8 @@ void Candidates::keep_if(Keep keep) {
   size = kept;
 }
 
-void Candidates::cut_after(std::size_t last) {
-  const float limit = x[last];
-  keep_if([&](std::size_t i) { return x[i] > limit || (x[i] == limit && i <= last); });
+void Candidates::cut_after(Place last) {
+  keep_if([&](std::size_t i) { return x[i] > last.x || (x[i] == last.x && ids[i] <= last.id); });
 }
 
 void Candidates::keep_top_k(std::size_t k) {
@@ -93,30 +106,44 @@ void Candidates::keep_top_k(std::size_t k) {
   std::iota(order_.begin(), order_.end(), 0U);
   const auto last = order_.begin() + static_cast<std::ptrdiff_t>(k - 1);
   std::nth_element(order_.begin(), last, order_.end(), [&](std::uint32_t a, std::uint32_t b) { return before(a, b); });
-  cut_after(*last);
+  cut_after({x[*last], ids[*last]});
 }
 
-// Sums by bins find the bin in which the mass is reached; only what lies in that one is put in order, by halving.
-void Candidates::keep_mass(std::uint64_t mass) {
-  if (size == 0) return;
-  const Bins by = bins_over(std::span(x).first(size));
-  bins_.assign(bins, 0);
-  bin_.resize(size);
-  for (std::size_t i = 0; i < size; ++i) bin_[i] = static_cast<std::uint16_t>(by.of(x[i]));
-  for (std::size_t i = 0; i < size; ++i) bins_[bin_[i]] += w[i];
-  std::size_t bin = 0;
-  std::uint64_t sum = 0;
-  for (; bin + 1 < bins && sum + bins_[bin] < mass; ++bin) sum += bins_[bin];
-  order_.resize(size + 1);
-  std::size_t in_bin = 0;
-  for (std::size_t i = 0; i < size; ++i) {
-    order_[in_bin] = static_cast<std::uint32_t>(i);
-    in_bin += bin_[i] == bin ? 1 : 0;
+// Keeps that fifth of the part's range of logits in which the mass is reached; returns what is left of the mass there.
+std::uint64_t Candidates::narrow(const RowKernels& kernels, WeightScale scale, std::uint64_t mass) {
+  const auto [low, high] = range_of(std::span(part_.x).first(part_.size));
+  std::array<float, row_limits> limits;
+  const float lowest = std::max(low, logit_below(scale, 0x1p-41));  // nothing below weighs anything
+  for (std::size_t l = 0; l < row_limits; ++l)
+    limits[l] = high - (high - lowest) * static_cast<float>(l + 1) / static_cast<float>(row_limits + 1);
+  std::array<std::uint64_t, row_limits + 1> sums;
+  kernels.weigh_above(part_.x.data(), part_.size, scale, limits.data(), sums.data());
+  std::size_t zone = 0;
+  while (zone < row_limits && sums[zone] < mass) ++zone;
+  LogitRange range{.least = zone < row_limits ? limits[zone] : -std::numeric_limits<float>::infinity()};
+  if (zone > 0) range.below = limits[zone - 1];
+  next_.x.resize(part_.size + row_lanes);
+  next_.of.resize(part_.size + row_lanes);
+  next_.size = kernels.gather(part_.x.data(), part_.size, range, next_.of.data(), next_.x.data());
+  next_.at.resize(next_.size);
+  for (std::size_t i = 0; i < next_.size; ++i) next_.at[i] = part_.at[static_cast<std::size_t>(next_.of[i])];
+  return zone == 0 ? mass : mass - sums[zone - 1];
+}
+
+Place Candidates::find_mass(const RowKernels& kernels, WeightScale scale, std::uint64_t mass) {
+  part_.x.assign(x.begin(), x.begin() + static_cast<std::ptrdiff_t>(size));
+  part_.at.resize(part_.size = size);
+  std::iota(part_.at.begin(), part_.at.end(), 0U);
+  while (part_.size > few) {
+    const std::uint64_t left = narrow(kernels, scale, mass);
+    if (next_.size == 0 || next_.size == part_.size) break;  // all alike, or a range without an end
+    mass = left;
+    std::swap(part_, next_);
   }
-  order_.resize(in_bin);
+  order_.assign(part_.at.begin(), part_.at.begin() + static_cast<std::ptrdiff_t>(part_.size));
   const auto by_order = [&](std::uint32_t a, std::uint32_t b) { return before(a, b); };
   auto first = order_.begin(), end = order_.end();
-  while (end - first > 1) {
+  for (std::uint64_t sum = 0; end - first > 1;) {  // by halving
     const auto middle = first + (end - first) / 2;
     std::nth_element(first, middle, end, by_order);
     std::uint64_t half = 0;
@@ -128,7 +155,11 @@ void Candidates::keep_mass(std::uint64_t mass) {
       first = middle;
     }
   }
-  if (first != order_.end()) cut_after(*first);
+  return {x[*first], ids[*first]};
+}
+
+void Candidates::keep_mass(const RowKernels& kernels, WeightScale scale, std::uint64_t mass) {
+  if (size > 0 && total() >= mass) cut_after(find_mass(kernels, scale, std::max<std::uint64_t>(1, mass)));
 }
 
 void Candidates::keep_weight(std::uint64_t least) {

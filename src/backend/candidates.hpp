@@ -8,9 +8,23 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <span>
 #include <vector>
 
 namespace frugal::backend {
+
+/// A token's place in the order of the filters.
+struct Place {
+  float x = 0.0F;
+  Token id = -1;
+};
+
+/// The logit below which weights are less than `weight` (of 1), and a hundredth of an octave to spare: such limits only
+/// choose what is looked at.
+float logit_below(WeightScale scale, double weight) noexcept;
+
+/// ceil(total * share), exact. `share` in [0, 1).
+std::uint64_t share_of(std::uint64_t total, float share) noexcept;
 
 struct Candidates {
   std::vector<Token> ids{};        ///< rising
@@ -18,8 +32,8 @@ struct Candidates {
   std::vector<std::uint64_t> w{};  ///< weights; filled by weigh()
   std::size_t size = 0;            ///< of the three; their memory is kept
 
-  /// All tokens of a row whose logit is at least `least`.
-  void gather(const RowKernels& kernels, const float* row, std::size_t n, float least);
+  /// All tokens of a row whose logit is in the range.
+  void gather(const RowKernels& kernels, std::span<const float> row, LogitRange range);
   /// None, with room for n.
   void reserve(std::size_t n);
   void add(Token id, float value);
@@ -27,8 +41,10 @@ struct Candidates {
 
   /// The k with the highest logits.
   void keep_top_k(std::size_t k);
-  /// The fewest of the highest logits whose weights sum to `mass` or more; at least one.
-  void keep_mass(std::uint64_t mass);
+  /// The last token of the shortest beginning whose weights sum to `mass` or more. All must sum to that.
+  Place find_mass(const RowKernels& kernels, WeightScale scale, std::uint64_t mass);
+  /// Drops what stands after find_mass(); nothing where all sum to less. Keeps at least one token.
+  void keep_mass(const RowKernels& kernels, WeightScale scale, std::uint64_t mass);
   void keep_weight(std::uint64_t least);
 
   std::uint64_t total() const noexcept;
@@ -38,16 +54,23 @@ struct Candidates {
   std::vector<std::size_t> best(std::size_t k) const;
 
  private:
-  /// a stands before b in the order of the filters.
-  bool before(std::size_t a, std::size_t b) const noexcept { return x[a] != x[b] ? x[a] > x[b] : a < b; }
-  /// Drops all that stand after candidate `last`.
-  void cut_after(std::size_t last);
+  /// Drops all that stand after `last`.
+  void cut_after(Place last);
   template <class Keep>
   void keep_if(Keep keep);
 
+  /// A part of the candidates, by falling range, while a place is looked for.
+  struct Part {
+    std::vector<float> x{};
+    std::vector<std::uint32_t> at{};  ///< index among the candidates
+    std::vector<Token> of{};          ///< index among the part it was taken from
+    std::size_t size = 0;
+  };
+  std::uint64_t narrow(const RowKernels& kernels, WeightScale scale, std::uint64_t mass);
+  bool before(std::size_t a, std::size_t b) const noexcept { return x[a] != x[b] ? x[a] > x[b] : a < b; }
+
+  Part part_{}, next_{};
   std::vector<std::uint32_t> order_{};
-  std::vector<std::uint16_t> bin_{};
-  std::vector<std::uint64_t> bins_{};
 };
 
 }  // namespace frugal::backend

@@ -5,6 +5,7 @@
 
 #include "backend/candidates.hpp"
 #include "backend/counter.hpp"
+#include "backend/nucleus.hpp"
 
 #include <algorithm>
 #include <bit>
@@ -73,6 +74,7 @@ enum class Kind {
   nothing,  ///< no token can be drawn
   greedy,   ///< one token
   whole,    ///< every token by its weight: block sums
+  nucleus,  ///< what the nucleus keeps by its weight: block sums
   listed    ///< the candidates by their weights
 };
 
@@ -97,6 +99,7 @@ struct Drawer::Work {
   std::vector<std::uint32_t> seen;            // [vocab], zero between uses
   std::vector<float> target;                  // [vocab], for judging drafts
   Candidates candidates;
+  Nucleus nucleus;
 
   Row measure(std::span<const float> x, std::vector<float>& into) const {
     into.resize((x.size() + row_block - 1) / row_block * row_lanes);
@@ -119,6 +122,7 @@ struct Drawer::Work {
   float kth_peak(const Row& row, std::size_t k);
   void filter(const Row& row, const Sampling& s, Choice& choice);
   void list_allowed(std::span<const std::uint32_t> mask, std::size_t vocab);
+  std::size_t weigh_block(const Row& row, const Choice& choice, std::size_t start);
   Token pick(const Row& row, const Choice& choice, std::uint64_t number);
   void spread(const Row& row, const Choice& choice, std::span<float> p);
   Token first_peak(const Row& row) const noexcept;
@@ -207,6 +211,13 @@ Choice Drawer::Work::choose(const Row& row, const DrawSpec& spec) {
     choice.whole = choice.total;
     return choice;
   }
+  if (!flat && s.top_p < 1.0F && s.top_k <= 0 && !(s.min_p > 0.0F)) {
+    choice.kind = Kind::nucleus;
+    nucleus.cut(kernels, {row.x, row.lanes, choice.scale}, s.top_p, candidates);
+    choice.total = nucleus.total();
+    choice.whole = nucleus.whole();
+    return choice;
+  }
   choice.kind = Kind::listed;
   if (flat) {
     candidates.weigh(kernels, choice.scale);
@@ -242,24 +253,6 @@ float Drawer::Work::kth_peak(const Row& row, std::size_t k) {
   return *place;
 }
 
-namespace {
-
-/// The logit below which weights are less than `weight` (of 1), and a hundredth of an octave to spare: such limits only
-/// choose what is looked at.
-float logit_below(WeightScale scale, double weight) noexcept {
-  if (!(weight > 0.0) || !(scale.scale > 0.0F)) return minus_infinity;
-  return static_cast<float>(static_cast<double>(scale.max) +
-                            (std::log2(weight) - 0.01) / static_cast<double>(scale.scale));
-}
-
-/// ceil(total * share), exact. `share` in [0, 1).
-std::uint64_t share_of(std::uint64_t total, float share) noexcept {
-  const auto fraction = static_cast<std::uint64_t>(static_cast<double>(std::max(share, 0.0F)) * 0x1p64);
-  return multiply_high(total, fraction) + (total * fraction != 0 ? 1 : 0);
-}
-
-}  // namespace
-
 void Drawer::Work::filter(const Row& row, const Sampling& s, Choice& choice) {
   const bool top_k = s.top_k > 0 && static_cast<std::size_t>(s.top_k) < row.x.size(), top_p = s.top_p < 1.0F;
   const bool flat = choice.whole.has_value();  // listed and weighed
@@ -272,25 +265,27 @@ void Drawer::Work::filter(const Row& row, const Sampling& s, Choice& choice) {
     if (!flat) choice.whole = sum_blocks(row.x, choice.scale);
     mass = share_of(*choice.whole, s.top_p);
   }
-  const auto look = [&](float least) {
-    candidates.gather(kernels, row.x.data(), row.x.size(), least);
+  if (!flat) {
+    float least = by_weight;
+    if (top_k) least = std::max(kth_peak(row, static_cast<std::size_t>(s.top_k)), top_p ? minus_infinity : by_weight);
+    candidates.gather(kernels, row.x, {.least = least});
     candidates.weigh(kernels, choice.scale);
-  };
-  if (!flat && top_k) {
-    const float by_rank = kth_peak(row, static_cast<std::size_t>(s.top_k));
-    look(top_p ? by_rank : std::max(by_rank, by_weight));
-  } else if (!flat && top_p) {  // tokens below the limit weigh less than the tail even if all did
-    const double tail = static_cast<double>(*choice.whole - mass) / static_cast<double>(row.x.size());
-    const float by_mass = logit_below(choice.scale, tail * 0x1p-40);
-    look(std::max(by_mass, by_weight));
-    if (by_mass > by_weight && candidates.total() < mass) look(by_weight);
-  } else if (!flat) {
-    look(by_weight);
   }
   if (top_k) candidates.keep_top_k(static_cast<std::size_t>(s.top_k));
   if (top_k && top_p) mass = share_of(candidates.total(), s.top_p);
   if (least_weight > 0) candidates.keep_weight(least_weight);
-  if (top_p) candidates.keep_mass(mass);
+  if (top_p) candidates.keep_mass(kernels, choice.scale, mass);
+}
+
+/// block = the weights of what can be drawn; returns its length.
+std::size_t Drawer::Work::weigh_block(const Row& row, const Choice& choice, std::size_t start) {
+  const std::size_t length = block_length(row.x.size(), start);
+  block.resize(row_block);
+  kernels.weights(row.x.data() + start, length, choice.scale, block.data());
+  if (choice.kind == Kind::nucleus)
+    for (std::size_t i = 0; i < length; ++i)
+      if (!nucleus.keeps(row.x[start + i], static_cast<Token>(start + i))) block[i] = 0;
+  return length;
 }
 
 // `number` / 2^64 of the total, in id order.
@@ -298,11 +293,12 @@ Token Drawer::Work::pick(const Row& row, const Choice& choice, std::uint64_t num
   if (choice.kind == Kind::greedy || choice.kind == Kind::nothing) return choice.token;
   std::uint64_t rest = multiply_high(number, choice.total);
   if (choice.kind == Kind::listed) return candidates.at(rest);
+  const std::span<const std::uint64_t> of_blocks =
+      choice.kind == Kind::nucleus ? nucleus.blocks() : std::span<const std::uint64_t>(sums);
   std::size_t b = 0;
-  for (; rest >= sums[b]; ++b) rest -= sums[b];
-  const std::size_t start = b * row_block, length = block_length(row.x.size(), start);
-  block.resize(row_block);
-  kernels.weights(row.x.data() + start, length, choice.scale, block.data());
+  for (; rest >= of_blocks[b]; ++b) rest -= of_blocks[b];
+  const std::size_t start = b * row_block;
+  weigh_block(row, choice, start);
   std::size_t i = 0;
   for (; rest >= block[i]; ++i) rest -= block[i];
   return static_cast<Token>(start + i);
@@ -312,11 +308,9 @@ void Drawer::Work::spread(const Row& row, const Choice& choice, std::span<float>
   const auto probability = [&](std::uint64_t w) {
     return static_cast<float>(static_cast<double>(w) / static_cast<double>(choice.total));
   };
-  if (choice.kind == Kind::whole) {
-    block.resize(row_block);
+  if (choice.kind == Kind::whole || choice.kind == Kind::nucleus) {
     for (std::size_t start = 0; start < row.x.size(); start += row_block) {
-      const std::size_t length = block_length(row.x.size(), start);
-      kernels.weights(row.x.data() + start, length, choice.scale, block.data());
+      const std::size_t length = weigh_block(row, choice, start);
       for (std::size_t i = 0; i < length; ++i) p[start + i] = probability(block[i]);
     }
     std::fill(p.begin() + static_cast<std::ptrdiff_t>(row.x.size()), p.end(), 0.0F);
@@ -354,7 +348,7 @@ void Drawer::Work::score(const Row& raw, const Choice& choice, const DrawSpec& s
   }
   if (spec.top_logprobs == 0) return;
   const std::size_t most = std::min<std::size_t>(spec.top_logprobs, raw.x.size());
-  candidates.gather(kernels, raw.x.data(), raw.x.size(), kth_peak(raw, most));
+  candidates.gather(kernels, raw.x, {.least = kth_peak(raw, most)});
   for (const std::size_t i : candidates.best(most))
     out.top.push_back({.token = candidates.ids[i], .logprob = logprob(candidates.x[i])});
 }

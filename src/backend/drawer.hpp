@@ -3,8 +3,9 @@
 //
 //   logits -> bias, penalties -> mask -> temperature -> top-k -> top-p -> min-p -> inverse CDF in id order
 //
-// Without filters a row costs three passes: the peaks, the sum of weights, and one block to find the token in. Filters
-// gather the few tokens that can survive and work on those alone. Nothing is sorted but the report of top_logprobs.
+// Without filters a row costs three passes: the peaks, the sum of weights, and one block to find the token in. Top-p adds
+// a list of the tokens near its limit (nucleus.hpp); top-k and min-p gather the few tokens that can survive. Nothing is
+// sorted but the report of top_logprobs.
 #pragma once
 
 #include "backend/row_kernels.hpp"

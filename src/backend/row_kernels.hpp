@@ -2,7 +2,7 @@
 // tables give the same bits: each step of an element is one IEEE operation in a fixed order, no two are fused, and what
 // is summed are whole numbers, so the order of summation cannot show. Pure functions over the caller's memory.
 //
-// The rule itself (docs/decisions/004): a token's weight is
+// The rule itself (docs/decisions/005): a token's weight is
 //   d = x - max;  t = d * scale, at least -64, where scale = fl(log2(e) / temperature);
 //   n = t rounded to the nearest whole number, ties to even;  f = t - n;
 //   w = 2^n * (1 + f (c1 + f (c2 + f (c3 + f (c4 + f c5))))), each product and sum rounded to float; 1 where x = max
@@ -13,6 +13,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <span>
 #include <string_view>
 
@@ -25,10 +26,19 @@ inline constexpr std::uint64_t weight_one = std::uint64_t{1} << 40;
 inline constexpr std::size_t row_block = 1024;
 inline constexpr std::size_t row_lanes = 16;
 
+/// Limits that one pass can tell apart.
+inline constexpr std::size_t row_limits = 4;
+
 /// How logits become weights: x = max weighs 1.
 struct WeightScale {
   float max = 0.0F;
   float scale = 0.0F;  ///< log2(e) / temperature
+};
+
+/// least <= x < below.
+struct LogitRange {
+  float least;
+  float below = std::numeric_limits<float>::quiet_NaN();  ///< NaN = no bound
 };
 
 /// The two greatest values of a row, equal where the greatest stands twice. NaN counts as minus infinity.
@@ -42,11 +52,13 @@ struct RowKernels {
   Peaks (*peaks)(const float* x, std::size_t n, float* peaks);
   /// Sum of the weights.
   std::uint64_t (*weigh)(const float* x, std::size_t n, WeightScale scale);
+  /// sums[l] = the sum of the weights of what is at least limits[l]; sums[row_limits] = of all.
+  void (*weigh_above)(const float* x, std::size_t n, WeightScale scale, const float* limits, std::uint64_t* sums);
   /// The weights one by one.
   void (*weights)(const float* x, std::size_t n, WeightScale scale, std::uint64_t* w);
-  /// Ids (from `first` on) and values of what is at least `least`, in order; returns their number. Both outputs have
+  /// Ids and values of what is in the range, in order, NaN as minus infinity; returns their number. Both outputs have
   /// room for n + row_lanes.
-  std::size_t (*gather)(const float* x, std::size_t n, float least, Token first, Token* ids, float* values);
+  std::size_t (*gather)(const float* x, std::size_t n, LogitRange range, Token* ids, float* values);
   /// out = x where bit t % 32 of mask[t / 32] is set, else minus infinity. `mask` has (n + 31) / 32 words.
   void (*mask)(const float* x, std::size_t n, const std::uint32_t* mask, float* out);
   /// Sum of floor(p * 2^40), p brought into [0, 1].

@@ -43,13 +43,22 @@ struct FixedSum {
   __m512i low = _mm512_setzero_si512(), high = _mm512_setzero_si512();
   static __m512i fixed(__m256 w) { return _mm512_cvttps_epu64(_mm256_mul_ps(w, _mm256_set1_ps(0x1p40F))); }
   static __m256 upper(Vec w) { return _mm512_extractf32x8_ps(w, 1); }
-  void add(Vec w) {
-    low = _mm512_add_epi64(low, fixed(_mm512_castps512_ps256(w)));
-    high = _mm512_add_epi64(high, fixed(upper(w)));
+  struct Words {
+    __m512i low, high;
+  };
+  static Words words(Vec w) { return {fixed(_mm512_castps512_ps256(w)), fixed(upper(w))}; }
+  void add(const Words& w) {
+    low = _mm512_add_epi64(low, w.low);
+    high = _mm512_add_epi64(high, w.high);
   }
-  static void store(Vec w, std::uint64_t* to) {
-    _mm512_storeu_si512(to, fixed(_mm512_castps512_ps256(w)));
-    _mm512_storeu_si512(to + 8, fixed(upper(w)));
+  /// Lanes whose bit is set.
+  void add_where(std::uint32_t bits, const Words& w) {
+    low = _mm512_mask_add_epi64(low, static_cast<__mmask8>(bits), low, w.low);
+    high = _mm512_mask_add_epi64(high, static_cast<__mmask8>(bits >> 8), high, w.high);
+  }
+  static void store(const Words& w, std::uint64_t* to) {
+    _mm512_storeu_si512(to, w.low);
+    _mm512_storeu_si512(to + 8, w.high);
   }
   std::uint64_t total() const {
     return static_cast<std::uint64_t>(_mm512_reduce_add_epi64(_mm512_add_epi64(low, high)));
@@ -106,15 +115,26 @@ struct FixedSum {
     const __m256i bits = _mm256_castps_si256(w);
     return high != 0 ? _mm256_extracti128_si256(bits, 1) : _mm256_castsi256_si128(bits);
   }
-  void add(Vec w) {
-    lane[0] = _mm256_add_epi64(lane[0], fixed(part(w.a, 0)));
-    lane[1] = _mm256_add_epi64(lane[1], fixed(part(w.a, 1)));
-    lane[2] = _mm256_add_epi64(lane[2], fixed(part(w.b, 0)));
-    lane[3] = _mm256_add_epi64(lane[3], fixed(part(w.b, 1)));
+  struct Words {
+    __m256i v[4];
+  };
+  static Words words(Vec w) {
+    return {{fixed(part(w.a, 0)), fixed(part(w.a, 1)), fixed(part(w.b, 0)), fixed(part(w.b, 1))}};
   }
-  static void store(Vec w, std::uint64_t* to) {
-    const __m128i parts[4] = {part(w.a, 0), part(w.a, 1), part(w.b, 0), part(w.b, 1)};
-    for (int i = 0; i < 4; ++i) _mm256_storeu_si256(reinterpret_cast<__m256i*>(to + 4 * i), fixed(parts[i]));
+  void add(const Words& w) {
+    for (int i = 0; i < 4; ++i) lane[i] = _mm256_add_epi64(lane[i], w.v[i]);
+  }
+  /// Lanes whose bit is set.
+  void add_where(std::uint32_t bits, const Words& w) {
+    const __m256i all = _mm256_set1_epi64x(bits);
+    for (int i = 0; i < 4; ++i) {
+      const __m256i places = _mm256_slli_epi64(_mm256_setr_epi64x(1, 2, 4, 8), 4 * i);
+      const __m256i chosen = _mm256_cmpeq_epi64(_mm256_and_si256(all, places), places);
+      lane[i] = _mm256_add_epi64(lane[i], _mm256_and_si256(chosen, w.v[i]));
+    }
+  }
+  static void store(const Words& w, std::uint64_t* to) {
+    for (int i = 0; i < 4; ++i) _mm256_storeu_si256(reinterpret_cast<__m256i*>(to + 4 * i), w.v[i]);
   }
   std::uint64_t total() const {
     std::uint64_t sums[4];
@@ -183,8 +203,20 @@ inline Vec choose_bits(std::uint32_t bits, Vec yes, Vec no) {
 struct FixedSum {
   std::uint64_t sum = 0;
   static std::uint64_t fixed(float w) { return static_cast<std::uint64_t>(static_cast<std::int64_t>(w * 0x1p40F)); }
-  void add(Vec w) { FRUGAL_LANES sum += fixed(w.v[i]); }
-  static void store(Vec w, std::uint64_t* to) { FRUGAL_LANES to[i] = fixed(w.v[i]); }
+  struct Words {
+    std::uint64_t v[16];
+  };
+  static Words words(Vec w) {
+    Words r;
+    FRUGAL_LANES r.v[i] = fixed(w.v[i]);
+    return r;
+  }
+  void add(const Words& w) { FRUGAL_LANES sum += w.v[i]; }
+  /// Lanes whose bit is set.
+  void add_where(std::uint32_t bits, const Words& w) {
+    FRUGAL_LANES sum += w.v[i] & (0 - std::uint64_t{bits >> i & 1U});
+  }
+  static void store(const Words& w, std::uint64_t* to) { FRUGAL_LANES to[i] = w.v[i]; }
   std::uint64_t total() const { return sum; }
 };
 #undef FRUGAL_LANES

@@ -75,32 +75,45 @@ struct Weigher {
 std::uint64_t weigh(const float* x, std::size_t n, WeightScale scale) {
   const Weigher weigher(scale);
   FixedSum sum;
-  for_lanes(x, n, __builtin_nanf(""), [&](Vec v, std::size_t) { sum.add(weigher(v)); });
+  for_lanes(x, n, __builtin_nanf(""), [&](Vec v, std::size_t) { sum.add(FixedSum::words(weigher(v))); });
   return sum.total();
+}
+
+void weigh_above(const float* x, std::size_t n, WeightScale scale, const float* limits, std::uint64_t* sums) {
+  const Weigher weigher(scale);
+  Vec limit[row_limits];
+  for (std::size_t l = 0; l < row_limits; ++l) limit[l] = splat(limits[l]);
+  FixedSum sum[row_limits + 1];
+  for_lanes(x, n, __builtin_nanf(""), [&](Vec v, std::size_t) {
+    const FixedSum::Words w = FixedSum::words(weigher(v));
+    for (std::size_t l = 0; l < row_limits; ++l) sum[l].add_where(at_least(v, limit[l]), w);
+    sum[row_limits].add(w);
+  });
+  for (std::size_t l = 0; l <= row_limits; ++l) sums[l] = sum[l].total();
 }
 
 void weights(const float* x, std::size_t n, WeightScale scale, std::uint64_t* w) {
   const Weigher weigher(scale);
   std::size_t i = 0;
-  for (; i + row_lanes <= n; i += row_lanes) FixedSum::store(weigher(load(x + i)), w + i);
+  for (; i + row_lanes <= n; i += row_lanes) FixedSum::store(FixedSum::words(weigher(load(x + i))), w + i);
   if (i == n) return;
   std::uint64_t last[row_lanes];
-  FixedSum::store(weigher(load(Tail(x + i, n - i, minus_infinity).v)), last);
+  FixedSum::store(FixedSum::words(weigher(load(Tail(x + i, n - i, minus_infinity).v))), last);
   for (std::size_t j = 0; i + j < n; ++j) w[i + j] = last[j];
 }
 
-std::size_t gather(const float* x, std::size_t n, float least, Token first, Token* ids, float* values) {
-  const Vec limit = splat(least), nothing = splat(minus_infinity);
+std::size_t gather(const float* x, std::size_t n, LogitRange range, Token* ids, float* values) {
+  const Vec least = splat(range.least), below = splat(range.below), nothing = splat(minus_infinity);
   std::size_t count = 0;
   for (std::size_t i = 0; i < n; i += row_lanes) {
     const std::size_t rest = n - i;
     const Vec v = greater(rest < row_lanes ? load(Tail(x + i, rest, minus_infinity).v) : load(x + i), nothing);
-    std::uint32_t bits = at_least(v, limit);
+    std::uint32_t bits = at_least(v, least) & ~at_least(v, below);
     if (rest < row_lanes) bits &= (1U << rest) - 1U;
     if (bits == 0) continue;
 #if defined(__AVX512F__)
     const __m512i places = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
-    const __m512i all = _mm512_add_epi32(_mm512_set1_epi32(first + static_cast<Token>(i)), places);
+    const __m512i all = _mm512_add_epi32(_mm512_set1_epi32(static_cast<Token>(i)), places);
     const auto kept = static_cast<__mmask16>(bits);
     _mm512_storeu_ps(values + count, _mm512_maskz_compress_ps(kept, v));
     _mm512_storeu_si512(ids + count, _mm512_maskz_compress_epi32(kept, all));
@@ -111,7 +124,7 @@ std::size_t gather(const float* x, std::size_t n, float least, Token first, Toke
     for (; bits != 0; bits &= bits - 1, ++count) {
       const int lane = __builtin_ctz(bits);
       values[count] = lanes[lane];
-      ids[count] = first + static_cast<Token>(i) + lane;
+      ids[count] = static_cast<Token>(i) + lane;
     }
 #endif
   }
@@ -129,7 +142,7 @@ void mask(const float* x, std::size_t n, const std::uint32_t* bits, float* out) 
 std::uint64_t mass(const float* p, std::size_t n) {
   const Vec zero = splat(0.0F), one = splat(1.0F);
   FixedSum sum;
-  for_lanes(p, n, 0.0F, [&](Vec v, std::size_t) { sum.add(smaller(greater(v, zero), one)); });
+  for_lanes(p, n, 0.0F, [&](Vec v, std::size_t) { sum.add(FixedSum::words(smaller(greater(v, zero), one))); });
   return sum.total();
 }
 
@@ -138,13 +151,13 @@ std::uint64_t excess(const float* p, const float* q, std::size_t n, float ratio)
   FixedSum sum;
   for_lanes(p, n, 0.0F, [&](Vec v, std::size_t i) {
     const Vec other = i + row_lanes <= n ? load(q + i) : load(Tail(q + i, n - i, 0.0F).v);
-    sum.add(smaller(greater(sub(v, mul(other, by)), zero), one));
+    sum.add(FixedSum::words(smaller(greater(sub(v, mul(other, by)), zero), one)));
   });
   return sum.total();
 }
 
 constexpr RowKernels row_kernels_named(const char* name) {
-  return {name, peaks, weigh, weights, gather, mask, mass, excess};
+  return {name, peaks, weigh, weigh_above, weights, gather, mask, mass, excess};
 }
 
 }  // namespace

@@ -29,6 +29,7 @@ struct Command {
 Command add_tokenize(CLI::App& parent);
 Command add_render(CLI::App& parent);
 Command add_generate(CLI::App& parent);
+Command add_batch(CLI::App& parent);
 Command add_score(CLI::App& parent);
 Command add_replay(CLI::App& parent);
 Command add_advise(CLI::App& parent);

@@ -1,22 +1,19 @@
 // frugal generate: one prompt or conversation in, the answer out, as text while it comes or as one JSON object with its
 // account.
-#include "tools/backends.hpp"
 #include "tools/commands.hpp"
 #include "tools/console.hpp"
 #include "tools/files.hpp"
+#include "tools/local_engine.hpp"
 #include "tools/report.hpp"
 
 #include <frugal/core/error.hpp>
-#include <frugal/draft/drafters.hpp>
 #include <frugal/engine/engine.hpp>
 #include <frugal/grammar/grammar.hpp>
 #include <frugal/model/model.hpp>
-#include <frugal/policy/speculation.hpp>
 #include <frugal/text/chat_template.hpp>
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
-#include <charconv>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -28,15 +25,14 @@ namespace frugal::tools {
 namespace {
 
 struct GenerateOptions {
-  std::string model, prompt, prompt_file, messages;
+  EngineFlags engine;
+  std::string prompt, prompt_file, messages;
   std::uint32_t max_tokens = 256;
   Sampling sampling{};
   std::string json_schema, regex, ebnf;  // what the answer may look like: at most one of these and `choices`
-  std::vector<std::string> stop, speculate, set, choices;
+  std::vector<std::string> stop, set, choices;
   std::optional<std::uint32_t> logprobs;
-  std::uint64_t kv_mib = 0;
-  BackendChoice backend;
-  bool json = false, quiet = false;
+  bool json = false;
 };
 
 constexpr const char* generate_examples = R"(Examples:
@@ -78,52 +74,6 @@ Request request_of(const GenerateOptions& o) {
   return request;
 }
 
-std::size_t context_bytes(const DecoderSpec& spec) {
-  return std::size_t{2} * spec.layers * spec.kv_width() * sizeof(float) * spec.context;
-}
-
-/// Unless the user says: room for the whole context of every model in the widest element type, but 1 GiB at most.
-std::size_t kv_bytes(const GenerateOptions& o, const EngineOptions& options) {
-  if (o.kv_mib != 0) return static_cast<std::size_t>(o.kv_mib) << 20;
-  constexpr std::size_t most = std::size_t{1} << 30;
-  std::size_t bytes = std::size_t{8} << 20;
-  for (const EngineModel& m : options.models) bytes += context_bytes(m.model->spec());
-  for (const DraftModel& m : options.draft_models) bytes += context_bytes(m.model->spec());
-  return std::min(most, bytes);
-}
-
-/// suffix, prompt_lookup, draft:MODEL, layers:K.
-void add_drafter(const std::string& what, const std::shared_ptr<const Model>& target, bool quiet,
-                 EngineOptions& options) {
-  const std::string kind = what.substr(0, what.find(':'));
-  const std::string rest = kind.size() < what.size() ? what.substr(kind.size() + 1) : "";
-  std::uint32_t layers = 0;
-  const auto [end, failure] = std::from_chars(rest.data(), rest.data() + rest.size(), layers);
-  if (what == "suffix")
-    options.drafters.push_back(suffix_drafter());
-  else if (what == "prompt_lookup")
-    options.drafters.push_back(prompt_lookup());
-  else if (kind == "draft" && !rest.empty())
-    options.draft_models.push_back({.target = {}, .model = load_with_progress(rest, quiet)});
-  else if (kind == "layers" && failure == std::errc{} && end == rest.data() + rest.size())
-    options.draft_models.push_back({.target = {}, .model = first_layers(target, layers), .name = what});
-  else
-    throw Error(Errc::invalid_argument,
-                "--speculate " + what + ": must be suffix, prompt_lookup, draft:MODEL or layers:K");
-}
-
-std::unique_ptr<Engine> engine_of(const GenerateOptions& o, const std::shared_ptr<const Model>& model) {
-  EngineOptions options;
-  options.backend = make_backend(o.backend);
-  options.models = {{.name = model->name(), .model = model}};
-  if (!o.speculate.empty()) options.speculation = adaptive_drafts();
-  for (const std::string& what : o.speculate) add_drafter(what, model, o.quiet, options);
-  options.kv_bytes = kv_bytes(o, options);
-  Progress progress(o.quiet);
-  progress.at("preparing weights for " + std::string(options.backend->name()), 0.0);
-  return std::make_unique<Engine>(std::move(options));
-}
-
 /// Reads the stream to its end; where `live`, each piece is printed as it comes.
 Answer read_answer(Stream stream, bool live) {
   Answer answer;
@@ -139,8 +89,8 @@ Answer read_answer(Stream stream, bool live) {
 
 void run_generate(const GenerateOptions& o) {
   Request request = request_of(o);
-  const auto model = load_with_progress(o.model, o.quiet);
-  const auto engine = engine_of(o, model);
+  const auto model = load_with_progress(o.engine.model, o.engine.quiet);
+  const auto engine = local_engine(o.engine, model);
   const Answer answer = read_answer(engine->submit(std::move(request)), !o.json);
   print(o.json ? answer_as_json(answer, o.logprobs.has_value(), model->tokenizer()) + "\n" : "\n");
   if (answer.finish.error) throw *answer.finish.error;
@@ -178,7 +128,6 @@ void add_constraint_options(CLI::App& app, GenerateOptions& o) {
 Command add_generate(CLI::App& parent) {
   auto options = std::make_shared<GenerateOptions>();
   CLI::App* app = parent.add_subcommand("generate", "A prompt or a conversation in, the answer out");
-  app->add_option("--model", options->model, "GGUF file or Hugging Face folder")->required();
   auto* input = app->add_option_group("input", "What to answer: one of");
   input->add_option("--prompt", options->prompt, "The prompt itself");
   input->add_option("--prompt-file", options->prompt_file,
@@ -197,17 +146,7 @@ Command add_generate(CLI::App& parent) {
   app->add_option("--logprobs", options->logprobs, "Report each token's log-probability and the K most likely")
       ->check(CLI::Range(0U, 100U));
   app->add_flag("--json", options->json, "One JSON object at the end instead of text as it comes");
-  app->add_option(
-         "--speculate", options->speculate,
-         "Draft tokens and verify them in one pass, for the same answer: suffix, prompt_lookup (both from the "
-         "text so far), draft:MODEL (a smaller model) or layers:K (the model's own first layers); may be given "
-         "several times, the first that has an idea drafts")
-      ->allow_extra_args(false);
-  add_backend_options(*app, options->backend);
-  app->add_option("--kv-mib", options->kv_mib, "Memory for keys and values; 0 = the model's context, at most 1024 MiB")
-      ->check(CLI::Range(std::uint64_t{0}, std::uint64_t{1} << 20))
-      ->capture_default_str();
-  app->add_flag("--quiet", options->quiet, "No progress on standard error");
+  add_engine_flags(*app, options->engine);
   app->footer(generate_examples);
   return {app, [options] { run_generate(*options); }};
 }

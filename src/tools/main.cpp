@@ -1,6 +1,7 @@
-// The program `frugal`: tokenize, render, generate and score with a local model; serve models; replay a trace and advise
-// on it; fit a cascade. Results go to standard output, progress and errors to standard error. The exit code is 0, 2 where the command
-// line, a file or the request was wrong, and 1 where a command checks something and it does not hold.
+// The program `frugal`: tokenize, render, generate, answer batches and score with a local model; serve models; replay a
+// trace and advise on it; fit a cascade. Results go to standard output, progress and errors to standard error. The exit
+// code is 0, 2 where the command line, a file or the request was wrong, and 1 where a command checks something and it does
+// not hold.
 #include "tools/commands.hpp"
 
 #include <frugal/core/error.hpp>
@@ -21,6 +22,7 @@ constexpr int exit_failure = 2;
 constexpr const char* examples = R"(Examples:
   frugal generate --model M.gguf --prompt "Once upon a time" --max-tokens 40
   frugal generate --model M.gguf --messages chat.json --max-tokens 64 --json
+  frugal batch in.jsonl out.jsonl --model M.gguf --serve-as gpt-4o-mini
   printf 'Hello there' | frugal tokenize --model M.gguf
   frugal render --model M.gguf --messages chat.json --set enable_thinking=false
   frugal score --model M.gguf --ids-file ids.json --out logits.npy
@@ -70,14 +72,14 @@ int main(int argc, char** argv) {
   app.set_version_flag("--version", version_text());
   app.require_subcommand(1);
   using namespace frugal::tools;
-  std::vector<Command> commands{add_tokenize(app), add_render(app), add_generate(app), add_score(app),
+  std::vector<Command> commands{add_tokenize(app), add_render(app), add_generate(app), add_batch(app),  add_score(app),
                                 add_replay(app),   add_advise(app), add_cascade(app),  add_grammar(app)};
 #ifdef FRUGAL_WITH_SERVE
   commands.push_back(add_serve(app));
 #endif
   if (is_unknown_command(argc, argv, commands)) {
     std::cerr << "frugal: there is no command '" << argv[1]
-              << "'; there are tokenize, render, generate, score, replay, advise, cascade, grammar and serve";
+              << "'; there are tokenize, render, generate, batch, score, replay, advise, cascade, grammar and serve";
 #ifndef FRUGAL_WITH_SERVE
     std::cerr << " (serve is not in this build)";
 #endif

@@ -181,6 +181,44 @@ TEST_CASE("draws and distributions are those of a twin that sorts everything, on
   CHECK(drawn > 3500);  // the others have no finite logit, or a mask that allows nothing
 }
 
+TEST_CASE("top-p of wide rows is that of the twin, whatever their shape") {
+  std::vector<Drawer> drawers;
+  for (const RowKernels* k : available_row_kernels()) drawers.emplace_back(*k);
+  std::mt19937_64 random(11);
+  const auto u = [&] { return std::uniform_real_distribution<float>(0.0F, 1.0F)(random); };
+  for (std::uint64_t seed = 0; seed < 120; ++seed) {
+    CAPTURE(seed);
+    Case c;
+    c.seed = seed;
+    c.logits.resize(20000 + random() % 40000);
+    // Normal, one bend, two heaps, coarse ties, a slope by id, a few far above the rest.
+    const auto shape = seed % 6;
+    std::normal_distribution<float> normal(0.0F, 0.2F + 4.0F * u());
+    const std::size_t n = c.logits.size();
+    for (std::size_t i = 0; i < n; ++i) {
+      float& x = c.logits[i] = normal(random);
+      if (shape == 1) x = -std::abs(x);
+      if (shape == 2) x = (i % 7 == 0 ? 0.0F : -8.0F) + 0.01F * x;
+      if (shape == 3) x = std::round(x);
+      if (shape == 4) x = 0.1F * x - 12.0F * static_cast<float>(i) / static_cast<float>(n);
+      if (shape == 5 && i % 9973 == 17) x += 15.0F;
+    }
+    c.sampling.temperature = std::vector<float>{0.3F, 0.8F, 1.0F, 1.5F, 5.0F, 1e-30F, 1e30F}[random() % 7];
+    c.sampling.top_p = std::vector<float>{0.0F, 0.01F, 0.5F, 0.9F, 0.95F, 0.999F, 0.99999994F}[random() % 7];
+    const DrawSpec spec = c.spec();
+    const Kept kept = kept_by_sorting(c, portable_row_kernels());
+    for (Drawer& drawer : drawers) {
+      REQUIRE(drawer.draw(c.logits, spec).token ==
+              token_at(kept, counter_number(spec.seed, spec.position, spec.purpose)));
+      std::vector<float> p(n);
+      drawer.distribution(c.logits, spec, p);
+      REQUIRE(
+          static_cast<std::size_t>(std::count_if(p.begin(), p.end(), [](float v) { return v > 0.0F; })) ==
+          static_cast<std::size_t>(std::count_if(kept.w.begin(), kept.w.end(), [](std::uint64_t w) { return w > 0; })));
+    }
+  }
+}
+
 TEST_CASE("greedy tokens, scores and top log-probabilities are those of a twin in doubles") {
   std::vector<Drawer> drawers;
   for (const RowKernels* k : available_row_kernels()) drawers.emplace_back(*k);

@@ -88,6 +88,25 @@ TEST_CASE("weights are what the rule states, on every instruction set, one by on
   }
 }
 
+TEST_CASE("weights above limits are those of the tokens at or above them, on every instruction set") {
+  for (const RowKernels* k : available_row_kernels()) {
+    CAPTURE(k->name);
+    for (const std::size_t n : lengths) {
+      const Floats x = random_row(n, static_cast<std::uint32_t>(n + 5), true);
+      const WeightScale s{max_of(x), log2_e / 1.5F};
+      const Floats limits = {s.max, s.max - 1.0F, s.max - 3.0F, -inf};
+      const Words w = weights_of(*k, x, s);
+      Words got(row_limits + 1), want(row_limits + 1);
+      for (std::size_t i = 0; i < n; ++i) {
+        for (std::size_t l = 0; l < row_limits; ++l) want[l] += x[i] >= limits[l] ? w[i] : 0;
+        want.back() += w[i];
+      }
+      k->weigh_above(x.data(), n, s, limits.data(), got.data());
+      REQUIRE(got == want);
+    }
+  }
+}
+
 TEST_CASE("a weight is the exponential to seven digits, and falls with the logit") {
   const RowKernels& k = *available_row_kernels().front();
   Floats x;
@@ -146,19 +165,20 @@ TEST_CASE("peaks are the two greatest of a row and the greatest of every lane, w
   }
 }
 
-TEST_CASE("gather lists what reaches the limit in order, with NaN as minus infinity") {
+TEST_CASE("gather lists what is in the range in order, with NaN as minus infinity") {
   for (const RowKernels* k : available_row_kernels()) {
     CAPTURE(k->name);
     for (const std::size_t n : lengths) {
       const Floats x = random_row(n, static_cast<std::uint32_t>(n + 3), true);
-      for (const float least : {-inf, 0.0F, 6.0F, inf}) {
+      for (const LogitRange range : {LogitRange{-inf}, LogitRange{0.0F}, LogitRange{6.0F}, LogitRange{inf},
+                                     LogitRange{-inf, 1.0F}, LogitRange{-0.5F, 2.0F}, LogitRange{-inf, -inf}}) {
         std::vector<Token> ids(n + row_lanes), want_ids;
         Floats values(n + row_lanes), want;
         for (std::size_t i = 0; i < n; ++i) {
           const float v = std::isnan(x[i]) ? -inf : x[i];
-          if (v >= least) want.push_back(v), want_ids.push_back(static_cast<Token>(i) + 1000);
+          if (v >= range.least && !(v >= range.below)) want.push_back(v), want_ids.push_back(static_cast<Token>(i));
         }
-        const std::size_t found = k->gather(x.data(), n, least, 1000, ids.data(), values.data());
+        const std::size_t found = k->gather(x.data(), n, range, ids.data(), values.data());
         REQUIRE(found == want.size());
         ids.resize(found), values.resize(found);
         CHECK(ids == want_ids);

@@ -38,6 +38,10 @@ TEST_CASE("Every instruction set's kernels run here, on the processor or in the 
                                    : modelled   ? ": run in the model\n"
                                                 : ": not run\n");
   }
+#elif defined(__aarch64__)
+  for (const char* name : {"neon", "portable"})  // of NEON there is no model
+    report +=
+        std::string(name) + (native(name) ? ": run natively, or in an emulator of the processor\n" : ": not run\n");
 #endif
   report += frugal::cpu::refused_kernels();
   CHECK(native("portable"));

@@ -43,6 +43,7 @@ TEST_CASE("--help teaches with examples, for the program and for each command") 
   for (const std::vector<std::string>& arguments : std::vector<std::vector<std::string>>{{"--help"},
                                                                                          {"tokenize", "--help"},
                                                                                          {"generate", "--help"},
+                                                                                         {"batch", "--help"},
                                                                                          {"render", "--help"},
                                                                                          {"score", "--help"},
                                                                                          {"replay", "--help"},

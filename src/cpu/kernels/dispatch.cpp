@@ -3,6 +3,9 @@
 
 #include <array>
 
+#if defined(__aarch64__) && defined(__linux__)
+#include <sys/auxv.h>
+#endif
 #if defined(__x86_64__)
 #include <cpuid.h>
 #if defined(__linux__)
@@ -44,6 +47,19 @@ bool granted_amx() {
 }
 #endif
 
+#if defined(__aarch64__)
+bool has_dot_products() {
+#if defined(__APPLE__)
+  return true;  // every Apple processor of this kind
+#elif defined(__linux__)
+  constexpr unsigned long asimd_dp = 1UL << 20;  // HWCAP_ASIMDDP
+  return (getauxval(AT_HWCAP) & asimd_dp) != 0;
+#else
+  return false;
+#endif
+}
+#endif
+
 struct Found {
   std::array<const Kernels*, 5> tables{};
   std::size_t count = 0;
@@ -58,6 +74,9 @@ struct Found {
     if (has_avx512()) tables[count++] = &avx512_kernels();
     if (has_avxvnni()) tables[count++] = &avxvnni_kernels();
     if (has_avx2()) tables[count++] = &avx2_kernels();
+#endif
+#if defined(__aarch64__)
+    if (has_dot_products()) tables[count++] = &neon_kernels();
 #endif
     tables[count++] = &portable_kernels();
   }

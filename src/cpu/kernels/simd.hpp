@@ -1,6 +1,6 @@
-// Sixteen fp32 lanes, three times: AVX-512, two AVX2 halves, or an array. The including file's compile flags decide.
-// Each operation is one IEEE operation per lane, and `sum` and `greatest` are the same tree everywhere, so the three
-// agree bit for bit. Everything is in an unnamed namespace, and no inline function of the standard library is called:
+// Sixteen fp32 lanes, four times: AVX-512, two AVX2 halves, four NEON quarters, or an array. The including file's compile
+// flags decide. Each operation is one IEEE operation per lane, and `sum` and `greatest` are the same tree everywhere, so
+// all agree bit for bit. Everything is in an unnamed namespace, and no inline function of the standard library is called:
 // code compiled for one instruction set must never be merged by the linker into a path for another.
 #pragma once
 
@@ -9,6 +9,8 @@
 
 #if defined(__AVX512F__) || defined(__AVX2__)
 #include <immintrin.h>
+#elif defined(FRUGAL_NEON)
+#include <arm_neon.h>
 #else
 #include <cmath>
 #include "model/half.hpp"
@@ -122,6 +124,103 @@ inline void store_bytes(std::uint8_t* p, Vec v) {
   _mm_storeu_si128(reinterpret_cast<__m128i*>(p),
                    _mm_packs_epi16(_mm256_castsi256_si128(ordered), _mm256_extracti128_si256(ordered, 1)));
 }
+
+#elif defined(FRUGAL_NEON)
+
+struct Vec {
+  float32x4_t v[4];
+};
+#define FRUGAL_LANES for (int i = 0; i < 4; ++i)
+inline Vec load(const float* p) { return {{vld1q_f32(p), vld1q_f32(p + 4), vld1q_f32(p + 8), vld1q_f32(p + 12)}}; }
+inline void store(float* p, Vec x) { FRUGAL_LANES vst1q_f32(p + 4 * i, x.v[i]); }
+inline Vec splat(float x) {
+  const float32x4_t all = vdupq_n_f32(x);
+  return {{all, all, all, all}};
+}
+inline Vec add(Vec a, Vec b) {
+  FRUGAL_LANES a.v[i] = vaddq_f32(a.v[i], b.v[i]);
+  return a;
+}
+inline Vec sub(Vec a, Vec b) {
+  FRUGAL_LANES a.v[i] = vsubq_f32(a.v[i], b.v[i]);
+  return a;
+}
+inline Vec mul(Vec a, Vec b) {
+  FRUGAL_LANES a.v[i] = vmulq_f32(a.v[i], b.v[i]);
+  return a;
+}
+inline Vec divide(Vec a, Vec b) {
+  FRUGAL_LANES a.v[i] = vdivq_f32(a.v[i], b.v[i]);
+  return a;
+}
+inline Vec fma(Vec a, Vec b, Vec c) {
+  FRUGAL_LANES a.v[i] = vfmaq_f32(c.v[i], a.v[i], b.v[i]);
+  return a;
+}
+// By comparison, not by vmaxq: where a is NaN the result is b, as on the other paths.
+inline Vec greater(Vec a, Vec b) {
+  FRUGAL_LANES a.v[i] = vbslq_f32(vcgtq_f32(a.v[i], b.v[i]), a.v[i], b.v[i]);
+  return a;
+}
+inline Vec smaller(Vec a, Vec b) {
+  FRUGAL_LANES a.v[i] = vbslq_f32(vcltq_f32(a.v[i], b.v[i]), a.v[i], b.v[i]);
+  return a;
+}
+inline Vec magnitude(Vec a) {
+  FRUGAL_LANES a.v[i] = vabsq_f32(a.v[i]);
+  return a;
+}
+inline Vec nearest(Vec a) {
+  FRUGAL_LANES a.v[i] = vrndnq_f32(a.v[i]);
+  return a;
+}
+inline Vec zero_below(Vec x, Vec test, Vec limit) {
+  FRUGAL_LANES x.v[i] =
+      vreinterpretq_f32_u32(vandq_u32(vreinterpretq_u32_f32(x.v[i]), vcgeq_f32(test.v[i], limit.v[i])));
+  return x;
+}
+inline Vec scale_by_power(Vec x, Vec n) {
+  FRUGAL_LANES {
+    const int32x4_t power = vshlq_n_s32(vaddq_s32(vcvtnq_s32_f32(n.v[i]), vdupq_n_s32(127)), 23);
+    x.v[i] = vmulq_f32(x.v[i], vreinterpretq_f32_s32(power));
+  }
+  return x;
+}
+inline float sum(Vec x) {
+  const float32x4_t a = vaddq_f32(vaddq_f32(x.v[0], x.v[2]), vaddq_f32(x.v[1], x.v[3]));
+  const float32x2_t b = vadd_f32(vget_low_f32(a), vget_high_f32(a));
+  return vget_lane_f32(b, 0) + vget_lane_f32(b, 1);
+}
+inline float greatest(Vec x) {
+  const Vec a = greater(x, {{x.v[2], x.v[3], x.v[2], x.v[3]}});
+  float lanes[8];
+  vst1q_f32(lanes, a.v[0]), vst1q_f32(lanes + 4, a.v[1]);
+  for (int width = 4; width > 0; width /= 2)
+    for (int i = 0; i < width; ++i) lanes[i] = lanes[i] > lanes[i + width] ? lanes[i] : lanes[i + width];
+  return lanes[0];
+}
+inline Vec load_half(const std::uint8_t* p) {
+  Vec r;
+  FRUGAL_LANES r.v[i] = vcvt_f32_f16(vreinterpret_f16_u8(vld1_u8(p + 8 * i)));
+  return r;
+}
+inline void store_half(std::uint8_t* p, Vec x) {
+  FRUGAL_LANES vst1_u8(p + 8 * i, vreinterpret_u8_f16(vcvt_f16_f32(x.v[i])));
+}
+inline Vec load_bytes(const std::uint8_t* p) {
+  const int8x16_t bytes = vreinterpretq_s8_u8(vld1q_u8(p));
+  const int16x8_t low = vmovl_s8(vget_low_s8(bytes)), high = vmovl_s8(vget_high_s8(bytes));
+  return {{vcvtq_f32_s32(vmovl_s16(vget_low_s16(low))), vcvtq_f32_s32(vmovl_s16(vget_high_s16(low))),
+           vcvtq_f32_s32(vmovl_s16(vget_low_s16(high))), vcvtq_f32_s32(vmovl_s16(vget_high_s16(high)))}};
+}
+/// Whole values in [-127, 127] to bytes.
+inline void store_bytes(std::uint8_t* p, Vec x) {
+  int16x4_t words[4];
+  FRUGAL_LANES words[i] = vmovn_s32(vcvtnq_s32_f32(x.v[i]));
+  const int8x8_t low = vmovn_s16(vcombine_s16(words[0], words[1])), high = vmovn_s16(vcombine_s16(words[2], words[3]));
+  vst1q_u8(p, vreinterpretq_u8_s8(vcombine_s8(low, high)));
+}
+#undef FRUGAL_LANES
 
 #else
 
@@ -239,6 +338,9 @@ inline ByteSums store_rounded(std::uint8_t* to, Vec low, Vec high) {
   const __m256i halves = _mm256_add_epi32(sums, _mm256_unpackhi_epi64(sums, sums));
   return {_mm_cvtsi128_si32(_mm256_castsi256_si128(halves)) - 16 * 128,
           _mm_cvtsi128_si32(_mm256_extracti128_si256(halves, 1)) - 16 * 128};
+#elif defined(FRUGAL_NEON)
+  store_bytes(to, nearest(low)), store_bytes(to + 16, nearest(high));
+  return {vaddlvq_s8(vreinterpretq_s8_u8(vld1q_u8(to))), vaddlvq_s8(vreinterpretq_s8_u8(vld1q_u8(to + 16)))};
 #else
   store_bytes(to, nearest(low)), store_bytes(to + 16, nearest(high));
   ByteSums sums{0, 0};

@@ -1,4 +1,4 @@
-// Products of 1 to 8 rows by vpdpbusd: a lane of Words holds 4 inputs of each of a strip's 16 rows and meets a
+// Products of 1 to 8 rows by vpdpbusd, or sdot: a lane of Words holds 4 inputs of each of a strip's 16 rows and meets a
 // broadcast 4-byte piece of an activation. A block is unpacked once for all rows and stays in registers; so do the
 // totals. For each row a block costs 8 vpdpbusd and 3 or 4 floating-point steps. Included only by the
 // per-instruction-set files and by the tests, which run it over the software model of words.hpp.
@@ -11,7 +11,7 @@ namespace frugal::cpu {
 namespace {
 
 struct UnpackedBlock {
-  Words w[8];  ///< 4 inputs each, unsigned
+  Words w[8];  ///< 4 inputs each; unsigned, 8-bit ones with 128 added, but where products are signed
 };
 
 template <Format F>
@@ -19,7 +19,10 @@ FRUGAL_HOT UnpackedBlock unpack(const std::uint8_t* quants) {
   UnpackedBlock block;
   if constexpr (is_offset(F)) {
     FRUGAL_UNROLL(8)
-    for (int j = 0; j < 8; ++j) block.w[j] = words_at(quants + 64 * j);
+    for (int j = 0; j < 8; ++j) {
+      block.w[j] = words_at(quants + 64 * j);
+      if constexpr (signed_products) block.w[j] = differ(block.w[j], splat_word(-0x7F7F7F80));  // 0x80808080
+    }
     return block;
   }
   FRUGAL_UNROLL(4)
@@ -80,12 +83,12 @@ FRUGAL_HOT Vec add_scaled(Vec total, const Words& low, const Words& high, const 
 template <Format F, int Lanes>
 FRUGAL_HOT void add_block(Vec* totals, const UnpackedBlock& block, const BlockScales<F>& w, const std::uint8_t* q,
                           const PanelScale* s) {
-  constexpr bool offset = is_offset(F), whole = BlockScales<F>::parts == 1;
+  constexpr bool offset = is_offset(F), whole = BlockScales<F>::parts == 1, correct = offset && !signed_products;
   Words low[Lanes], high[Lanes];
   FRUGAL_UNROLL(4)
   for (int l = 0; l < Lanes; ++l) {
-    low[l] = splat_word(offset ? s[l].offset_low : 0);
-    high[l] = splat_word(offset ? s[l].offset_high : 0);
+    low[l] = splat_word(correct ? s[l].offset_low : 0);
+    high[l] = splat_word(correct ? s[l].offset_high : 0);
   }
   dot_half<0>(low, block, q);
   if constexpr (whole && !offset)

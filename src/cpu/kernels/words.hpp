@@ -1,6 +1,6 @@
-// Sixteen 32-bit lanes of four bytes each, three times: AVX-512 VNNI, two halves of AVX-VNNI, or an array. The array is
-// the software model: it lets the kernels written over these words run, in tests, on a machine that has neither
-// instruction. The including file's compile flags decide, and everything is in an unnamed namespace, as in simd.hpp.
+// Sixteen 32-bit lanes of four bytes each, four times: AVX-512 VNNI, two halves of AVX-VNNI, four quarters of NEON with
+// dot products, or an array. The array is the software model: it lets the kernels written over these words run, in tests,
+// on a machine that has none of these instructions. The including file's compile flags decide, and everything is in an unnamed namespace, as in simd.hpp.
 #pragma once
 
 #include "cpu/kernels/simd.hpp"
@@ -8,7 +8,7 @@
 #include <cstring>
 
 // The kernels over words are straight-line code after unrolling. Of the model that would be minutes of compiling.
-#if defined(__AVX512VNNI__) || defined(__AVXVNNI__)
+#if defined(__AVX512VNNI__) || defined(__AVXVNNI__) || defined(FRUGAL_NEON)
 #define FRUGAL_HOT [[gnu::always_inline]] inline
 #define FRUGAL_PRAGMA(x) _Pragma(#x)
 #define FRUGAL_UNROLL(n) FRUGAL_PRAGMA(GCC unroll n)
@@ -19,6 +19,13 @@
 
 namespace frugal::cpu {
 namespace {
+
+/// add_products takes its first bytes as signed. All sums are whole numbers, so the result is the same either way.
+#if defined(FRUGAL_NEON)
+inline constexpr bool signed_products = true;
+#else
+inline constexpr bool signed_products = false;
+#endif
 
 #if defined(__AVX512VNNI__) && defined(__AVX512BW__)
 
@@ -78,6 +85,62 @@ inline Words add_products(Words sum, Words w, const std::uint8_t* q) {
   return {_mm256_dpbusd_avx_epi32(sum.a, w.a, x), _mm256_dpbusd_avx_epi32(sum.b, w.b, x)};
 }
 inline Vec floats_of(Words w) { return {_mm256_cvtepi32_ps(w.a), _mm256_cvtepi32_ps(w.b)}; }
+
+#elif defined(FRUGAL_NEON)
+
+struct Words {
+  int32x4_t v[4];
+};
+#define FRUGAL_LANES for (int i = 0; i < 4; ++i)
+inline Words words_at(const std::uint8_t* p) {
+  Words w;
+  FRUGAL_LANES w.v[i] = vreinterpretq_s32_u8(vld1q_u8(p + 16 * i));
+  return w;
+}
+inline void store_words(void* p, Words w) {
+  FRUGAL_LANES vst1q_u8(static_cast<std::uint8_t*>(p) + 16 * i, vreinterpretq_u8_s32(w.v[i]));
+}
+inline Words splat_word(std::int32_t x) {
+  const int32x4_t all = vdupq_n_s32(x);
+  return {{all, all, all, all}};
+}
+inline Words add_words(Words a, Words b) {
+  FRUGAL_LANES a.v[i] = vaddq_s32(a.v[i], b.v[i]);
+  return a;
+}
+inline Words either(Words a, Words b) {
+  FRUGAL_LANES a.v[i] = vorrq_s32(a.v[i], b.v[i]);
+  return a;
+}
+inline Words differ(Words a, Words b) {
+  FRUGAL_LANES a.v[i] = veorq_s32(a.v[i], b.v[i]);
+  return a;
+}
+template <int Down>
+inline Words moved(Words w, std::uint8_t mask) {
+  const uint8x16_t m = vdupq_n_u8(mask);
+  FRUGAL_LANES {
+    uint16x8_t x = vreinterpretq_u16_s32(w.v[i]);
+    if constexpr (Down > 0) x = vshrq_n_u16(x, Down);
+    if constexpr (Down < 0) x = vshlq_n_u16(x, -Down);
+    w.v[i] = vreinterpretq_s32_u8(vandq_u8(vreinterpretq_u8_u16(x), m));
+  }
+  return w;
+}
+/// As above with signed bytes in w: sdot, which every processor with dot products has.
+inline Words add_products(Words sum, Words w, const std::uint8_t* q) {
+  std::int32_t four;
+  std::memcpy(&four, q, 4);
+  const int8x16_t x = vreinterpretq_s8_s32(vdupq_n_s32(four));
+  FRUGAL_LANES sum.v[i] = vdotq_s32(sum.v[i], vreinterpretq_s8_s32(w.v[i]), x);
+  return sum;
+}
+inline Vec floats_of(Words w) {
+  Vec r;
+  FRUGAL_LANES r.v[i] = vcvtq_f32_s32(w.v[i]);
+  return r;
+}
+#undef FRUGAL_LANES
 
 #else
 

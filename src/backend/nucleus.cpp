@@ -1,0 +1,105 @@
+#include "backend/nucleus.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+namespace frugal::backend {
+namespace {
+
+constexpr float minus_infinity = -std::numeric_limits<float>::infinity();
+constexpr std::size_t samples = 2048;    // about; the peaks come on top
+constexpr float bins_per_octave = 8.0F;  // of the weight
+
+/// One group of row_lanes in so many is sampled.
+std::size_t stride_of(std::size_t n) noexcept { return std::max<std::size_t>(1, n / samples); }
+
+}  // namespace
+
+// The peaks of all lanes, then every stride-th group of lanes without what is a peak.
+void Nucleus::sample(const WeighedRow& row) {
+  sampled_.assign(row.peaks.begin(), row.peaks.end());
+  const std::size_t groups = row.x.size() / row_lanes, stride = stride_of(row.x.size());
+  for (std::size_t g = stride / 2; g < groups; g += stride) {
+    const float* const x = row.x.data() + g * row_lanes;
+    const float* const peak = row.peaks.data() + g * row_lanes / row_block * row_lanes;
+    for (std::size_t i = 0; i < row_lanes; ++i) sampled_.push_back(x[i] < peak[i] ? x[i] : minus_infinity);
+  }
+}
+
+// The limits stand where the estimate is its own error, once and several times, below and above the share.
+void Nucleus::place_limits(const RowKernels& kernels, const WeighedRow& row, float top_p) {
+  sample(row);
+  weights_.resize(sampled_.size());
+  kernels.weights(sampled_.data(), sampled_.size(), row.scale, weights_.data());
+  estimated_.fill(0);
+  const float per_unit = row.scale.scale * bins_per_octave, most = static_cast<float>(estimated_.size() - 1);
+  const std::uint64_t stride = stride_of(row.x.size());
+  double total = 0.0, squares = 0.0;
+  for (std::size_t i = 0; i < sampled_.size(); ++i) {
+    float below = (row.scale.max - sampled_[i]) * per_unit;
+    below = below > 0.0F ? below : 0.0F;  // NaN is the maximum itself
+    const std::uint64_t w = i < row.peaks.size() ? weights_[i] : weights_[i] * stride;
+    estimated_[static_cast<std::size_t>(below < most ? below : most)] += w;
+    total += static_cast<double>(w);
+    squares += i < row.peaks.size() ? 0.0 : static_cast<double>(w) * static_cast<double>(w);
+  }
+  const double share = std::clamp(static_cast<double>(top_p), 0.0, 1.0);
+  const double error = std::sqrt(share * (1.0 - share) * squares) / total;
+  constexpr std::array<double, row_limits> errors = {-2.5, -0.6, 0.6, 2.5};
+  std::size_t bin = 0;
+  double sum = 0.0;
+  for (std::size_t l = 0; l < row_limits; ++l) {
+    const double wanted = (share + errors[l] * error) * total;
+    while (bin < estimated_.size() && sum + static_cast<double>(estimated_[bin]) <= wanted)
+      sum += static_cast<double>(estimated_[bin++]);
+    const float limit = row.scale.max - static_cast<float>(errors[l] < 0 ? bin : bin + 1) / per_unit;
+    limits_[l] = std::isnan(limit) ? minus_infinity : limit;
+  }
+}
+
+Nucleus::Above Nucleus::weigh(const RowKernels& kernels, const WeighedRow& row) {
+  const std::size_t n = row.x.size(), blocks = (n + row_block - 1) / row_block;
+  sums_.resize(blocks * width);
+  Above above{};
+  for (std::size_t b = 0; b < blocks; ++b) {
+    const std::size_t start = b * row_block;
+    std::uint64_t* const sums = sums_.data() + b * width;
+    kernels.weigh_above(row.x.data() + start, std::min(row_block, n - start), row.scale, limits_.data(), sums);
+    for (std::size_t l = 0; l < width; ++l) above[l] += sums[l];
+  }
+  return above;
+}
+
+void Nucleus::cut(const RowKernels& kernels, const WeighedRow& row, float top_p, Candidates& list) {
+  place_limits(kernels, row, top_p);
+  const Above above = weigh(kernels, row);
+  whole_ = above.back();
+  const std::uint64_t mass = std::max<std::uint64_t>(1, share_of(whole_, top_p));  // one token always stays
+  const auto reached = [mass](std::uint64_t sum) { return sum >= mass; };
+  const auto zone = static_cast<std::size_t>(std::find_if(above.begin(), above.end() - 1, reached) - above.begin());
+  const std::uint64_t higher = zone == 0 ? 0 : above[zone - 1];
+  kept_.resize(sums_.size() / width);
+  for (std::size_t b = 0; b < kept_.size(); ++b) kept_[b] = zone == 0 ? 0 : sums_[b * width + zone - 1];
+
+  // Tokens that would weigh less than the tail even together are not looked at, wherever the limits stand.
+  const double tail = static_cast<double>(whole_ - mass) / static_cast<double>(row.x.size());
+  const float least =
+      std::max(zone < row_limits ? limits_[zone] : minus_infinity, logit_below(row.scale, tail * 0x1p-40));
+  LogitRange range{.least = least};
+  if (zone > 0) range.below = limits_[zone - 1];
+  list.gather(kernels, row.x, range);
+  list.weigh(kernels, row.scale);
+  last_ = list.find_mass(kernels, row.scale, mass - higher);
+  total_ = higher;
+  for (std::size_t i = 0; i < list.size;) {
+    const std::size_t b = static_cast<std::size_t>(list.ids[i]) / row_block;
+    const auto end = static_cast<Token>((b + 1) * row_block);
+    std::uint64_t sum = 0;
+    for (; i < list.size && list.ids[i] < end; ++i) sum += keeps(list.x[i], list.ids[i]) ? list.w[i] : 0;
+    kept_[b] += sum;
+    total_ += sum;
+  }
+}
+
+}  // namespace frugal::backend
