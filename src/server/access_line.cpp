@@ -26,7 +26,7 @@ std::string written(const AccessLine& line) {
            {"status", line.status}};
   if (!line.tenant.empty()) out["tenant"] = line.tenant;
   if (line.abandoned) out["abandoned"] = true;
-  if (line.account != nullptr) {
+  if (line.account) {
     const Exchange::Account& account = *line.account;
     if (!account.model.empty()) {
       out["model"] = account.model;

@@ -21,7 +21,7 @@ struct AccessLine {
   std::uint64_t bytes = 0;
   Duration took{};
   std::optional<Duration> first_byte{};
-  const Exchange::Account* account = nullptr;
+  std::optional<Exchange::Account> account{};
 };
 
 /// A JSON object without a line end.

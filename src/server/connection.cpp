@@ -9,6 +9,7 @@
 #include <cctype>
 #include <charconv>
 
+#include "core/caught.hpp"
 #include "server/access_line.hpp"
 #include "server/reading.hpp"
 
@@ -55,6 +56,7 @@ void Connection::enter() {
   hub_->entered(shared_from_this());
   Code ignored;
   socket_.set_option(asio::ip::tcp::no_delay(true), ignored);
+  socket_.set_option(asio::socket_base::keep_alive(true), ignored);  // a client that vanished without a word is noticed
   rest();
 }
 
@@ -332,8 +334,12 @@ void Connection::account(int status, bool abandoned) {
     line.bytes = bytes_out_;
     line.took = steady_clock().now() - began_;
     if (first_byte_) line.first_byte = *first_byte_ - began_;
-    if (exchange_) line.account = &exchange_->account();
-    hub_->options().access_log(written(line));
+    if (exchange_) line.account = exchange_->account();
+    try {
+      hub_->options().access_log(written(line));
+    } catch (...) {  // the host's own trouble: the connection has to end all the same
+      if (hub_->options().log) hub_->options().log(LogLevel::error, 0, "the access log failed: " + caught_text());
+    }
   }
   path_.clear();
 }

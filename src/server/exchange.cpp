@@ -105,6 +105,11 @@ bool Exchange::full() const {
   return deltas_.size() >= most_unread_;
 }
 
+Exchange::Account Exchange::account() const {
+  const std::lock_guard lock(mutex_);
+  return account_;
+}
+
 Exchange::Output Exchange::take() {
   Output out;
   std::vector<Delta> deltas;
@@ -117,6 +122,7 @@ Exchange::Output Exchange::take() {
     told_ = false;
     deltas.swap(deltas_);
     finish = std::exchange(finish_, std::nullopt);
+    if (finish) account_.finish = *finish;
     failure = std::exchange(failure_, std::nullopt);
     prompt = prompt_tokens_;
     has_writer = writer_ != nullptr;
@@ -139,7 +145,6 @@ void Exchange::write(std::vector<Delta> deltas, const std::optional<Finish>& fin
   std::string bytes;
   for (Delta& delta : deltas) writer_->delta(std::move(delta), bytes);
   if (finish) {
-    account_.finish = *finish;
     if (const std::optional<ApiError> error = failure_of(*finish)) {
       out.events = std::move(bytes);
       begun_ = begun_ || !out.events.empty();
@@ -158,7 +163,10 @@ void Exchange::write(std::vector<Delta> deltas, const std::optional<Finish>& fin
 
 // An error is an answer of its own until a stream has begun, and the stream's last event from then on.
 Exchange::Output Exchange::give_up(const ApiError& error, Output out) {
-  account_.error = error.error.code();
+  {
+    const std::lock_guard lock(mutex_);
+    account_.error = error.error.code();
+  }
   out.ended = true;
   if (begun_) {
     out.events += dialect_.error_event(error, incoming_.id);

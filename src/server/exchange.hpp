@@ -44,14 +44,14 @@ class Exchange final : public Sink, public std::enable_shared_from_this<Exchange
   /// An event that says nothing, for a stream; empty where the answer goes out whole.
   std::string heartbeat();
 
-  /// For the access log, once the end was taken.
+  /// For the access log; whole once the end was taken.
   struct Account {
     std::string model{};
     bool stream = false;
     std::optional<Finish> finish{};
     std::optional<Errc> error{};
   };
-  const Account& account() const noexcept { return account_; }
+  Account account() const;
 
   void on_prompt(std::span<const Token> prompt) override;
   void on_delta(Delta delta) override;
@@ -81,9 +81,9 @@ class Exchange final : public Sink, public std::enable_shared_from_this<Exchange
   Call call_{};
   std::unique_ptr<Writer> writer_{};  // set before anything can be taken, then the connection's alone
   bool told_ = false, cancelled_ = false, stream_ = false, started_ = false;
+  Account account_{};
 
   bool begun_ = false;  // a part of the stream was taken
-  Account account_{};
 };
 
 }  // namespace frugal::server

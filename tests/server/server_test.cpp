@@ -406,6 +406,18 @@ TEST_CASE("more connections than allowed wait until there is room") {
   CHECK(third.answer().status == 200);
 }
 
+TEST_CASE("an access log that throws costs nothing but its line") {
+  Rig rig([](ServerOptions& o) { o.access_log = [](std::string_view) { throw 42; }; });
+  for (int i = 0; i < 2; ++i) {
+    RawClient client(rig.port());
+    client.send(get("/health"));
+    CHECK(client.answer().status == 200);
+    RawClient gone(rig.port());
+    gone.send(post(chat, hello));
+    rig.endpoint.request(static_cast<std::size_t>(i));
+  }
+}
+
 TEST_CASE("set-up refuses options by name") {
   HandEndpoint endpoint;
   const auto why = [&](const std::function<void(ServerOptions&)>& change) {

@@ -66,7 +66,7 @@ struct ServerOptions {
   std::vector<ServedModel> models;    ///< the first one answers requests that name none
   std::vector<ApiKey> keys{};
   ServerLimits limits{};
-  std::uint32_t intake_threads = 1;
+  std::uint32_t intake_threads = 2;
   /// How long drain() lets requests run before it cancels them.
   Duration drain_time = std::chrono::seconds(30);
   /// While nothing is to be sent on a stream, so often a comment or a ping is, to keep proxies from closing it.
