@@ -4,7 +4,9 @@
 #   bench/gpu.sh                build test_gpu and run it; one line where there is no NVIDIA device
 #   bench/gpu.sh --pack FOLDER  build it and put all that travels into FOLDER (a few MB: the program and this script)
 #   FOLDER/gpu.sh               there: run the carried program over that machine's LibTorch
-# LibTorch of the version built with is looked for in FRUGAL_LIBTORCH_ROOT, .deps/libtorch/torch, and python3's torch.
+# LibTorch of the version built with is looked for in FRUGAL_LIBTORCH_ROOT, .deps/libtorch/torch (with CUDA's libraries:
+# cmake/bootstrap.sh --cuda), and python3's torch. Exits 0 where all tests passed, or where there is no NVIDIA device; where there is one and
+# the tests could not use it, that is a failure.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 
@@ -37,24 +39,38 @@ run() {  # run PROGRAM
   local root
   root=$(libtorch)
   export LD_LIBRARY_PATH=$root/lib${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}
-  if command -v nvidia-smi >/dev/null; then nvidia-smi --query-gpu=name,driver_version --format=csv,noheader || true; fi
   local status=0
   "$1" --colour-mode none || status=$?
-  if [ $status = 4 ]; then status=0; fi # all skipped: the program has said why
+  if [ $status = 4 ]; then # all skipped: the program has said why
+    echo "gpu: FAILED, the device was not used: the reason stands above (LibTorch's CUDA libraries come by cmake/bootstrap.sh --cuda)" >&2
+    exit 1
+  fi
   exit $status
+}
+
+# The devices, a line each; nothing where there are none. A driver without a tool that lists devices counts as one.
+devices() {
+  local listed
+  if listed=$(nvidia-smi --query-gpu=name,driver_version --format=csv,noheader 2>/dev/null) && [ -n "$listed" ]; then
+    echo "$listed"
+  elif compgen -G '/dev/nvidia[0-9]*' >/dev/null; then
+    echo "an NVIDIA device that nvidia-smi does not describe"
+  fi
 }
 
 case ${1:-} in
   --pack) [ -n "${2:-}" ] || die "--pack needs a folder"; mkdir -p "$here/../build"; pack "$2" ;;
   "")
-    if ! compgen -G '/dev/nvidia[0-9]*' >/dev/null && ! command -v nvidia-smi >/dev/null; then
+    found=$(devices)
+    if [ -z "$found" ]; then
       echo "gpu: skipped, there is no NVIDIA device here"
       exit 0
     fi
+    echo "$found"
     if [ -x "$here/test_gpu" ]; then run "$here/test_gpu"; fi
     mkdir -p "$here/../build"
     build "$here/../build/gpu"
     run "$here/../build/gpu/bin/tests/test_gpu"
     ;;
-  *) sed -n '2,7s/^# \{0,1\}//p' "$0"; [ "$1" = --help ] || [ "$1" = -h ] || exit 2 ;;
+  *) sed -n '2,9s/^# \{0,1\}//p' "$0"; [ "$1" = --help ] || [ "$1" = -h ] || exit 2 ;;
 esac

@@ -2,9 +2,10 @@
 # Brings a fresh Debian 12 or Ubuntu 24.04 to where frugal builds: compilers and libraries by apt, everything else under .deps/.
 # Run it again at any time: what is there and whole is left alone, so a broken run is resumed by running it once more.
 #
-#   cmake/bootstrap.sh [--torch] [--tests] [--no-model] [--no-apt] [--gpu-free] [--keep]
+#   cmake/bootstrap.sh [--torch] [--cuda] [--tests] [--no-model] [--no-apt] [--gpu-free] [--keep]
 #     (nothing)   compiler, build tools, libraries, and the default model
 #     --torch     LibTorch, into .deps/libtorch/torch (a 530 MB download)
+#     --cuda      that, and the CUDA libraries that it opens on an NVIDIA device (2 GB more; the driver is the system's)
 #     --tests     the test libraries, and in .deps/venv the Python packages that frugal is compared with
 #     --no-model  leave out the default model
 #     --no-apt    install no system package; say what is missing instead
@@ -17,7 +18,7 @@ DEPS=.deps
 MODEL=$DEPS/models/SmolLM2-135M-Instruct.Q4_1.gguf
 MODEL_SHA256=b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53
 BACKPORTS=/etc/apt/sources.list.d/frugal-backports
-want_torch=0 want_tests=0 want_model=1 want_apt=1 gpu_free=0 keep=0
+want_torch=0 want_cuda=0 want_tests=0 want_model=1 want_apt=1 gpu_free=0 keep=0
 started=$SECONDS
 
 say() { printf '[%4ds] %s\n' $((SECONDS - started)) "$*"; }
@@ -28,13 +29,16 @@ for option in "$@"; do
     --torch) want_torch=1 ;;
     --tests) want_tests=1 ;;
     --no-model) want_model=0 ;;
+    --cuda) want_torch=1 want_cuda=1 ;;
     --no-apt) want_apt=0 ;;
     --gpu-free) gpu_free=1 ;;
     --keep) keep=1 ;;
-    -h | --help) sed -n '2,12s/^# \{0,1\}//p' cmake/bootstrap.sh; exit 0 ;;
+    -h | --help) sed -n '2,13s/^# \{0,1\}//p' cmake/bootstrap.sh; exit 0 ;;
     *) die "unknown option $option (see --help)" ;;
   esac
 done
+
+if [ $want_cuda = 1 ] && [ $gpu_free = 1 ]; then die "--cuda and --gpu-free exclude each other"; fi
 
 # --- system packages -------------------------------------------------------------------------------------------------
 
@@ -211,6 +215,29 @@ get_libtorch() {
   say "LibTorch: $DEPS/libtorch/torch"
 }
 
+# The libraries that libtorch_cuda.so opens; it looks for them beside its own folder. What is unpacked is noted line by line.
+get_cuda_libraries() {
+  if [ $want_cuda = 0 ]; then return; fi
+  local done=$DEPS/libtorch/nvidia/frugal-cuda line name wheel missing=()
+  touch "$done"
+  while read -r line; do
+    if [[ $line != \#* ]] && ! grep -qxF "$line" "$done"; then missing+=("$line"); fi
+  done <cmake/lock/libtorch-cuda.txt
+  if [ ${#missing[@]} = 0 ]; then
+    say "CUDA libraries: $DEPS/libtorch/nvidia is whole"
+    return
+  fi
+  say "CUDA libraries: downloading ${#missing[@]} wheels (2.0 GB in all, 2.7 GB on disk)"
+  for line in "${missing[@]}"; do
+    name=${line%%==*}
+    wheel=$(download cmake/lock/libtorch-cuda.txt "$name")
+    say "CUDA libraries: unpacking $name"
+    fetch unzip "$wheel" "$DEPS/libtorch" nvidia/ || die "$wheel could not be unpacked: is the disk full?"
+    echo "$line" >>"$done"
+    discard "$wheel"
+  done
+}
+
 get_oracles() {
   if [ $want_tests = 0 ]; then return; fi
   local stamp
@@ -241,6 +268,7 @@ install_packages
 if [ $want_model = 1 ] || [ $want_torch = 1 ] || [ $want_tests = 1 ]; then make_venv; fi
 get_model
 get_libtorch
+get_cuda_libraries
 get_oracles
 get_templates
 say "ready"

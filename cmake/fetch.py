@@ -17,7 +17,8 @@ import zipfile
 WHEEL_KIND = ["--only-binary", ":all:", "--python-version", "3.11", "--implementation", "cp",
               "--abi", "cp311", "--abi", "abi3", "--abi", "none"]
 PLATFORMS = ["any", "manylinux_2_28_x86_64", "manylinux_2_27_x86_64", "manylinux_2_25_x86_64",
-             "manylinux_2_17_x86_64", "manylinux2014_x86_64"]
+             "manylinux_2_18_x86_64", "manylinux_2_17_x86_64", "manylinux2014_x86_64", "manylinux_2_12_x86_64",
+             "manylinux2010_x86_64", "manylinux_2_5_x86_64", "manylinux1_x86_64"]
 
 
 def sha256(path):

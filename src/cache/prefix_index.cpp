@@ -1,13 +1,8 @@
-// What happens to the tree: matches lock and use pieces, inserts add pages, evictions take them from the ends of
-// prefixes. The queue of tails is ordered by worth as answered at each piece's last use, so the next page to evict is
-// found without asking again.
-//
-// Every change first allocates what it needs, then moves what is there: an allocation that fails leaves the tree and the
-// queue as they were. A tail that moves keeps its node of the queue.
+// PrefixIndex: matches lock and use pieces, inserts add pages. What leaves is in prefix_eviction.cpp.
 #include <frugal/cache/prefix_index.hpp>
 #include <frugal/core/error.hpp>
 
-#include "cache/prefix_tree.hpp"
+#include "cache/prefix_index_impl.hpp"
 
 #include <algorithm>
 #include <cmath>
@@ -28,48 +23,6 @@ void require(bool holds, const char* what) {
   if (!holds) throw Error(Errc::internal, std::string("prefix index: ") + what);
 }
 }  // namespace
-
-struct PrefixIndex::Impl {
-  Arena& arena;
-  Worth worth;
-  const Clock& clock;
-  prefix::Shape shape{};
-  std::map<PrefixSpace, Node> spaces{};  // roots
-  Tails tails{};
-  std::uint64_t uses = 0;
-  double inflation = 0;
-  PrefixIndexStats stats{};
-
-  std::uint32_t page_tokens(ModelId model) const { return shape.page_tokens[model.index()]; }
-  Node* root(const PrefixSpace& space) {
-    const auto found = spaces.find(space);
-    return found == spaces.end() ? nullptr : &found->second;
-  }
-
-  double ask(const Node& node, ModelId model, const prefix::Use& use) const;
-  static prefix::Tail tail_of(Node& node, ModelId model) noexcept;
-  void requeue(Tails::iterator from, Node& node, ModelId model) noexcept;
-  void use(Node& node, ModelId model, bool hit);
-  void lock(Lease& lease, ModelId model, std::span<const prefix::Step> path);
-
-  Node* add_child(Node& parent, std::span<const Token> edge);
-  void split(Node& node, std::size_t at);
-  void check_new(ModelId model, std::span<const Granule> pages) const;
-  std::size_t add_pages(Node& node, ModelId model, std::span<const Granule> pages, const prefix::Use& fresh);
-  std::size_t fill(Node& root, ModelId model, std::span<const Token> tokens, std::span<const Granule> pages,
-                   const prefix::Use& fresh);
-
-  Tails::iterator evict_page(Tails::iterator at);
-  void prune(Node& node);
-  void forget(Node& node) noexcept;
-  struct Census {
-    std::size_t nodes = 0, tails = 0;
-    std::map<std::pair<std::uint32_t, Granule>, std::uint32_t> pages{};  // how often each is indexed
-  };
-  void check(const Node& node, Census& census) const;
-  template <class Skip, class Enough>
-  std::size_t evict(Skip skip, Enough enough);
-};
 
 // --- worth and use
 
@@ -213,7 +166,7 @@ void PrefixIndex::Impl::check_new(ModelId model, std::span<const Granule> pages)
   for (std::size_t i = 0; i < pages.size(); ++i)
     fit = fit && arena.references(model, pages[i]) != 0 &&
           (i < shareable || arena.cached_references(model, pages[i]) == 0);
-  if (!fit) throw Error(Errc::internal, "prefix index: a page to insert is not held, or holds other tokens already");
+  if (!fit) throw Error(Errc::internal, "prefix index: a page to insert has no holder, or already holds other tokens");
 }
 
 // Appends to the model's pages of this edge those that it lacks; `pages` are the edge's from its start. Returns how
@@ -291,97 +244,6 @@ std::size_t PrefixIndex::insert(const PrefixSpace& space, ModelId model, std::sp
   }
 }
 
-// --- eviction
-
-void PrefixIndex::Impl::prune(Node& node) {
-  Node& parent = *node.parent;
-  std::size_t longest = 0;
-  for (std::uint32_t m = 0; m < node.pieces.size(); ++m) longest = std::max(longest, shape.covered(node, ModelId(m)));
-  if (longest != 0) {
-    if (node.children.empty()) node.edge.resize((longest + shape.block - 1) / shape.block * shape.block);
-    return;
-  }
-  parent.children.erase(parent.children.find(std::span<const Token>(node.edge).first(shape.block)));
-  --stats.nodes;
-  if (parent.parent == nullptr && parent.children.empty())
-    std::erase_if(spaces, [&](const auto& entry) { return &entry.second == &parent; });
-}
-
-// Takes the last page of a prefix. Returns where to go on in the order of worth: the same tail while it has pages, else
-// the next one or the parent's, which may have become a tail, whichever comes first.
-Tails::iterator PrefixIndex::Impl::evict_page(Tails::iterator at) {
-  Node& node = *at->node;
-  const ModelId model = at->model;
-  Piece& piece = node.pieces[model.index()];
-  if (std::isfinite(at->worth)) inflation = std::max(inflation, at->worth);
-  arena.release_cached(model, piece.pages.back());
-  piece.pages.pop_back();
-  ++stats.evicted_pages;
-  if (piece.pages.empty()) {
-    const Tails::iterator own = at++;
-    Piece& above = node.parent->pieces[model.index()];
-    if (--above.heirs == 0 && above.is_tail()) {
-      requeue(own, *node.parent, model);
-      if (at == tails.end() || *above.tail < *at) at = above.tail;
-    } else {
-      tails.erase(own);
-    }
-  }
-  prune(node);
-  return at;
-}
-
-// Evicts in the order of worth until enough; `skip` says which pages to leave.
-template <class Skip, class Enough>
-std::size_t PrefixIndex::Impl::evict(Skip skip, Enough enough) {
-  std::size_t pages = 0;
-  for (auto at = tails.begin(); at != tails.end() && !enough();) {
-    const Granule page = at->node->pieces[at->model.index()].pages.back();
-    if (!arena.idle(at->model, page) || skip(*at, page)) {
-      ++at;
-    } else {
-      at = evict_page(at);
-      ++pages;
-    }
-  }
-  return pages;
-}
-
-bool PrefixIndex::make_room(ModelId model, std::size_t pages) {
-  Arena& arena = impl_->arena;
-  if (arena.grantable_after_eviction(model) < pages) return false;
-  const auto enough = [&] { return arena.grantable(model) >= pages; };
-  // Another model's page helps only if its whole extent comes free; those first, then whatever stands before one that
-  // helps.
-  impl_->evict(
-      [&](const prefix::Tail& t, Granule page) { return t.model != model && !arena.extent_idle(t.model, page); },
-      enough);
-  impl_->evict([](const prefix::Tail&, Granule) { return false; }, enough);
-  return enough();
-}
-
-std::size_t PrefixIndex::expire() {
-  const TimePoint now = impl_->clock.now();
-  const auto fresh = [&](const prefix::Tail& t, Granule) {
-    const prefix::Use& use = t.node->pieces[t.model.index()].use;
-    return now - use.last <= use.keep;
-  };
-  return impl_->evict(fresh, [] { return false; });
-}
-
-void PrefixIndex::Impl::forget(Node& node) noexcept {
-  for (const std::unique_ptr<Node>& child : node.children) forget(*child);
-  for (std::uint32_t m = 0; m < node.pieces.size(); ++m)
-    for (Granule page : node.pieces[m].pages) arena.release_cached(ModelId(m), page);
-}
-
-void PrefixIndex::clear() noexcept {
-  for (auto& [space, root] : impl_->spaces) impl_->forget(root);
-  impl_->spaces.clear();
-  impl_->tails.clear();
-  impl_->stats.nodes = 0;
-}
-
 // --- the rest
 
 PrefixIndex::PrefixIndex(Arena& arena, Worth worth, const Clock& clock)
@@ -433,11 +295,11 @@ void PrefixIndex::check_integrity() const {
   }
   for (const auto& [page, times] : census.pages)
     require(impl_->arena.cached_references(ModelId(page.first), page.second) == times,
-            "the arena counts a page's cached references otherwise");
+            "the arena's count of a page's cached references differs");
   std::size_t cached = 0;
   for (std::size_t pages : stats().pages) cached += pages;
-  require(census.pages.size() == cached, "the arena counts other pages as cached");
-  require(census.tails == impl_->tails.size(), "the queue holds a tail that is none");
+  require(census.pages.size() == cached, "the arena counts a different number of pages as cached");
+  require(census.tails == impl_->tails.size(), "the queue holds an entry that is not a tail");
   require(census.nodes == impl_->stats.nodes, "nodes are miscounted");
 }
 

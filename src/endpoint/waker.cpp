@@ -110,7 +110,8 @@ void Watchers::wake_all() {
   for (const Entry& e : entries_) e.waker->wake();
 }
 
-Working::Working(Watchers& place) : waker_(waker_of_this_thread()) {
+Working::Working(Watchers& place, bool callbacks) : waker_(waker_of_this_thread()) {
+  if (callbacks) scope_ = std::make_unique<StepScope>();
   if (waker_ == nullptr) return;
   waker_->state_.store(Waker::State::working);
   for (const std::shared_ptr<Watchers>& other : waker_->places_)
@@ -118,6 +119,14 @@ Working::Working(Watchers& place) : waker_(waker_of_this_thread()) {
 }
 
 Working::~Working() {
+  if (scope_) {
+    std::list<std::function<void()>> errands = std::move(scope_->errands);
+    scope_.reset();
+    for (const std::function<void()>& errand : errands) try {
+        errand();
+      } catch (...) {  // a step has nobody to tell
+      }
+  }
   if (waker_ != nullptr) waker_->state_.store(Waker::State::looking);
 }
 

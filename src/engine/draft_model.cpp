@@ -136,7 +136,7 @@ void DraftModelPass::cross(const DraftModelSlot& model, Row& row) const {
 
 // The newest token of each, and what was not yet seen, in chunks as a prompt would be.
 std::vector<DraftModelPass::Row*> DraftModelPass::plan(std::vector<Row>& all) const {
-  std::uint32_t left = std::min(host_.options->step_tokens, host_.store->backend.traits().max_rows);
+  std::uint32_t left = host_.options->step_tokens;
   std::vector<Row*> rows;
   for (Row& row : all) {
     const std::uint32_t missing = size_of(row.tokens()) - row.lane->kv;

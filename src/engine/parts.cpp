@@ -130,6 +130,7 @@ void EngineParts::set_up_arena(std::span<const std::unique_ptr<DraftModelSlot>> 
     geometry.push_back({page.page_tokens, page.page_bytes});
   }
   options.backend->bind_arena({bytes, geometry});
+  options.step_tokens = std::min(options.step_tokens, options.backend->traits().max_rows);  // fixed from here on
   if (options.prefix_cache) {
     index = std::make_unique<PrefixIndex>(*arena, worth_by(options.prefix_cache), clock);
   }

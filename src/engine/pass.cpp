@@ -82,7 +82,7 @@ bool Pass::run(ModelSlot& slot) noexcept {
 
 // Decode rows first (they pay TPOT), then their drafts, then prompt chunks, until the step is full.
 void Pass::plan(ModelSlot& slot, Plan& plan) {
-  std::uint32_t left = std::min(options_.step_tokens, options_.backend->traits().max_rows);
+  std::uint32_t left = options_.step_tokens;
   const std::vector<Held> candidates = admission_.active();
   plan_decodes(slot, candidates, plan, left);
   const bool constrained =

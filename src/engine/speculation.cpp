@@ -274,7 +274,7 @@ void Speculation::trial(const ModelSlot& slot, std::uint32_t rows, PassCost cost
 }
 
 void Speculation::run_trials(std::span<const std::unique_ptr<ModelSlot>> targets) {
-  const std::uint32_t most = std::min(options_.step_tokens, options_.backend->traits().max_rows);
+  const std::uint32_t most = options_.step_tokens;
   for (const auto& target : targets) {
     const TimePoint start = clock_.now();
     for (const std::uint32_t rows : {1U, 2U, 3U, 5U, 8U, 9U, 16U, 17U}) {  // kernels' tiles end at 8 and 16

@@ -120,7 +120,7 @@ bool Engine::Impl::turn() {
   std::list<std::function<void()>> left_to_do;
   bool any = false;
   {
-    const Working working(*watchers);
+    const Working working(*watchers, false);  // the scope below keeps what is to be done after the step
     StepScope scope;
     any = step_once();
     left_to_do.swap(scope.errands);
@@ -150,7 +150,7 @@ bool Engine::Impl::run_errand() {
     job.splice(job.end(), errands, errands.begin());
     more = !errands.empty() || (!options.own_thread && !driving && work_left());
   }
-  const Working working(*watchers);
+  const Working working(*watchers, false);
   if (more) watchers->call_one();
   try {
     job.front()();

@@ -1,12 +1,12 @@
+// The layout of a GGUF file: header, metadata table, tensor table, data section.
 #include "model/gguf.hpp"
 
-#include <frugal/core/error.hpp>
-
 #include <array>
-#include <cmath>
-#include <cstring>
 #include <limits>
 #include <unordered_set>
+#include <utility>
+
+#include "model/gguf_cursor.hpp"
 
 namespace frugal::model {
 namespace {
@@ -14,75 +14,6 @@ namespace {
 constexpr std::uint32_t magic = 0x46554747;  // "GGUF"
 constexpr int deepest_array = 4;
 constexpr std::uint32_t most_dims = 4;
-
-std::string quoted(std::string_view text) {
-  constexpr std::size_t most = 80;
-  std::string out = "'";
-  for (const char c : text.substr(0, most)) out += c >= ' ' && c <= '~' ? c : '?';
-  return out + (text.size() > most ? "...'" : "'");
-}
-
-/// A position in the file that never passes its end.
-class Cursor {
- public:
-  Cursor(std::span<const std::byte> bytes, const std::string& name) : bytes_(bytes), name_(name) {}
-
-  std::uint64_t at() const { return at_; }
-  std::uint64_t left() const { return bytes_.size() - at_; }
-
-  [[noreturn]] void fail(std::uint64_t where, const std::string& reason, Errc code = Errc::bad_file) const {
-    throw Error(code, name_ + ": byte " + std::to_string(where) + ": " + reason);
-  }
-  std::span<const std::byte> take(std::uint64_t n, const char* what) {
-    if (n > left())
-      fail(at_, std::string(what) + " of " + std::to_string(n) + " bytes passes the end of the file (" +
-                    std::to_string(left()) + " bytes left)");
-    const auto taken = bytes_.subspan(at_, n);
-    at_ += n;
-    return taken;
-  }
-  template <class T>
-  T read(const char* what) {
-    T value;
-    std::memcpy(&value, take(sizeof value, what).data(), sizeof value);
-    return value;
-  }
-  std::string_view read_string(const char* what) {
-    const auto length = read<std::uint64_t>(what);
-    const auto text = take(length, what);
-    return {reinterpret_cast<const char*>(text.data()), text.size()};
-  }
-
- private:
-  std::span<const std::byte> bytes_;
-  const std::string& name_;
-  std::uint64_t at_ = 0;
-};
-
-/// Bytes of a value of fixed width; 0 for strings and arrays.
-std::uint64_t width_of(GgufType type) {
-  switch (type) {
-    case GgufType::u8:
-    case GgufType::i8:
-    case GgufType::boolean:
-      return 1;
-    case GgufType::u16:
-    case GgufType::i16:
-      return 2;
-    case GgufType::u32:
-    case GgufType::i32:
-    case GgufType::f32:
-      return 4;
-    case GgufType::u64:
-    case GgufType::i64:
-    case GgufType::f64:
-      return 8;
-    case GgufType::string:
-    case GgufType::array:
-      return 0;
-  }
-  return 0;
-}
 
 GgufType read_type(Cursor& in) {
   const std::uint64_t where = in.at();
@@ -242,40 +173,6 @@ std::uint32_t read_header(Cursor& in) {
   return version;
 }
 
-template <class T>
-T load(const std::byte* at) {
-  T value;
-  std::memcpy(&value, at, sizeof value);
-  return value;
-}
-
-/// An integer of any width, or none for another type. u64 beyond int64 comes back as -1 and fails every
-/// range check.
-std::optional<std::int64_t> as_integer(GgufType type, const std::byte* at) {
-  switch (type) {
-    case GgufType::u8:
-      return load<std::uint8_t>(at);
-    case GgufType::i8:
-      return load<std::int8_t>(at);
-    case GgufType::u16:
-      return load<std::uint16_t>(at);
-    case GgufType::i16:
-      return load<std::int16_t>(at);
-    case GgufType::u32:
-      return load<std::uint32_t>(at);
-    case GgufType::i32:
-      return load<std::int32_t>(at);
-    case GgufType::i64:
-      return load<std::int64_t>(at);
-    case GgufType::u64: {
-      const auto value = load<std::uint64_t>(at);
-      return value <= std::uint64_t{std::numeric_limits<std::int64_t>::max()} ? static_cast<std::int64_t>(value) : -1;
-    }
-    default:
-      return std::nullopt;
-  }
-}
-
 }  // namespace
 
 std::string_view to_string(GgufType type) noexcept {
@@ -321,102 +218,6 @@ GgufFile::GgufFile(std::span<const std::byte> bytes, std::string name) : name_(s
     entry.tensor.data = locate(in, entry, data, alignment);
     tensors_.push_back(std::move(entry.tensor));
   }
-}
-
-const GgufValue* GgufFile::find(std::string_view key) const {
-  const auto at = metadata_.find(key);
-  return at == metadata_.end() ? nullptr : &at->second;
-}
-
-void GgufFile::fail(std::string_view key, const std::string& reason) const {
-  const GgufValue* value = find(key);
-  throw Error(Errc::bad_file, name_ + ": " + (value ? "byte " + std::to_string(value->offset) + ": " : std::string()) +
-                                  "key " + quoted(key) + ": " + reason);
-}
-
-std::optional<std::uint64_t> GgufFile::integer(std::string_view key, std::uint64_t most) const {
-  const GgufValue* value = find(key);
-  if (!value) return std::nullopt;
-  const auto n = as_integer(value->type, value->payload.data());
-  if (!n) fail(key, "is " + std::string(to_string(value->type)) + ", expected an integer");
-  if (*n < 0 || static_cast<std::uint64_t>(*n) > most) fail(key, "is out of range (0 to " + std::to_string(most) + ")");
-  return static_cast<std::uint64_t>(*n);
-}
-
-std::optional<double> GgufFile::number(std::string_view key) const {
-  const GgufValue* value = find(key);
-  if (!value) return std::nullopt;
-  if (value->type == GgufType::f32) return load<float>(value->payload.data());
-  if (value->type == GgufType::f64) return load<double>(value->payload.data());
-  if (const auto n = as_integer(value->type, value->payload.data())) return static_cast<double>(*n);
-  fail(key, "is " + std::string(to_string(value->type)) + ", expected a number");
-}
-
-std::optional<bool> GgufFile::boolean(std::string_view key) const {
-  const GgufValue* value = find(key);
-  if (!value) return std::nullopt;
-  if (value->type != GgufType::boolean) fail(key, "is " + std::string(to_string(value->type)) + ", expected a bool");
-  return value->payload[0] != std::byte{0};
-}
-
-std::optional<std::string_view> GgufFile::string(std::string_view key) const {
-  const GgufValue* value = find(key);
-  if (!value) return std::nullopt;
-  if (value->type != GgufType::string) fail(key, "is " + std::string(to_string(value->type)) + ", expected a string");
-  return Cursor(value->payload, name_).read_string("a string");
-}
-
-const GgufValue* GgufFile::find_array(std::string_view key) const {
-  const GgufValue* value = find(key);
-  if (value && value->type != GgufType::array)
-    fail(key, "is " + std::string(to_string(value->type)) + ", expected an array");
-  return value;
-}
-
-std::optional<std::vector<std::string_view>> GgufFile::strings(std::string_view key) const {
-  const GgufValue* value = find_array(key);
-  if (!value) return std::nullopt;
-  if (value->element != GgufType::string && value->count != 0)
-    fail(key, "holds " + std::string(to_string(value->element)) + ", expected strings");
-  std::vector<std::string_view> out;
-  out.reserve(value->count);  // each took 8 bytes of the file at least
-  Cursor in(value->payload, name_);
-  for (std::uint64_t i = 0; i < value->count; ++i) out.push_back(in.read_string("a string"));
-  return out;
-}
-
-std::optional<std::vector<std::int64_t>> GgufFile::integers(std::string_view key) const {
-  const GgufValue* value = find_array(key);
-  if (!value) return std::nullopt;
-  std::vector<std::int64_t> out;
-  const std::uint64_t width = width_of(value->element);
-  if (width != 0) out.reserve(value->count);
-  for (std::uint64_t i = 0; i < value->count; ++i) {
-    const auto n = width == 0 ? std::nullopt : as_integer(value->element, value->payload.data() + i * width);
-    if (!n) fail(key, "holds " + std::string(to_string(value->element)) + ", expected integers");
-    out.push_back(*n);
-  }
-  return out;
-}
-
-std::optional<std::vector<bool>> GgufFile::flags(std::string_view key) const {
-  const GgufValue* value = find(key);
-  if (!value || value->type != GgufType::array) return std::nullopt;
-  if (value->element != GgufType::boolean && value->count != 0)
-    fail(key, "holds " + std::string(to_string(value->element)) + ", expected bools");
-  std::vector<bool> out;
-  for (const std::byte b : value->payload) out.push_back(b != std::byte{0});
-  return out;
-}
-
-std::optional<std::vector<float>> GgufFile::numbers(std::string_view key) const {
-  const GgufValue* value = find_array(key);
-  if (!value) return std::nullopt;
-  if (value->element != GgufType::f32 && value->count != 0)
-    fail(key, "holds " + std::string(to_string(value->element)) + ", expected f32");
-  std::vector<float> out(value->count);
-  if (!out.empty()) std::memcpy(out.data(), value->payload.data(), out.size() * sizeof(float));
-  return out;
 }
 
 }  // namespace frugal::model

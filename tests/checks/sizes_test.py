@@ -37,6 +37,29 @@ class Sizes(unittest.TestCase):
                 "src/a.cpp:1: f has 62 lines, 60 is the most",
                 "src/a.cpp:63: h has 7 parameters, 6 is the most: make a struct"])
 
+    def test_a_long_file_and_a_room_with_few_tests_are_named(self):
+        with tempfile.TemporaryDirectory() as folder:
+            root = pathlib.Path(folder)
+            for name, lines in {"src/engine/a.cpp": 401, "include/frugal/engine/b.hpp": 251, "tests/engine/a_test.cpp": 300}.items():
+                (root / name).parent.mkdir(parents=True, exist_ok=True)
+                (root / name).write_text("\n" * lines)
+            self.assertEqual(list(sizes.complaints(root)), [
+                "include/frugal/engine/b.hpp has 251 lines, 250 is the most",
+                "src/engine/a.cpp has 401 lines, 400 is the most",
+                "half of the public headers have more than 100 lines",
+                "tests/engine has 300 lines for 652 of the room, at least 0.7 a line are wanted"])
+
+    def test_functions_with_six_parameters_are_few(self):
+        with tempfile.TemporaryDirectory() as folder:
+            root = pathlib.Path(folder)
+            (root / "src").mkdir()
+            six = "void h(int a, int b, int c, int d, int e, int f) {}\n"
+            (root / "src/a.cpp").write_text("void f() {}\n" * 299 + six)
+            self.assertEqual(list(sizes.complaints(root)), [])
+            (root / "src/b.cpp").write_text(six)
+            self.assertEqual(list(sizes.complaints(root)), [
+                "2 of 301 functions have 6 or more parameters: src/a.cpp:300: h; src/b.cpp:1: h"])
+
 
 if __name__ == "__main__":
     unittest.main()

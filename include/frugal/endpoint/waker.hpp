@@ -22,6 +22,7 @@
 
 namespace frugal {
 
+class StepScope;
 class Watchers;
 
 class FRUGAL_API Waker {
@@ -83,17 +84,20 @@ class FRUGAL_API Watchers : public std::enable_shared_from_this<Watchers> {
   std::atomic<bool> called_{false};
 };
 
-/// Marks the calling thread as inside a step of the endpoint that owns `place`, so that other endpoints it watches call
-/// somebody else meanwhile. For authors of endpoints.
+/// Marks the calling thread as inside a step of the endpoint that owns `place`: other endpoints it watches call somebody
+/// else meanwhile, and a callback that would wait for itself is refused. For authors of endpoints: one in every step(),
+/// declared before the locks that the step holds, because its destructor does what callbacks left for after the step
+/// (a cascade starts its next tier then). `callbacks` = false: none is called.
 class FRUGAL_API Working {
  public:
-  explicit Working(Watchers& place);
+  explicit Working(Watchers& place, bool callbacks = true);
   ~Working();
   Working(const Working&) = delete;
   Working& operator=(const Working&) = delete;
 
  private:
   Waker* waker_;
+  std::unique_ptr<StepScope> scope_{};
 };
 
 }  // namespace frugal
