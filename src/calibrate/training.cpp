@@ -7,6 +7,7 @@
 #include <set>
 
 #include "calibrate/features.hpp"
+#include "core/splitmix.hpp"
 
 namespace frugal::calibrate {
 
@@ -77,12 +78,8 @@ void fit_costs(FittedCascade::Impl& rule, const Outcomes& outcomes, std::span<co
 
 }  // namespace
 
-// splitmix64 (Steele et al. 2014).
 double uniform(std::uint64_t seed, std::uint64_t index) {
-  std::uint64_t x = (seed + 1) * 0x9e3779b97f4a7c15ULL + index * 0xd1342543de82ef95ULL;
-  x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9ULL;
-  x = (x ^ (x >> 27)) * 0x94d049bb133111ebULL;
-  return static_cast<double>((x ^ (x >> 31)) >> 11) * 0x1p-53;
+  return unit_interval(mix64((seed + 1) * splitmix_gamma + index * 0xd1342543de82ef95ULL));
 }
 
 Rows shuffled(std::size_t n, std::uint64_t seed) {

@@ -49,8 +49,7 @@ void check(const HttpOptions& o) {
       refuse("a header is empty or holds a line end");
 }
 
-// A number in [0, 1).
-double uniform(std::uint64_t& state) { return static_cast<double>(splitmix64(state) >> 11) * 0x1p-53; }
+double uniform(std::uint64_t& state) { return unit_interval(mix64(state += splitmix_gamma)); }
 
 struct MultiDeleter {
   void operator()(CURLM* multi) const { curl_multi_cleanup(multi); }

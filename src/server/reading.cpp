@@ -165,10 +165,10 @@ AnswerSplitter splitter_of(const Job& job, const Offer& offer, const Choice& cho
 std::string fresh_name(const char* prefix) {
   static const std::uint64_t seed = process_seed();
   static std::atomic<std::uint64_t> count{0};
-  std::uint64_t state = seed + 2 * count.fetch_add(1) * 0x9e3779b97f4a7c15ULL;
+  const std::uint64_t first = seed + 2 * count.fetch_add(1) * splitmix_gamma;
   constexpr const char* digits = "0123456789abcdef";
   std::string name = prefix;
-  for (std::uint64_t bits : {splitmix64(state), splitmix64(state)})
+  for (std::uint64_t bits : {splitmix64(first), splitmix64(first + splitmix_gamma)})
     for (int i = 0; i < 12; ++i, bits >>= 4) name += digits[bits & 15];
   return name;
 }
