@@ -7,14 +7,6 @@
 
 namespace frugal::http {
 
-namespace {
-
-constexpr std::size_t most_depth = 100;
-
-bool too_deep(std::string_view text) { return json_deeper_than(text, most_depth); }
-
-}  // namespace
-
 std::optional<Error> unsayable(const Request& r, const HttpOptions& o) {
   const auto no = [&](const std::string& what) { return Error(Errc::unsupported, "endpoint " + o.name + ": " + what); };
   const bool raw = o.api == HttpApi::openai_completions;
@@ -32,7 +24,7 @@ std::optional<Error> unsayable(const Request& r, const HttpOptions& o) {
 }
 
 std::optional<Json> object_of(std::string_view text) {
-  if (too_deep(text)) return std::nullopt;
+  if (json_excess(text) != JsonExcess::none) return std::nullopt;
   Json value = Json::parse(text, nullptr, false);
   if (!value.is_object()) return std::nullopt;
   return value;
@@ -60,7 +52,7 @@ std::string text(const Json& object, const char* key) {
 
 expected<Json> tools_of(const Chat& chat) {
   if (chat.tools.empty()) return Json::array();
-  Json tools = too_deep(chat.tools) ? Json() : Json::parse(chat.tools, nullptr, false);
+  Json tools = json_excess(chat.tools) != JsonExcess::none ? Json() : Json::parse(chat.tools, nullptr, false);
   if (!tools.is_array()) return unexpected(Errc::invalid_argument, "Chat::tools is not a JSON array");
   return tools;
 }

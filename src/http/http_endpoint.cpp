@@ -370,6 +370,14 @@ Call HttpEndpoint::start(Request request, std::shared_ptr<Sink> sink) {
   expected<http::Post> post = http::api_of(impl.options.api).post(request, impl.options);
   if (!post) return refuse(post.error(), id);
   auto transfer = std::make_shared<Transfer>(impl.options, std::move(request), std::move(sink), id, std::move(*post));
+  // Made first: where memory does not suffice for it, nothing has been queued.
+  Call call(
+      [weak = std::weak_ptr<Transfer>(transfer), self = EndpointRef(*this)] {
+        const Held t = weak.lock();
+        if (!t || t->cancelled.exchange(true)) return;
+        if (const EndpointRef::Visit visit = self.enter()) visit->wake();
+      },
+      id);
   {
     const std::lock_guard lock(impl.mutex);
     impl.inbox.push_back(transfer);
@@ -377,13 +385,7 @@ Call HttpEndpoint::start(Request request, std::shared_ptr<Sink> sink) {
     ++impl.stats.requests;
   }
   curl_multi_wakeup(impl.multi.get());
-  return Call(
-      [weak = std::weak_ptr<Transfer>(transfer), self = EndpointRef(*this)] {
-        const Held t = weak.lock();
-        if (!t || t->cancelled.exchange(true)) return;
-        if (const EndpointRef::Visit visit = self.enter()) visit->wake();
-      },
-      id);
+  return call;
 }
 
 Progress HttpEndpoint::step() {

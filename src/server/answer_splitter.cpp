@@ -115,7 +115,7 @@ bool AnswerSplitter::take_call(std::vector<AnswerPiece>& out) {
 }
 
 bool AnswerSplitter::read_calls(std::string_view body, std::vector<AnswerPiece>& out) const {
-  if (json_deeper_than(body, 100)) return false;
+  if (json_excess(body) != JsonExcess::none) return false;
   Json parsed = Json::parse(body, nullptr, false);
   if (parsed.is_object()) parsed = Json::array({std::move(parsed)});
   if (!parsed.is_array() || parsed.empty()) return false;

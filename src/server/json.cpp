@@ -11,8 +11,6 @@ namespace frugal::server {
 
 namespace {
 
-constexpr std::size_t most_depth = 100;
-
 std::string range(double low, double high) {
   const auto spelled = [](double x) { return dumped(Json(x)); };
   return "must be a number from " + spelled(low) + " to " + spelled(high);
@@ -23,7 +21,11 @@ std::string range(double low, double high) {
 std::string dumped(const Json& value) { return value.dump(-1, ' ', false, Json::error_handler_t::replace); }
 
 Json parse_body(std::string_view body) {
-  if (json_deeper_than(body, most_depth)) refuse("", "the body is nested deeper than " + std::to_string(most_depth));
+  constexpr JsonBounds bounds;
+  const JsonExcess excess = json_excess(body, bounds);
+  if (excess == JsonExcess::too_deep) refuse("", "the body is nested deeper than " + std::to_string(bounds.depth));
+  if (excess == JsonExcess::too_many_keys)
+    refuse("", "an object of the body has more than " + std::to_string(bounds.keys) + " keys");
   try {
     Json parsed = Json::parse(body);
     if (!parsed.is_object()) refuse("", "the body must be a JSON object");

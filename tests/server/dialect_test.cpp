@@ -40,6 +40,18 @@ const std::string turn = R"("messages": [{"role": "user", "content": "x"}])";
 
 }  // namespace
 
+TEST_CASE("a body that would take long to read is refused before it is") {
+  const Rig rig;
+  std::string keys;
+  for (int i = 0; i < 5000; ++i) keys += "\"k" + std::to_string(i) + "\": 1, ";
+  const ApiError wide = rig.error(openai_chat(), "{" + keys + turn + "}");
+  CHECK(wide.status == 400);
+  CHECK(wide.error.message().find("more than 4096 keys") != std::string::npos);
+  const ApiError deep = rig.error(openai_chat(), with("\"x\": " + std::string(200, '[') + std::string(200, ']')));
+  CHECK(deep.status == 400);
+  CHECK(deep.error.message().find("nested deeper than 100") != std::string::npos);
+}
+
 TEST_CASE("a chat request becomes a request with the API's defaults") {
   const Rig rig;
   const Job job =
