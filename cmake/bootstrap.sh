@@ -253,7 +253,7 @@ get_oracles() {
   touch "$stamp"
 }
 
-get_templates() {  # the wheels stay as they are: the tests read them
+get_templates() {  # the archives stay as they are: the tests read them
   if [ $want_tests = 0 ]; then return; fi
   local name
   for name in trl axolotl; do
@@ -261,6 +261,9 @@ get_templates() {  # the wheels stay as they are: the tests read them
       "check the network and pip's settings (pip config list), then run again: what has arrived is kept"
   done
   say "chat templates: all there"
+  fetch get cmake/lock/suites.txt jsonschema $DEPS/suites source >/dev/null || die "jsonschema's source package could not be downloaded: see \
+pip's words above" "check the network and pip's settings (pip config list), then run again"
+  say "test suites: all there"
 }
 
 mkdir -p $DEPS/dl $DEPS/models

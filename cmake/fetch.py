@@ -1,6 +1,6 @@
-"""Fetches locked wheels and takes files out of them; called by cmake/bootstrap.sh, standard library and pip only.
+"""Fetches locked packages and takes files out of them; called by cmake/bootstrap.sh, standard library and pip only.
 
-fetch.py get LOCK NAME FOLDER          download NAME as LOCK pins it, check its hash, print its path
+fetch.py get LOCK NAME FOLDER [source] download NAME as LOCK pins it (source: its source package), check its hash, print its path
 fetch.py unzip WHEEL FOLDER PREFIX...  extract members that start with a PREFIX (or contain it, written *PREFIX)
 fetch.py check FILE SHA256             exit 1 unless FILE has that hash
 """
@@ -37,7 +37,7 @@ def locked(lock, name):
     sys.exit(f"{lock} has no line for {name}")
 
 
-def get(lock, name, folder):
+def get(lock, name, folder, kind="wheel"):
     pin, digest = locked(lock, name)
     folder = pathlib.Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -48,9 +48,13 @@ def get(lock, name, folder):
     request = folder / f".{stem}.txt"
     request.write_text(f"{pin} --hash=sha256:{digest}\n")
     command = [sys.executable, "-m", "pip", "download", "--no-deps", "--require-hashes", "-r", str(request),
-               "-d", str(folder), "--progress-bar", "on", "--disable-pip-version-check"] + WHEEL_KIND
-    for platform in PLATFORMS:
-        command += ["--platform", platform]
+               "-d", str(folder), "--progress-bar", "on", "--disable-pip-version-check"]
+    if kind == "source":
+        command += ["--no-binary", name]
+    else:
+        command += WHEEL_KIND
+        for platform in PLATFORMS:
+            command += ["--platform", platform]
     for attempt in range(3):
         if subprocess.run(command, stdout=sys.stderr).returncode == 0:
             break

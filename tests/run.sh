@@ -89,6 +89,16 @@ sanitized() {
   tests "$name: tests" "$folder" "$@"
 }
 
+# The CUDA kernels, compiled for devices; nothing where there is no nvcc. The same source is tested on the host by cuda_kernels.
+cuda() {
+  local nvcc
+  nvcc=$(command -v nvcc || command -v /usr/local/cuda/bin/nvcc) || { printf '\n== cuda: not compiled, there is no nvcc\n'; return; }
+  step "cuda: configure" configure build/cuda -DCMAKE_BUILD_TYPE=Release -DFRUGAL_CUDA=ON "-DCMAKE_CUDA_COMPILER=$nvcc" -DFRUGAL_BUILD_TORCH=OFF \
+    -DFRUGAL_BUILD_TESTS=OFF -DFRUGAL_BUILD_EXAMPLES=OFF -DFRUGAL_BUILD_TOOLS=OFF || return
+  step "cuda: build" build build/cuda frugal_obj_cuda_kernels || return
+  grep -E 'Compiling entry function|spill|Used' build/cuda.build.log | sed 's/^ptxas info *: *//; s/^ */  /'
+}
+
 # The CPU kernels of 64-bit ARM, cross-compiled and run in qemu; nothing where the compiler, qemu or the packages are not to be had.
 aarch64() {
   local tool status=0
@@ -119,6 +129,7 @@ if [ $quick = 0 ]; then
   shared=-DBUILD_SHARED_LIBS=ON # tests link their rooms in either case; so the shared components are linked once as well
   sanitized asan address,undefined all -L 'unit|property|fuzz'
   shared=
+  cuda
   aarch64
   sanitized tsan thread "$(programs meter engine endpoint contracts)" -R '^(meter|engine|endpoint|contracts)$'
 fi

@@ -11,32 +11,15 @@
 #include <vector>
 
 #include "backend/counter.hpp"
+#include "backend/draw_cases.hpp"
 
 namespace frugal::backend {
 namespace {
 
 constexpr float inf = std::numeric_limits<float>::infinity();
-constexpr float nan = std::numeric_limits<float>::quiet_NaN();
+using testing::DrawCase;
+using testing::random_draw_case;
 __extension__ using Wide = unsigned __int128;
-
-struct Case {
-  std::vector<float> logits;
-  std::vector<std::uint32_t> mask{};
-  std::vector<Token> prompt{}, output{};
-  Sampling sampling{};
-  std::uint32_t tokens = 0;
-  std::uint64_t seed = 0;
-
-  DrawSpec spec() const {
-    return {.sampling = &sampling,
-            .prompt = prompt,
-            .output = output,
-            .mask = mask,
-            .tokens = tokens,
-            .seed = seed,
-            .position = static_cast<std::uint32_t>(seed % 97)};
-  }
-};
 
 /// What may be drawn: ids rising, and the weight of each.
 struct Kept {
@@ -44,7 +27,7 @@ struct Kept {
   std::vector<std::uint64_t> w;
 };
 
-std::vector<float> adjusted(const Case& c) {
+std::vector<float> adjusted(const DrawCase& c) {
   std::vector<float> x(c.logits.begin(),
                        c.logits.begin() + (c.tokens == 0 ? static_cast<std::ptrdiff_t>(c.logits.size())
                                                          : static_cast<std::ptrdiff_t>(c.tokens)));
@@ -63,7 +46,7 @@ std::vector<float> adjusted(const Case& c) {
   return x;
 }
 
-Kept kept_by_sorting(const Case& c, const RowKernels& kernels) {
+Kept kept_by_sorting(const DrawCase& c, const RowKernels& kernels) {
   const std::vector<float> x = adjusted(c);
   Kept kept;
   if (std::none_of(c.logits.begin(), c.logits.begin() + static_cast<std::ptrdiff_t>(x.size()),
@@ -116,53 +99,13 @@ Token token_at(const Kept& kept, std::uint64_t number) {
   return -1;
 }
 
-Case random_case(std::uint64_t seed) {
-  std::mt19937_64 random(seed);
-  const auto u = [&] { return std::uniform_real_distribution<float>(0.0F, 1.0F)(random); };
-  Case c;
-  c.seed = seed;
-  const std::size_t n = std::vector<std::size_t>{1, 7, 40, 300, 1024, 2500, 5000}[random() % 7];
-  std::normal_distribution<float> normal(0.0F, 0.3F + 6.0F * u());
-  const float grain = random() % 3 == 0 ? 0.5F : 0.0F;  // ties
-  c.logits.resize(n);
-  for (float& x : c.logits) {
-    x = normal(random);
-    if (grain > 0) x = std::round(x / grain) * grain;
-    if (random() % 200 == 0) x = std::vector<float>{nan, -inf, -0.0F}[random() % 3];
-  }
-  if (random() % 5 == 0) std::fill(c.logits.begin(), c.logits.end(), 0.25F);  // nothing but ties
-  c.logits[random() % n] = 1.0F;
-  if (random() % 12 == 0) c.logits[random() % n] = inf;
-  Sampling& s = c.sampling;
-  s.temperature = random() % 6 == 0 ? 0.001F : 0.05F + 2.5F * u();
-  if (random() % 2 == 0) s.top_k = 1 + static_cast<std::int32_t>(random() % (random() % 2 == 0 ? 40 : n + 10));
-  if (random() % 2 == 0) s.top_p = random() % 8 == 0 ? 0.99999F : u();
-  if (random() % 2 == 0) s.min_p = random() % 5 == 0 ? 1.0F : u() * u() * u();
-  if (random() % 3 == 0) {
-    c.mask.resize((n + 31) / 32);
-    for (auto& word : c.mask) word = static_cast<std::uint32_t>(random() & random());
-    if (random() % 4 == 0) c.mask.resize((c.mask.size() + 1) / 2);
-  }
-  if (random() % 3 == 0) {
-    s.repetition_penalty = 1.3F, s.presence_penalty = 0.4F, s.frequency_penalty = 0.2F;
-    s.logit_bias = {{static_cast<Token>(random() % n), 3.0F}, {static_cast<Token>(random() % n), -inf}};
-    for (int i = 0; i < 9; ++i) c.output.push_back(static_cast<Token>(random() % n));
-    for (int i = 0; i < 9; ++i) c.prompt.push_back(static_cast<Token>(random() % n));
-  }
-  if (random() % 4 == 0) {
-    c.tokens = static_cast<std::uint32_t>(n);
-    for (int i = 0; i < 5; ++i) c.logits.push_back(i % 2 == 0 ? 99.0F : nan);
-  }
-  return c;
-}
-
 TEST_CASE("draws and distributions are those of a twin that sorts everything, on every instruction set") {
   std::vector<Drawer> drawers;  // kept: memory of one row must not show in the next
   for (const RowKernels* k : available_row_kernels()) drawers.emplace_back(*k);
   int drawn = 0;
   for (std::uint64_t seed = 0; seed < 4000; ++seed) {
     CAPTURE(seed);
-    const Case c = random_case(seed);
+    const DrawCase c = random_draw_case(seed);
     const DrawSpec spec = c.spec();
     const Kept kept = kept_by_sorting(c, portable_row_kernels());
     const Token want = token_at(kept, counter_number(spec.seed, spec.position, spec.purpose));
@@ -188,7 +131,7 @@ TEST_CASE("top-p of wide rows is that of the twin, whatever their shape") {
   const auto u = [&] { return std::uniform_real_distribution<float>(0.0F, 1.0F)(random); };
   for (std::uint64_t seed = 0; seed < 120; ++seed) {
     CAPTURE(seed);
-    Case c;
+    DrawCase c;
     c.seed = seed;
     c.logits.resize(20000 + random() % 40000);
     // Normal, one bend, two heaps, coarse ties, a slope by id, a few far above the rest.
@@ -224,7 +167,7 @@ TEST_CASE("greedy tokens, scores and top log-probabilities are those of a twin i
   for (const RowKernels* k : available_row_kernels()) drawers.emplace_back(*k);
   for (std::uint64_t seed = 0; seed < 1000; ++seed) {
     CAPTURE(seed);
-    Case c = random_case(seed);
+    DrawCase c = random_draw_case(seed);
     std::erase_if(c.logits, [](float x) { return x == inf; });
     if (c.logits.size() <= c.tokens) continue;
     const bool greedy = seed % 2 == 0;

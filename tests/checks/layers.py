@@ -19,6 +19,7 @@ SEES = {
     "reference": {"core", "model", "backend"},
     "sim": {"core", "model", "backend"},
     "cpu": {"core", "model", "backend"},
+    "cuda": {"core", "backend"},
     "torch": {"core", "model", "backend"},
     "endpoint": {"core", "text", "grammar", "meter", "policy"},
     "http": {"core", "endpoint"},

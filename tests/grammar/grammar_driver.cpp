@@ -1,7 +1,9 @@
 // grammar_driver [MODEL]: the engine beside other programs. Reads JSON lines, writes one for each.
 //   {"schema": ..., "documents": [...]}  ->  {"compiled": bool, "refused": [...], "valid": [bool]} or {"error": text}
-//   {"schema": ..., "tokens": [...], "compact": bool} with a model  ->  {"masks": [[ids] or null]}: the ids allowed before each token
+//   {"schema": ..., "text": ...} with a model  ->  {"tokens": [ids of the text], "masks": [bits before each of them and after the
+//       last, as hexadecimal bytes], "taken": tokens that were allowed, "complete": bool, "ends": [ids]}
 //   {"schema": ..., "seed": n, "most": n} with a model  ->  {"text": a random document} or {"text": null} where it grew too long
+// With each: "compact": no white space, "in_order": members as the schema names them.
 #include <frugal/core/error.hpp>
 #include <frugal/grammar/grammar.hpp>
 #include <frugal/model/model.hpp>
@@ -43,15 +45,36 @@ Json judge(const Json& line) {
   return {{"compiled", check.compiled}, {"refused", refused}, {"valid", check.valid}};
 }
 
+std::string hexadecimal(const std::vector<std::uint32_t>& words) {
+  constexpr const char* kDigits = "0123456789abcdef";
+  std::string out;
+  for (const std::uint32_t w : words) {
+    for (unsigned shift = 0; shift < 32; shift += 8) {
+      out += kDigits[(w >> (shift + 4)) & 15];
+      out += kDigits[(w >> shift) & 15];
+    }
+  }
+  return out;
+}
+
 Json masks(const Json& line, const frugal::Tokenizer& tokenizer) {
   const auto constraint =
       frugal::grammar::json_schema(line["schema"].dump(), options_of(line))->open(tokenizer).value();
+  const std::vector<frugal::Token> tokens =
+      tokenizer.encode(line["text"].get<std::string>(), {.parse_special = false, .add_bos = false});
+  std::vector<std::uint32_t> words((tokenizer.size() + 31) / 32);
   Json all = Json::array();
-  for (const frugal::Token t : line["tokens"]) {
-    all.push_back(allowed(*constraint, tokenizer.size()));
-    if (!constraint->advance(t)) break;
+  std::size_t taken = 0;
+  for (;; ++taken) {
+    constraint->mask(words);
+    all.push_back(hexadecimal(words));
+    if (taken == tokens.size() || !constraint->advance(tokens[taken])) break;
   }
-  return {{"masks", all}};
+  const bool complete = taken == tokens.size() && constraint->state() != frugal::ConstraintState::open;
+  Json ends = Json::array();
+  for (std::size_t t = 0; t < tokenizer.size(); ++t)
+    if (tokenizer.is_end(static_cast<frugal::Token>(t))) ends.push_back(t);
+  return {{"tokens", tokens}, {"masks", all}, {"taken", taken}, {"complete", complete}, {"ends", ends}};
 }
 
 // Follows random allowed tokens; towards the end of its length it prefers those that close.
@@ -94,7 +117,7 @@ int main(int argc, char** argv) {
       const Json line = Json::parse(text);
       answer = line.contains("documents")
                    ? judge(line)
-                   : (line.contains("tokens") ? masks(line, *model->tokenizer()) : sample(line, *model->tokenizer()));
+                   : (line.contains("text") ? masks(line, *model->tokenizer()) : sample(line, *model->tokenizer()));
     } catch (const std::exception& error) {
       answer = {{"error", error.what()}};
     }

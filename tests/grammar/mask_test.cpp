@@ -150,3 +150,33 @@ TEST_CASE("what must follow is spelled as the tokenizer spells it, up to where i
   open(grammar::json_schema("{}"))->forced(8, few);
   CHECK(few.empty());
 }
+
+TEST_CASE(
+    "what must follow is spelled as it was written the last time, and by the tokenizer from the last odd token on") {
+  const auto source = grammar::regex("(hello hello hello[ab])*");
+  const auto constraint = open(source);
+  const auto letters = [&](std::string_view text) { return std::vector<Token>(text.begin(), text.end()); };
+  const std::vector<Token> habit = letters("hello hello hello");
+  std::vector<Token> forced;
+  REQUIRE(constraint->advance('h'));  // no tokenizer would begin so
+  constraint->forced(64, forced);
+  std::string text;
+  for (const Token t : forced) text += json_tokenizer().bytes(t);
+  CHECK_FALSE(forced.empty());
+  CHECK(std::string("ello hello hello").starts_with(text));
+  for (std::size_t i = 0; i < habit.size(); ++i) {  // letter by letter
+    if (i > 0) REQUIRE(constraint->advance(habit[i]));
+    std::vector<Token> more;
+    constraint->forced(64, more);
+  }
+  REQUIRE(constraint->advance('a'));
+  REQUIRE(constraint->advance('h'));
+  forced.clear();
+  constraint->forced(64, forced);
+  CHECK(forced == letters("ello hello hello"));
+  constraint->rollback(1);  // what was asked beyond is forgotten, what was learned is not
+  REQUIRE(constraint->advance('h'));
+  forced.clear();
+  constraint->forced(4, forced);
+  CHECK(forced == letters("ello"));
+}

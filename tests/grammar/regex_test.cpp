@@ -97,3 +97,12 @@ TEST_CASE("a constraint is compiled once for equal texts") {
   CHECK(grammar::json_schema("{}").get() !=
         grammar::json_schema("{}", {.whitespace = grammar::Whitespace::compact}).get());
 }
+
+TEST_CASE("half of a surrogate pair does not join what is no other half") {
+  const auto meets = [](std::string_view text) {
+    return schema_accepts(R"({"type":"string","pattern":"^(\\uD83D\\uDE00|\\uD83D\\u0041|b)$"})", text);
+  };
+  CHECK(meets("\"\xF0\x9F\x98\x80\""));
+  CHECK(meets("\"b\""));
+  CHECK_FALSE(meets("\"A\""));
+}

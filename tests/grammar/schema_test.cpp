@@ -227,3 +227,9 @@ TEST_CASE("a text is finished where nothing may follow it") {
   REQUIRE(takes(*number, "1"));
   CHECK(number->state() == ConstraintState::complete);
 }
+
+TEST_CASE("dates and times may have their letters in lower case, as RFC 3339 has it") {
+  CHECK(schema_accepts(R"({"type":"string","format":"time"})", "\"10:20:30z\""));
+  CHECK(schema_accepts(R"({"type":"string","format":"date-time"})", "\"2024-02-29t10:20:30.5z\""));
+  CHECK_FALSE(schema_accepts(R"({"type":"string","format":"date-time"})", "\"2024-02-30t10:20:30z\""));
+}

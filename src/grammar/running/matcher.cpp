@@ -19,7 +19,9 @@ std::unique_ptr<Workbench> Workshop::take(const Tokenizer& tokenizer) {
 }
 
 void Workshop::give_back(std::unique_ptr<Workbench> bench) {
-  if (bench->parser.memory() + bench->parser.store().memory() + bench->masks.memory() > kMostBytes) return;
+  if (bench->parser.memory() + bench->parser.store().memory() + bench->masks.memory() + bench->habits.memory() >
+      kMostBytes)
+    return;
   bench->parser.reset();
   const std::lock_guard lock(mutex_);
   if (idle_.size() < kMostKept) idle_.push_back(std::move(bench));
@@ -59,6 +61,7 @@ void Matcher::rollback(std::size_t tokens) {
   text_.resize(steps_[kept].bytes);
   bench_->parser.release(steps_[kept].mark);
   steps_.resize(kept);
+  while (!asked_.empty() && asked_.back().step > kept) asked_.pop_back();
 }
 
 ConstraintState Matcher::state() const {
@@ -79,32 +82,67 @@ std::string Matcher::forced_bytes(std::size_t most) {
   return forced;
 }
 
-// The tokenizer spells the text so far together with what is forced. The tokens that lie in what no further text can
-// change are certain, provided that it spells the text so far as it was written.
+// What the model spelled when the same bytes were forced before is the best guess; without one, it is the tokenizer's
+// own spelling.
 void Matcher::forced(std::size_t most, std::vector<Token>& out) {
   if (most == 0) return;
+  learn();
   Parser& parser = bench_->parser;
   const Parser::Mark mark = parser.mark();
-  constexpr std::size_t kMostBytes = 1024, kLookBack = 16;
+  constexpr std::size_t kMostBytes = 1024;
   const std::string forced = forced_bytes(std::min(kMostBytes, most * 16));
   const bool whole = parser.state(parser.run(now(), forced)).threads.empty();  // nothing follows: all of it is settled
   parser.release(mark);
   if (forced.empty()) return;
-  std::size_t back = std::min(kLookBack, steps_.size());
-  const std::size_t begin = back == 0 ? 0 : steps_[steps_.size() - back].bytes;
-  const std::string text = text_.substr(begin) + forced;
-  const EncodeOptions plain{.parse_special = false, .add_bos = false};
-  const std::size_t settled = whole ? text.size() : tokenizer_.settled_bytes(text);
-  const std::vector<Token> tokens = tokenizer_.encode(text, plain);
-  std::size_t at = 0, t = 0;
-  for (std::size_t i = steps_.size() - back; i < steps_.size(); ++i, ++t) {
-    if (t == tokens.size() || tokens[t] != steps_[i].token) return;
-    at += tokenizer_.bytes(tokens[t]).size();
+  if (const std::vector<Token>* known = bench_->habits.find(forced)) {
+    out.insert(out.end(), known->begin(), known->begin() + static_cast<std::ptrdiff_t>(std::min(most, known->size())));
+  } else {
+    spell(forced, whole, most, out);
   }
-  for (std::size_t added = 0; t < tokens.size() && added < most; ++t, ++added) {
-    at += tokenizer_.bytes(tokens[t]).size();
-    if (at > settled) return;
-    out.push_back(tokens[t]);
+  if (asked_.empty() || asked_.back().step != steps_.size()) asked_.push_back({steps_.size(), forced});
+}
+
+// Every place whose forced bytes have been written since shows how the model spells them.
+void Matcher::learn() {
+  std::erase_if(asked_, [&](const Habits::Open& open) {
+    std::vector<Token> tokens;
+    std::size_t bytes = 0;
+    for (std::size_t i = open.step; i < steps_.size(); ++i) {
+      const std::size_t size = (i + 1 < steps_.size() ? steps_[i + 1].bytes : text_.size()) - steps_[i].bytes;
+      if (bytes + size <= open.forced.size()) tokens.push_back(steps_[i].token);
+      bytes += size;
+      if (bytes >= open.forced.size()) {
+        bench_->habits.keep(open.forced, std::move(tokens));
+        return true;
+      }
+    }
+    return false;
+  });
+}
+
+// The text so far is spelled together with what is forced, from as far back as the tokenizer spells it the way it was
+// written. Tokens that lie in what no further text can change are certain.
+void Matcher::spell(std::string_view forced, bool whole, std::size_t most, std::vector<Token>& out) const {
+  constexpr std::size_t kLookBack = 16;
+  const EncodeOptions plain{.parse_special = false, .add_bos = false};
+  for (std::size_t first = steps_.size() - std::min(kLookBack, steps_.size());;) {
+    const std::size_t begin = first == steps_.size() ? text_.size() : steps_[first].bytes;
+    const std::string text = text_.substr(begin).append(forced);
+    const std::vector<Token> tokens = tokenizer_.encode(text, plain);
+    std::size_t t = 0;
+    while (first + t < steps_.size() && t < tokens.size() && tokens[t] == steps_[first + t].token) ++t;
+    if (first + t < steps_.size()) {
+      first += t + 1;
+      continue;
+    }
+    const std::size_t settled = whole ? text.size() : tokenizer_.settled_bytes(text);
+    std::size_t at = text.size() - forced.size();
+    for (std::size_t added = 0; t < tokens.size() && added < most; ++t, ++added) {
+      at += tokenizer_.bytes(tokens[t]).size();
+      if (at > settled) return;
+      out.push_back(tokens[t]);
+    }
+    return;
   }
 }
 

@@ -4,6 +4,7 @@
 // and lends one to each answer, so nothing that runs is shared between threads.
 #pragma once
 
+#include "grammar/running/habits.hpp"
 #include "grammar/running/token_masks.hpp"
 
 #include <frugal/core/constraint.hpp>
@@ -24,6 +25,7 @@ struct Workbench {
   std::shared_ptr<const Vocabulary> vocabulary;
   Parser parser;
   TokenMasks masks;
+  Habits habits;
 };
 
 /// The workbenches of a source that are not in use. Any thread.
@@ -64,12 +66,15 @@ class Matcher : public Constraint {
   };
   StateId now() const { return steps_.empty() ? bench_->parser.start() : steps_.back().state; }
   std::string forced_bytes(std::size_t most);
+  void learn();
+  void spell(std::string_view forced, bool whole, std::size_t most, std::vector<Token>& out) const;
 
   std::shared_ptr<Workshop> shop_;
   std::unique_ptr<Workbench> bench_;
   const Tokenizer& tokenizer_;
   std::vector<Step> steps_;
   std::string text_;
+  std::vector<Habits::Open> asked_;  ///< what was forced at places whose tokens are not all known yet
 };
 
 class Source : public ConstraintSource {

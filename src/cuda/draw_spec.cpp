@@ -1,0 +1,71 @@
+#include "cuda/draw_spec.hpp"
+
+#include <algorithm>
+#include <unordered_map>
+
+#include "backend/counter.hpp"
+
+namespace frugal::cuda {
+namespace {
+
+constexpr float log2_e = 0x1.715476p+0F;
+
+bool is_plain(const DrawSpec& spec) {
+  return !spec.scores && spec.top_logprobs == 0 && spec.distribution == nullptr && !spec.keep_distribution &&
+         spec.draft_distribution.empty() && spec.draft.ticket == Ticket{};
+}
+
+/// One entry a token, in the order of the ids; none where a bias stands twice, for the sums of floats are not one sum.
+std::optional<std::vector<Adjustment>> adjustments_of(const DrawSpec& spec, std::uint32_t tokens) {
+  const Sampling& s = *spec.sampling;
+  std::unordered_map<Token, Adjustment> by_token;
+  const auto entry = [&](Token t) -> Adjustment* {
+    if (t < 0 || static_cast<std::uint32_t>(t) >= tokens) return nullptr;
+    return &by_token.try_emplace(t, Adjustment{t, 0.0F, 0, 0}).first->second;
+  };
+  for (const auto& [t, bias] : s.logit_bias) {
+    Adjustment* const a = entry(t);
+    if (a == nullptr) continue;
+    if (a->repeated != 0) return std::nullopt;
+    a->bias = bias, a->repeated = 1;  // for now: seen
+  }
+  for (auto& [t, a] : by_token) a.repeated = 0;
+  if (s.repetition_penalty != 1.0F)
+    for (const auto history : {spec.prompt, spec.output})
+      for (const Token t : history)
+        if (Adjustment* const a = entry(t)) a->repeated = 1;
+  if (s.presence_penalty != 0.0F || s.frequency_penalty != 0.0F)
+    for (const Token t : spec.output)
+      if (Adjustment* const a = entry(t)) ++a->in_output;
+  std::vector<Adjustment> all;
+  for (const auto& [t, a] : by_token) all.push_back(a);
+  std::sort(all.begin(), all.end(), [](const Adjustment& a, const Adjustment& b) { return a.token < b.token; });
+  return all;
+}
+
+}  // namespace
+
+std::optional<PreparedDraw> prepare(const DrawSpec& spec, std::uint32_t vocab) {
+  if (!is_plain(spec)) return std::nullopt;
+  const Sampling& s = *spec.sampling;
+  PreparedDraw out;
+  DrawRow& row = out.row;
+  row.tokens = spec.tokens == 0 ? vocab : std::min(spec.tokens, vocab);
+  auto adjustments = adjustments_of(spec, row.tokens);
+  if (!adjustments) return std::nullopt;
+  out.adjustments = std::move(*adjustments);
+  row.adjustment_count = static_cast<std::uint32_t>(out.adjustments.size());
+  row.mask_words = static_cast<std::uint32_t>(spec.mask.size());
+  row.repetition = s.repetition_penalty, row.presence = s.presence_penalty, row.frequency = s.frequency_penalty;
+  row.scale = s.temperature > 0.0F ? log2_e / s.temperature : 0.0F;
+  row.top_k = s.top_k > 0 ? static_cast<std::uint32_t>(s.top_k) : 0;
+  row.top_p = s.top_p < 1.0F;
+  row.share = row.top_p ? static_cast<std::uint64_t>(static_cast<double>(std::max(s.top_p, 0.0F)) * 0x1p64) : 0;
+  row.least_weight = s.min_p > 0.0F
+                         ? std::min(draw::weight_one, static_cast<std::uint64_t>(static_cast<double>(s.min_p) * 0x1p40))
+                         : 0;
+  row.number = backend::counter_number(spec.seed, spec.position, spec.purpose);
+  return out;
+}
+
+}  // namespace frugal::cuda

@@ -1,0 +1,108 @@
+// The device's draw on the host, thread after thread, against the host's own: the same tokens, draw for draw.
+#include "cuda/draw.hpp"
+
+#include <catch2/catch_test_macros.hpp>
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <memory>
+#include <random>
+#include <vector>
+
+#include "backend/draw_cases.hpp"
+#include "backend/drawer.hpp"
+#include "cuda/draw_spec.hpp"
+
+namespace frugal::cuda {
+namespace {
+
+using testing::DrawCase;
+using testing::random_draw_case;
+
+/// What a device would be given; the memory between the arrays would show a step outside them.
+Token drawn_here(const DrawCase& c, std::uint32_t threads) {
+  const DrawSpec spec = c.spec();
+  std::optional<PreparedDraw> p = prepare(spec, static_cast<std::uint32_t>(c.logits.size()));
+  if (!p) return -2;
+  std::vector<float> x(p->row.tokens);
+  p->row.logits = c.logits.data();
+  p->row.x = x.data();
+  p->row.mask = spec.mask.empty() ? nullptr : spec.mask.data();
+  p->row.adjustments = p->adjustments.data();
+  const auto shared = std::make_unique<DrawShared>();
+  return draw_row(Block{threads}, p->row, *shared);
+}
+
+bool bias_stands_twice(const DrawCase& c) {
+  const auto& bias = c.sampling.logit_bias;
+  return bias.size() == 2 && bias[0].first == bias[1].first;
+}
+
+TEST_CASE("a block draws what the host draws, whatever its number of threads") {
+  backend::Drawer drawer;
+  int drawn = 0, greedy = 0;
+  for (std::uint64_t seed = 0; seed < 6000; ++seed) {
+    CAPTURE(seed);
+    DrawCase c = random_draw_case(seed);
+    if (seed % 9 == 0) c.sampling.temperature = 0.0F, ++greedy;
+    const Token got = drawn_here(c, std::array<std::uint32_t, 3>{32, 128, draw_threads}[seed % 3]);
+    if (got == -2) {
+      REQUIRE(bias_stands_twice(c));
+      continue;
+    }
+    REQUIRE(got == drawer.draw(c.logits, c.spec()).token);
+    drawn += got >= 0 ? 1 : 0;
+  }
+  CHECK(drawn > 5000);
+  CHECK(greedy > 600);
+}
+
+TEST_CASE("a block draws from wide and flat rows as the host does") {
+  backend::Drawer drawer;
+  std::mt19937_64 random(5);
+  for (std::uint64_t seed = 0; seed < 40; ++seed) {
+    CAPTURE(seed);
+    DrawCase c;
+    c.seed = seed;
+    c.logits.resize(100000 + random() % 60000);
+    std::normal_distribution<float> normal(0.0F, seed % 2 == 0 ? 0.4F : 3.0F);
+    for (float& x : c.logits) x = seed % 5 == 0 ? std::round(normal(random)) : normal(random);
+    c.sampling.temperature = std::array<float, 3>{0.7F, 1.5F, 4.0F}[seed % 3];
+    if (seed % 4 != 0) c.sampling.top_p = 0.95F;
+    if (seed % 4 == 2) c.sampling.top_k = 5000;
+    REQUIRE(drawn_here(c, draw_threads) == drawer.draw(c.logits, c.spec()).token);
+  }
+}
+
+TEST_CASE("weights on a device are the host's to the last bit") {
+  std::mt19937 random(3);
+  std::normal_distribution<float> normal(0.0F, 20.0F);
+  std::vector<float> x(20000);
+  for (float& v : x) v = std::min(normal(random), 60.0F);
+  for (const float temperature : {0.01F, 0.8F, 1.0F, 7.0F}) {
+    const backend::WeightScale scale{60.0F, 0x1.715476p+0F / temperature};
+    std::vector<std::uint64_t> w(x.size());
+    backend::portable_row_kernels().weights(x.data(), x.size(), scale, w.data());
+    for (std::size_t i = 0; i < x.size(); ++i) REQUIRE(draw::weight_of(x[i], scale.max, scale.scale) == w[i]);
+  }
+}
+
+TEST_CASE("draws that report or judge stay with the host") {
+  const DrawCase c = random_draw_case(1);
+  const auto stays = [&](auto change) {
+    DrawSpec spec = c.spec();
+    change(spec);
+    return !prepare(spec, static_cast<std::uint32_t>(c.logits.size())).has_value();
+  };
+  std::vector<float> distribution;
+  CHECK_FALSE(stays([](DrawSpec&) {}));
+  CHECK(stays([](DrawSpec& s) { s.scores = true; }));
+  CHECK(stays([](DrawSpec& s) { s.top_logprobs = 3; }));
+  CHECK(stays([](DrawSpec& s) { s.keep_distribution = true; }));
+  CHECK(stays([&](DrawSpec& s) { s.distribution = &distribution; }));
+  CHECK(stays([&](DrawSpec& s) { s.draft_distribution = c.logits; }));
+}
+
+}  // namespace
+}  // namespace frugal::cuda
