@@ -2,11 +2,12 @@
 // old and new elements alike, each time the sample is full; the choice depends on the element's ordinal alone.
 #pragma once
 
-#include "advise/row.hpp"
-
 #include <algorithm>
 #include <cstdint>
 #include <vector>
+
+#include "advise/row.hpp"
+#include "core/splitmix.hpp"
 
 namespace frugal::advisor {
 
@@ -14,7 +15,7 @@ class Sample {
  public:
   explicit Sample(std::size_t most) : most_(std::max<std::size_t>(most, 64)) {}
 
-  bool wants(std::uint64_t ordinal) const { return scatter(ordinal) >> 1U <= limit_; }
+  bool wants(std::uint64_t ordinal) const { return splitmix64(ordinal) >> 1U <= limit_; }
   void add(const Row& row) {
     rows_.push_back(row);
     while (rows_.size() > most_) {
@@ -35,12 +36,6 @@ class Sample {
   const std::vector<Row>& rows() const { return rows_; }  ///< in the order of submission
 
  private:
-  static std::uint64_t scatter(std::uint64_t x) {  // splitmix64
-    x += 0x9E3779B97F4A7C15U;
-    x = (x ^ (x >> 30U)) * 0xBF58476D1CE4E5B9U;
-    x = (x ^ (x >> 27U)) * 0x94D049BB133111EBU;
-    return x ^ (x >> 31U);
-  }
   std::size_t most_;
   std::uint64_t limit_ = ~std::uint64_t{0} >> 1U;
   std::vector<Row> rows_{};

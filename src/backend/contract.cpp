@@ -111,7 +111,7 @@ void check_segment(const Segment& s, const PageGeometry& geometry, const BoundAr
 
 BoundArena check_layout(const ArenaLayout& layout, std::span<const std::size_t> kv_bytes) {
   if (layout.models.size() != kv_bytes.size()) refuse("the arena layout names another number of models");
-  if (layout.bytes % granule_bytes != 0) refuse("the arena is no whole number of granules");
+  if (layout.bytes % granule_bytes != 0) refuse("the size of the arena is not a multiple of the granule");
   for (std::size_t i = 0; i < kv_bytes.size(); ++i) {
     const PageGeometry& g = layout.models[i];
     if (g.page_tokens == 0) refuse("a page holds no tokens");

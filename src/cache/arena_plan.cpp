@@ -88,7 +88,8 @@ std::vector<Need> checked(std::span<const std::size_t> kv_bytes, std::span<const
   for (std::size_t m = 0; m < kv_bytes.size(); ++m) {
     const std::uint32_t fixed = page_tokens.empty() ? 0 : page_tokens[page_tokens.size() == 1 ? 0 : m];
     if (kv_bytes[m] == 0) fail("model " + std::to_string(m) + " needs no bytes for keys and values");
-    if (fixed != 0 && !std::has_single_bit(fixed)) fail("page_tokens " + std::to_string(fixed) + " is no power of two");
+    if (fixed != 0 && !std::has_single_bit(fixed))
+      fail("page_tokens " + std::to_string(fixed) + " is not a power of two");
     if (kv_bytes[m] > std::numeric_limits<std::size_t>::max() / 2 / std::max(fixed, sizes.back()))
       throw Error(Errc::too_large, "arena: a page of model " + std::to_string(m) + " is beyond all memory");
     needs.push_back({kv_bytes[m], fixed});

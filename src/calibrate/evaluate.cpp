@@ -53,6 +53,11 @@ Sums at_threshold(const FittedCascade::Impl& rule, const Outcomes& outcomes, con
   return sums;
 }
 
+std::size_t chosen_by(const FittedCascade::Impl& rule, const Outcome& row, const std::vector<double>& scores) {
+  const std::optional<std::size_t> type = rule.type_number(row.type);
+  return type ? calibrate::chosen_tier(scores, rule.threshold_of(*type)) : scores.size();
+}
+
 FrontPoint point(std::string name, const Sums& s) {
   return {std::move(name), s.last_cost > 0 ? s.cost / s.last_cost : 1, s.quality / s.n};
 }
@@ -126,8 +131,10 @@ Evaluation evaluate(const FittedCascade& cascade, const Outcomes& outcomes) {
   Evaluation out;
   std::map<std::string, Sums> by_type;
   for (std::size_t i = 0; i < rows.size(); ++i)
-    by_type[outcomes.rows[i].type].add(outcomes.rows[i], calibrate::chosen_tier(scores[i], rule.threshold), rule.mode);
-  const Sums all = at_threshold(rule, outcomes, scores, rule.threshold);
+    by_type[outcomes.rows[i].type].add(outcomes.rows[i], chosen_by(rule, outcomes.rows[i], scores[i]), rule.mode);
+  Sums all;
+  for (std::size_t i = 0; i < rows.size(); ++i)
+    all.add(outcomes.rows[i], chosen_by(rule, outcomes.rows[i], scores[i]), rule.mode);
   out.all = summary({}, all);
   for (const auto& [type, sums] : by_type) out.by_type.push_back(summary(type, sums));
 

@@ -5,6 +5,8 @@
 #include <cmath>
 #include <cstdint>
 
+#include "core/json_tree.hpp"
+
 namespace frugal::calibrate {
 
 namespace {
@@ -44,6 +46,17 @@ std::size_t unbalanced(std::string_view text) {
   return strays + static_cast<std::size_t>(depth[0] + depth[1] + depth[2]);
 }
 
+// A whole object or list; anything longer than is looked at counts as none.
+bool is_json(std::string_view text) {
+  if (text.size() > most_bytes || text.empty() || (text.front() != '{' && text.front() != '[')) return false;
+  try {
+    (void)parse_json_tree(text, "answer");
+    return true;
+  } catch (const Error&) {
+    return false;
+  }
+}
+
 // Nearest rank: the ceil(q n)-th smallest, the smallest for q = 0.
 double quantile(std::span<const double> sorted, double q) {
   const double rank = std::ceil(q * static_cast<double>(sorted.size()));
@@ -64,34 +77,42 @@ void add_quantiles(std::vector<Feature>& out, const std::string& prefix, std::ve
 }  // namespace
 
 std::vector<Feature> prompt_features(std::string_view text) {
-  return {{"prompt.log_bytes", log_length(text.size())},
+  const std::size_t bytes = text.size();
+  text = text.substr(0, most_bytes);
+  return {{"prompt.log_bytes", log_length(bytes)},
           {"prompt.log_lines", log_length(static_cast<std::size_t>(std::count(text.begin(), text.end(), '\n')))},
           {"prompt.digits", share(text, is_digit)},
           {"prompt.capitals", share(text, is_upper)}};
 }
 
 std::vector<Feature> answer_features(std::string_view text) {
-  const std::string_view body = trimmed(text);
+  const std::string_view whole = trimmed(text), body = whole.substr(0, most_bytes);
   const std::size_t line = body.rfind('\n');
   const std::string_view last = line == std::string_view::npos ? body : body.substr(line + 1);
-  const char end = body.empty() ? ' ' : body.back();
-  return {{"answer.log_bytes", log_length(body.size())},
+  const char end = body.empty() ? ' ' : whole.back();
+  return {{"answer.log_bytes", log_length(whole.size())},
           {"answer.log_lines", log_length(static_cast<std::size_t>(std::count(body.begin(), body.end(), '\n')))},
           {"answer.last_line_log_bytes", log_length(last.size())},
           {"answer.digits", share(body, is_digit)},
           {"answer.empty", body.empty() ? 1.0 : 0.0},
           {"answer.ends_with_digit", is_digit(end) ? 1.0 : 0.0},
           {"answer.ends_with_stop", end == '.' || end == '!' || end == '?' || end == '}' ? 1.0 : 0.0},
-          {"answer.unbalanced", log_length(unbalanced(body))}};
+          {"answer.unbalanced", log_length(unbalanced(body))},
+          {"answer.parses", is_json(whole) ? 1.0 : 0.0}};
+}
+
+std::vector<Feature> finish_features(FinishReason reason) {
+  return {{"finish.length", reason == FinishReason::length || reason == FinishReason::capped ? 1.0 : 0.0}};
 }
 
 std::vector<Feature> score_features(std::span<const TokenScore> scores) {
   std::vector<Feature> out;
   if (scores.empty()) return out;
   std::vector<double> margins, logprobs;
-  for (const TokenScore& s : scores) {
-    margins.push_back(s.margin);
-    logprobs.push_back(s.logprob);
+  const std::size_t stride = (scores.size() + most_scores - 1) / most_scores;
+  for (std::size_t i = 0; i < scores.size(); i += stride) {
+    margins.push_back(static_cast<double>(scores[i].margin));
+    logprobs.push_back(static_cast<double>(scores[i].logprob));
   }
   add_quantiles(out, "margin", std::move(margins));
   add_quantiles(out, "logprob", std::move(logprobs));
@@ -101,7 +122,8 @@ std::vector<Feature> score_features(std::span<const TokenScore> scores) {
 bool is_measured(std::string_view name) {
   const auto known = [&](const std::vector<Feature>& features) { return value_of(features, name).has_value(); };
   static const std::vector<TokenScore> one(1);
-  return known(prompt_features("")) || known(answer_features("")) || known(score_features(one));
+  return known(prompt_features("")) || known(finish_features(FinishReason::stop)) || known(answer_features("")) ||
+         known(score_features(one));
 }
 
 std::optional<double> value_of(std::span<const Feature> features, std::string_view name) {

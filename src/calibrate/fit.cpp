@@ -20,12 +20,14 @@ namespace {
 
 using calibrate::Candidate;
 using calibrate::Graded;
+using calibrate::Mode;
 using calibrate::Rows;
 using calibrate::Tally;
 using Kind = Guarantee::Kind;
 
 constexpr std::size_t fewest_outcomes = 20;
 constexpr double clearly_cheaper = 0.96;
+constexpr std::size_t fewest_of_a_type = 80;  // of a type's calibration outcomes, for a threshold of its own
 constexpr std::size_t starts = 2;  // sequences of thresholds for max_error; each gets its share of the error level
 
 [[noreturn]] void refuse(const std::string& why) { throw Error(Errc::invalid_argument, "fit_cascade: " + why); }
@@ -85,7 +87,7 @@ bool likely_to_pass(const Tally& t, const Guarantee& g, double n, double horizon
 // The rule that would cost least among those whose held-out results leave room for the guarantee. A later one must be
 // clearly cheaper than those before it: small differences are noise.
 Candidate choose(const Graded& graded, const FitOptions& o, const Split& parts) {
-  const std::vector<Candidate> all = calibrate::candidates(*graded.outcomes, o.guarantee);
+  const std::vector<Candidate> all = calibrate::candidates(graded, o.guarantee);
   Candidate best = all.front();
   double least = std::numeric_limits<double>::infinity();
   const double horizon = static_cast<double>(horizon_of(o.guarantee, graded.outcomes->rows.size()));
@@ -199,6 +201,134 @@ std::string version_text() {
 
 }  // namespace
 
+namespace {
+
+using Scores = std::vector<std::vector<double>>;
+
+// Outcomes that share a threshold, with their scores; those of `train` are held out.
+struct Group {
+  std::vector<std::size_t> types{};  // numbers; empty = all
+  Rows train{}, calibration{};
+  Scores train_scores{}, scores{};
+};
+
+// What the fit of one group came to.
+struct Certified {
+  std::optional<Chosen> best{};
+  double tight = 0;
+  std::vector<Chosen> failed{};
+};
+
+// A threshold that accepts half as many of these rows.
+double half_as_strict(const Scores& scores, double threshold) {
+  std::vector<double> accepted;
+  for (const std::vector<double>& row : scores)
+    if (const double least = *std::min_element(row.begin(), row.end()); least <= threshold) accepted.push_back(least);
+  if (accepted.empty()) return threshold;
+  const auto middle = accepted.begin() + static_cast<std::ptrdiff_t>(accepted.size() / 2);
+  std::nth_element(accepted.begin(), middle, accepted.end());
+  return *middle;
+}
+
+// Fixed-sequence testing over thresholds, at this error level.
+Certified certify(const Graded& graded, const Group& g, Mode mode, const Guarantee& guarantee, std::uint64_t horizon,
+                  double error_level) {
+  Certified out;
+  const std::vector<double> grid = calibrate::threshold_grid(g.train_scores);
+  if (grid.empty()) return out;
+  const auto test = [&](double threshold) {
+    Chosen c;
+    c.threshold = threshold;
+    c.tally = calibrate::tally(graded, g.calibration, g.scores, threshold, mode);
+    c.p = p_value(c.tally, guarantee, horizon);
+    return c;
+  };
+  std::vector<double> hoped;
+  for (const double threshold : grid) {
+    if (guarantee.kind == Kind::max_loss) break;
+    hoped.push_back(p_value(calibrate::tally(graded, g.train, g.train_scores, threshold, mode), guarantee, horizon));
+  }
+  const double level = error_level / (guarantee.kind == Kind::max_error ? double(starts) : 1.0);
+  for (const std::size_t start : begins(grid, hoped, guarantee.kind)) {
+    std::optional<Chosen> found = climb(grid, start, level, test);
+    if (!found || found->tally.accepted == 0) out.failed.push_back(test(grid[start]));
+    if (found && found->tally.accepted > 0 && (!out.best || found->tally.cost < out.best->tally.cost))
+      out.best = std::move(found);
+  }
+  if (out.best) out.tight = half_as_strict(g.train_scores, out.best->threshold);
+  return out;
+}
+
+// One group of all; or by type, as the training part alone suggests, with one more for the types that are left.
+std::vector<Group> groups_of(const Graded& graded, const FittedCascade::Impl& rule, const FitOptions& o, Group all) {
+  if (!o.by_type) return {std::move(all)};
+  const auto of_types = [&](const std::vector<bool>& wanted) {
+    Group g;
+    const auto type_of = [&](std::size_t row) { return rule.type_number(graded.outcomes->rows[row].type); };
+    for (std::size_t t = 0; t < wanted.size(); ++t)
+      if (wanted[t]) g.types.push_back(t);
+    const auto take = [&](const Rows& rows, const Scores& scores, Rows& to, Scores& to_scores) {
+      for (std::size_t i = 0; i < rows.size(); ++i) {
+        const std::optional<std::size_t> type = type_of(rows[i]);
+        if (!type || !wanted[*type]) continue;
+        to.push_back(rows[i]);
+        to_scores.push_back(scores[i]);
+      }
+    };
+    take(all.train, all.train_scores, g.train, g.train_scores);
+    take(all.calibration, all.scores, g.calibration, g.scores);
+    return g;
+  };
+  std::vector<Group> out;
+  std::vector<bool> left(rule.types.size(), true);
+  for (std::size_t t = 0; t < rule.types.size(); ++t) {
+    std::vector<bool> only(rule.types.size(), false);
+    only[t] = true;
+    Group g = of_types(only);
+    const auto n = static_cast<double>(g.calibration.size());
+    bool hopeful = false;
+    for (const double threshold : calibrate::threshold_grid(g.train_scores))
+      hopeful =
+          hopeful || likely_to_pass(calibrate::tally(graded, g.train, g.train_scores, threshold, rule.mode),
+                                    o.guarantee, n, o.guarantee.horizon.value_or(g.calibration.size()) > 0 ? n : 0);
+    if (g.calibration.size() < fewest_of_a_type || !hopeful) continue;
+    left[t] = false;
+    out.push_back(std::move(g));
+  }
+  if (std::find(left.begin(), left.end(), true) != left.end()) out.push_back(of_types(left));
+  return out;
+}
+
+Tally& operator+=(Tally& a, const Tally& b) {
+  a.n += b.n, a.accepted += b.accepted, a.errors += b.errors, a.losses += b.losses, a.gains += b.gains;
+  a.cost += b.cost, a.cost_of_last += b.cost_of_last;
+  return a;
+}
+
+// What all groups come to together; the rule gets their thresholds. None = no group could be certified.
+std::optional<Chosen> combine(FittedCascade::Impl& rule, const Graded& graded, const std::vector<Group>& groups,
+                              const std::vector<Certified>& certified) {
+  constexpr double nothing = -std::numeric_limits<double>::infinity();
+  Chosen sum;
+  sum.p = 0;
+  rule.thresholds.assign(groups.front().types.empty() ? 1 : rule.types.size(), nothing);
+  rule.tight = rule.thresholds;
+  bool any = false;
+  for (std::size_t i = 0; i < groups.size(); ++i) {
+    const std::optional<Chosen>& best = certified[i].best;
+    any = any || best;
+    sum.tally +=
+        best ? best->tally : calibrate::tally(graded, groups[i].calibration, groups[i].scores, nothing, rule.mode);
+    if (!best) continue;
+    sum.p = std::max(sum.p, best->p);
+    const std::vector<std::size_t> places = groups[i].types.empty() ? std::vector<std::size_t>{0} : groups[i].types;
+    for (const std::size_t t : places) rule.thresholds[t] = best->threshold, rule.tight[t] = certified[i].tight;
+  }
+  return any ? std::optional(sum) : std::nullopt;
+}
+
+}  // namespace
+
 expected<FittedCascade> fit_cascade(const Outcomes& outcomes, const FitOptions& o) {
   check(outcomes, o);
   const Graded graded(outcomes, o.seed);
@@ -208,35 +338,31 @@ expected<FittedCascade> fit_cascade(const Outcomes& outcomes, const FitOptions& 
   const std::uint64_t horizon = horizon_of(o.guarantee, outcomes.rows.size());
   rule->guarantee.horizon = horizon;
 
-  const auto train_scores = calibrate::held_out_scores(graded, candidate, o.guarantee, parts.train);
-  const std::vector<double> grid = calibrate::threshold_grid(train_scores);
-  if (grid.empty()) return unexpected(Errc::invalid_argument, "fit_cascade: no outcome could be scored");
-  const auto scores = calibrate::scores_of(*rule, outcomes, parts.calibration);
-  const auto test = [&](double threshold) {
-    Chosen c;
-    c.threshold = threshold;
-    c.tally = calibrate::tally(graded, parts.calibration, scores, threshold, candidate.mode);
-    c.p = p_value(c.tally, o.guarantee, horizon);
-    return c;
-  };
-  std::vector<double> hoped;
-  for (const double threshold : grid) {
-    if (o.guarantee.kind == Kind::max_loss) break;
-    hoped.push_back(
-        p_value(calibrate::tally(graded, parts.train, train_scores, threshold, candidate.mode), o.guarantee, horizon));
-  }
-  const std::vector<std::size_t> first = begins(grid, hoped, o.guarantee.kind);
-  const double level = (1 - o.guarantee.confidence) / (o.guarantee.kind == Kind::max_error ? double(starts) : 1.0);
-  std::optional<Chosen> best;
+  Group all{{},
+            parts.train,
+            parts.calibration,
+            calibrate::held_out_scores(graded, candidate, o.guarantee, parts.train),
+            calibrate::scores_of(*rule, graded, parts.calibration)};
+  const std::vector<Group> groups = groups_of(graded, *rule, o, std::move(all));
+  const double level = (1 - o.guarantee.confidence) / double(groups.size());
+  std::vector<Certified> certified;
   std::vector<Chosen> failed;
-  for (const std::size_t start : first) {
-    std::optional<Chosen> found = climb(grid, start, level, test);
-    if (!found || found->tally.accepted == 0) failed.push_back(test(grid[start]));
-    if (found && found->tally.accepted > 0 && (!best || found->tally.cost < best->tally.cost)) best = std::move(found);
+  for (const Group& g : groups) {
+    const double share = double(g.calibration.size()) / double(parts.calibration.size());
+    const auto own = horizon == 0 ? 0 : std::max<std::uint64_t>(1, std::uint64_t(share * double(horizon)));
+    certified.push_back(certify(graded, g, rule->mode, o.guarantee, groups.size() == 1 ? horizon : own, level));
+    failed.insert(failed.end(), certified.back().failed.begin(), certified.back().failed.end());
   }
-  if (!best) return unexpected(Errc::invalid_argument, "fit_cascade: " + infeasible(failed, o, horizon, level));
-  rule->threshold = best->threshold;
+  const std::optional<Chosen> best = combine(*rule, graded, groups, certified);
+  if (!best && failed.empty()) return unexpected(Errc::invalid_argument, "fit_cascade: no outcome could be scored");
+  if (!best)
+    return unexpected(
+        Errc::invalid_argument,
+        "fit_cascade: " +
+            infeasible(failed, o, horizon, level / (o.guarantee.kind == Kind::max_error ? double(starts) : 1.0)));
   rule->facts = facts_of(*best, parts, outcomes.rows.size());
+  rule->facts.thresholds = static_cast<std::uint64_t>(
+      std::count_if(certified.begin(), certified.end(), [](const Certified& c) { return c.best.has_value(); }));
   rule->seed = o.seed;
   rule->calibration_share = o.calibration_share;
   rule->date = o.date;

@@ -42,8 +42,11 @@ struct FittedCascade::Impl {
   std::vector<std::string> tiers{};
   Guarantee guarantee{};
   calibrate::Mode mode = calibrate::Mode::route;
-  bool weigh_cost = false;              ///< risk is divided by the money that taking the answer saves
-  double threshold = 0;                 ///< of score()
+  bool weigh_cost = false;                ///< risk is divided by the money that taking the answer saves
+  std::vector<std::string> own_models{};  ///< [tiers]: what answered when it was recorded; empty texts = unknown
+  /// Of score(), by type; -infinity = nothing is accepted. One entry = all types alike.
+  std::vector<double> thresholds{0};
+  std::vector<double> tight{0};         ///< the same, for FittedCascade::tightened
   std::vector<std::string> features{};  ///< in the models' order
   std::vector<std::string> types{};
   std::vector<calibrate::TierModel> models{};  ///< [tiers - 1]
@@ -59,6 +62,8 @@ struct FittedCascade::Impl {
   /// Risk per saved money where that is weighed; compared with the threshold.
   double score(std::size_t tier, const calibrate::Sight& sight) const;
   std::optional<std::size_t> type_number(std::string_view type) const;
+  double threshold_of(std::size_t type) const { return thresholds.size() == 1 ? thresholds[0] : thresholds[type]; }
+  double tight_of(std::size_t type) const { return tight.size() == 1 ? tight[0] : tight[type]; }
   /// The features by name, in order; none where one of them is missing or not finite.
   std::optional<std::vector<double>> pick(std::span<const Feature> measured) const;
 };

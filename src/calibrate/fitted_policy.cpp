@@ -19,8 +19,8 @@ using calibrate::Sight;
 
 class FittedPolicy final : public CascadePolicy {
  public:
-  explicit FittedPolicy(std::shared_ptr<const FittedCascade::Impl> rule) : rule_(std::move(rule)) {}
-  std::string_view name() const override { return "fitted"; }
+  FittedPolicy(std::shared_ptr<const FittedCascade::Impl> rule, bool tight) : rule_(std::move(rule)), tight_(tight) {}
+  std::string_view name() const override { return tight_ ? "fitted, tightened" : "fitted"; }
 
   std::size_t first(const RequestView& request, std::size_t /*endpoints*/) override {
     const std::size_t last = rule_->tiers.size() - 1;
@@ -28,7 +28,7 @@ class FittedPolicy final : public CascadePolicy {
     if (rule_->mode == Mode::judge) return 0;
     const std::optional<Sight> seen = sight(request, {});
     for (std::size_t t = 0; seen && t < last; ++t)
-      if (rule_->score(t, *seen) <= rule_->threshold) return t;
+      if (accepts(t, *seen)) return t;
     return last;
   }
 
@@ -41,15 +41,22 @@ class FittedPolicy final : public CascadePolicy {
     const std::optional<Sight> seen = whole ? sight(attempt.request, answer(attempt)) : std::nullopt;
     if (!seen) return {.next = last};
     const double good = 1 - rule_->risk(attempt.endpoint, *seen);
-    if (rule_->score(attempt.endpoint, *seen) <= rule_->threshold) return {.score = good};
+    if (accepts(attempt.endpoint, *seen)) return {.score = good};
     return {.next = attempt.endpoint + 1, .score = good};
   }
 
  private:
+  bool accepts(std::size_t tier, const Sight& seen) const {
+    const std::size_t type = seen.example.type;
+    return rule_->score(tier, seen) <= (tight_ ? rule_->tight_of(type) : rule_->threshold_of(type));
+  }
+
   static std::vector<Feature> answer(const AttemptView& attempt) {
     std::vector<Feature> all = calibrate::answer_features(attempt.text);
     const std::vector<Feature> scores = calibrate::score_features(attempt.scores);
     all.insert(all.end(), scores.begin(), scores.end());
+    const std::vector<Feature> end = calibrate::finish_features(attempt.finish.value_or(FinishReason::stop));
+    all.insert(all.end(), end.begin(), end.end());
     return all;
   }
 
@@ -64,6 +71,7 @@ class FittedPolicy final : public CascadePolicy {
   }
 
   std::shared_ptr<const FittedCascade::Impl> rule_;
+  bool tight_;
 };
 
 std::string joined(std::span<const std::string> names) {
@@ -79,15 +87,45 @@ const Guarantee& FittedCascade::guarantee() const noexcept { return impl_->guara
 const FitFacts& FittedCascade::facts() const noexcept { return impl_->facts; }
 std::string FittedCascade::method() const { return impl_->mode == Mode::route ? "route" : "judge"; }
 
-std::shared_ptr<CascadePolicy> FittedCascade::policy(std::span<const std::string> endpoints) const {
-  if (!std::equal(endpoints.begin(), endpoints.end(), impl_->tiers.begin(), impl_->tiers.end()))
-    throw Error(Errc::invalid_argument, "this cascade policy was fitted for the tiers " + joined(impl_->tiers) +
-                                            ", and is asked to serve " + joined(endpoints));
-  for (const std::string& name : impl_->features)
+namespace {
+
+void check_tiers(const FittedCascade::Impl& rule, std::span<const ServedTier> endpoints) {
+  std::vector<std::string> names;
+  for (const ServedTier& tier : endpoints) names.push_back(tier.name);
+  if (names != rule.tiers)
+    throw Error(Errc::invalid_argument, "this cascade policy was fitted for the tiers " + joined(rule.tiers) +
+                                            ", and is asked to serve " + joined(names));
+  for (std::size_t t = 0; t < endpoints.size(); ++t) {
+    const std::string& known = t < rule.own_models.size() ? rule.own_models[t] : std::string();
+    if (known == endpoints[t].model) continue;
+    throw Error(Errc::invalid_argument,
+                "this cascade policy was fitted on outcomes of tier \"" + names[t] + "\" as " +
+                    (known.empty() ? "a model that was not recorded" : "the model " + known) +
+                    ", and is asked to serve " +
+                    (endpoints[t].model.empty() ? "a model that is not named" : "the model " + endpoints[t].model));
+  }
+  for (const std::string& name : rule.features)
     if (!calibrate::is_measured(name))
       throw Error(Errc::unsupported,
                   "this cascade policy judges by the feature \"" + name + "\", which only the recorded outcomes have");
-  return std::make_shared<FittedPolicy>(impl_);
+}
+
+}  // namespace
+
+std::shared_ptr<CascadePolicy> FittedCascade::policy(std::span<const ServedTier> endpoints) const {
+  check_tiers(*impl_, endpoints);
+  return std::make_shared<FittedPolicy>(impl_, false);
+}
+
+std::shared_ptr<CascadePolicy> FittedCascade::policy(std::span<const std::string> endpoints) const {
+  std::vector<ServedTier> tiers;
+  for (const std::string& name : endpoints) tiers.push_back({.name = name});
+  return policy(tiers);
+}
+
+std::shared_ptr<CascadePolicy> FittedCascade::tightened(std::span<const ServedTier> endpoints) const {
+  check_tiers(*impl_, endpoints);
+  return std::make_shared<FittedPolicy>(impl_, true);
 }
 
 }  // namespace frugal

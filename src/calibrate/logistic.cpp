@@ -60,11 +60,13 @@ Logistic fit_logistic(std::span<const Example> examples, std::span<const double>
     const Eigen::VectorXd p = (x * w).unaryExpr([](double v) { return sigmoid(v); });
     const Eigen::VectorXd weight = p.array() * (1 - p.array()) + 1e-9;
     const Eigen::VectorXd gradient = x.transpose() * (y - p) - ridge.cwiseProduct(w);
-    Eigen::MatrixXd hessian = x.transpose() * weight.asDiagonal() * x;
+    const Eigen::MatrixXd weighed = weight.cwiseSqrt().asDiagonal() * x;
+    Eigen::MatrixXd hessian = Eigen::MatrixXd::Zero(x.cols(), x.cols());
+    hessian.selfadjointView<Eigen::Lower>().rankUpdate(weighed.transpose());  // half of the symmetric product
     hessian.diagonal() += ridge;
-    const Eigen::VectorXd move = hessian.ldlt().solve(gradient);
+    const Eigen::VectorXd move = hessian.selfadjointView<Eigen::Lower>().ldlt().solve(gradient);
     w += move;
-    if (move.cwiseAbs().maxCoeff() < 1e-10) break;
+    if (move.cwiseAbs().maxCoeff() < 1e-9) break;
   }
   model.intercept = w(0);
   const auto features = static_cast<Eigen::Index>(model.mean.size());

@@ -109,7 +109,14 @@ void read_attempts(const Json& attempts, const Line& line, Outcomes& all, Outcom
       line.fail("attempt " + std::to_string(i + 1) + " is of tier \"" + tier + "\", where the first line has " +
                 (i < all.tiers.size() ? "\"" + all.tiers[i] + "\"" : "no further tier"));
     }
-    outcome.attempts.push_back(attempt_of(a, line, "tier \"" + tier + "\""));
+    const std::string where = "tier \"" + tier + "\"";
+    const std::string model = a.contains("model") ? line.text(a["model"], where + ": \"model\"") : std::string();
+    if (first)
+      all.models.push_back(model);
+    else if (all.models[i] != model)
+      line.fail(where + " is the model \"" + model + "\", where the first line has \"" + all.models[i] +
+                "\": the outcomes are not of the same tiers");
+    outcome.attempts.push_back(attempt_of(a, line, where));
   }
   if (outcome.attempts.size() < all.tiers.size())
     line.fail("tier \"" + all.tiers[outcome.attempts.size()] + "\" is missing");
@@ -147,6 +154,60 @@ Outcomes parse_outcomes(const std::string& text, const std::string& origin) {
   if (all.tiers.size() < 2)
     throw Error(Errc::bad_file, origin + ": only one tier, \"" + all.tiers.front() + "\"; a cascade needs two");
   return all;
+}
+
+std::string outcome_line(const Outcomes& of, const Outcome& outcome) {
+  Json attempts = Json::array();
+  for (std::size_t t = 0; t < outcome.attempts.size(); ++t) {
+    const TierOutcome& a = outcome.attempts[t];
+    Json attempt{
+        {"tier", of.tiers[t]}, {"input_tokens", a.input_tokens}, {"output_tokens", a.output_tokens}, {"cost", a.cost}};
+    if (a.quality == 0 || a.quality == 1)
+      attempt["correct"] = a.quality == 1;
+    else
+      attempt["quality"] = a.quality;
+    if (t < of.models.size() && !of.models[t].empty()) attempt["model"] = of.models[t];
+    if (a.output) attempt["output"] = *a.output;
+    for (const Feature& f : a.features)
+      if (f.first == "score")
+        attempt["score"] = f.second;
+      else
+        attempt["features"][f.first] = f.second;
+    attempts.push_back(std::move(attempt));
+  }
+  Json object{{"id", outcome.id}, {"attempts", std::move(attempts)}};
+  if (!outcome.type.empty()) object["type"] = outcome.type;
+  if (outcome.prompt) object["prompt"] = *outcome.prompt;
+  return object.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n";
+}
+
+namespace {
+
+std::string plain(std::string_view text) {
+  const auto blank = [](char c) { return c == ' ' || c == '\n' || c == '\t' || c == '\r'; };
+  while (!text.empty() && blank(text.front())) text.remove_prefix(1);
+  while (!text.empty() && (blank(text.back()) || text.back() == '.')) text.remove_suffix(1);
+  std::string out(text);
+  for (char& c : out)
+    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
+  return out;
+}
+
+}  // namespace
+
+bool same_answer(std::string_view a, std::string_view b) { return plain(a) == plain(b); }
+
+Outcomes agreement_with_last(Outcomes outcomes) {
+  for (Outcome& row : outcomes.rows)
+    for (TierOutcome& a : row.attempts) {
+      const std::optional<std::string>& reference = row.attempts.back().output;
+      if (!a.output || !reference)
+        throw Error(Errc::invalid_argument, "outcome \"" + row.id +
+                                                "\" has an attempt without its output, so agreement with the last "
+                                                "tier cannot be told");
+      a.quality = same_answer(*a.output, *reference) ? 1 : 0;
+    }
+  return outcomes;
 }
 
 Outcomes read_outcomes(const std::string& path) { return parse_outcomes(read_file(path), path); }

@@ -7,6 +7,7 @@
 #include <cmath>
 #include <cstdint>
 #include <cstdio>
+#include <limits>
 #include <string_view>
 
 #include "calibrate/fitted.hpp"
@@ -23,7 +24,7 @@ using calibrate::Logistic;
 using calibrate::Mode;
 using calibrate::TierModel;
 
-constexpr int format = 1;
+constexpr int format = 2;
 
 // FNV-1a, 64 bits: notices accidents and edits, not an attacker.
 std::string checksum(std::string_view text) {
@@ -46,8 +47,16 @@ Json written(const FitFacts& f) {
            {"loss", f.loss},
            {"error_among_accepted", nullptr},
            {"cost_share", f.cost_share},
-           {"p_value", f.p_value}};
+           {"p_value", f.p_value},
+           {"thresholds", f.thresholds}};
   if (f.error) out["error_among_accepted"] = *f.error;
+  return out;
+}
+
+// JSON has no infinity: null = nothing is accepted.
+Json written(const std::vector<double>& thresholds) {
+  Json out = Json::array();
+  for (const double t : thresholds) out.push_back(std::isfinite(t) ? Json(t) : Json(nullptr));
   return out;
 }
 
@@ -69,7 +78,9 @@ Json written(const FittedCascade::Impl& r) {
             {"limit", r.guarantee.limit},
             {"confidence", r.guarantee.confidence},
             {"horizon", r.guarantee.horizon.value_or(0)}}},
-          {"threshold", r.threshold},
+          {"models_of_tiers", r.own_models},
+          {"thresholds", written(r.thresholds)},
+          {"tightened", written(r.tight)},
           {"weigh_cost", r.weigh_cost},
           {"mean_saving", r.mean_saving},
           {"features", r.features},
@@ -161,7 +172,18 @@ FitFacts facts(const Reader& in) {
   if (!in.at("error_among_accepted").is_null()) f.error = in.number("error_among_accepted");
   f.cost_share = in.number("cost_share");
   f.p_value = in.number("p_value");
+  f.thresholds = in.get<std::uint64_t>("thresholds");
   return f;
+}
+
+std::vector<double> thresholds(const Reader& in, const char* key, std::size_t types) {
+  std::vector<double> out;
+  for (const Json& t : in.get<std::vector<Json>>(key)) {
+    if (!t.is_null() && !t.is_number()) in.fail("must hold numbers and nulls", key);
+    out.push_back(t.is_null() ? -std::numeric_limits<double>::infinity() : t.get<double>());
+  }
+  if (out.size() != 1 && out.size() != types) in.fail("must have one entry, or one for each type", key);
+  return out;
 }
 
 void read_models(const Reader& in, const Json& object, const std::string& origin, FittedCascade::Impl& r) {
@@ -195,12 +217,15 @@ FittedCascade::Impl read(const Json& object, const std::string& origin) {
   if (method != "route" && method != "judge") in.fail("must be route or judge", "method");
   r.mode = method == "route" ? Mode::route : Mode::judge;
   r.guarantee = guarantee(in.in("guarantee"));
-  r.threshold = in.number("threshold");
+  r.own_models = in.get<std::vector<std::string>>("models_of_tiers");
+  if (r.own_models.size() != r.tiers.size()) in.fail("must have one entry for each tier", "models_of_tiers");
   r.weigh_cost = in.get<bool>("weigh_cost");
   r.mean_saving = in.number("mean_saving");
   if (!(r.mean_saving > 0)) in.fail("must be above 0", "mean_saving");
   r.features = in.get<std::vector<std::string>>("features");
   r.types = in.get<std::vector<std::string>>("types");
+  r.thresholds = thresholds(in, "thresholds", r.types.size());
+  r.tight = thresholds(in, "tightened", r.types.size());
   read_models(in, object, origin, r);
   const Reader split = in.in("split");
   r.seed = split.get<std::uint64_t>("seed");
@@ -229,6 +254,10 @@ FittedCascade FittedCascade::from_json(const std::string& text, const std::strin
   if (!sum.is_string() || sum.get<std::string>() != checksum(object.dump()))
     throw Error(Errc::bad_file, origin + ": the checksum does not match: the file was changed after it was written");
   return FittedCascade(std::make_shared<const Impl>(read(object, origin)));
+}
+
+std::shared_ptr<CascadePolicy> load_cascade_policy(const std::string& path, std::span<const ServedTier> endpoints) {
+  return FittedCascade::from_json(read_file(path), path).policy(endpoints);
 }
 
 std::shared_ptr<CascadePolicy> load_cascade_policy(const std::string& path, std::span<const std::string> endpoints) {

@@ -7,6 +7,7 @@
 #include <set>
 
 #include "calibrate/features.hpp"
+#include "core/splitmix.hpp"
 
 namespace frugal::calibrate {
 
@@ -15,23 +16,6 @@ namespace {
 constexpr std::size_t folds = 5;
 constexpr std::size_t grid_steps = 80;
 constexpr double infinity = std::numeric_limits<double>::infinity();
-
-std::set<std::string> names_of(const std::vector<Feature>& features) {
-  std::set<std::string> names;
-  for (const Feature& f : features) names.insert(f.first);
-  return names;
-}
-
-// The features that every attempt below the last tier has.
-std::vector<std::string> common_features(const Outcomes& outcomes, Mode mode) {
-  std::set<std::string> common = names_of(recorded_features(outcomes.rows.front(), 0, mode));
-  for (const Outcome& row : outcomes.rows)
-    for (std::size_t t = 0; t + 1 < outcomes.tiers.size(); ++t) {
-      const std::set<std::string> here = names_of(recorded_features(row, t, mode));
-      std::erase_if(common, [&](const std::string& name) { return !here.contains(name); });
-    }
-  return {common.begin(), common.end()};
-}
 
 CostLine cost_line(const Outcomes& outcomes, std::span<const std::size_t> rows, std::size_t tier) {
   double n = 0, x = 0, y = 0, xx = 0, xy = 0;
@@ -48,13 +32,17 @@ CostLine cost_line(const Outcomes& outcomes, std::span<const std::size_t> rows, 
   return {(y - slope * x) / n, slope};
 }
 
-std::vector<Example> examples_of(const FittedCascade::Impl& rule, const Outcomes& outcomes,
+// The features that the rule uses: all that were measured in its mode, or none.
+std::vector<double> seen_by(const FittedCascade::Impl& rule, const Graded& graded, std::size_t row, std::size_t tier) {
+  if (rule.features.empty()) return {};
+  return graded.measured(rule.mode).values[row * (graded.tiers() - 1) + tier];
+}
+
+std::vector<Example> examples_of(const FittedCascade::Impl& rule, const Graded& graded,
                                  std::span<const std::size_t> rows, std::size_t tier) {
   std::vector<Example> out;
-  for (const std::size_t r : rows) {
-    const Outcome& row = outcomes.rows[r];
-    out.push_back({*rule.pick(recorded_features(row, tier, rule.mode)), *rule.type_number(row.type)});
-  }
+  for (const std::size_t r : rows)
+    out.push_back({seen_by(rule, graded, r, tier), *rule.type_number(graded.outcomes->rows[r].type)});
   return out;
 }
 
@@ -77,12 +65,8 @@ void fit_costs(FittedCascade::Impl& rule, const Outcomes& outcomes, std::span<co
 
 }  // namespace
 
-// splitmix64 (Steele et al. 2014).
 double uniform(std::uint64_t seed, std::uint64_t index) {
-  std::uint64_t x = (seed + 1) * 0x9e3779b97f4a7c15ULL + index * 0xd1342543de82ef95ULL;
-  x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9ULL;
-  x = (x ^ (x >> 27)) * 0x94d049bb133111ebULL;
-  return static_cast<double>((x ^ (x >> 31)) >> 11) * 0x1p-53;
+  return unit_interval(mix64((seed + 1) * splitmix_gamma + index * 0xd1342543de82ef95ULL));
 }
 
 Rows shuffled(std::size_t n, std::uint64_t seed) {
@@ -95,7 +79,34 @@ Rows shuffled(std::size_t n, std::uint64_t seed) {
   return rows;
 }
 
-Graded::Graded(const Outcomes& o, std::uint64_t seed) : outcomes(&o) {
+Measured::Measured(const Outcomes& outcomes, Mode mode) {
+  const std::size_t below = outcomes.tiers.size() - 1;
+  std::vector<std::vector<Feature>> all;
+  for (const Outcome& row : outcomes.rows)
+    for (std::size_t t = 0; t < below; ++t) all.push_back(recorded_features(row, t, mode));
+  // Attempts that were recorded alike have their features in the same places.
+  const auto find = [](const std::vector<Feature>& features, const std::string& name, std::size_t place) {
+    if (place < features.size() && features[place].first == name) return std::optional(features[place].second);
+    return value_of(features, name);
+  };
+  std::vector<std::pair<std::string, std::size_t>> common;
+  for (std::size_t i = 0; i < all.front().size(); ++i) {
+    const std::string& name = all.front()[i].first;
+    const auto has = [&](const std::vector<Feature>& features) { return find(features, name, i).has_value(); };
+    const auto same = [&](const auto& other) { return other.first == name; };
+    if (std::none_of(common.begin(), common.end(), same) && std::all_of(all.begin(), all.end(), has))
+      common.emplace_back(name, i);
+  }
+  std::sort(common.begin(), common.end());
+  for (const auto& [name, place] : common) names.push_back(name);
+  for (const std::vector<Feature>& features : all) {
+    std::vector<double> row;
+    for (const auto& [name, place] : common) row.push_back(*find(features, name, place));
+    values.push_back(std::move(row));
+  }
+}
+
+Graded::Graded(const Outcomes& o, std::uint64_t seed) : outcomes(&o), route(o, Mode::route), judge(o, Mode::judge) {
   for (std::size_t r = 0; r < o.rows.size(); ++r) {
     std::vector<bool> row;
     for (std::size_t t = 0; t < o.tiers.size(); ++t)
@@ -104,9 +115,9 @@ Graded::Graded(const Outcomes& o, std::uint64_t seed) : outcomes(&o) {
   }
 }
 
-std::vector<Candidate> candidates(const Outcomes& outcomes, const Guarantee& guarantee) {
-  const bool prompts = !common_features(outcomes, Mode::route).empty();
-  const bool answers = common_features(outcomes, Mode::judge).size() > common_features(outcomes, Mode::route).size();
+std::vector<Candidate> candidates(const Graded& graded, const Guarantee& guarantee) {
+  const bool prompts = !graded.route.names.empty();
+  const bool answers = graded.judge.names.size() > graded.route.names.size();
   std::vector<Candidate> all;
   for (const bool weigh : {true, false})
     for (const double penalty : {40.0, 10.0, 160.0}) {
@@ -123,15 +134,17 @@ FittedCascade::Impl train(const Graded& graded, const Candidate& candidate, cons
   const Outcomes& outcomes = *graded.outcomes;
   FittedCascade::Impl rule;
   rule.tiers = outcomes.tiers;
+  rule.own_models = outcomes.models;
+  rule.own_models.resize(rule.tiers.size());
   rule.guarantee = guarantee;
   rule.mode = candidate.mode;
   rule.weigh_cost = candidate.weigh_cost;
-  if (candidate.use_features) rule.features = common_features(outcomes, candidate.mode);
+  if (candidate.use_features) rule.features = graded.measured(candidate.mode).names;
   std::set<std::string> types;
   for (const std::size_t r : rows) types.insert(outcomes.rows[r].type);
   rule.types.assign(types.begin(), types.end());
   for (std::size_t t = 0; t + 1 < outcomes.tiers.size(); ++t) {
-    const std::vector<Example> examples = examples_of(rule, outcomes, rows, t);
+    const std::vector<Example> examples = examples_of(rule, graded, rows, t);
     TierModel model;
     model.own = fit_logistic(examples, targets_of(graded, rows, t), rule.types.size(), candidate.penalty);
     if (guarantee.kind == Guarantee::Kind::max_loss)
@@ -159,6 +172,20 @@ std::vector<std::vector<double>> scores_of(const FittedCascade::Impl& rule, cons
   return out;
 }
 
+std::vector<std::vector<double>> scores_of(const FittedCascade::Impl& rule, const Graded& graded,
+                                           std::span<const std::size_t> rows) {
+  std::vector<std::vector<double>> out;
+  for (const std::size_t r : rows) {
+    const Outcome& row = graded.outcomes->rows[r];
+    const std::optional<std::size_t> type = rule.type_number(row.type);
+    std::vector<double> scores(rule.models.size(), infinity);
+    for (std::size_t t = 0; type && t < scores.size(); ++t)
+      scores[t] = rule.score(t, {{seen_by(rule, graded, r, t), *type}, prompt_bytes(row)});
+    out.push_back(std::move(scores));
+  }
+  return out;
+}
+
 std::vector<std::vector<double>> held_out_scores(const Graded& graded, const Candidate& candidate,
                                                  const Guarantee& guarantee, std::span<const std::size_t> rows) {
   std::vector<std::vector<double>> out(rows.size());
@@ -169,7 +196,7 @@ std::vector<std::vector<double>> held_out_scores(const Graded& graded, const Can
       if (i % folds == fold) places.push_back(i);
     }
     const FittedCascade::Impl rule = train(graded, candidate, guarantee, outside);
-    std::vector<std::vector<double>> scores = scores_of(rule, *graded.outcomes, inside);
+    std::vector<std::vector<double>> scores = scores_of(rule, graded, inside);
     for (std::size_t i = 0; i < places.size(); ++i) out[places[i]] = std::move(scores[i]);
   }
   return out;

@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "calibrate/fitted.hpp"
@@ -19,11 +20,22 @@ struct Candidate {
   double penalty = 10;
 };
 
+/// The features that every attempt below the last tier has, measured once: rules pick them by place, not by name.
+struct Measured {
+  std::vector<std::string> names{};
+  std::vector<std::vector<double>> values{};  ///< [rows * (tiers - 1)][names]
+
+  Measured(const Outcomes& outcomes, Mode mode);
+};
+
 /// Outcomes with every grade rounded to right or wrong: up with the grade's own probability, so that the mean is kept and
 /// exact tests for counts apply. 0 and 1 stay what they are.
 struct Graded {
   const Outcomes* outcomes = nullptr;
   std::vector<std::vector<bool>> right{};  ///< [rows][tiers]
+  Measured route, judge;
+
+  const Measured& measured(Mode mode) const { return mode == Mode::route ? route : judge; }
 
   Graded(const Outcomes& o, std::uint64_t seed);
   std::size_t tiers() const { return outcomes->tiers.size(); }
@@ -38,7 +50,7 @@ double uniform(std::uint64_t seed, std::uint64_t index);
 Rows shuffled(std::size_t n, std::uint64_t seed);
 
 /// The rules worth trying on these outcomes, what is plain and usual first.
-std::vector<Candidate> candidates(const Outcomes& outcomes, const Guarantee& guarantee);
+std::vector<Candidate> candidates(const Graded& graded, const Guarantee& guarantee);
 
 /// Fits the candidate's models on these rows. Types are those of `rows`.
 FittedCascade::Impl train(const Graded& graded, const Candidate& candidate, const Guarantee& guarantee,
@@ -46,6 +58,9 @@ FittedCascade::Impl train(const Graded& graded, const Candidate& candidate, cons
 
 /// [rows][tiers - 1]: the rule's scores; infinite where it cannot judge.
 std::vector<std::vector<double>> scores_of(const FittedCascade::Impl& rule, const Outcomes& outcomes,
+                                           std::span<const std::size_t> rows);
+/// The same for a rule that was trained on these outcomes.
+std::vector<std::vector<double>> scores_of(const FittedCascade::Impl& rule, const Graded& graded,
                                            std::span<const std::size_t> rows);
 
 /// The same for rules trained without the fold that a row is in (5 folds).

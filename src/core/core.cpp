@@ -17,9 +17,8 @@ Version version() noexcept { return header_version; }
 
 Error::~Error() = default;
 Clock::~Clock() = default;
-std::chrono::sys_seconds Clock::calendar_now() const {
-  return std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now());
-}
+std::chrono::sys_time<Duration> Clock::wall_now() const { return std::chrono::system_clock::now(); }
+std::chrono::sys_seconds Clock::calendar_now() const { return std::chrono::floor<std::chrono::seconds>(wall_now()); }
 Constraint::~Constraint() = default;
 ConstraintSource::~ConstraintSource() = default;
 

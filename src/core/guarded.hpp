@@ -1,4 +1,4 @@
-// The host's clock and log, each in a coat that lets nothing it throws into a step.
+// Wrappers around the host's clock and log that keep what these throw out of a step.
 #pragma once
 
 #include <frugal/core/clock.hpp>
@@ -10,7 +10,8 @@
 
 namespace frugal {
 
-/// While the host's clock throws, time stands still.
+/// While the host's clock throws, `now` stands still. What its other functions throw is passed on, because a date must
+/// not be made up: their callers catch it.
 class GuardedClock final : public Clock {
  public:
   explicit GuardedClock(const Clock* clock) : clock_(clock != nullptr ? *clock : steady_clock()) {}
@@ -23,6 +24,8 @@ class GuardedClock final : public Clock {
       return TimePoint(Duration(last_.load(std::memory_order_relaxed)));
     }
   }
+  std::chrono::sys_time<Duration> wall_now() const override { return clock_.wall_now(); }
+  std::chrono::sys_seconds calendar_now() const override { return clock_.calendar_now(); }
 
  private:
   const Clock& clock_;

@@ -48,7 +48,7 @@ class JsonTree final : public nlohmann::json_sax<nlohmann::json> {
     auto& object = open_.back()->get_ref<nlohmann::json::object_t&>();
     const auto [at, fresh] = object.emplace(name, nullptr);
     if (!fresh && rules_.repeated == RepeatedKeys::refused)
-      throw Error(Errc::bad_file, origin_ + ": the key \"" + name.substr(0, 80) + "\" stands twice in one object");
+      throw Error(Errc::bad_file, origin_ + ": the key \"" + name.substr(0, 80) + "\" occurs twice in one object");
     slot_ = &at->second;
     return true;
   }

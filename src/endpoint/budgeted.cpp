@@ -71,13 +71,14 @@ struct Budgeted::Spending final : Sink {
   const std::string& billed_as(const std::string& m) const { return options.prices.contains(m) ? m : model; }
 
   std::chrono::sys_seconds now() const {
-    return options.now ? options.now() : std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now());
+    return options.now ? options.now() : std::chrono::floor<std::chrono::seconds>(clock().wall_now());
   }
+
+  const Clock& clock() const { return options.clock != nullptr ? *options.clock : steady_clock(); }
 
   std::chrono::sys_seconds latest_end(const Request& r) const {
     if (!r.deadline) return std::chrono::sys_seconds::max();
-    const Clock& clock = options.clock != nullptr ? *options.clock : steady_clock();
-    return began + std::chrono::ceil<std::chrono::seconds>(left_until(*r.deadline, clock.now())) +
+    return began + std::chrono::ceil<std::chrono::seconds>(left_until(*r.deadline, clock().now())) +
            std::chrono::ceil<std::chrono::seconds>(options.past_deadline);
   }
 
@@ -86,16 +87,20 @@ struct Budgeted::Spending final : Sink {
   }
 
   // The highest bill in dollars that this usage may come to: any model that may answer; the prompt read from a cache or
-  // written to one; the answer reasoning or not.
+  // written to one, for minutes or for an hour; the answer reasoning or not.
   expected<double> most(const Usage& usage) const {
+    struct Cached {
+      std::uint64_t read, written, written_1h;
+    };
+    const std::uint64_t all = usage.input;
     double highest = 0;
     for (const std::string& m : models)
-      for (const auto& [read, written] :
-           {std::pair<std::uint64_t, std::uint64_t>{0, 0}, {usage.input, 0}, {0, usage.input}})
+      for (const Cached& c : {Cached{0, 0, 0}, {all, 0, 0}, {0, all, 0}, {0, all, all}})
         for (const std::uint64_t reasoning : {std::uint64_t{0}, usage.output}) {
           Usage u = usage;
-          u.cached_read = read;
-          u.cache_write = written;
+          u.cached_read = c.read;
+          u.cache_write = c.written;
+          u.cache_write_1h = c.written_1h;
           u.reasoning = reasoning;
           const expected<Priced> priced = price(options.prices, options.price_rules, m, u, query(latest));
           if (!priced) return unexpected(priced.error());
@@ -199,7 +204,7 @@ Call Budgeted::start(Request request, std::shared_ptr<Sink> sink) {
     refused = caught_error(Errc::internal, "the request's price");
   }
   if (!refused) return EndpointWrapper::start(std::move(request), std::move(spending));
-  Finish end = refusal(*refused, request.model);
+  Finish end = refusal(std::move(*refused), std::move(request.model));
   end.id = std::move(request.id);
   GuardedSink(std::move(sink)).on_finish(std::move(end));
   return {};

@@ -1,9 +1,11 @@
 #include <frugal/endpoint/cascade.hpp>
 
 #include <algorithm>
+#include <functional>
 #include <utility>
 
 #include "endpoint/cascade_request.hpp"
+#include "endpoint/guarded_sink.hpp"
 #include "endpoint/refusal.hpp"
 
 namespace frugal {
@@ -33,23 +35,27 @@ std::string_view Cascade::name() const { return shared_->name; }
 
 Call Cascade::start(Request request, std::shared_ptr<Sink> sink) {
   const RequestId id{shared_->next_id.fetch_add(1)};
-  auto going = std::make_shared<CascadeRequest>(shared_, id, std::move(request), std::move(sink));
+  std::shared_ptr<CascadeRequest> going;
+  std::function<void()> cancel;
   bool closed = false;
-  {
+  try {
+    going = std::make_shared<CascadeRequest>(shared_, id, std::move(request), sink);
+    cancel = [weak = std::weak_ptr<CascadeRequest>(going)] {
+      if (const auto r = weak.lock()) r->cancel();
+    };
     const std::lock_guard lock(shared_->mutex);
     closed = shared_->closed;
     if (!closed) shared_->live.insert(going);
+  } catch (...) {
+    refuse_without_memory(std::move(sink), id);
+    return Call({}, id);
   }
   if (closed) {
     going->disown();
     return Call({}, id);
   }
   going->start();
-  return Call(
-      [weak = std::weak_ptr<CascadeRequest>(going)] {
-        if (const auto r = weak.lock()) r->cancel();
-      },
-      id);
+  return Call(std::move(cancel), id);
 }
 
 Progress Cascade::step() {

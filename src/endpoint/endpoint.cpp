@@ -113,19 +113,17 @@ EndpointRef::Visit::~Visit() {
 }
 
 Call EndpointRef::start(Request request, const std::shared_ptr<Sink>& sink) const {
-  const std::string model = request.model;
-  std::string id = request.id;
+  Finish end;
+  end.reason = FinishReason::refused;
   try {
+    end.model = request.model;
+    end.id = request.id;
     if (const Visit visit = enter()) return visit->start(std::move(request), sink);
+    end.error = Error(Errc::unavailable, "the endpoint has been destroyed");
   } catch (...) {
-    Finish failed = refusal(caught_error(Errc::internal, "Endpoint::start threw"), model);
-    failed.id = std::move(id);
-    sink->on_finish(std::move(failed));
-    return {};
+    end.error = caught_error(Errc::internal, "Endpoint::start threw");
   }
-  Finish gone = refusal(Error(Errc::unavailable, "the endpoint has been destroyed"), model);
-  gone.id = std::move(id);
-  sink->on_finish(std::move(gone));
+  sink->on_finish(std::move(end));
   return {};
 }
 

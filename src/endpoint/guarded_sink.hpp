@@ -60,9 +60,12 @@ class GuardedSink final : public Sink {
   }
 
  private:
-  void note(const char* where) {
-    thrown_ = std::string("the caller's ") + where + " threw: " + caught_text();
-    if (log_ != nullptr && *log_) (*log_)(LogLevel::warning, id_.value, thrown_);
+  void note(const char* where) noexcept {
+    try {
+      thrown_ = std::string("the caller's ") + where + " threw: " + caught_text();
+      if (log_ != nullptr && *log_) (*log_)(LogLevel::warning, id_.value, thrown_);
+    } catch (...) {  // no memory for the words
+    }
   }
 
   std::shared_ptr<Sink> out_;
@@ -71,5 +74,15 @@ class GuardedSink final : public Sink {
   std::string thrown_;
   bool ended_ = false;
 };
+
+/// The Finish of a request that could not be begun because even a proper refusal had no memory. Needs none itself. Call
+/// only inside a catch block, while nothing else can give the sink its Finish.
+inline void refuse_without_memory(std::shared_ptr<Sink> sink, RequestId id) noexcept {
+  Finish end;
+  end.reason = FinishReason::refused;
+  end.error = caught_error(Errc::internal, "start");
+  end.request = id;
+  GuardedSink(std::move(sink), nullptr, id).on_finish(std::move(end));
+}
 
 }  // namespace frugal

@@ -19,7 +19,7 @@ struct Metered::Measuring final : Sink {
     measured.gaps = Sketch(meter.options().alpha);
     measured.is_attempt = o.is_tier;
     TraceRecord& record = measured.record;
-    record.timestamp = std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
+    record.timestamp = std::chrono::duration<double>(meter.clock().wall_now().time_since_epoch()).count();
     record.id = r.id, record.type = r.type, record.tenant = r.tenant, record.labels = r.labels;
     record.service_tier = o.service_tier, record.batch = o.batch;
     record.endpoint = endpoint, record.model = r.model;

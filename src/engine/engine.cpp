@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "core/caught.hpp"
+#include "core/splitmix.hpp"
 #include "endpoint/guarded_sink.hpp"
 #include "endpoint/refusal.hpp"
 #include "endpoint/step_scope.hpp"
@@ -17,17 +18,6 @@
 #include "engine/intake.hpp"
 
 namespace frugal {
-namespace {
-
-// splitmix64 (Steele et al. 2014): spreads consecutive request numbers over all seeds.
-std::uint64_t mixed(std::uint64_t x) {
-  x += 0x9e3779b97f4a7c15ULL;
-  x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9ULL;
-  x = (x ^ (x >> 27)) * 0x94d049bb133111ebULL;
-  return x ^ (x >> 31);
-}
-
-}  // namespace
 
 Engine::Impl::Impl(Engine& self, EngineOptions o, std::shared_ptr<Watchers> w)
     : EngineParts(std::move(o)), watchers(std::move(w)) {
@@ -60,7 +50,7 @@ expected<std::shared_ptr<Sequence>> Engine::Impl::make_sequence(RequestId id, Re
     if (!constraint) return unexpected(constraint.error());
     s->constraint = std::move(*constraint);
   }
-  s->seed = s->request.sampling.seed.value_or(mixed(options.seed ^ id.value));
+  s->seed = s->request.sampling.seed.value_or(splitmix64(options.seed ^ id.value));
   s->submitted = clock.now();
   const std::size_t room = std::min<std::size_t>(slot->model->spec().context, slot->most_pages * slot->page_tokens);
   s->budget = static_cast<std::uint32_t>(room - s->prompt_tokens);
@@ -126,27 +116,37 @@ Engine::~Engine() {
 
 std::string_view Engine::name() const { return impl_->options.name; }
 
-Call Engine::start(Request request, std::shared_ptr<Sink> sink) {
-  Impl& impl = *impl_;
-  const RequestId id{impl.next_id.fetch_add(1)};
+// Throws only before the sink has a Finish and the request its place in the queue.
+Call Engine::Impl::begin(Engine& self, RequestId id, Request request, const std::shared_ptr<Sink>& sink) {
   const std::string model = request.model;
   std::string caller_id = request.id;
-  if (impl.options.observer) impl.options.observer->on_submitted(id, caller_id);
-  auto guarded = std::make_shared<GuardedSink>(std::move(sink), &impl.options.log, id);
-  expected<std::shared_ptr<Sequence>> made = impl.take_in(id, std::move(request), guarded);
-  const expected<void> queued = made ? impl.enqueue(*made) : unexpected(made.error());
+  if (options.observer) options.observer->on_submitted(id, caller_id);
+  auto guarded = std::make_shared<GuardedSink>(sink, &options.log, id);
+  expected<std::shared_ptr<Sequence>> made = take_in(id, std::move(request), guarded);
+  std::function<void()> cancel;
+  if (made)
+    cancel = [weak = std::weak_ptr<Sequence>(*made), engine = EndpointRef(self)] {
+      const auto s = weak.lock();
+      if (!s || s->cancelled.exchange(true, std::memory_order_relaxed)) return;
+      if (const EndpointRef::Visit visit = engine.enter()) visit->wake();  // it may sleep
+    };
+  const expected<void> queued = made ? enqueue(*made) : unexpected(made.error());
   if (!queued) {
-    impl.refuse(id, model, std::move(caller_id), queued.error(), *guarded);
+    refuse(id, model, std::move(caller_id), queued.error(), *guarded);
     return Call({}, id);
   }
-  impl.nudge();
-  return Call(
-      [weak = std::weak_ptr<Sequence>(*made), engine = EndpointRef(*this)] {
-        const auto s = weak.lock();
-        if (!s || s->cancelled.exchange(true, std::memory_order_relaxed)) return;
-        if (const EndpointRef::Visit visit = engine.enter()) visit->wake();  // it may sleep
-      },
-      id);
+  nudge();
+  return Call(std::move(cancel), id);
+}
+
+Call Engine::start(Request request, std::shared_ptr<Sink> sink) {
+  const RequestId id{impl_->next_id.fetch_add(1)};
+  try {
+    return impl_->begin(*this, id, std::move(request), sink);
+  } catch (...) {
+    refuse_without_memory(std::move(sink), id);
+    return Call({}, id);
+  }
 }
 
 Progress Engine::step() {

@@ -36,6 +36,7 @@ struct Engine::Impl : EngineParts {
   // engine.cpp: from a request to a sequence in the inbox; on the callers' threads
   expected<std::shared_ptr<Sequence>> make_sequence(RequestId id, Request request, std::shared_ptr<Sink> sink);
   expected<std::shared_ptr<Sequence>> take_in(RequestId id, Request request, const std::shared_ptr<Sink>& sink);
+  Call begin(Engine& self, RequestId id, Request request, const std::shared_ptr<Sink>& sink);
   expected<void> enqueue(std::shared_ptr<Sequence> sequence);
   void refuse(RequestId id, const std::string& model, std::string caller_id, const Error& error, Sink& sink);
 

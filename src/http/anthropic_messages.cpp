@@ -84,7 +84,7 @@ Json tool_of(const Json& tool) {
 std::optional<Error> unsayable_here(const Request& r, const HttpOptions& o) {
   if (std::optional<Error> no = unsayable(r, o)) return no;
   const auto no = [&](const char* what) { return Error(Errc::unsupported, "endpoint " + o.name + ": " + what); };
-  if (r.scores || r.logprobs) return no("this API gives no log-probabilities, so no scores");
+  if (r.logprobs) return no("this API gives no log-probabilities");  // scores are a cascade's wish: they stay unknown
   const Sampling& s = r.sampling;
   if (s.presence_penalty != 0.0F || s.frequency_penalty != 0.0F || s.min_p != 0.0F || s.repetition_penalty != 1.0F)
     return no("this API has no penalties and no min_p");

@@ -14,6 +14,7 @@
 #include <utility>
 
 #include "core/caught.hpp"
+#include "core/splitmix.hpp"
 #include "endpoint/guarded_sink.hpp"
 #include "endpoint/refusal.hpp"
 #include "endpoint/step_scope.hpp"
@@ -48,13 +49,7 @@ void check(const HttpOptions& o) {
       refuse("a header is empty or holds a line end");
 }
 
-// splitmix64 (Steele et al. 2014), as a number in [0, 1).
-double uniform(std::uint64_t& state) {
-  std::uint64_t x = state += 0x9e3779b97f4a7c15ULL;
-  x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9ULL;
-  x = (x ^ (x >> 27)) * 0x94d049bb133111ebULL;
-  return static_cast<double>((x ^ (x >> 31)) >> 11) * 0x1p-53;
-}
+double uniform(std::uint64_t& state) { return unit_interval(mix64(state += splitmix_gamma)); }
 
 struct MultiDeleter {
   void operator()(CURLM* multi) const { curl_multi_cleanup(multi); }

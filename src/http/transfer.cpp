@@ -238,7 +238,7 @@ Finish Transfer::outcome(CURLcode result, TimePoint now) {
   if (result != CURLE_OK) return finished(FinishReason::error, failure(result), now);
   if (!is_event_stream_)
     return finished(FinishReason::error,
-                    Error(Errc::unavailable, who + "the answer is no event stream: " + error_body_.substr(0, 200)),
+                    Error(Errc::unavailable, who + "the answer is not an event stream: " + error_body_.substr(0, 200)),
                     now);
   return finished(FinishReason::error, Error(Errc::unavailable, who + "the answer was cut off"), now);
 }

@@ -79,7 +79,7 @@ struct Budget::Impl {
   // Sets `usd` aside in all the limits instead of `old`, or in none.
   expected<void> set_aside(const std::vector<std::uint32_t>& limits, double usd, double old) {
     if (!is_money(usd))
-      return unexpected(Errc::invalid_argument, "a reservation is between 0 and 4,000,000,000 dollars");
+      return unexpected(Errc::invalid_argument, "a reservation must be between 0 and 4,000,000,000 dollars");
     const Nano more = nano_up(usd), less = nano_up(old);
     for (const std::uint32_t i : limits) {
       Account& a = accounts[i];

@@ -60,7 +60,7 @@ expected<Cost> cost_of(const Usage& usage, const Rates& rates, const PriceQuery&
 expected<Rates> self_hosted(const MachineUse& use) {
   const auto usable = [](double x) { return std::isfinite(x) && x >= 0; };
   if (!usable(use.usd_per_hour) || !usable(use.prefill_seconds) || !usable(use.decode_seconds))
-    return unexpected(Errc::invalid_argument, "MachineUse: money and seconds are finite and not negative");
+    return unexpected(Errc::invalid_argument, "MachineUse: money and seconds must be finite and not negative");
   if (!(use.busy > 0) || use.busy > 1) return unexpected(Errc::invalid_argument, "MachineUse::busy is not in (0, 1]");
   const double usd_per_second = use.usd_per_hour / 3600 / use.busy;
   const auto per_million = [&](double seconds, std::uint64_t tokens) {

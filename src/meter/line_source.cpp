@@ -40,6 +40,16 @@ bool LineSource::fill() {
 }
 
 LineSource::Outcome LineSource::next(std::string_view& line) {
+  const std::uint64_t before = lines_;
+  try {
+    return find(line);
+  } catch (...) {  // out of memory: in the line that does not fit
+    lines_ = before + 1;
+    throw;
+  }
+}
+
+LineSource::Outcome LineSource::find(std::string_view& line) {
   for (std::size_t searched = 0;;) {
     const char* const from = buffer_.data() + begin_;
     const std::size_t size = end_ - begin_;

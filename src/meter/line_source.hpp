@@ -34,6 +34,7 @@ class LineSource {
       if (file != stdin) std::fclose(file);
     }
   };
+  Outcome find(std::string_view& line);
   bool fill();
   Outcome pass_over();
 

@@ -26,7 +26,7 @@ MeterOptions checked(MeterOptions o) {
   require(o.alpha > 0 && o.alpha < 1, "alpha is not in (0, 1)");
   require(o.most_series > 0, "most_series is 0");
   for (const Slo& s : o.slos)
-    require(s.ttft >= Duration{} && s.tpot >= Duration{} && s.e2e >= Duration{}, "slos promises a negative time");
+    require(s.ttft >= Duration{} && s.tpot >= Duration{} && s.e2e >= Duration{}, "slos holds a negative time");
   // A meter fails nothing: what has no price is counted as unpriced.
   if (o.price_rules.unknown == UnknownPrice::fail) o.price_rules.unknown = UnknownPrice::warn;
   return o;

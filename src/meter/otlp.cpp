@@ -63,9 +63,9 @@ Json metric(const Family& f, const Span& span) {
   return {{"name", f.name->otel}, {"description", f.name->help}, {"unit", f.name->unit}, {type, std::move(data)}};
 }
 
-Span span_of(double seconds) {
+Span span_of(double seconds, const Clock& clock) {
   using std::chrono::nanoseconds;
-  const auto now = std::chrono::duration_cast<nanoseconds>(std::chrono::system_clock::now().time_since_epoch());
+  const nanoseconds now = clock.wall_now().time_since_epoch();
   const auto age = nanoseconds(static_cast<nanoseconds::rep>(seconds * 1e9));
   return {std::to_string((now - age).count()), std::to_string(now.count())};
 }
@@ -80,7 +80,7 @@ std::string version_text() {
 std::string otlp_json(const Meter& meter, const MetricsOptions& options) {
   double seconds = 0;
   const std::vector<Family> families = families_of(meter, options, &seconds);
-  const Span span = span_of(seconds);
+  const Span span = span_of(seconds, meter.clock());
   Json metrics = Json::array();
   for (const Family& f : families) metrics.push_back(metric(f, span));
   Json scope{{"scope", {{"name", "frugal"}, {"version", version_text()}}}, {"metrics", std::move(metrics)}};

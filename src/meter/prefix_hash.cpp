@@ -8,23 +8,17 @@
 #include <string>
 #include <variant>
 
+#include "core/splitmix.hpp"
+
 namespace frugal {
 namespace {
 
-std::uint64_t spread(std::uint64_t x) {
-  x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9ULL;
-  x = (x ^ (x >> 27)) * 0x94d049bb133111ebULL;
-  return x ^ (x >> 31);
-}
-
-constexpr std::uint64_t golden = 0x9e3779b97f4a7c15ULL;
-
 std::uint64_t next(std::uint64_t state, std::uint64_t word) {
-  return (std::rotl(state, 27) ^ spread(word + golden)) * 0xff51afd7ed558ccdULL + 1;
+  return (std::rotl(state, 27) ^ splitmix64(word)) * 0xff51afd7ed558ccdULL + 1;
 }
 
 struct Hash {
-  std::uint64_t state = golden;
+  std::uint64_t state = splitmix_gamma;
 
   Hash& add(std::uint64_t word) { return state = next(state, word), *this; }
   Hash& add(std::span<const Token> tokens) {
@@ -38,7 +32,7 @@ struct Hash {
   }
   Hash& add(float value) { return add(std::uint64_t{std::bit_cast<std::uint32_t>(value)}); }
 
-  std::uint64_t value() const { return spread(state) >> 1; }
+  std::uint64_t value() const { return mix64(state) >> 1; }
 
  private:
   static std::uint64_t word(std::string_view bytes) {  // little endian on every machine

@@ -48,7 +48,7 @@ double dollars(JsonCursor& c, const std::string& where) {
   const char next = c.peek();
   if (next != '-' && !(next >= '0' && next <= '9')) bad(where, "not a number of dollars");
   const double d = c.number();
-  if (!(d >= 0 && d <= most)) bad(where, "a price is not negative and not above a billion dollars");
+  if (!(d >= 0 && d <= most)) bad(where, "a price must be between 0 and a billion dollars");
   return d;
 }
 
@@ -153,7 +153,7 @@ Variant priced(JsonCursor& c, const std::string& where) {
 
 DatedPrice dated_price(JsonCursor& c, const std::string& where) {
   Variant read = priced(c, where);
-  if (!read.tier.empty() || read.batch) bad(where, "a tier or batch belongs into \"variants\"");
+  if (!read.tier.empty() || read.batch) bad(where, "a tier or batch belongs in \"variants\"");
   return std::move(read.price);
 }
 

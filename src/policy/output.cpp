@@ -112,7 +112,8 @@ class Limited final : public OutputPolicy {
 }  // namespace
 
 std::shared_ptr<OutputPolicy> max_tokens(std::uint32_t n) {
-  if (n == 0) throw Error(Errc::invalid_argument, "max_tokens: 0 is no budget; leave the policy out for no limit");
+  if (n == 0)
+    throw Error(Errc::invalid_argument, "max_tokens: the limit must be at least 1; leave the policy out for no limit");
   return std::make_shared<MaxTokens>(n);
 }
 
@@ -134,7 +135,7 @@ std::shared_ptr<OutputPolicy> for_type(std::string type, std::shared_ptr<OutputP
 }
 
 std::shared_ptr<OutputPolicy> limited(std::shared_ptr<OutputPolicy> inner, std::uint32_t most) {
-  if (most == 0) throw Error(Errc::invalid_argument, "limited: 0 is no budget");
+  if (most == 0) throw Error(Errc::invalid_argument, "limited: the limit must be at least 1");
   return std::make_shared<Limited>(present(std::move(inner), "limited"), most);
 }
 

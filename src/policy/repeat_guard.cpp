@@ -14,7 +14,7 @@ class RepeatGuard final : public OutputPolicy {
  public:
   explicit RepeatGuard(RepeatGuardOptions options) : options_(options) {
     if (options_.max_period == 0) throw Error(Errc::invalid_argument, "repeat_guard: max_period is 0");
-    if (options_.repeats < 2) throw Error(Errc::invalid_argument, "repeat_guard: a block that stands once is no loop");
+    if (options_.repeats < 2) throw Error(Errc::invalid_argument, "repeat_guard: repeats must be at least 2");
   }
   std::string_view name() const override { return "repeat_guard"; }
   std::uint32_t budget(const RequestView&) override { return 0; }

@@ -1,4 +1,5 @@
-// frugal cascade: fits a certified cascade policy on recorded outcomes, and evaluates one on others.
+// frugal cascade: records outcomes, fits a certified cascade policy on them, and evaluates one on others.
+#include "tools/cascade_record.hpp"
 #include "tools/commands.hpp"
 #include "tools/console.hpp"
 #include "tools/files.hpp"
@@ -22,10 +23,11 @@ struct FitCommand {
   double max_loss = 0, max_error = 0;
   FitOptions options{};
   std::uint64_t horizon = 0;
+  std::string reference = "labels";
 };
 
 struct EvalCommand {
-  std::string policy, outcomes, report;
+  std::string policy, outcomes, report, reference = "labels";
   bool json = false;
 };
 
@@ -75,7 +77,9 @@ void run_fit(FitCommand o, bool horizon_given) {
   o.options.guarantee.limit = o.max_loss > 0 ? o.max_loss : o.max_error;
   if (horizon_given) o.options.guarantee.horizon = o.horizon;
   o.options.date = today();
-  const FittedCascade fitted = fit_cascade(read_outcomes(o.outcomes), o.options).value();
+  Outcomes outcomes = read_outcomes(o.outcomes);
+  if (o.reference == "last") outcomes = agreement_with_last(std::move(outcomes));
+  const FittedCascade fitted = fit_cascade(outcomes, o.options).value();
   write_file(o.out, fitted.to_json());
   print_facts(fitted, o.out);
 }
@@ -95,7 +99,9 @@ std::string as_text(const FittedCascade& c, const Evaluation& e) {
 
 int run_eval(const EvalCommand& o) {
   const FittedCascade cascade = FittedCascade::from_json(read_all(o.policy), o.policy);
-  const Evaluation e = evaluate(cascade, read_outcomes(o.outcomes));
+  Outcomes outcomes = read_outcomes(o.outcomes);
+  if (o.reference == "last") outcomes = agreement_with_last(std::move(outcomes));
+  const Evaluation e = evaluate(cascade, outcomes);
   if (!o.report.empty()) write_file(o.report, evaluation_html(cascade, e));
   print(o.json ? evaluation_json(cascade, e) : as_text(cascade, e));
   return e.held ? 0 : 1;
@@ -116,6 +122,12 @@ CLI::App* add_fit(CLI::App& parent, const std::shared_ptr<FitCommand>& o) {
       "there are outcomes)");
   fit->add_option("--calibration-share", o->options.calibration_share, "Share of outcomes that certify")
       ->capture_default_str();
+  fit->add_flag("--by-type", o->options.by_type,
+                "A threshold of its own, with a bound of its own, for each type that has enough outcomes");
+  fit->add_option("--reference", o->reference,
+                  "What counts as right: the recorded labels, or whatever the last tier answered")
+      ->check(CLI::IsMember({"labels", "last"}))
+      ->capture_default_str();
   fit->add_option("--seed", o->options.seed, "Of the split")->capture_default_str();
   fit->add_option("-o,--out", o->out, "The policy file")->required();
   fit->footer(fit_examples);
@@ -127,6 +139,9 @@ CLI::App* add_eval(CLI::App& parent, const std::shared_ptr<EvalCommand>& o) {
   eval->add_option("policy", o->policy, "The policy file")->required();
   eval->add_option("outcomes", o->outcomes, "Recorded outcomes, JSON lines")->required();
   eval->add_option("--report", o->report, "An HTML page with the cost-quality front");
+  eval->add_option("--reference", o->reference, "What counts as right, as for fit")
+      ->check(CLI::IsMember({"labels", "last"}))
+      ->capture_default_str();
   eval->add_flag("--json", o->json, "One JSON object");
   eval->footer(eval_examples);
   return eval;
@@ -135,13 +150,16 @@ CLI::App* add_eval(CLI::App& parent, const std::shared_ptr<EvalCommand>& o) {
 }  // namespace
 
 Command add_cascade(CLI::App& parent) {
-  CLI::App* app = parent.add_subcommand("cascade", "Fit a cascade policy with a certified bound, or evaluate one");
+  CLI::App* app =
+      parent.add_subcommand("cascade", "Record outcomes, fit a cascade policy with a certified bound, evaluate it");
   app->require_subcommand(1);
   auto fit_options = std::make_shared<FitCommand>();
   auto eval_options = std::make_shared<EvalCommand>();
   CLI::App* fit = add_fit(*app, fit_options);
   add_eval(*app, eval_options);
-  return {app, [fit, fit_options, eval_options] {
+  const Command record = add_cascade_record(*app);
+  return {app, [fit, fit_options, eval_options, record] {
+            if (record.app->parsed()) return record.run();
             if (!fit->parsed()) return run_eval(*eval_options);
             if (fit->count("--max-loss") + fit->count("--max-error") == 0)
               throw Error(Errc::invalid_argument, "say which bound to keep: --max-loss or --max-error");

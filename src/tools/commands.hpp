@@ -34,6 +34,8 @@ Command add_score(CLI::App& parent);
 Command add_replay(CLI::App& parent);
 Command add_advise(CLI::App& parent);
 Command add_cascade(CLI::App& parent);
+Command add_train(CLI::App& parent);
+Command add_head(CLI::App& parent);
 Command add_grammar(CLI::App& parent);
 
 }  // namespace frugal::tools

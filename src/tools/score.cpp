@@ -12,6 +12,7 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <cstdint>
 #include <memory>
 #include <numeric>
@@ -59,6 +60,16 @@ std::vector<Granule> bind_pages(Backend& backend, ModelId model, std::size_t tok
   return pages;
 }
 
+/// Weights that overflow give infinities and NaN, which would pass for scores.
+void check_logits(std::span<const float> logits, std::size_t first_position, std::size_t vocab, const Model& model) {
+  const auto bad = std::find_if(logits.begin(), logits.end(), [](float x) { return !std::isfinite(x); });
+  if (bad == logits.end()) return;
+  const std::size_t at = static_cast<std::size_t>(bad - logits.begin());
+  throw Error(Errc::bad_model, "model " + model.name() + ": the logit of token " + std::to_string(at % vocab) +
+                                   " at position " + std::to_string(first_position + at / vocab) +
+                                   " is not a finite number");
+}
+
 void run_score(const ScoreOptions& o) {
   const std::vector<Token> ids = parse_ids(read_all(o.ids_file), o.ids_file);
   const auto model = load_with_progress(o.model, o.quiet);
@@ -82,6 +93,7 @@ void run_score(const ScoreOptions& o) {
                                       .pages = pages,
                                       .logits = filled}};
     backend->forward({.model = id, .segments = segments, .drawn = {}});
+    check_logits(filled, start, vocab, *model);
     file.write(filled);
   }
   file.finish();

@@ -179,3 +179,38 @@ TEST_CASE("fractional grades are bounded as well") {
   CHECK(fitted.facts().accepted_share > 0.1);
   CHECK(evaluate(fitted, all).all.loss_against_last < 0.08);
 }
+
+TEST_CASE(
+    "with thresholds by type, every type's own bound holds on fresh outcomes, and types that are rare share one") {
+  FitOptions options = error_at_most(0.15);
+  options.by_type = true;
+  int types = 0, broken = 0;
+  for (std::uint64_t seed = 1; seed <= 12; ++seed) {
+    Outcomes all = make({.n = 3000, .seed = seed});
+    for (std::size_t i = 0; i < 60; ++i) all.rows[i].type = i % 2 == 0 ? "rare" : "rarer";
+    const expected<FittedCascade> fitted = fit_cascade(all, options);
+    if (!fitted) continue;
+    CHECK(fitted->facts().thresholds >= 2);
+    const FittedCascade again = FittedCascade::from_json(fitted->to_json(), "p");
+    for (const EvaluationOf& t : evaluate(again, make({.n = 3000, .seed = 1000 + seed})).by_type) {
+      if (!t.error_among_accepted) continue;
+      ++types;
+      broken += *t.error_among_accepted > 0.15 ? 1 : 0;
+    }
+  }
+  CAPTURE(types, broken);
+  CHECK(types >= 20);
+  CHECK(broken <= types * 0.05 + 2);
+}
+
+TEST_CASE("without labels, right is what agrees with the last tier") {
+  Outcomes all = make({.n = 2});
+  all.rows[0].attempts[0].output = " Yes.", all.rows[0].attempts[1].output = "yes";
+  all.rows[1].attempts[0].output = "no", all.rows[1].attempts[1].output = "yes";
+  const Outcomes agreed = agreement_with_last(all);
+  CHECK(agreed.rows[0].attempts[0].quality == 1);
+  CHECK(agreed.rows[1].attempts[0].quality == 0);
+  CHECK(agreed.rows[1].attempts[1].quality == 1);
+  all.rows[1].attempts[0].output.reset();
+  CHECK(mentions(error_of([&] { (void)agreement_with_last(all); }), "outcome \"1\" has an attempt without its output"));
+}

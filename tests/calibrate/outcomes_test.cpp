@@ -93,3 +93,24 @@ TEST_CASE("a file without outcomes, with one tier or that is not there is an err
   CHECK(mentions(error_of([] { (void)parse_outcomes(line("1", attempt("s")), "one"); }), "only one tier, \"s\""));
   CHECK(mentions(error_of([] { (void)read_outcomes("/no/such/file"); }), "/no/such/file"));
 }
+
+TEST_CASE("an outcome's line is read back as it was, and models must stay the same") {
+  Outcomes all = parse_outcomes(
+      R"({"id": "a", "type": "t", "prompt": "why?", "attempts": [{"tier": "s", "model": "s@1", "quality": 0.25, "score": 0.5, )"
+      R"("features": {"margin.q10": 0.7}, "output": "so\n", "input_tokens": 3, "output_tokens": 1, "cost": 0.125}, )"
+      R"({"tier": "b", "correct": false, "input_tokens": 5, "output_tokens": 7, "cost": 2}]})",
+      "x");
+  CHECK(all.models == std::vector<std::string>{"s@1", ""});
+  const std::string text = outcome_line(all, all.rows[0]);
+  CHECK(text.back() == '\n');
+  const Outcomes again = parse_outcomes(text, "y");
+  CHECK(outcome_line(again, again.rows[0]) == text);
+  CHECK(again.rows[0].attempts[0].features == all.rows[0].attempts[0].features);
+  CHECK(again.rows[0].attempts[0].quality == 0.25);
+  CHECK(again.models == all.models);
+  std::string second = text;
+  second.replace(second.find("s@1"), 3, "s@2");
+  second.replace(second.find("\"a\""), 3, "\"b\"");
+  CHECK(
+      mentions(error_of([&] { (void)parse_outcomes(text + second, "z"); }), "line 2: tier \"s\" is the model \"s@2\""));
+}

@@ -3,7 +3,9 @@
 #include <frugal/calibrate/fit.hpp>
 #include <frugal/core/error.hpp>
 
+#include <algorithm>
 #include <catch2/catch_test_macros.hpp>
+#include <ctime>
 #include <nlohmann/json.hpp>
 
 #include "calibrate/world.hpp"
@@ -13,6 +15,12 @@ using namespace frugal;
 using namespace frugal::testing;
 
 namespace {
+
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+constexpr bool is_instrumented = true;
+#else
+constexpr bool is_instrumented = false;
+#endif
 
 const std::vector<std::string> tiers{"small", "big"};
 
@@ -70,7 +78,7 @@ TEST_CASE("a policy file that was changed, cut, or is of another format is refus
   refused(good.substr(0, good.size() / 2), "the JSON ends too early");
   refused("{}", "not a cascade policy file");
   std::string newer = good;
-  newer.replace(newer.find("\"frugal_cascade_policy\": 1"), 26, "\"frugal_cascade_policy\": 9");
+  newer.replace(newer.find("\"frugal_cascade_policy\": 2"), 26, "\"frugal_cascade_policy\": 9");
   refused(newer, "format 9", Errc::unsupported);
   CHECK(mentions(error_of([] { (void)load_cascade_policy("/no/such/policy", tiers); }), "/no/such/policy"));
 }
@@ -128,4 +136,54 @@ TEST_CASE("what a policy has not seen or cannot measure goes to the last tier, n
   const auto judge = judged().policy(tiers);
   CHECK(judge->first(unseen, 2) == 1);
   CHECK(judge->judge(attempt(no_text, "It is so.")).next == 1);
+}
+
+TEST_CASE("a policy that was fitted on named models serves these, byte for byte, and no others") {
+  Outcomes all = make({.n = 2000, .scores = false});
+  all.models = {"small@1", "big@2"};
+  const FittedCascade fitted =
+      FittedCascade::from_json(fit_cascade(all, {.guarantee = {.limit = 0.05}}).value().to_json(), "p");
+  const std::vector<ServedTier> same{{"small", "small@1"}, {"big", "big@2"}};
+  CHECK(fitted.policy(same) != nullptr);
+  const std::vector<ServedTier> other{{"small", "small@1"}, {"big", "big@3"}}, unnamed{{"small", ""}, {"big", "big@2"}};
+  CHECK(mentions(error_of([&] { (void)fitted.policy(other); }),
+                 "as the model big@2, and is asked to serve the model big@3"));
+  CHECK(mentions(error_of([&] { (void)fitted.policy(unnamed); }), "a model that is not named"));
+  CHECK(mentions(error_of([&] { (void)fitted.policy(tiers); }), "a model that is not named"));
+  CHECK(mentions(error_of([&] { (void)routed().policy(same); }), "a model that was not recorded"));
+}
+
+TEST_CASE("a tightened policy accepts about half as much") {
+  const FittedCascade fitted = judged();
+  const std::vector<ServedTier> served{{"small", ""}, {"big", ""}};
+  const auto open = fitted.policy(served), tight = fitted.tightened(served);
+  // The feature says only right or wrong here, so lengths of prompts part the answers that are alike.
+  std::size_t many = 0, few = 0;
+  for (const Outcome& row : telling(6).rows) {
+    const RequestView request = view(row);
+    many += open->judge(attempt(request, *row.attempts[0].output)).accepted() ? 1 : 0;
+    few += tight->judge(attempt(request, *row.attempts[0].output)).accepted() ? 1 : 0;
+  }
+  CHECK(few < many);
+  CHECK(few > many / 4);
+}
+
+TEST_CASE("a judgement takes less than a millisecond, however long prompt and answer are") {
+  const auto policy = judged().policy(tiers);
+  const std::string prompt(1 << 20, 'p'), text = "[" + std::string(1 << 20, '1') + "]";
+  const std::vector<TokenScore> scores(100000, TokenScore{.token = 1, .logprob = -0.5F, .margin = 0.5F});
+  RequestView request;
+  request.type = "type0";
+  request.text = prompt;
+  AttemptView view = attempt(request, text);
+  view.scores = scores;
+  double least = 1e9;  // of this thread's own time, so that neighbours do not count
+  for (int i = 0; i < 20; ++i) {
+    const std::clock_t began = std::clock();
+    (void)policy->judge(view);
+    (void)policy->first(request, 2);
+    least = std::min(least, 1000.0 * static_cast<double>(std::clock() - began) / CLOCKS_PER_SEC);
+  }
+  CAPTURE(least);
+  CHECK(least < (is_instrumented ? 50.0 : 1.0));  // a sanitizer makes every load several times as slow
 }

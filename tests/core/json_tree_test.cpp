@@ -48,7 +48,7 @@ TEST_CASE("of two equal keys the last one wins, or the text is refused where ask
   CHECK(parse_json_tree(R"({"a": 1, "a": [2]})", "x").at("a") == nlohmann::json::array({2}));
   const Error twice =
       error_of([] { parse_json_tree(R"({"a": 1, "b": {"a": 2, "a": 3}})", "x.json", {RepeatedKeys::refused}); });
-  CHECK(twice.message() == "x.json: the key \"a\" stands twice in one object");
+  CHECK(twice.message() == "x.json: the key \"a\" occurs twice in one object");
 }
 
 TEST_CASE("an excerpt of a value fits one line of an error") {

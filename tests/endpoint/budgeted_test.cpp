@@ -13,6 +13,7 @@
 
 #include "endpoint/canned_endpoint.hpp"
 #include "support/error_of.hpp"
+#include "support/manual_clock.hpp"
 #include "support/watched_budget.hpp"
 
 using namespace frugal;
@@ -209,6 +210,40 @@ TEST_CASE("a bill at any later price is covered by what was set aside") {
     RC_ASSERT(spent(budget) <= set_aside);
     RC_ASSERT(budget.state()[0].overdraft == 0.0);
   }));
+}
+
+TEST_CASE("a prompt that is written to a cache for an hour is reserved for and booked at that price") {
+  CannedEndpoint inner("m", {{"a"}, 1, FinishReason::stop, 4});
+  inner.usage = [](Usage& u) { u.cache_write = u.cache_write_1h = u.input; };
+  Budget budget({.limits = {{.usd = 100}}});
+  BudgetedOptions options = dollar_a_token();
+  options.prices = PriceBook().with("m", {.input = 1e6, .cache_write = 1.25e6, .cache_write_1h = 2e6, .output = 1e6});
+  Budgeted endpoint(inner, budget, options);
+  Stream stream = endpoint.submit(ask());
+  CHECK(reserved(budget) == Approx(2 * 4 + 5));
+  static_cast<void>(stream.wait());
+  CHECK(spent(budget) == Approx(2 * 4 + 1));
+  CHECK(budget.state()[0].overdraft == 0);
+}
+
+TEST_CASE("a budget's prices hold at the injected clock's wall time") {
+  const PriceBook prices = PriceBook::parse(R"({"format": "frugal-prices-1", "models": [{"id": "m", "prices": [
+    {"input": 1000000, "output": 1000000}, {"since": "2030-01-01", "input": 3000000, "output": 3000000}]}]})");
+  ManualClock clock;
+  CannedEndpoint inner("m", {{"a", "b"}, 1, FinishReason::stop, 3});
+  Budget budget({.limits = {{.usd = 100}}});
+  Budgeted endpoint(inner, budget, {.prices = prices, .model = "m", .tokens_per_message = 0, .clock = &clock});
+  Request request = ask();
+  request.deadline = clock.now() + std::chrono::minutes(1);
+  clock.set_wall(std::chrono::sys_days(std::chrono::year(2029) / 6 / 1));
+  Stream before = endpoint.submit(request);
+  CHECK(reserved(budget) == Approx(4 + 5));
+  static_cast<void>(before.wait());
+  clock.set_wall(std::chrono::sys_days(std::chrono::year(2030) / 6 / 1));
+  Stream after = endpoint.submit(request);
+  CHECK(reserved(budget) == Approx(3 * (4 + 5)));
+  static_cast<void>(after.wait());
+  CHECK(spent(budget) == Approx((3 + 2) + 3 * (3 + 2)));
 }
 
 TEST_CASE("a price that rises before the end is booked at its height") {

@@ -4,6 +4,7 @@
 #include <frugal/endpoint/endpoint.hpp>
 
 #include <deque>
+#include <functional>
 #include <memory>
 #include <string>
 #include <utility>
@@ -53,7 +54,8 @@ class CannedEndpoint final : public Endpoint {
   }
 
   std::vector<Request> requests;
-  ManualClock* clock = nullptr;  ///< moves by 5 ms with every answer
+  std::function<void(Usage&)> usage{};  ///< changes what is reported
+  ManualClock* clock = nullptr;         ///< moves by 5 ms with every answer
 
  private:
   struct Job {
@@ -70,6 +72,7 @@ class CannedEndpoint final : public Endpoint {
       end.error = Error(Errc::busy, name_ + " is full");
     } else {
       end.usage = {.input = answer_.prompt_tokens, .output = job.next};
+      if (usage) usage(end.usage);
     }
     TokenLedger tokens;
     tokens.prompt_computed = end.usage.input, tokens.decoded = end.usage.output;

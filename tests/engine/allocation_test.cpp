@@ -78,3 +78,35 @@ TEST_CASE("whichever allocation fails, every request ends once, nothing is broke
     CHECK(whole > 100);
   }
 }
+
+TEST_CASE("whichever allocation of start fails, it does not throw, and the request ends once") {
+  for (const bool known : {true, false}) {
+    std::size_t hurt = 0;
+    for (std::int64_t n = 0;; ++n) {
+      INFO("allocation " << n << (known ? "" : ", of a request that is refused"));
+      Engine engine(crowded(false));
+      const auto sink = std::make_shared<Counting>();
+      Request request = request_for(prompt_of(50), 3);
+      request.id = "an id that is too long to be kept inside the string";
+      request.model = known ? "" : "a model whose name is too long to be kept inside the string";
+      bool failed = false, escaped = false;
+      {
+        const FailingAllocation failing(n);
+        try {
+          static_cast<void>(engine.start(std::move(request), sink));
+        } catch (...) {
+          escaped = true;
+        }
+        failed = failing.failed();
+      }
+      CHECK_FALSE(escaped);
+      for (int k = 0; k < 100; ++k) engine.step();
+      CHECK(sink->finishes == 1);
+      hurt += sink->reason == FinishReason::refused;
+      engine.check_integrity();
+      CHECK(engine.run(request_for(prompt_of(30), 2)).finish.reason == FinishReason::length);
+      if (!failed) break;
+    }
+    CHECK(hurt > 2);
+  }
+}

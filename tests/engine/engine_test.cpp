@@ -1,9 +1,12 @@
+#include <frugal/text/chat_template.hpp>
+
 #include <catch2/catch_test_macros.hpp>
 
 #include <algorithm>
 #include <chrono>
 
 #include "engine/fixture.hpp"
+#include "support/error_of.hpp"
 
 using namespace frugal;
 using namespace frugal::testing;
@@ -362,6 +365,55 @@ TEST_CASE("what cannot be served is refused with a reason, and the engine goes o
   CHECK(refused(request).code() == Errc::invalid_argument);
   const std::vector<Token> prompt = prompt_of(8);
   CHECK(answer_of(engine, request_for(prompt)) == expected_answer(prompt, 12));
+}
+
+TEST_CASE("a template's date is that of the engine's clock, and a clock without one refuses the request") {
+  struct Dated final : Clock {
+    TimePoint now() const override { return steady_clock().now(); }
+    std::chrono::sys_seconds calendar_now() const override {
+      if (broken) throw 42;
+      return std::chrono::sys_days(std::chrono::year(2031) / 3 / 1);
+    }
+    bool broken = false;
+  };
+  Dated clock;
+  ModelParts parts = tiny_parts();
+  parts.chat_template = "{{ strftime_now('%Y-%m-%d') }}";
+  std::vector<Token> seen;
+  EngineOptions options = options_with(scripted_by([&](std::span<const Token> tokens) {
+    seen.assign(tokens.begin(), tokens.end());
+    return hashed_logits(tokens);
+  }));
+  options.models = {{"tiny", std::make_shared<const Model>(std::move(parts))}};
+  options.clock = &clock;
+  Engine engine(std::move(options));
+  const Request request{.prompt = Chat{.messages = {{"user", "hi"}}}, .max_tokens = 1};
+  CHECK(engine.run(request).finish.reason == FinishReason::length);
+  CHECK(std::string(seen.begin(), seen.end()) == "2031-03-01");
+  clock.broken = true;
+  const Finish end = engine.run(request).finish;
+  CHECK(end.reason == FinishReason::refused);
+  CHECK(end.error->code() == Errc::policy);
+}
+
+TEST_CASE("tools that the model's template would drop refuse the request by name") {
+  const std::string tool = R"([{"type": "function", "function": {"name": "move"}}])";
+  for (const std::string_view words :
+       {std::string_view("{% for m in messages %}{{ m.content }}{% endfor %}"), ChatTemplate::chatml()}) {
+    ModelParts parts = tiny_parts();
+    parts.chat_template = words;
+    EngineOptions options = options_with(scripted());
+    options.models = {{"tiny", std::make_shared<const Model>(std::move(parts))}};
+    Engine engine(std::move(options));
+    Request request{.prompt = Chat{.messages = {{"user", "hi"}}}, .max_tokens = 1};
+    CHECK(engine.run(request).finish.reason == FinishReason::length);
+    std::get<Chat>(request.prompt).tools = tool;
+    const Finish end = engine.run(request).finish;
+    CHECK(end.reason == FinishReason::refused);
+    REQUIRE(end.error);
+    CHECK(end.error->code() == Errc::unsupported);
+    CHECK(mentions(*end.error, "does not look at tools"));
+  }
 }
 
 TEST_CASE("a full queue says so instead of growing") {

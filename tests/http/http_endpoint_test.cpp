@@ -216,10 +216,10 @@ TEST_CASE("cancelling closes the connection at once") {
   CHECK(f.usage.output == 1);
 }
 
-TEST_CASE("an answer that is no event stream, or an event without end, is an error") {
+TEST_CASE("an answer that is not an event stream, or an event without end, is an error") {
   LocalServer html([](Connection& c) { c.answer(200, "<html>login</html>"); });
   HttpEndpoint endpoint(options(html));
-  CHECK(mentions(*endpoint.run(ask()).finish.error, "no event stream"));
+  CHECK(mentions(*endpoint.run(ask()).finish.error, "not an event stream"));
 
   LocalServer endless([](Connection& c) {
     c.begin_events();

@@ -1,5 +1,5 @@
 // The advisor: is this workload bound by the first token, by the tokens after it, or by money; which request types eat
-// it; and what would each lever save, with an interval, the assumption behind it and the experiment that would confirm
+// it; and what would each lever save, with an interval, the assumption it rests on and the experiment that would confirm
 // it. A lever is judged only by what the trace shows; where the trace does not show enough, that is said instead of a
 // number. docs/advise.md has every formula.
 //

@@ -78,7 +78,7 @@ struct PageWrite {
   std::span<const std::byte> bytes;
 };
 
-/// What wait() knows of the work behind a ticket.
+/// What wait() knows about the work of a ticket.
 struct PassReport {
   std::optional<Duration> device_time{};  ///< time the device worked on it; none = not measured: time it from outside
 };

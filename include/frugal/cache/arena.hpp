@@ -120,14 +120,14 @@ class FRUGAL_API Arena {
   };
   struct Page {
     std::uint32_t references = 0;
-    std::uint32_t cached = 0;  // of those, the cache's own
+    std::uint32_t cached = 0;  // references that the cache holds
     bool held() const noexcept { return references != 0; }
     bool idle() const noexcept { return held() && references == cached; }
   };
   struct Extent {
     std::uint32_t owner = 0;            // model + 1; 0 = free
     std::uint32_t held = 0;             // pages with a reference
-    std::uint32_t idle = 0;             // of those, pages held by the cache alone
+    std::uint32_t idle = 0;             // held pages that only the cache refers to
     std::vector<Page> pages{};          // [pages_per_extent]
     std::vector<std::uint32_t> free{};  // page numbers, the next one to grant last
   };

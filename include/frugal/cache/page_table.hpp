@@ -31,7 +31,7 @@ class FRUGAL_API PageTable {
   ModelId model() const noexcept { return model_; }
   std::uint32_t page_tokens() const noexcept { return page_tokens_; }
   std::size_t tokens() const noexcept { return tokens_; }                        ///< positions that have a place
-  std::size_t shared_tokens() const noexcept { return shared_ * page_tokens_; }  ///< of those, in adopted pages
+  std::size_t shared_tokens() const noexcept { return shared_ * page_tokens_; }  ///< positions in adopted pages
   std::size_t capacity() const noexcept { return pages_.size() * page_tokens_; }
   std::span<const Granule> pages() const noexcept { return pages_; }  ///< the block table, [ceil(tokens / page_tokens)]
   std::span<const Granule> full_pages(

@@ -79,7 +79,7 @@ struct PrefixPiece {
   const PrefixSpace& space;
   ModelId model{};
   std::span<const Token> tokens;   ///< from the start of the prompt to the end of the edge
-  std::size_t before = 0;          ///< of those, ahead of the first page
+  std::size_t before = 0;          ///< tokens ahead of the first page
   std::span<const Granule> pages;  ///< may end short of the edge
 };
 
@@ -111,15 +111,15 @@ class FRUGAL_API PrefixIndex {
   std::size_t longest(const PrefixSpace& space, ModelId model, std::span<const Token> tokens) const;
 
   /// Indexes computed pages: pages[i] holds tokens [i * page_tokens, ...). Only whole blocks enter; what is already
-  /// there stays (the caller keeps its own copy of those). Takes a reference to each page it keeps; the caller must not
+  /// there stays (the caller keeps its own copy). Takes a reference to each page it keeps; the caller must not
   /// write them again. `recompute_seconds` is what computing all of `tokens` costs, 0 = unknown. A piece unused for
   /// longer than `keep` goes with the next expire(). Returns the pages kept.
   std::size_t insert(const PrefixSpace& space, ModelId model, std::span<const Token> tokens,
                      std::span<const Granule> pages, double recompute_seconds, Duration keep = Duration::max());
 
   /// Evicts until the arena can grant the model so many pages: the least worth first over all models, always from the
-  /// end of a prefix, a page at a time, never a page somebody else holds. False = not to be had; then nothing is
-  /// evicted, save where pages in use lie behind idle ones.
+  /// end of a prefix, a page at a time, never a page somebody else holds. Returns false if impossible; then nothing is
+  /// evicted, unless pages in use block idle ones.
   bool make_room(ModelId model, std::size_t pages);
   /// Evicts what has been unused for longer than its `keep`. Returns pages.
   std::size_t expire();

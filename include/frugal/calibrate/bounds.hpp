@@ -8,7 +8,7 @@
 
 namespace frugal {
 
-/// Upper confidence limit for the rate behind `errors` of `n` (Clopper and Pearson 1934): with probability at least
+/// Upper confidence limit for an error rate after `errors` in `n` trials (Clopper and Pearson 1934): with probability at least
 /// `confidence` the true rate is not above it. 1 where n is 0. Microseconds.
 FRUGAL_API double binomial_upper(std::uint64_t errors, std::uint64_t n, double confidence);
 

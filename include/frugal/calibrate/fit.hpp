@@ -37,6 +37,9 @@ struct Guarantee {
 
 struct FitOptions {
   Guarantee guarantee{};
+  /// Each request type that has enough outcomes gets a threshold of its own, whose bound is certified for that type
+  /// alone; all other types share one. The error level is divided among them, so that all bounds hold at once.
+  bool by_type = false;
   double calibration_share = 0.6;  ///< of the outcomes; the rest trains the models. In [0.2, 0.8]
   std::uint64_t seed = 1;          ///< of the split, of the folds, and of the rounding of fractional grades
   std::string date{};              ///< goes into the policy file
@@ -49,7 +52,14 @@ struct FitFacts {
   double loss = 0;                ///< accuracy lost against the last tier
   std::optional<double> error{};  ///< among accepted answers; none = nothing was accepted
   double cost_share = 0;          ///< of the cost of always asking the last tier
-  double p_value = 1;             ///< of the chosen threshold; at most 1 - confidence
+  double p_value = 1;             ///< of the chosen threshold, the largest of several; at most 1 - confidence
+  std::uint64_t thresholds = 1;   ///< that were certified: more than one with FitOptions::by_type
+};
+
+/// An endpoint that is to serve as a tier.
+struct ServedTier {
+  std::string name{};   ///< Endpoint::name
+  std::string model{};  ///< model_identity of what answers, where it was recorded; else empty
 };
 
 /// A fitted policy: a value to save, load, evaluate and serve. Immutable; share between threads.
@@ -72,7 +82,12 @@ class FRUGAL_API FittedCascade {
   /// To hand to a Cascade whose endpoints have these names. Throws Error(invalid_argument) where they are not the tiers
   /// that were fitted, Error(unsupported) where the rule reads a feature that only the recorded outcomes have. What the
   /// policy cannot judge (a type it has not seen, an answer without scores, an error) goes to the last tier.
+  /// Where the outcomes said which models answered, these must serve, byte for byte.
+  std::shared_ptr<CascadePolicy> policy(std::span<const ServedTier> endpoints) const;
+  /// The same for outcomes that did not say.
   std::shared_ptr<CascadePolicy> policy(std::span<const std::string> endpoints) const;
+  /// A stricter policy: thresholds at which half as many answers are accepted. For when doubt has come up.
+  std::shared_ptr<CascadePolicy> tightened(std::span<const ServedTier> endpoints) const;
 
   const Impl& impl() const noexcept { return *impl_; }
 
@@ -86,6 +101,8 @@ class FRUGAL_API FittedCascade {
 FRUGAL_API expected<FittedCascade> fit_cascade(const Outcomes& outcomes, const FitOptions& options);
 
 /// from_json of a file, then policy().
+FRUGAL_API std::shared_ptr<CascadePolicy> load_cascade_policy(const std::string& path,
+                                                              std::span<const ServedTier> endpoints);
 FRUGAL_API std::shared_ptr<CascadePolicy> load_cascade_policy(const std::string& path,
                                                               std::span<const std::string> endpoints);
 

@@ -6,7 +6,8 @@
 //     {"tier": "small", "correct": true, "output": "...", "features": {"margin.q10": 0.7}, "input_tokens": 40,
 //      "output_tokens": 9, "cost": 0.00001}, {"tier": "big", ...}]}
 // with the attempts in order of price, the same tiers in every line. "quality" in [0, 1] may stand for "correct".
-// "prompt", "output", "score" and "features" are optional; "cost" is in any one currency.
+// "prompt", "output", "score", "features" and "model" are optional; "cost" is in any one currency. "model" says which
+// bytes answered for the tier (model_identity), the same in every line.
 #pragma once
 
 #include <frugal/config.hpp>
@@ -14,6 +15,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -40,7 +42,8 @@ struct Outcome {
 
 /// Plain data; at least two tiers where it was read from a file.
 struct Outcomes {
-  std::vector<std::string> tiers{};  ///< names, cheapest first
+  std::vector<std::string> tiers{};   ///< names, cheapest first
+  std::vector<std::string> models{};  ///< [tiers]: what answered, as model_identity says; empty texts = unknown
   std::vector<Outcome> rows{};
 };
 
@@ -51,5 +54,15 @@ FRUGAL_API Outcomes read_outcomes(const std::string& path);
 
 /// The same from text; `origin` stands for the file's name in errors.
 FRUGAL_API Outcomes parse_outcomes(const std::string& text, const std::string& origin);
+
+/// One line of such a file, with its line end, for an outcome of the tiers of `of`.
+FRUGAL_API std::string outcome_line(const Outcomes& of, const Outcome& outcome);
+
+/// Label-free outcomes: right is what agrees with the last tier's answer. Texts are compared without white space at
+/// their ends, case and a final full stop. Throws Error(invalid_argument) where an attempt has no output.
+FRUGAL_API Outcomes agreement_with_last(Outcomes outcomes);
+
+/// Whether two answers are the same by that rule.
+FRUGAL_API bool same_answer(std::string_view a, std::string_view b);
 
 }  // namespace frugal

@@ -19,8 +19,11 @@ class FRUGAL_API Clock {
  public:
   virtual ~Clock();
   virtual TimePoint now() const = 0;
-  /// The calendar time that chat templates print as today's date; UTC by default. Override it for another zone, or for
-  /// prompts that stay the same. Safe from any thread.
+  /// The wall clock in UTC, for timestamps in traces and exports and for the date of a price. The system's clock by
+  /// default. Safe from any thread.
+  virtual std::chrono::sys_time<Duration> wall_now() const;
+  /// The calendar time that chat templates print as today's date: wall_now() by default. Override it for another time
+  /// zone, or for prompts that stay the same. Safe from any thread.
   virtual std::chrono::sys_seconds calendar_now() const;
 };
 

@@ -17,7 +17,7 @@ namespace frugal {
 enum class Errc {
   invalid_argument,  ///< an option or a request field is out of range or contradicts another
   bad_file,          ///< a file is missing, truncated, malformed or lies about itself
-  bad_model,         ///< the file is well formed but is no model we can run (missing tensor, wrong shape)
+  bad_model,         ///< the file is well formed but not a model we can run (missing tensor, wrong shape)
   unsupported,       ///< well formed and known, but not implemented (architecture, quantisation, template)
   too_large,         ///< a prompt longer than the context, a request larger than the arena
   out_of_memory,     ///< an allocation failed

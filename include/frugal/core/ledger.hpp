@@ -70,7 +70,7 @@ struct DraftLedger {
   friend bool operator==(const DraftLedger&, const DraftLedger&) = default;
 };
 
-/// One endpoint's try at a request.
+/// One endpoint's attempt at a request.
 struct Attempt {
   std::string endpoint{}, model{};
   Usage usage{};
@@ -81,7 +81,7 @@ struct Attempt {
   DraftLedger drafts{};
 };
 
-/// The whole account of a request. `attempts` has one entry for a plain endpoint and one per try for a cascade.
+/// The whole account of a request. `attempts` has one entry for a plain endpoint and one per attempt of a cascade.
 struct Ledger {
   std::vector<Attempt> attempts{};
 

@@ -78,7 +78,7 @@ struct Sampling {
       seed{};  ///< same seed, prompt and model: same answer; none = the endpoint picks one and reports it
 };
 
-/// How an answer probably goes: a previous answer, the document being edited, another model's try. Tokens are used
+/// How an answer probably goes: a previous answer, the document being edited, another model's attempt. Tokens are used
 /// where they are of the answering model's own vocabulary, else the text is tokenised again.
 struct DraftText {
   std::string text{};

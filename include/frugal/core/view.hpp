@@ -51,7 +51,7 @@ struct PrefixView {
   std::size_t bytes = 0;         ///< pages it occupies
   std::uint64_t hits = 0;        ///< requests that have reused it
   double recompute_seconds = 0;  ///< what computing this piece has cost; 0 = not measured
-  double inflation = 0;  ///< worth of the dearest piece evicted so far: the L of GreedyDual, so that worth can age
+  double inflation = 0;         ///< highest worth of a piece evicted so far: the L of GreedyDual, so that worth can age
   double last_use_seconds = 0;  ///< the clock's time of this use, since its epoch
 };
 

@@ -1,9 +1,9 @@
 // Budgeted: an endpoint that spends within a Budget. Before a request starts it reserves the most the request may cost;
-// when it ends, however it ends, it settles what its tokens did cost. What does not fit is refused with
+// when it ends, however it ends, it settles what its tokens cost. What does not fit is refused with
 // Errc::over_budget.
 //
 // The reservation is the price of the prompt plus that of the longest answer, of the most expensive model that may
-// answer (Endpoint::may_answer); each further try of a cascade is reserved for when it begins, and where that does not
+// answer (Endpoint::may_answer); each further attempt of a cascade is reserved for when it begins, and where that does not
 // fit, the cascade gives the best answer it has. The prompt's length is exact where the
 // endpoint tells it (Sink::on_prompt); before that, and for remote endpoints, it is estimated from the text. Where
 // prices change with the hour or the day, both are the highest ones that hold at any time while the request may run:
@@ -37,8 +37,8 @@ struct BudgetedOptions {
   double tokens_per_byte = 1;     ///< of prompt text: 1 is never too low for a byte-level vocabulary, 0.3 is usual
   std::uint32_t tokens_per_message = 16;             ///< what a chat template adds to each
   Duration past_deadline = std::chrono::minutes(1);  ///< a request may end, and be billed, so much after its deadline
-  std::function<std::chrono::sys_seconds()> now{};   ///< UTC, for prices; null = the system's clock
-  const Clock* clock = nullptr;                      ///< of the requests' deadlines; null = the steady clock
+  std::function<std::chrono::sys_seconds()> now{};   ///< UTC, for prices; null = clock's wall_now()
+  const Clock* clock = nullptr;                      ///< deadlines, dates of prices; null = the steady clock
 };
 
 class FRUGAL_API Budgeted final : public EndpointWrapper {

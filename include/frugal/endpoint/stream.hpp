@@ -18,7 +18,7 @@ class Call;
 
 class FRUGAL_API Stream {
  public:
-  /// The shared queue behind a stream; opaque.
+  /// The queue that a stream shares with its endpoint; opaque.
   struct Channel;
 
   Stream(Endpoint& endpoint, std::shared_ptr<Channel> channel, Call call);

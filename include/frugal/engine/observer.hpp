@@ -22,7 +22,7 @@ struct StepReport {
   std::uint32_t segments = 0;  ///< sequences in the pass
   std::uint32_t prefill_rows = 0;
   std::uint32_t decode_rows = 0;  ///< drafts included
-  std::uint32_t draft_rows = 0;   ///< of those, guesses to be verified
+  std::uint32_t draft_rows = 0;   ///< decode rows that are drafts to be verified
   Duration forward{};             ///< time inside Backend::forward
 };
 
@@ -35,12 +35,12 @@ class FRUGAL_API Observer {
   virtual void on_admitted(RequestId, std::uint32_t /*prompt_tokens*/, std::uint32_t /*cached_tokens*/) {}
   virtual void on_preempted(RequestId) {}
   virtual void on_step(const StepReport&) {}
-  /// A pass of a draft model; its rows are no part of on_step.
+  /// A pass of a draft model; on_step does not count its rows.
   virtual void on_draft_pass(ModelId, std::uint32_t /*rows*/, Duration /*forward*/) {}
   virtual void on_finished(RequestId, const Finish&) {}
 };
 
-/// Tells each of them, in this order; one that throws keeps the others from nothing. Throws Error(invalid_argument) on a
+/// Calls each observer in this order, also after one has thrown. Throws Error(invalid_argument) on a
 /// null.
 FRUGAL_API std::shared_ptr<Observer> all_of(std::vector<std::shared_ptr<Observer>> observers);
 

@@ -37,7 +37,7 @@ struct EngineOptions {
   std::size_t kv_bytes = std::size_t{256} << 20;
   std::uint32_t page_tokens = 0;     ///< tokens a page; 0 = chosen per model
   std::uint32_t max_running = 32;    ///< most sequences that make progress at once; readers that are behind not counted
-  std::uint32_t max_waiting = 1024;  ///< queued beyond those; one more is refused with Errc::busy
+  std::uint32_t max_waiting = 1024;  ///< queued beyond them; one more is refused with Errc::busy
   std::uint32_t step_tokens = 512;   ///< most rows in one step over all sequences of a model
   std::uint32_t prefill_chunk = 256;  ///< most prompt rows of one sequence in a step
 

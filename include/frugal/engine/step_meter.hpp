@@ -2,8 +2,8 @@
 // came of them. From it follow the prices of a self-hosted model. Bring it as EngineOptions::observer; one engine each.
 //
 // Rows and seconds are counted as they pass, tokens when their request ends, cancelled ones included: only then is it
-// known what is billed. A stream that still runs is in the seconds and not yet in the tokens, so use() of a moment is
-// too dear by the share of what runs; Meter's in_flight says how many do.
+// known what is billed. A stream that still runs is in the seconds and not yet in the tokens, so use()
+// overstates the cost of a token by the share of requests that still run; Meter's in_flight says how many do.
 //
 // Threads: hooks run on the driving thread, totals() anywhere. Cost: a few relaxed atomic adds a step.
 #pragma once
@@ -42,7 +42,7 @@ class FRUGAL_API StepMeter final : public Observer {
   StepTotals totals() const;
   /// For self_hosted(): what a machine of this price an hour has done, with the share of time it was at it. Its tokens
   /// are the billed ones, so that the bills add up to the machine's money: rejected drafts, draft models' passes and
-  /// work done twice make each token dearer. Take it while no request runs, or after many have ended.
+  /// repeated work make each token more expensive. Take it while no request runs, or after many have ended.
   MachineUse use(double usd_per_hour) const;
 
  private:

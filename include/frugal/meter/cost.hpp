@@ -42,8 +42,8 @@ struct Rates {
 /// What a price depends on beside the model and the tokens.
 struct PriceQuery {
   std::optional<std::chrono::sys_seconds> at{};  ///< UTC; none = now
-  /// None = the price at `at`. Else the dearest one of each component that holds at any moment from `at` to `until`:
-  /// what a bill of then cannot exceed; sys_seconds::max() = whenever.
+  /// None = the price at `at`. Else the highest price of each component that holds at any moment from `at` to `until`:
+  /// which a bill of that time cannot exceed; sys_seconds::max() = whenever.
   std::optional<std::chrono::sys_seconds> until{};
   std::string_view service_tier{};  ///< e.g. "flex", "priority"; empty or "default" = the standard one
   bool batch = false;               ///< sent through the provider's batch interface

@@ -42,7 +42,7 @@ class FRUGAL_API PriceBook {
   /// Errors: those of `rates` and of `cost_of`.
   expected<Cost> cost(std::string_view model, const Usage& usage, const PriceQuery& query = {}) const;
 
-  /// The dearest rate of each component over all models for this query: what a careful caller assumes of a stranger.
+  /// The highest rate of each component over all models for this query: what a careful caller assumes for an unknown model.
   Rates dearest(const PriceQuery& query = {}) const;
 
   bool contains(std::string_view model) const;
@@ -58,7 +58,7 @@ class FRUGAL_API PriceBook {
 /// What becomes of a model or a component without a price.
 enum class UnknownPrice {
   fail,          ///< an error
-  conservative,  ///< the dearest rates known, or `PriceRules::assumed`
+  conservative,  ///< the highest rates known, or `PriceRules::assumed`
   warn,          ///< no cost, said in a sentence; sums then are lower bounds
 };
 

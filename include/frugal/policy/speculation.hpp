@@ -25,7 +25,7 @@ struct DrafterView {
 struct DraftRoom {
   std::span<const DrafterView> drafters{};  ///< at hand for this sequence, by priority; never empty
   std::uint32_t most_tokens = 0;            ///< budget, context and step limit taken together, and the request's own
-  std::uint32_t decode_rows = 0;  ///< sequences that decode in this step: more rows make each extra one dearer
+  std::uint32_t decode_rows = 0;  ///< sequences that decode in this step: with more rows, an extra one costs more
   std::uint32_t draft_rows = 0;   ///< drafts already planned for other sequences of this step; 0 = the first asked
   ModelId model{};                ///< the target: what PassCost::model says
   std::uint32_t catch_up = 0;     ///< most tokens that a draft model among them has yet to compute of this sequence
@@ -40,7 +40,7 @@ struct DraftPlan {
 struct DraftOutcome {
   DraftPlan plan{};
   std::uint32_t drafted = 0;   ///< a drafter may propose less than it was asked for
-  std::uint32_t accepted = 0;  ///< of those, the leading run that the target kept
+  std::uint32_t accepted = 0;  ///< the leading run that the target kept
   double draft_seconds = 0;    ///< this sequence's share of drafting
   double verify_seconds = 0;   ///< the target's whole pass
 };

@@ -53,8 +53,9 @@ Judgement judge_task_model(const Facts& facts) {
   };
   j.assumption = "a small model tuned on " + list_of(names) +
                  " answers 60 to 95 % of them itself, likely 80 %, at 3 to 25 % of the price, likely 10 %";
-  j.experiment = "train a head on 500 logged requests of " + list_of(names) +
-                 ", run it beside the present model for a day and count agreement";
+  j.experiment = "`frugal train head --model SMALL --data LABELLED` on 500 logged requests of " + list_of(names) +
+                 ", then `frugal cascade record --tier head:HEAD@SMALL --tier BIG` and `frugal cascade fit`: its bound "
+                 "says what the head may answer itself";
   return j;
 }
 

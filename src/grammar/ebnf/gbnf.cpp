@@ -171,7 +171,7 @@ class GbnfParser {
     if (c < 0x80) return byte(c);
     if (c < 0x800) return byte(0xC0 | (c >> 6)), byte(0x80 | (c & 63));
     if (c < 0x10000) return byte(0xE0 | (c >> 12)), byte(0x80 | ((c >> 6) & 63)), byte(0x80 | (c & 63));
-    if (c > 0x10FFFF) fail("a number that is no character");
+    if (c > 0x10FFFF) fail("a number that is not a Unicode character");
     byte(0xF0 | (c >> 18)), byte(0x80 | ((c >> 12) & 63)), byte(0x80 | ((c >> 6) & 63)), byte(0x80 | (c & 63));
   }
 

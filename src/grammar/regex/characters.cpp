@@ -119,7 +119,7 @@ std::uint32_t PatternCharacters::hex_to_brace() {
   std::uint32_t value = 0;
   while (!take("}")) {
     value = value * 16 + hex_value();
-    if (value > 0x10FFFF) fail("a number that is no character");
+    if (value > 0x10FFFF) fail("a number that is not a Unicode character");
   }
   return value;
 }

@@ -1,0 +1,42 @@
+// Multinomial logistic regression with an L2 penalty, by L-BFGS (Nocedal 1980; Liu and Nocedal 1989) on standardised
+// inputs. The problem is convex, so the start does not matter, and a fit for one penalty is a good start for the next.
+#pragma once
+
+#include <Eigen/Dense>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+namespace frugal::head {
+
+using Matrix = Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
+
+/// Logits are x * weights + bias.
+struct Softmax {
+  Matrix weights{};      ///< [inputs, labels]
+  Eigen::VectorXf bias;  ///< [labels]
+
+  Matrix logits(const Matrix& x) const;  ///< [n, labels]
+};
+
+/// Mean and standard deviation of each input; deviations of constant inputs are 1.
+struct Scaling {
+  Eigen::RowVectorXf mean, deviation;
+  explicit Scaling(const Matrix& x);
+  Matrix apply(const Matrix& x) const;
+  /// The same function for inputs that were not scaled.
+  Softmax unscaled(const Softmax& fitted) const;
+};
+
+/// Minimises sum(-ln P(label)) + penalty / 2 * |weights|^2. `start` may be empty.
+Softmax fit_softmax(const Matrix& x, std::span<const std::size_t> labels, std::size_t kinds, double penalty,
+                    const Softmax& start = {});
+
+/// Mean of -ln P(label) at a temperature.
+double log_loss(const Matrix& logits, std::span<const std::size_t> labels, double temperature = 1);
+
+/// The temperature in [0.05, 20] with the least log loss (golden section over its logarithm).
+double fit_temperature(const Matrix& logits, std::span<const std::size_t> labels);
+
+}  // namespace frugal::head

@@ -1,0 +1,72 @@
+"""heads.py FRUGAL MODEL DATA: train head -> head eval -> cascade record (broken off and gone on with) -> fit -> eval, as a user
+runs them on a real model. How the policy serves and is turned off by a drift is example_090's."""
+import json
+import pathlib
+import subprocess
+import sys
+import tempfile
+
+FRUGAL, MODEL, DATA = sys.argv[1], sys.argv[2], pathlib.Path(sys.argv[3])
+
+
+def run(*arguments, code=0):
+    done = subprocess.run([FRUGAL, *arguments], capture_output=True, text=True, timeout=300)
+    assert done.returncode == code, (arguments, done)
+    return done
+
+
+def main():
+    with tempfile.TemporaryDirectory() as folder:
+        folder = pathlib.Path(folder)
+        head, outcomes, policy = str(folder / "h.safetensors"), folder / "o.jsonl", str(folder / "p.json")
+        questions = (DATA / "questions.jsonl").read_text().splitlines(keepends=True)[:120]
+        asked = folder / "q.jsonl"
+        said = run("train", "head", "--model", MODEL, "--data", str(DATA / "labelled.jsonl"), "--layers", "4", "--quiet", "-o", head).stdout
+        assert "2 labels, 4 of" in said, said
+        fresh = folder / "fresh.jsonl"
+        rows = [json.loads(line) for line in questions]
+        fresh.write_text("".join(json.dumps({"text": r["prompt"], "label": r["expected"]}) + "\n" for r in rows))
+        found = json.loads(run("head", "eval", head, "--model", MODEL, "--data", str(fresh), "--json", "--quiet").stdout)
+        assert found["n"] == len(rows) and found["accuracy"] > 0.8, found
+
+        record = ["cascade", "record", "--tier", f"head=head:{head}@{MODEL}", "--tier", f"big={MODEL}", "--requests", str(asked),
+                  "--system", "Answer with one word: animal or vehicle.", "--max-tokens", "4", "--quiet", "-o", str(outcomes)]
+        asked.write_text("".join(questions[:40]))
+        run(*record, "--expect", "choice")
+        with open(outcomes, "ab") as file:  # as a killed process leaves it
+            file.write(b'{"id": "77", "attem')
+        asked.write_text("".join(questions))
+        said = run(*record, "--expect", "choice").stdout
+        assert f"{len(questions) - 40} outcomes recorded, 40 were there before, 0 failed" in said, said
+        lines = [json.loads(line) for line in outcomes.read_text().splitlines()]
+        assert [l["id"] for l in lines] == [r["id"] for r in rows]
+        tiers = lines[0]["attempts"]
+        assert tiers[0]["model"].startswith("head@") and "@" in tiers[1]["model"] and tiers[0]["cost"] > 0, tiers
+        assert tiers[0]["output"] in ("animal", "vehicle") and "margin.q10" in tiers[0]["features"], tiers
+
+        run("cascade", "fit", str(outcomes), "--max-error", "0.25", "--confidence", "0.9", "--horizon", "0", "-o", policy)
+        found = json.loads(run("cascade", "eval", policy, str(outcomes), "--json").stdout)
+        assert found["guarantee"]["held"] and found["accepted_share"] > 0.2, found
+        assert json.loads(pathlib.Path(policy).read_text())["models_of_tiers"] == [t["model"] for t in tiers]
+
+        # A grader that hangs or breaks grades nothing, and its questions are not recorded.
+        asked.write_text(questions[0])
+        for command, what in (("sleep 30", "took longer than 300 ms"), ("exit 3", "ended with 3"), ("kill -9 $$", "signal 9")):
+            other = folder / "other.jsonl"
+            failed = [*record[:-1], str(other), "--expect", "command", "--command", command, "--time-limit", "0.3"]
+            assert what in run(*failed, code=1).stderr, what
+            assert not other.exists() or other.read_text() == ""
+        judge = "python3 -c 'import json,sys; q=json.load(sys.stdin); sys.exit(q[\"answer\"] not in q[\"expected\"])'"
+        run(*record[:-1], str(folder / "other.jsonl"), "--expect", "command", "--command", judge, "--time-limit", "20")
+        assert json.loads((folder / "other.jsonl").read_text())["attempts"][0]["correct"] == tiers[0]["correct"]
+        for more, what in ((["--expect", "json_schema"], "--schema"), (["--expect", "choice", "--parallel", "2"], "--parallel")):
+            assert what in run(*record[:-1], str(folder / "x.jsonl"), *more, code=2).stderr
+        broken = folder / "b.safetensors"
+        data = bytearray(pathlib.Path(head).read_bytes())
+        data[-3] ^= 1
+        broken.write_bytes(data)
+        assert "checksum" in run("head", "eval", str(broken), "--model", MODEL, "--data", str(fresh), code=2).stderr
+    print("train, eval, record, fit, eval: as promised")
+
+
+main()
