@@ -6,6 +6,7 @@
 
 #include "http/api.hpp"
 #include "http/dialect.hpp"
+#include "http/reported.hpp"
 
 namespace frugal::http {
 
@@ -147,15 +148,12 @@ class AnthropicReader final : public Reader {
     return text(delta, "type") == "text_delta" ? text(delta, "text") : std::string();
   }
 
-  // Reported in parts that exclude each other; later reports hold totals, not additions.
+  // Later reports hold totals, not additions, and may leave out what has not changed.
   void add_usage(const Json& reported) {
     if (!reported.is_object()) return;
-    const auto take = [&](std::uint64_t& part, const char* key) { part = count(reported, key).value_or(part); };
-    take(fresh_, "input_tokens");
-    take(read_, "cache_read_input_tokens");
-    take(written_, "cache_creation_input_tokens");
-    take(output_, "output_tokens");
-    so_far_.usage = Usage{fresh_ + read_ + written_, read_, written_, output_, 0};
+    for (const auto& [key, value] : reported.items())
+      if (!value.is_null()) reported_[key] = value;
+    so_far_.usage = messages_usage(reported_);
   }
 
   void end(const Json& delta) {
@@ -168,7 +166,7 @@ class AnthropicReader final : public Reader {
       so_far_.detail = reason;  // tool_use, refusal
   }
 
-  std::uint64_t fresh_ = 0, read_ = 0, written_ = 0, output_ = 0;
+  Json reported_ = Json::object();
   std::map<std::uint64_t, std::size_t> call_at_{};  // a content block's index -> its place in tool_calls
 };
 

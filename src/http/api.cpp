@@ -4,7 +4,19 @@
 
 namespace frugal::http {
 
-const Api& api_of(HttpApi api) { return api == HttpApi::anthropic_messages ? anthropic_messages() : openai_chat(); }
+const Api& api_of(HttpApi api) {
+  switch (api) {
+    case HttpApi::anthropic_messages:
+      return anthropic_messages();
+    case HttpApi::openai_responses:
+      return openai_responses();
+    case HttpApi::openai_completions:
+      return openai_completions();
+    case HttpApi::openai_chat:
+      break;
+  }
+  return openai_chat();
+}
 
 bool worth_a_retry(long status) { return status == 408 || status == 409 || status == 429 || status >= 500; }
 

@@ -60,6 +60,8 @@ class Api {
 /// Immutable, shared.
 const Api& api_of(HttpApi api);
 const Api& openai_chat();
+const Api& openai_responses();
+const Api& openai_completions();
 const Api& anthropic_messages();
 
 /// The Error behind an HTTP status that is not 200, from the API's own error body where it has one.

@@ -3,40 +3,25 @@
 #include <cmath>
 #include <utility>
 
+#include "core/json_depth.hpp"
+
 namespace frugal::http {
 
 namespace {
 
 constexpr std::size_t most_depth = 100;
 
-// Brackets deeper than the limit outside of strings: checked before anything is built.
-bool too_deep(std::string_view text) {
-  std::size_t depth = 0;
-  bool in_string = false;
-  for (std::size_t i = 0; i < text.size(); ++i) {
-    const char c = text[i];
-    if (in_string) {
-      if (c == '\\')
-        ++i;
-      else if (c == '"')
-        in_string = false;
-    } else if (c == '"') {
-      in_string = true;
-    } else if (c == '{' || c == '[') {
-      if (++depth > most_depth) return true;
-    } else if ((c == '}' || c == ']') && depth > 0) {
-      --depth;
-    }
-  }
-  return false;
-}
+bool too_deep(std::string_view text) { return json_deeper_than(text, most_depth); }
 
 }  // namespace
 
 std::optional<Error> unsayable(const Request& r, const HttpOptions& o) {
   const auto no = [&](const std::string& what) { return Error(Errc::unsupported, "endpoint " + o.name + ": " + what); };
-  if (!std::holds_alternative<Chat>(r.prompt)) return no("it takes a Chat, not tokens or raw text");
-  const Chat& chat = std::get<Chat>(r.prompt);
+  const bool raw = o.api == HttpApi::openai_completions;
+  if (raw && !std::holds_alternative<RawPrompt>(r.prompt)) return no("it takes a RawPrompt, not tokens or a Chat");
+  if (!raw && !std::holds_alternative<Chat>(r.prompt)) return no("it takes a Chat, not tokens or raw text");
+  static const Chat none;
+  const Chat& chat = raw ? none : std::get<Chat>(r.prompt);
   if (!chat.template_name.empty() || chat.parse_special || !chat.add_generation_prompt)
     return no("template_name, parse_special and add_generation_prompt are for models whose template is applied here");
   const Sampling& s = r.sampling;

@@ -286,7 +286,9 @@ void HttpEndpoint::Impl::finish(const Held& transfer, Finish end) {
     alarms.erase({set->second, transfer});
     alarm_of.erase(set);
   }
-  if (options.log && end.error) options.log(LogLevel::warning, transfer->id().value, end.error->message());
+  if (options.log && end.error)  // its text may repeat the prompt, because servers do: it is for the caller only
+    options.log(LogLevel::warning, transfer->id().value,
+                "endpoint " + options.name + ": a request ended as " + std::string(to_string(end.error->code())));
   {
     const std::lock_guard lock(mutex);
     --live;

@@ -2,11 +2,11 @@
 // make of it. The body's stable parts (tools, first messages) come in the request's own order, so that a provider's
 // prompt cache finds the prefix again.
 #include <algorithm>
-#include <cmath>
 #include <utility>
 
 #include "http/api.hpp"
 #include "http/dialect.hpp"
+#include "http/reported.hpp"
 
 namespace frugal::http {
 
@@ -52,22 +52,10 @@ void add_sampling(Json& body, const Request& r, const HttpOptions& o) {
 }
 
 // Margins need the two most likely tokens of each place.
-void add_scores(Json& body, const Request& r) {
+void ask_for_scores(Json& body, const Request& r) {
   if (!r.scores && !r.logprobs) return;
   body["logprobs"] = true;
   body["top_logprobs"] = std::max<std::uint32_t>(r.logprobs.value_or(0), r.scores ? 2 : 0);
-}
-
-Usage usage_of(const Json& reported) {
-  Usage u;
-  u.input = count(reported, "prompt_tokens").value_or(0);
-  u.output = count(reported, "completion_tokens").value_or(0);
-  const Json& in = member(reported, "prompt_tokens_details");
-  u.cached_read = std::min(u.input, count(in, "cached_tokens").value_or(0));
-  u.cache_write = std::min(u.input - u.cached_read, count(in, "cache_write_tokens").value_or(0));
-  u.reasoning =
-      std::min(u.output, count(member(reported, "completion_tokens_details"), "reasoning_tokens").value_or(0));
-  return u;
 }
 
 class OpenAiReader final : public Reader {
@@ -91,7 +79,7 @@ class OpenAiReader final : public Reader {
     if (const Json& error = member(chunk, "error"); !error.is_null())
       so_far_.error = Error(Errc::unavailable, text(error, "message").empty() ? dumped(error) : text(error, "message"));
     if (so_far_.model.empty()) so_far_.model = text(chunk, "model");
-    if (const Json& usage = member(chunk, "usage"); usage.is_object()) so_far_.usage = usage_of(usage);
+    if (const Json& usage = member(chunk, "usage"); usage.is_object()) so_far_.usage = completions_usage(usage);
     Delta out;
     const Json& choices = member(chunk, "choices");
     if (!choices.is_array() || choices.empty()) return out;
@@ -99,7 +87,7 @@ class OpenAiReader final : public Reader {
     const Json& delta = member(choice, "delta");
     out.text = text(delta, "content");
     add_calls(member(delta, "tool_calls"));
-    add_scores(member(member(choice, "logprobs"), "content"), out);
+    http::add_scores(member(member(choice, "logprobs"), "content"), out);
     end(text(choice, "finish_reason"));
     return out;
   }
@@ -116,24 +104,6 @@ class OpenAiReader final : public Reader {
       if (here.id.empty()) here.id = text(call, "id");
       here.name += text(function, "name");
       here.arguments += text(function, "arguments");
-    }
-  }
-
-  // The ids of a remote vocabulary are not known: tokens are -1, their log-probabilities count.
-  static void add_scores(const Json& tokens, Delta& out) {
-    if (!tokens.is_array()) return;
-    for (const Json& token : tokens) {
-      const Json& logprob = member(token, "logprob");
-      if (!logprob.is_number()) continue;
-      TokenScore score{.token = -1, .logprob = logprob.get<float>()};
-      std::vector<float> best;
-      if (const Json& top = member(token, "top_logprobs"); top.is_array())
-        for (const Json& other : top)
-          if (const Json& p = member(other, "logprob"); p.is_number()) best.push_back(p.get<float>());
-      std::sort(best.rbegin(), best.rend());
-      if (best.size() >= 2) score.margin = std::exp(best[0]) - std::exp(best[1]);
-      for (const float p : best) score.top.push_back({.token = -1, .logprob = p});
-      out.scores.push_back(std::move(score));
     }
   }
 
@@ -166,7 +136,7 @@ class OpenAiChat final : public Api {
     body["stream_options"] = {{"include_usage", true}};
     if (r.max_tokens > 0) body[o.completion_tokens_field ? "max_completion_tokens" : "max_tokens"] = r.max_tokens;
     add_sampling(body, r, o);
-    add_scores(body, r);
+    ask_for_scores(body, r);
     if (!r.stop.empty()) body["stop"] = r.stop;
     return Post{o.url + "/chat/completions", dumped(body), {}};
   }

@@ -37,5 +37,6 @@ Command add_cascade(CLI::App& parent);
 Command add_train(CLI::App& parent);
 Command add_head(CLI::App& parent);
 Command add_grammar(CLI::App& parent);
+Command add_serve(CLI::App& parent);  ///< in builds with the components http and server
 
 }  // namespace frugal::tools

@@ -1,7 +1,7 @@
-// The program `frugal`: tokenize, render, generate, answer batches and score with a local model; replay a trace and advise
-// on it; record and fit a cascade; train a head. Results go to standard output, progress and errors to standard error. The
-// exit code is 0, 2 where the command line, a file or the request was wrong, and 1 where a command checks something and it
-// does not hold.
+// The program `frugal`: tokenize, render, generate, answer batches and score with a local model; serve models; replay a
+// trace and advise on it; record and fit a cascade; train a head. Results go to standard output, progress and errors to
+// standard error. The exit code is 0, 2 where the command line, a file or the request was wrong, and 1 where a command
+// checks something and it does not hold.
 #include "tools/commands.hpp"
 
 #include <frugal/core/error.hpp>
@@ -30,6 +30,7 @@ constexpr const char* examples = R"(Examples:
   frugal replay trace.jsonl --report out.html
   frugal cascade fit outcomes.jsonl --max-loss 0.03 -o policy.json
   frugal train head --model M.gguf --data labelled.jsonl -o head.safetensors
+  frugal serve --model M.gguf --listen 127.0.0.1:8080
 
 M.gguf is a GGUF file or a Hugging Face folder (config.json, *.safetensors, tokenizer.json).
 `frugal COMMAND --help` explains one command with examples of its own.)";
@@ -72,13 +73,20 @@ int main(int argc, char** argv) {
   app.set_version_flag("--version", version_text());
   app.require_subcommand(1);
   using namespace frugal::tools;
-  const std::vector<Command> commands{add_tokenize(app), add_render(app), add_generate(app), add_batch(app),
-                                      add_score(app),    add_replay(app), add_advise(app),   add_cascade(app),
-                                      add_grammar(app),  add_train(app),  add_head(app)};
+  std::vector<Command> commands{add_tokenize(app), add_render(app), add_generate(app), add_batch(app),
+                                add_score(app),    add_replay(app), add_advise(app),   add_cascade(app),
+                                add_grammar(app),  add_train(app),  add_head(app)};
+#ifdef FRUGAL_WITH_SERVE
+  commands.push_back(add_serve(app));
+#endif
   if (is_unknown_command(argc, argv, commands)) {
-    std::cerr
-        << "frugal: there is no command '" << argv[1]
-        << "'; there are tokenize, render, generate, batch, score, replay, advise, cascade, grammar, train and head\n";
+    std::cerr << "frugal: there is no command '" << argv[1]
+              << "'; there are tokenize, render, generate, batch, score, replay, advise, cascade, grammar, train, head "
+                 "and serve";
+#ifndef FRUGAL_WITH_SERVE
+    std::cerr << " (serve is not in this build)";
+#endif
+    std::cerr << '\n';
     return exit_failure;
   }
   try {

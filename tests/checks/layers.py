@@ -23,6 +23,7 @@ SEES = {
     "torch": {"core", "model", "backend"},
     "endpoint": {"core", "text", "grammar", "meter", "policy"},
     "http": {"core", "endpoint"},
+    "server": {"core", "text", "grammar", "meter", "model", "endpoint"},
     "head": {"core", "text", "policy", "model", "backend", "endpoint"},
     "autopilot": {"core", "text", "grammar", "policy", "calibrate", "endpoint"},
     "engine": {"core", "text", "cache", "grammar", "meter", "model", "policy", "draft", "backend", "endpoint"},
@@ -31,8 +32,9 @@ EVERYWHERE = {"config.hpp", "version.hpp", "fwd.hpp"}
 # A header of frugal may include frugal and the standard library; these are for the .cpp files of the rooms named.
 PRIVATE = {
     r"fmt/": set(SEES) - {"torch"},
-    r"nlohmann/": {"calibrate", "head", "autopilot", "http", "model", "text", "policy", "endpoint", "engine", "core", "grammar", "meter", "advise"},
+    r"nlohmann/": {"calibrate", "head", "autopilot", "http", "server", "model", "text", "policy", "endpoint", "engine", "core", "grammar", "meter", "advise"},
     r"curl/": {"http"},
+    r"boost/": {"server"},
     r"Eigen/": {"reference", "calibrate", "head"},
     r"(ATen|c10|torch/csrc|torch/torch|torch/library|torch/script)": {"torch"},
     r"CLI/": set(),

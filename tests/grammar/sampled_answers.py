@@ -3,6 +3,7 @@ Every finished answer must be valid by jsonschema. The schemas are random ones, 
 """
 import argparse
 import collections
+import decimal
 import gzip
 import json
 import subprocess
@@ -23,7 +24,8 @@ def schemas_of(options):
 
 
 def is_valid(schema, text):
-    document = json.loads(text)
+    document = json.loads(text, parse_float=decimal.Decimal)  # 33.33 is a multiple of 0.01
+    schema = json.loads(json.dumps(schema), parse_float=decimal.Decimal)
     kind = jsonschema.validators.validator_for(schema, default=jsonschema.Draft202012Validator)
     return kind(schema, format_checker=kind.FORMAT_CHECKER).is_valid(document)
 

@@ -1,5 +1,7 @@
 #include "grammar/byte_judge.hpp"
 
+#include <frugal/grammar/object_schema.hpp>
+
 #include <catch2/catch_test_macros.hpp>
 #include <frugal/core/error.hpp>
 
@@ -232,4 +234,27 @@ TEST_CASE("dates and times may have their letters in lower case, as RFC 3339 has
   CHECK(schema_accepts(R"({"type":"string","format":"time"})", "\"10:20:30z\""));
   CHECK(schema_accepts(R"({"type":"string","format":"date-time"})", "\"2024-02-29t10:20:30.5z\""));
   CHECK_FALSE(schema_accepts(R"({"type":"string","format":"date-time"})", "\"2024-02-30t10:20:30z\""));
+}
+
+TEST_CASE("a struct's schema takes what its members can hold, in their order, and nothing else") {
+  struct Item {
+    std::string name;
+    std::int8_t level;
+    std::optional<double> price;
+    std::vector<bool> flags;
+  };
+  const std::string schema = grammar::ObjectSchema<Item>()
+                                 .field("name", &Item::name, R"({"maxLength":3})")
+                                 .field("level", &Item::level)
+                                 .field("price", &Item::price)
+                                 .field("flags", &Item::flags)
+                                 .text();
+  CHECK(schema_accepts(schema, R"({"name":"abc","level":-128,"price":1.5,"flags":[true,false]})"));
+  CHECK(schema_accepts(schema, R"({"name":"","level":127,"flags":[]})"));
+  CHECK_FALSE(schema_accepts(schema, R"({"name":"abcd","level":1,"flags":[]})"));
+  CHECK_FALSE(schema_accepts(schema, R"({"name":"a","level":128,"flags":[]})"));
+  CHECK_FALSE(schema_accepts(schema, R"({"level":1,"name":"a","flags":[]})"));
+  CHECK_FALSE(schema_accepts(schema, R"({"name":"a","level":1,"price":null,"flags":[]})"));
+  CHECK_FALSE(schema_accepts(schema, R"({"name":"a","level":1})"));
+  CHECK_FALSE(schema_accepts(schema, R"({"name":"a","level":1,"flags":[],"more":1})"));
 }

@@ -1,5 +1,5 @@
-// HttpEndpoint: a model behind somebody's API as one more Endpoint: OpenAI-compatible chat completions (OpenAI, vLLM,
-// llama.cpp, and most others) and Anthropic messages. So a cascade, a budget and a meter work on a provider's bill as
+// HttpEndpoint: a model behind somebody's API as one more Endpoint: OpenAI-compatible chat and plain completions (OpenAI,
+// vLLM, llama.cpp, and most others), OpenAI's responses, Anthropic's messages. So a cascade, a budget and a meter work on a provider's bill as
 // they do on local models.
 //
 // Threads: the endpoint owns one thread that moves the bytes of all its requests; it sleeps while nothing arrives. Sinks
@@ -26,6 +26,8 @@ namespace frugal {
 enum class HttpApi : std::uint8_t {
   openai_chat,         ///< POST <url>/chat/completions; url is e.g. https://api.openai.com/v1
   anthropic_messages,  ///< POST <url>/messages; url is e.g. https://api.anthropic.com/v1
+  openai_responses,    ///< POST <url>/responses; nothing is stored there
+  openai_completions,  ///< POST <url>/completions: a RawPrompt instead of a Chat
 };
 
 /// How long to wait before a request is given up. Zero = for ever. Request::deadline holds beside these.
@@ -79,7 +81,8 @@ class FRUGAL_API HttpEndpoint final : public Endpoint {
   ~HttpEndpoint() override;
 
   std::string_view name() const override;
-  /// Refused at once, never sent: a prompt of tokens or raw text, and what the API has no field for.
+  /// Refused at once, never sent: a prompt of tokens, raw text where the API wants a chat and the other way round, and
+  /// what the API has no field for.
   Call start(Request request, std::shared_ptr<Sink> sink) override;
   Progress step() override;
   void wake() override;

@@ -1,0 +1,34 @@
+// ApiError: why a request was not served, and how each API says it.
+#pragma once
+
+#include <frugal/core/error.hpp>
+#include <frugal/core/finish.hpp>
+
+#include <string>
+
+namespace frugal::server {
+
+struct ApiError {
+  int status = 500;
+  Error error;
+  std::string field{};  ///< of the request's body that is at fault, e.g. "messages[0].content"; or empty
+  std::string code{};   ///< OpenAI's own short name for it, or empty
+  /// A second try cannot mend it: said in a header that the official clients obey.
+  bool final = false;
+};
+
+/// Thrown while a request is read, caught where it is turned into an answer.
+struct Refused {
+  ApiError why;
+};
+
+[[noreturn]] void refuse(const std::string& field, const std::string& message, Errc code = Errc::invalid_argument);
+
+/// The status that an endpoint's error deserves.
+ApiError api_error(const Error& error);
+/// OpenAI's error object: {"error": {"message", "type", "param", "code"}}.
+std::string openai_error(const ApiError& error);
+/// Anthropic's: {"type": "error", "error": {"type", "message"}, "request_id"}.
+std::string anthropic_error(const ApiError& error, const std::string& request_id);
+
+}  // namespace frugal::server

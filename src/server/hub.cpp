@@ -1,0 +1,237 @@
+#include "server/hub.hpp"
+
+#include <boost/asio/post.hpp>
+#include <boost/asio/socket_base.hpp>
+
+#include <algorithm>
+#include <chrono>
+#include <vector>
+
+#include "core/caught.hpp"
+#include "server/connection.hpp"
+
+namespace frugal::server {
+
+namespace {
+
+using Code = boost::system::error_code;
+
+[[noreturn]] void wrong(const std::string& why) { throw Error(Errc::invalid_argument, "ServerOptions: " + why); }
+
+void check(const ServerOptions& o) {
+  if (o.models.empty()) wrong("models is empty");
+  std::set<std::string> names;
+  for (const ServedModel& m : o.models) {
+    if (m.name.empty()) wrong("a model has no name");
+    if (m.endpoint == nullptr) wrong("the model \"" + m.name + "\" has no endpoint");
+    if (!names.insert(m.name).second) wrong("two models are called \"" + m.name + "\"");
+  }
+  for (const ApiKey& key : o.keys)
+    if (key.key.size() < 8) wrong("a key has less than 8 characters");
+  const ServerLimits& l = o.limits;
+  if (l.header_bytes < 1024 || l.header_bytes > (std::size_t{1} << 30))
+    wrong("limits.header_bytes must be 1 KiB to 1 GiB");
+  if (l.body_bytes == 0 || l.connections == 0 || l.unread_deltas == 0) wrong("a limit is 0");
+  for (const Duration d : {l.idle, l.header_time, l.body_time, l.write_time, o.heartbeat})
+    if (d <= Duration::zero()) wrong("a time is not above 0");
+  if (o.drain_time < Duration::zero()) wrong("drain_time is negative");
+  if (o.intake_threads == 0 || o.intake_threads > 256) wrong("intake_threads must be 1 to 256");
+}
+
+Catalogue catalogue_of(const ServerOptions& options) {
+  Catalogue out;
+  const auto now = std::chrono::system_clock::now().time_since_epoch();
+  out.created = std::chrono::duration_cast<std::chrono::seconds>(now).count();
+  for (const ServedModel& m : options.models) out.models.push_back({m, m.model ? tool_style(*m.model) : ToolStyle{}});
+  return out;
+}
+
+std::vector<Endpoint*> endpoints_of(const ServerOptions& options) {
+  std::vector<Endpoint*> out;
+  for (const ServedModel& m : options.models)
+    if (std::find(out.begin(), out.end(), m.endpoint) == out.end()) out.push_back(m.endpoint);
+  return out;
+}
+
+}  // namespace
+
+Hub::Hub(ServerOptions options)
+    : options_((check(options), std::move(options))),
+      catalogue_(catalogue_of(options_)),
+      router_(options_, catalogue_) {
+  listen();
+}
+
+Hub::~Hub() = default;
+
+void Hub::listen() {
+  Code code;
+  const auto address = asio::ip::make_address(options_.address, code);
+  if (code) wrong("address \"" + options_.address + "\" is not a numeric address");
+  const asio::ip::tcp::endpoint place(address, options_.port);
+  acceptor_.open(place.protocol(), code);
+  if (!code) acceptor_.set_option(asio::socket_base::reuse_address(true), code);
+  if (!code) acceptor_.bind(place, code);
+  if (!code) acceptor_.listen(asio::socket_base::max_listen_connections, code);
+  if (code)
+    throw Error(Errc::unavailable, "Server: cannot listen on " + options_.address + ":" +
+                                       std::to_string(options_.port) + ": " + code.message());
+  port_ = acceptor_.local_endpoint().port();
+}
+
+void Hub::begin() {
+  drivers_ = std::make_unique<Drivers>(endpoints_of(options_), options_.drive, options_.log);
+  try {
+    intake_.emplace(options_.intake_threads);
+    accept();
+    thread_ = std::thread([this, work = asio::make_work_guard(io_)]() mutable {
+      for (;;) {
+        try {
+          io_.run();
+          return;
+        } catch (...) {  // a host's log, or no memory: the one event is lost, the server goes on
+          if (options_.log) options_.log(LogLevel::error, 0, "an event of the server failed: " + caught_text());
+        }
+      }
+    });
+  } catch (...) {
+    throw caught_error(Errc::unavailable, "Server: no thread");
+  }
+}
+
+// --- connections ---
+
+void Hub::accept() {
+  if (accepting_ || !acceptor_.is_open() || connections_.size() >= options_.limits.connections) return;
+  accepting_ = true;
+  acceptor_.async_accept([this](Code code, asio::ip::tcp::socket socket) {
+    accepting_ = false;
+    if (!acceptor_.is_open()) return;
+    if (code == asio::error::operation_aborted) return;
+    if (code) return accept_later();  // out of descriptors, mostly
+    std::make_shared<Connection>(std::move(socket), shared_from_this())->enter();
+    accept();
+  });
+}
+
+void Hub::accept_later() {
+  later_.expires_after(std::chrono::milliseconds(100));
+  later_.async_wait([this](Code code) {
+    if (!code) accept();
+  });
+}
+
+void Hub::entered(const std::shared_ptr<Connection>& connection) {
+  ++accepted_;
+  connections_.insert(connection);
+  const std::lock_guard lock(mutex_);
+  ++open_;
+}
+
+void Hub::left(const std::shared_ptr<Connection>& connection) {
+  if (connections_.erase(connection) == 0) return;
+  {
+    const std::lock_guard lock(mutex_);
+    --open_;
+  }
+  changed_.notify_all();
+  accept();
+}
+
+void Hub::exchange_began() {
+  const std::lock_guard lock(mutex_);
+  ++running_;
+}
+
+void Hub::exchange_ended() {
+  {
+    const std::lock_guard lock(mutex_);
+    --running_;
+  }
+  changed_.notify_all();
+}
+
+void Hub::count_answer(int status, bool abandoned) {
+  ++requests_;
+  if (abandoned)
+    ++abandoned_;
+  else if (status >= 400)
+    ++refused_;
+}
+
+ServerStats Hub::stats() const {
+  const std::lock_guard lock(mutex_);
+  return {.connections = accepted_,
+          .requests = requests_,
+          .refused = refused_,
+          .abandoned = abandoned_,
+          .open = open_,
+          .running = running_};
+}
+
+// --- the end ---
+
+void Hub::close_door() {
+  Code ignored;
+  acceptor_.close(ignored);
+  {
+    const std::lock_guard lock(mutex_);
+    door_closed_ = true;
+  }
+  changed_.notify_all();
+}
+
+void Hub::drain(Duration grace) {
+  const bool first = !draining_.exchange(true);
+  asio::post(io_, [self = shared_from_this(), grace, first] {
+    self->close_door();
+    const std::set<std::shared_ptr<Connection>> all = self->connections_;
+    if (first)
+      for (const auto& connection : all) connection->finish_up();
+    if (grace <= Duration::zero()) return self->cancel_all(false);
+    if (!first) return;
+    self->grace_.expires_after(std::chrono::duration_cast<asio::steady_timer::duration>(grace));
+    self->grace_.async_wait([weak = self->weak_from_this()](Code code) {
+      if (const std::shared_ptr<Hub> hub = weak.lock(); hub && !code) hub->cancel_all(false);
+    });
+  });
+}
+
+// The ends of cancelled requests still go out; who does not take them in time is cut off.
+void Hub::cancel_all(bool at_once) {
+  const std::set<std::shared_ptr<Connection>> all = connections_;
+  for (const auto& connection : all) at_once ? connection->close() : connection->cancel();
+  if (at_once || all.empty()) return;
+  grace_.expires_after(std::chrono::seconds(3));
+  grace_.async_wait([weak = weak_from_this()](Code code) {
+    if (const std::shared_ptr<Hub> hub = weak.lock(); hub && !code) hub->cancel_all(true);
+  });
+}
+
+void Hub::wait() {
+  std::unique_lock lock(mutex_);
+  changed_.wait(lock, [this] { return over(); });
+}
+
+bool Hub::wait_for(Duration most) {
+  std::unique_lock lock(mutex_);
+  return changed_.wait_for(lock, most, [this] { return over(); });
+}
+
+void Hub::stop() {
+  if (!thread_.joinable()) return;
+  drain(Duration::zero());
+  wait();
+  intake_->join();
+  drivers_.reset();
+  asio::post(io_, [this] {
+    grace_.cancel();
+    later_.cancel();
+    io_.stop();
+  });
+  thread_.join();
+  io_.restart();
+  io_.poll();  // what was posted last holds connections, and they hold this
+}
+
+}  // namespace frugal::server

@@ -1,0 +1,204 @@
+// The dialects without a network: what requests become, and which field a refusal names.
+#include "server/dialect.hpp"
+
+#include <catch2/catch_test_macros.hpp>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "server/hand_endpoint.hpp"
+#include "server/json.hpp"
+
+using namespace frugal;
+using namespace frugal::server;
+
+namespace {
+
+struct Rig {
+  testing::HandEndpoint endpoint;
+  Catalogue catalogue{{{{"m", &endpoint, "inner"}, {}}}, 0};
+  Job read(const Dialect& dialect, const std::string& body) const {
+    Incoming incoming;
+    incoming.body = body;
+    return dialect.read(incoming, catalogue);
+  }
+  ApiError error(const Dialect& dialect, const std::string& body) const {
+    try {
+      read(dialect, body);
+    } catch (const Refused& refused) {
+      return refused.why;
+    }
+    return {200, Error(Errc::internal, "was taken"), {}, {}, false};
+  }
+};
+
+std::string with(const std::string& fields) {
+  return R"({"messages": [{"role": "user", "content": "x"}])" + std::string(fields.empty() ? "" : ", ") + fields + "}";
+}
+std::string claude(const std::string& fields) { return R"({"model": "m", "max_tokens": 5, )" + fields + "}"; }
+const std::string turn = R"("messages": [{"role": "user", "content": "x"}])";
+
+}  // namespace
+
+TEST_CASE("a chat request becomes a request with the API's defaults") {
+  const Rig rig;
+  const Job job =
+      rig.read(openai_chat(), with(R"("model": "m", "stop": "a", "seed": -1, "max_tokens": 7, "stream": true)"));
+  CHECK(job.stream);
+  CHECK(job.request.model == "inner");
+  CHECK(job.request.sampling.temperature == 1.0F);
+  CHECK(job.request.sampling.seed == ~std::uint64_t{0});
+  CHECK(job.request.stop == std::vector<std::string>{"a"});
+  CHECK(job.request.max_tokens == 7);
+  CHECK(rig.read(openai_chat(), with("")).request.max_tokens == 0);
+  CHECK(rig.read(openai_completions(), R"({"prompt": "x"})").request.max_tokens == 16);
+  const Job tokens = rig.read(openai_completions(), R"({"prompt": [1, 2, 3]})");
+  CHECK(std::get<TokenPrompt>(tokens.request.prompt).tokens == std::vector<Token>{1, 2, 3});
+}
+
+TEST_CASE("parts of text are joined, and developers are systems") {
+  const Rig rig;
+  const Job job =
+      rig.read(openai_chat(), R"({"messages": [{"role": "developer", "content": [{"type": "text", "text": "a"},
+      {"type": "text", "text": "b"}]}, {"role": "user", "content": "c"}]})");
+  const Chat& chat = std::get<Chat>(job.request.prompt);
+  CHECK(chat.messages[0].role == "system");
+  CHECK(chat.messages[0].content == "a\nb");
+  CHECK(chat.messages[0].parts.empty());
+}
+
+TEST_CASE("each wrong field of a chat request is named") {
+  const Rig rig;
+  const std::vector<std::pair<std::string, std::string>> cases{
+      {R"("temperature": 2.5)", "temperature"},
+      {R"("temperature": "1")", "temperature"},
+      {R"("top_p": -0.1)", "top_p"},
+      {R"("n": 2)", "n"},
+      {R"("max_tokens": 0)", "max_tokens"},
+      {R"("max_tokens": 1.5)", "max_tokens"},
+      {R"("max_completion_tokens": -3)", "max_completion_tokens"},
+      {R"("stop": [""])", "stop[0]"},
+      {R"("stop": 3)", "stop"},
+      {R"("stream": 1)", "stream"},
+      {R"("stream_options": {"include_usage": true})", "stream_options"},
+      {R"("seed": 1.5)", "seed"},
+      {R"("logprobs": true)", "logprobs"},
+      {R"("top_logprobs": 30, "logprobs": true)", "top_logprobs"},
+      {R"("logit_bias": {"x": 1})", "logit_bias"},
+      {R"("logit_bias": {"1": 500})", "logit_bias.1"},
+      {R"("tools": [{"type": "web"}])", "tools[0].type"},
+      {R"("tools": [{"type": "function", "function": {"name": "a b"}}])", "tools[0].function.name"},
+      {R"("tools": [{"type": "function", "function": {}}])", "tools[0].function.name"},
+      {R"("tool_choice": "required")", "tool_choice"},
+      {R"("tool_choice": "sometimes")", "tool_choice"},
+      {R"("response_format": {"type": "xml"})", "response_format.type"},
+      {R"("response_format": {"type": "json_schema", "json_schema": {"schema": {}}})",
+       "response_format.json_schema.schema"},
+      {R"("modalities": ["audio"])", "modalities"},
+      {R"("functions": [])", "functions"},
+      {R"("store": true)", "store"},
+      {R"("unheard_of": null)", "unheard_of"},
+      {R"("prediction": {"type": "x"})", "prediction.type"},
+  };
+  for (const auto& [fields, name] : cases) {
+    const ApiError error = rig.error(openai_chat(), with(fields));
+    INFO(fields << ": " << error.error.message());
+    CHECK(error.status == 400);
+    CHECK(error.field == name);
+  }
+  CHECK(rig.error(openai_chat(), R"({"messages": "x"})").field == "messages");
+  CHECK(rig.error(openai_chat(), "{}").field == "messages");
+  CHECK(rig.error(openai_chat(), with(R"("model": "other")")).status == 404);
+  CHECK(rig.error(openai_chat(), with(R"("user": "u", "metadata": {}, "n": 1, "store": false)")).status == 200);
+  CHECK(rig.error(openai_chat(), with("\"x\": " + std::string(5000, '['))).status == 400);
+  CHECK(rig.error(openai_completions(), R"({"prompt": "x", "echo": true})").field == "echo");
+  CHECK(rig.error(openai_completions(), R"({"prompt": [[1], [2]]})").field == "prompt");
+  CHECK(rig.error(openai_completions(), R"({"prompt": [1.5]})").field == "prompt");
+}
+
+TEST_CASE("no error repeats what the client wrote in its messages") {
+  const Rig rig;
+  for (const std::string body : {R"({"messages": [{"role": "user", "content": 17, "planted": "planted"}]})",
+                                 R"({"messages": "planted" x)", R"({"messages": [{"role": "planted"}]})"})
+    CHECK(rig.error(openai_chat(), body).error.message().find("planted") == std::string::npos);
+}
+
+TEST_CASE("a messages request becomes turns, tools and results") {
+  const Rig rig;
+  const Job job = rig.read(anthropic_messages(),
+                           claude(R"("system": [{"type": "text", "text": "s", "cache_control": {"type": "ephemeral"}}],
+    "stop_sequences": ["z"], "top_k": 4, "temperature": 0.5, "tools": [{"name": "f", "input_schema": {"type": "object"}}],
+    "messages": [{"role": "user", "content": "q"},
+      {"role": "assistant", "content": [{"type": "thinking", "thinking": "t", "signature": ""}, {"type": "text", "text": "a"},
+        {"type": "tool_use", "id": "i", "name": "f", "input": {"x": 1}}]},
+      {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "i", "content": [{"type": "text", "text": "r"}]},
+        {"type": "text", "text": "more"}]}])"));
+  const auto& messages = std::get<Chat>(job.request.prompt).messages;
+  REQUIRE(messages.size() == 5);
+  CHECK((messages[0].role == "system" && messages[0].cache_point));
+  CHECK((messages[2].content == "a" && messages[2].reasoning == "t"));
+  CHECK(messages[2].tool_calls.at(0).arguments == R"({"x":1})");
+  CHECK((messages[3].role == "tool" && messages[3].tool_call_id == "i" && messages[3].content == "r"));
+  CHECK((messages[4].role == "user" && messages[4].content == "more"));
+  CHECK(job.request.sampling.top_k == 4);
+  CHECK(job.request.stop == std::vector<std::string>{"z"});
+}
+
+TEST_CASE("each wrong field of a messages request is named") {
+  const Rig rig;
+  const std::vector<std::pair<std::string, std::string>> cases{
+      {R"("messages": [])", "messages"},
+      {R"("messages": [{"role": "system", "content": "x"}])", "messages[0].role"},
+      {R"("messages": [{"role": "user", "content": []}])", "messages[0].content"},
+      {R"("messages": [{"role": "user", "content": [{"type": "image"}]}])", "messages[0].content[0].type"},
+      {R"("messages": [{"role": "user", "content": "x"}, {"role": "assistant", "content": "x"}])", "messages[1].role"},
+      {turn + R"(, "temperature": 1.5)", "temperature"},
+      {turn + R"(, "stop_sequences": "x")", "stop_sequences"},
+      {turn + R"(, "thinking": {"type": "enabled", "budget_tokens": 1024})", "thinking"},
+      {turn + R"(, "tools": [{"name": "f"}])", "tools[0].input_schema"},
+      {turn + R"(, "tools": [{"type": "bash_20250124", "name": "bash"}])", "tools[0].type"},
+      {turn + R"(, "tool_choice": {"type": "maybe"})", "tool_choice.type"},
+      {turn + R"(, "system": 3)", "system"},
+      {turn + R"(, "n": 1)", "n"},
+  };
+  for (const auto& [fields, name] : cases) {
+    const ApiError error = rig.error(anthropic_messages(), claude(fields));
+    INFO(fields << ": " << error.error.message());
+    CHECK(error.status == 400);
+    CHECK(error.field == name);
+  }
+  CHECK(rig.error(anthropic_messages(), R"({"model": "m", "messages": [{"role": "user", "content": "x"}]})").field ==
+        "max_tokens");
+}
+
+TEST_CASE("a remote model's calls of tools go out as they came") {
+  const Rig rig;
+  Job job =
+      rig.read(openai_chat(), with(R"("tools": [{"type": "function", "function": {"name": "f"}}], "stream": true)"));
+  CHECK(std::get<Chat>(job.request.prompt).tools.find("\"f\"") != std::string::npos);
+  Finish finish;
+  finish.tool_calls = {{"call_1", "f", "{}", {}}};
+  std::string out;
+  job.writer->finish(finish, out);
+  CHECK(out.find(R"("id":"call_1")") != std::string::npos);
+  CHECK(out.find(R"("finish_reason":"tool_calls")") != std::string::npos);
+}
+
+TEST_CASE("an answer of blocks opens and closes each of them") {
+  const Rig rig;
+  Job job = rig.read(anthropic_messages(), claude(turn + R"(, "stream": true)"));
+  std::string out;
+  job.writer->prompt(12);
+  job.writer->delta({"<think>hm</think>Yes", {}, {}}, out);
+  Finish finish;
+  finish.usage = {.input = 12, .cached_read = 8, .output = 3};
+  job.writer->finish(finish, out);
+  std::vector<std::string> types;
+  for (std::size_t at = out.find("event: "); at != std::string::npos; at = out.find("event: ", at + 1))
+    types.push_back(out.substr(at + 7, out.find('\n', at) - at - 7));
+  CHECK(types == std::vector<std::string>{"message_start", "content_block_start", "content_block_delta",
+                                          "content_block_stop", "content_block_start", "content_block_delta",
+                                          "content_block_stop", "message_delta", "message_stop"});
+  CHECK(out.find(R"("input_tokens":4,"cache_creation_input_tokens":0,"cache_read_input_tokens":8,"output_tokens":3)") !=
+        std::string::npos);
+}

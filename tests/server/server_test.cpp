@@ -1,0 +1,438 @@
+// Server over real sockets: what clients send well, badly, slowly and not at all.
+#include <frugal/server/server.hpp>
+
+#include <catch2/catch_test_macros.hpp>
+#include <chrono>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "server/hand_endpoint.hpp"
+#include "server/raw_client.hpp"
+#include "support/error_of.hpp"
+
+using namespace frugal;
+using namespace frugal::testing;
+using namespace std::chrono_literals;
+
+namespace {
+
+const std::string chat = "/v1/chat/completions";
+const std::string hello = R"({"messages": [{"role": "user", "content": "planted words"}]})";
+const std::string hello_stream = R"({"messages": [{"role": "user", "content": "planted words"}], "stream": true})";
+
+struct Rig {
+  explicit Rig(std::function<void(ServerOptions&)> change = {}) {
+    ServerOptions o;
+    o.port = 0;
+    o.models = {{"m", &endpoint}};
+    o.access_log = [this](std::string_view line) {
+      const std::lock_guard lock(mutex);
+      lines.emplace_back(line);
+    };
+    if (change) change(o);
+    server = std::make_unique<Server>(std::move(o));
+  }
+  std::uint16_t port() const { return server->port(); }
+  /// The lines of the access log, once there are so many.
+  std::vector<std::string> log(std::size_t count) {
+    for (int i = 0; i < 2000; ++i) {
+      {
+        const std::lock_guard lock(mutex);
+        if (lines.size() >= count) return lines;
+      }
+      std::this_thread::sleep_for(5ms);
+    }
+    const std::lock_guard lock(mutex);
+    return lines;
+  }
+  HandEndpoint endpoint;
+  std::mutex mutex;
+  std::vector<std::string> lines;
+  std::unique_ptr<Server> server;
+};
+
+bool has(const std::string& text, std::string_view what) { return text.find(what) != std::string::npos; }
+
+}  // namespace
+
+TEST_CASE("an answer goes out whole, and the connection serves the next request") {
+  Rig rig;
+  RawClient client(rig.port());
+  for (std::size_t i = 0; i < 3; ++i) {
+    client.send(post(chat, hello));
+    rig.endpoint.say(i, "Hel");
+    rig.endpoint.say(i, "lo");
+    rig.endpoint.end(i);
+    const RawClient::Answer answer = client.answer();
+    CHECK(answer.status == 200);
+    CHECK(has(answer.body, R"("content":"Hello")"));
+    CHECK(has(answer.body, R"("usage":{"prompt_tokens":5,"completion_tokens":2,"total_tokens":7)"));
+    CHECK(has(answer.head, "request-id: req_"));
+  }
+  CHECK(rig.server->stats().connections == 1);
+  CHECK(rig.log(3).size() == 3);
+}
+
+TEST_CASE("a stream sends each piece when it comes") {
+  Rig rig;
+  RawClient client(rig.port());
+  client.send(post(chat, hello_stream));
+  rig.endpoint.say(0, "first");
+  CHECK(has(client.until("\"first\""), "text/event-stream"));
+  rig.endpoint.say(0, "second");
+  CHECK(has(client.until("\"second\""), "chat.completion.chunk"));
+  rig.endpoint.end(0, FinishReason::length);
+  const std::string end = client.until("0\r\n\r\n");
+  CHECK(has(end, R"("finish_reason":"length")"));
+  CHECK(has(end, "data: [DONE]"));
+  client.send(get("/health"));
+  CHECK(client.answer().status == 200);
+}
+
+TEST_CASE("a client of HTTP/1.0 gets a stream that ends with the connection") {
+  Rig rig;
+  RawClient client(rig.port());
+  client.send("POST " + chat + " HTTP/1.0\r\nContent-Type: application/json\r\nContent-Length: " +
+              std::to_string(hello_stream.size()) + "\r\n\r\n" + hello_stream);
+  rig.endpoint.say(0, "word");
+  rig.endpoint.end(0);
+  const std::string all = client.rest();
+  CHECK_FALSE(has(all, "chunked"));
+  CHECK(all.substr(all.size() - 14) == "data: [DONE]\n\n");
+}
+
+TEST_CASE("requests sent ahead are answered in their order") {
+  Rig rig;
+  RawClient client(rig.port());
+  client.send(post(chat, hello) + get("/health") + post(chat, hello));
+  rig.endpoint.say(0, "one");
+  rig.endpoint.end(0);
+  CHECK(has(client.answer().body, "one"));
+  CHECK(has(client.answer().body, "ok"));
+  rig.endpoint.say(1, "two");
+  rig.endpoint.end(1);
+  CHECK(has(client.answer().body, "two"));
+}
+
+TEST_CASE("a client that leaves cancels its request at once") {
+  Rig rig;
+  for (const bool stream : {true, false}) {
+    const std::size_t n = rig.endpoint.count();
+    RawClient client(rig.port());
+    client.send(post(chat, stream ? hello_stream : hello));
+    rig.endpoint.say(n, "word");
+    if (stream) client.until("word");
+    client.close();
+    CHECK(rig.endpoint.cancelled_within(n, 5s));
+  }
+  const std::vector<std::string> lines = rig.log(2);
+  REQUIRE(lines.size() == 2);
+  CHECK(has(lines[0], R"("abandoned":true)"));
+  CHECK(has(lines[1], R"("status":499)"));
+  CHECK(rig.server->stats().abandoned == 2);
+}
+
+TEST_CASE("a client that has sent its next request and then leaves is noticed, too") {
+  Rig rig;
+  RawClient client(rig.port());
+  client.send(post(chat, hello_stream) + post(chat, hello_stream));
+  rig.endpoint.say(0, "word");
+  client.until("word");
+  client.close();
+  CHECK(rig.endpoint.cancelled_within(0, 5s));
+  CHECK(rig.endpoint.count() == 1);
+}
+
+TEST_CASE("a client that reads slowly pauses its own request and loses nothing") {
+  Rig rig([](ServerOptions& o) { o.limits.unread_deltas = 8; });
+  RawClient slow(rig.port(), 4096), quick(rig.port());
+  slow.send(post(chat, hello_stream));
+  const std::string big(20'000, 'x');
+  std::size_t said = 0;
+  while (said < 2000 && rig.endpoint.say(0, big)) {
+    ++said;
+    std::this_thread::sleep_for(100us);
+  }
+  REQUIRE(said < 2000);  // the reader is behind
+  quick.send(post(chat, hello));
+  rig.endpoint.say(1, "others go on");
+  rig.endpoint.end(1);
+  CHECK(has(quick.answer().body, "others go on"));
+  rig.endpoint.end(0);
+  const RawClient::Answer answer = slow.answer();
+  std::size_t pieces = 0;
+  for (std::size_t at = answer.body.find(big); at != std::string::npos; at = answer.body.find(big, at + big.size()))
+    ++pieces;
+  CHECK(pieces == said + 1);
+  CHECK(has(answer.body, "[DONE]"));
+}
+
+TEST_CASE("a client that takes nothing for too long is cut off and its request cancelled") {
+  Rig rig([](ServerOptions& o) { o.limits.write_time = 200ms; });
+  RawClient client(rig.port(), 4096);
+  client.send(post(chat, hello_stream));
+  for (int i = 0; i < 100 && !rig.endpoint.cancelled_within(0, 0ms); ++i) {
+    rig.endpoint.say(0, std::string(100'000, 'x'));
+    std::this_thread::sleep_for(5ms);
+  }
+  CHECK(rig.endpoint.cancelled_within(0, 5s));
+}
+
+TEST_CASE("what is not a request of ours is answered in the API's own form") {
+  Rig rig([](ServerOptions& o) {
+    o.limits.header_bytes = 2048;
+    o.limits.body_bytes = 1000;
+  });
+  const auto ask = [&](const std::string& bytes) {
+    RawClient client(rig.port());
+    client.send(bytes);
+    return client.answer();
+  };
+  const std::string big = R"({"messages": ")" + std::string(2000, 'x') + "\"}";
+  CHECK(ask(get("/nothing")).status == 404);
+  CHECK(ask(get(chat)).status == 405);
+  CHECK(ask(post("/health", "{}")).status == 405);
+  CHECK(ask("POST " + chat + " HTTP/1.1\r\nContent-Type: text/plain\r\nContent-Length: 2\r\n\r\n{}").status == 415);
+  CHECK(ask(post(chat, "{")).status == 400);
+  CHECK(has(ask(post(chat, "{\"messages\": [1]}")).body, R"("param":"messages")"));
+  CHECK(has(ask(post("/v1/messages", "[]")).body, R"({"type":"error","error":{"type":"invalid_request_error")"));
+  CHECK(ask(post(chat, big)).status == 413);
+  CHECK(ask(post(chat, "{}", "X-Long: " + std::string(4000, 'x') + "\r\n")).status == 431);
+  CHECK(ask("nonsense\r\n\r\n").status == 400);
+  const std::string chunked =
+      "POST " + chat + " HTTP/1.1\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n";
+  CHECK(ask(chunked + "7d0\r\n" + std::string(2000, ' ') + "\r\n0\r\n\r\n").status == 413);
+  CHECK(ask(chunked + "2\r\n{}\r\n0\r\n\r\n").status == 400);
+  CHECK(ask(chunked + "zz\r\n").status == 400);
+  CHECK(ask("POST " + chat + " HTTP/1.1\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\n{}").status == 400);
+  CHECK(rig.endpoint.count() == 0);
+}
+
+TEST_CASE("slow senders are cut off") {
+  Rig rig([](ServerOptions& o) {
+    o.limits.idle = 300ms;
+    o.limits.header_time = 300ms;
+    o.limits.body_time = 300ms;
+  });
+  RawClient silent(rig.port()), half_header(rig.port()), half_body(rig.port());
+  half_header.send("GET /health HT");
+  half_body.send("POST " + chat + " HTTP/1.1\r\nContent-Type: application/json\r\nContent-Length: 10\r\n\r\n{");
+  CHECK(half_body.answer().status == 408);
+  CHECK(half_header.closed_within(5000));
+  CHECK(silent.closed_within(5000));
+}
+
+TEST_CASE("a header that asks for leave to send the body gets it") {
+  Rig rig;
+  RawClient client(rig.port());
+  client.send("POST " + chat +
+              " HTTP/1.1\r\nContent-Type: application/json\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n");
+  CHECK(client.until("\r\n\r\n") == "HTTP/1.1 100 Continue\r\n\r\n");
+  client.send("{}");
+  CHECK(client.answer().status == 400);
+}
+
+TEST_CASE("keys open the door, give the tenant, and stand in no log") {
+  std::vector<std::string> said;
+  Rig rig([&](ServerOptions& o) {
+    o.keys = {{"planted-key-1", "a", 0}, {"planted-key-2", "b", 5}};
+    o.log = [&](LogLevel, std::uint64_t, std::string_view line) { said.emplace_back(line); };
+  });
+  const auto status = [&](const std::string& headers, const std::string& path = "/v1/models") {
+    RawClient client(rig.port());
+    client.send(get(path, headers));
+    return client.answer().status;
+  };
+  CHECK(status("") == 401);
+  CHECK(status("Authorization: Bearer planted-key-3\r\n") == 401);
+  CHECK(status("Authorization: planted-key-1\r\n") == 401);
+  CHECK(status("Authorization: Bearer planted-key-1\r\n") == 200);
+  CHECK(status("x-api-key: planted-key-2\r\n") == 200);
+  CHECK(status("", "/health") == 200);
+  CHECK(status("", "/metrics") == 401);
+  CHECK(status("x-api-key: planted-key-2\r\n", "/v1/models?key=planted-key-2") == 200);
+  CHECK(status("x-api-key: planted-key-2\r\n", "/planted-key-2") == 404);
+  RawClient client(rig.port());
+  client.send(post(chat, hello, "x-api-key: planted-key-2\r\nx-frugal-priority: 6\r\n"));
+  CHECK(client.answer().status == 400);
+  client.send(
+      post(chat, hello,
+           "x-api-key: planted-key-2\r\nx-frugal-priority: 5\r\nx-frugal-type: refund\r\nx-frugal-label-team: red\r\n"
+           "x-request-id: mine.1\r\n"));
+  const Request request = rig.endpoint.request(0);
+  CHECK(request.tenant == "b");
+  CHECK(request.priority == 5);
+  CHECK(request.type == "refund");
+  CHECK(request.labels == std::vector<std::pair<std::string, std::string>>{{"team", "red"}});
+  CHECK(request.id == "mine.1");
+  rig.endpoint.end(0);
+  CHECK(has(client.answer().head, "x-request-id: mine.1\r\n"));
+  for (const std::string& line : rig.log(11)) CHECK_FALSE(has(line, "planted"));
+  for (const std::string& line : said) CHECK_FALSE(has(line, "planted"));
+}
+
+TEST_CASE("an id that is not plain is replaced") {
+  Rig rig;
+  RawClient client(rig.port());
+  client.send(get("/health", "x-request-id: a b\"c\r\n"));
+  CHECK(has(client.answer().head, "x-request-id: req_"));
+}
+
+TEST_CASE("an endpoint's refusal becomes a status that the official clients understand") {
+  Rig rig;
+  const auto ask = [&](Errc why, const std::string& path) {
+    rig.endpoint.refuses = why;
+    RawClient client(rig.port());
+    client.send(post(path, path == chat
+                               ? hello_stream
+                               : R"({"model": "m", "max_tokens": 1, "messages": [{"role": "user", "content": "x"}]})"));
+    return client.answer();
+  };
+  CHECK(ask(Errc::busy, chat).status == 429);
+  CHECK(has(ask(Errc::busy, chat).head, "retry-after: 1"));
+  CHECK(has(ask(Errc::over_budget, chat).head, "x-should-retry: false"));
+  CHECK(has(ask(Errc::over_budget, chat).body, "insufficient_quota"));
+  CHECK(ask(Errc::unavailable, chat).status == 503);
+  CHECK(has(ask(Errc::too_large, chat).body, "context_length_exceeded"));
+  CHECK(has(ask(Errc::busy, "/v1/messages").body, "rate_limit_error"));
+  CHECK(has(ask(Errc::unavailable, "/v1/messages").body, "overloaded_error"));
+  rig.endpoint.refuses = {};
+  rig.endpoint.throws = true;
+  CHECK(ask({}, chat).status == 500);
+}
+
+TEST_CASE("an error in mid-stream is the stream's last event") {
+  Rig rig;
+  RawClient openai(rig.port()), anthropic(rig.port());
+  openai.send(post(chat, hello_stream));
+  rig.endpoint.say(0, "word");
+  rig.endpoint.end(0, FinishReason::error);
+  CHECK(has(openai.answer().body, "data: {\"error\":"));
+  anthropic.send(
+      post("/v1/messages",
+           R"({"model": "m", "max_tokens": 9, "stream": true, "messages": [{"role": "user", "content": "x"}]})"));
+  rig.endpoint.say(1, "word");
+  rig.endpoint.end(1, FinishReason::error);
+  CHECK(has(anthropic.answer().body, "event: error\ndata: {\"type\":\"error\""));
+}
+
+TEST_CASE("a stream with nothing to say stays alive") {
+  Rig rig([](ServerOptions& o) { o.heartbeat = 50ms; });
+  RawClient client(rig.port());
+  client.send(post(chat, hello_stream));
+  CHECK(has(client.until(": waiting\n\n"), "200 OK"));
+  client.until(": waiting\n\n");
+  rig.endpoint.say(0, "late");
+  rig.endpoint.end(0);
+  CHECK(has(client.until("[DONE]"), "late"));
+}
+
+TEST_CASE("a drain lets what runs end, and takes nothing new") {
+  Rig rig;
+  RawClient running(rig.port()), idle(rig.port()), partial(rig.port());
+  running.send(post(chat, hello_stream));
+  rig.endpoint.say(0, "word");
+  running.until("word");
+  idle.send(get("/ready"));
+  CHECK(idle.answer().status == 200);
+  const std::string late = post(chat, hello);
+  partial.send(late.substr(0, 40));
+  std::this_thread::sleep_for(50ms);
+  rig.server->drain();
+  CHECK(idle.closed_within(5000));
+  partial.send(late.substr(40));
+  CHECK(partial.answer().status == 503);
+  CHECK_FALSE(rig.server->wait_for(100ms));
+  rig.endpoint.say(0, "more");
+  rig.endpoint.end(0);
+  const std::string rest = running.rest();
+  CHECK(has(rest, R"("finish_reason":"stop")"));
+  CHECK(has(rest, "[DONE]"));
+  running.close();
+  rig.server->wait();
+  CHECK(rig.endpoint.count() == 1);
+  CHECK_THROWS(RawClient(rig.port()));
+}
+
+TEST_CASE("a drain that takes too long cancels, and each stream still gets its end") {
+  Rig rig([](ServerOptions& o) { o.drain_time = 100ms; });
+  std::vector<std::unique_ptr<RawClient>> clients;
+  for (std::size_t i = 0; i < 20; ++i) {
+    clients.push_back(std::make_unique<RawClient>(rig.port()));
+    clients.back()->send(post(chat, hello_stream));
+    rig.endpoint.say(i, "word");
+    clients.back()->until("word");
+  }
+  rig.server->drain();
+  for (const auto& client : clients) {
+    const std::string rest = client->rest();
+    CHECK(has(rest, "cancelled by the server"));
+    CHECK(has(rest, "data: [DONE]\n\n"));
+    client->close();
+  }
+  rig.server->wait();
+}
+
+TEST_CASE("a server can go while requests run") {
+  for (int round = 0; round < 10; ++round) {
+    HandEndpoint endpoint;
+    ServerOptions o;
+    o.port = 0;
+    o.models = {{"m", &endpoint}};
+    auto server = std::make_unique<Server>(std::move(o));
+    RawClient a(server->port()), b(server->port()), c(server->port());
+    a.send(post(chat, hello_stream));
+    b.send(post(chat, hello));
+    c.send("POST");
+    if (round % 2 == 0) endpoint.say(1, "word");
+    server.reset();
+    for (std::size_t i = 0; i < endpoint.count(); ++i) CHECK(endpoint.cancelled_within(i, 0ms));
+  }
+}
+
+TEST_CASE("more connections than allowed wait until there is room") {
+  Rig rig([](ServerOptions& o) { o.limits.connections = 2; });
+  auto first = std::make_unique<RawClient>(rig.port());
+  RawClient second(rig.port()), third(rig.port());
+  first->send(get("/health"));
+  CHECK(first->answer().status == 200);
+  third.send(get("/health"));
+  CHECK_FALSE(third.closed_within(200));
+  CHECK(rig.server->stats().open == 2);
+  first.reset();
+  CHECK(third.answer().status == 200);
+}
+
+TEST_CASE("an access log that throws costs nothing but its line") {
+  Rig rig([](ServerOptions& o) { o.access_log = [](std::string_view) { throw 42; }; });
+  for (int i = 0; i < 2; ++i) {
+    RawClient client(rig.port());
+    client.send(get("/health"));
+    CHECK(client.answer().status == 200);
+    RawClient gone(rig.port());
+    gone.send(post(chat, hello));
+    rig.endpoint.request(static_cast<std::size_t>(i));
+  }
+}
+
+TEST_CASE("set-up refuses options by name") {
+  HandEndpoint endpoint;
+  const auto why = [&](const std::function<void(ServerOptions&)>& change) {
+    ServerOptions o;
+    o.port = 0;
+    o.models = {{"m", &endpoint}};
+    change(o);
+    return error_of([&] { Server server(std::move(o)); }).message();
+  };
+  CHECK(has(why([](ServerOptions& o) { o.models.clear(); }), "models is empty"));
+  CHECK(has(why([](ServerOptions& o) { o.models[0].endpoint = nullptr; }), "no endpoint"));
+  CHECK(has(why([](ServerOptions& o) { o.models.push_back(o.models[0]); }), "two models"));
+  CHECK(has(why([](ServerOptions& o) { o.address = "somewhere"; }), "address"));
+  CHECK(has(why([](ServerOptions& o) { o.keys = {{"short"}}; }), "key"));
+  CHECK(has(why([](ServerOptions& o) { o.limits.idle = {}; }), "time"));
+  Rig rig;
+  CHECK(has(why([&](ServerOptions& o) { o.port = rig.port(); }), "cannot listen"));
+}
