@@ -55,8 +55,8 @@ class Bench:
         if not (self.build / "build.ninja").is_file():
             output_of(["cmake", "-S", ROOT, "-B", self.build, "-G", "Ninja", "-DCMAKE_BUILD_TYPE=Release", "-DFRUGAL_BUILD_TORCH=OFF",
                        "-DFRUGAL_BUILD_TESTS=OFF", "-DFRUGAL_BUILD_EXAMPLES=OFF", "-DFRUGAL_INSTALL=OFF"])
-        output_of(["cmake", "--build", self.build, "--target", "bench_engine", "bench_fidelity", "bench_spec", "bench_kernel_counts",
-                   "bench_products", "bench_sampling_cost", "bench_grammar", "frugal_program"])
+        output_of(["cmake", "--build", self.build, "--target", "bench_engine", "bench_interactive", "bench_fidelity", "bench_spec",
+                   "bench_kernel_counts", "bench_products", "bench_sampling_cost", "bench_grammar", "frugal_program"])
 
     def program(self, name):
         return self.build / "bin" / name
@@ -68,6 +68,10 @@ class Bench:
     def spec(self, *arguments):
         """The same of bench_spec; a JSON array."""
         return self._json("bench/bench_spec", *arguments)
+
+    def interactive(self, *arguments):
+        """The same of bench_interactive."""
+        return self._json("bench/bench_interactive", *arguments)
 
     def grammar(self, *arguments):
         """The same of bench_grammar; a JSON object."""

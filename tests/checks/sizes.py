@@ -11,7 +11,7 @@ import sys
 
 LINES, PARAMETERS = 60, 6
 SOURCE, HEADER, HEADER_MEDIAN = 400, 250, 100
-OLD = {"src/grammar/regex/parse.cpp": 458, "src/http/http_endpoint.cpp": 430}  # to be split; must not grow
+OLD = {"src/http/http_endpoint.cpp": 430}  # to be split; must not grow
 MANY, MANY_SHARE = 6, 0.005
 TESTED = {"engine": 0.7, "endpoint": 0.7, "policy": 0.7, "cache": 0.7}  # lines of tests a line of the room
 NOT_FUNCTIONS = {"if", "for", "while", "switch", "catch", "return", "alignas", "decltype", "noexcept", "sizeof"}

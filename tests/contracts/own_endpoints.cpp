@@ -85,9 +85,25 @@ std::optional<FinishReason> Post::hand_over(Letter& letter) {
 Progress Post::step() {
   ++steps;
   const Working here(watchers());
-  const std::unique_lock wheel(wheel_, std::try_to_lock);
-  if (!wheel.owns_lock()) return Progress::elsewhere;
-  watchers().answered();
+  Progress came_to = Progress::elsewhere;
+  {
+    const std::unique_lock wheel(wheel_, std::try_to_lock);
+    if (!wheel.owns_lock()) return came_to;
+    watchers().answered();
+    came_to = turn();
+  }
+  // Who was called while this thread had the wheel found it taken and sleeps again: look once more for it.
+  bool more = false;
+  {
+    const std::lock_guard lock(mutex_);
+    more = first_due() != nullptr;
+  }
+  if (more) watchers().call_one();
+  watchers().step_ended();
+  return came_to;
+}
+
+Progress Post::turn() {
   std::shared_ptr<Letter> letter;
   std::optional<FinishReason> end;
   {
@@ -109,8 +125,6 @@ Progress Post::step() {
     finish.ledger.attempts.push_back({.endpoint = name_, .model = name_, .usage = letter->usage});
     letter->sink->on_finish(std::move(finish));
   }
-  watchers().step_ended();
-  watchers().call_one();  // there may be more
   return Progress::worked;
 }
 

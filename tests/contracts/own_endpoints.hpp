@@ -43,6 +43,7 @@ class Post final : public Endpoint {
     Usage usage{};
   };
   bool is_due(const Letter& letter) const;
+  Progress turn();
   std::shared_ptr<Letter> first_due() const;
   std::optional<FinishReason> hand_over(Letter& letter);
 

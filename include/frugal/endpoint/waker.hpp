@@ -56,7 +56,9 @@ class FRUGAL_API Waker {
 };
 
 /// The wakers of the threads that may work on one endpoint. Keeps one promise: after call_one(), some thread looks at
-/// the endpoint (calls step()) or leaves, and whoever leaves hands the call on. Lives in a shared_ptr.
+/// the endpoint (calls step()) or leaves, and whoever leaves hands the call on. Lives in a shared_ptr. A step() that makes
+/// others answer `elsewhere` looks once more when that is over, and calls one if there is work: whoever was called
+/// meanwhile has gone to sleep again.
 class FRUGAL_API Watchers : public std::enable_shared_from_this<Watchers> {
  public:
   void add(Waker& waker, bool every_step = false);
