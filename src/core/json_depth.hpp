@@ -10,8 +10,8 @@
 namespace frugal {
 
 struct JsonBounds {
-  std::size_t depth = 100;   ///< objects and lists inside each other
-  std::size_t keys = 4096;   ///< in one object
+  std::size_t depth = 100;  ///< objects and lists inside each other
+  std::size_t keys = 4096;  ///< in one object
 };
 
 enum class JsonExcess { none, too_deep, too_many_keys };
