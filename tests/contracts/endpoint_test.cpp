@@ -32,20 +32,19 @@ int settled(const std::function<int()>& looks) {
 
 }  // namespace
 
-// Hidden, as is the batch below: under load one run in some dozens hangs or looks once too often; the cause is not known.
-TEST_CASE("readers of a stranger's composite sleep until an answer comes, whoever's it is", "[.]") {
+TEST_CASE("readers of a stranger's composite sleep until an answer comes, whoever's it is") {
   Post north("north"), south("south");
   Fleet fleet({&north, &south});
   std::atomic<int> right{0};
   std::vector<std::thread> readers;
-  for (int i = 0; i < 8; ++i)
-    readers.emplace_back([&, i] {
-      const std::string text = "letter " + std::to_string(i);
-      const Answer answer = fleet.run(saying(text));
+  for (int i = 0; i < 8; ++i) {
+    std::string text = "letter " + std::to_string(i);
+    readers.emplace_back([&right, text, stream = fleet.submit(saying(text))]() mutable {
+      const Answer answer = stream.wait();
       right += answer.text == text && answer.finish.reason == FinishReason::stop;
     });
-  while (*fleet.load().running < 8) std::this_thread::yield();
-  CHECK(north.load().running == 4);  // each took the member with less to do
+  }
+  REQUIRE(north.load().running == 4);  // each took the member with less to do
   const auto looks = [&] { return north.steps + south.steps; };
   const int before = settled(looks);
   std::this_thread::sleep_for(200ms);
@@ -166,8 +165,7 @@ TEST_CASE("drive serves a composite until it is told to stop, and nothing waits 
 
 TEST_CASE(
     "a batch over a stranger's endpoints: each answer once, refusals as busy come again, priority lowered, labels "
-    "kept",
-    "[.]") {
+    "kept") {
   Post post("post", 3);
   Labelled labelled(post, "night");
   std::vector<Request> requests;
