@@ -1,5 +1,5 @@
-// answers_driver MODEL: answers under JSON schemas, sampled on a real model. Reads JSON lines {"schema", "prompt", "seed", "most"},
-// answers all at once, and writes a line {"text", "finish", "forced"} or {"error"} for each, in order.
+// answers_driver MODEL: answers under JSON schemas, sampled on a real model. Reads JSON lines {"schema", "prompt", "seed", "most",
+// "compact"}, answers all at once, and writes a line {"text", "finish", "forced"} or {"error"} for each, in order.
 #include <frugal/core/error.hpp>
 #include <frugal/cpu/backend.hpp>
 #include <frugal/engine/engine.hpp>
@@ -23,7 +23,8 @@ Request request_of(const Json& line) {
   r.max_tokens = line.at("most");
   r.sampling.temperature = 1.0F;
   r.sampling.seed = line.at("seed").get<std::uint64_t>();
-  r.constraint = grammar::json_schema(line.at("schema").dump());
+  const auto space = line.at("compact").get<bool>() ? grammar::Whitespace::compact : grammar::Whitespace::flexible;
+  r.constraint = grammar::json_schema(line.at("schema").dump(), {.whitespace = space});
   return r;
 }
 
