@@ -51,6 +51,12 @@ def damaged(seed, rng):
     return bytes(out)
 
 
+def loaded_bytes(frugal):
+    """What the program maps before it does anything: LibTorch, where it is linked, is half a gigabyte."""
+    listed = subprocess.run(["ldd", frugal], capture_output=True, text=True).stdout
+    return sum(os.path.getsize(path) for path in [frugal] + re.findall(r"(/\S+) \(0x", listed))
+
+
 def limit_memory(size):
     """For the programs that are started from now on: setting it between fork and exec would cost more than the program."""
     resource.setrlimit(resource.RLIMIT_AS, (size, resource.RLIM_INFINITY))
@@ -142,6 +148,7 @@ MODELS = {"gemma2", "gemma3", "llama", "phi3", "qwen2", "qwen2moe", "qwen3"}
 class Bench:
     def __init__(self, frugal, corpus, scratch):
         self.frugal, self.corpus, self.scratch = frugal, corpus, scratch
+        self.own = loaded_bytes(frugal)
         self.folder = scratch / "hf"
         hugging_face_folder(self.folder, corpus)
         self.npy = scratch / "out.npy"
@@ -220,9 +227,9 @@ def line_that_does_not_fit(bench):
     """A line that memory has no room for ends the reading with its own number; nothing is taken for the end of the file."""
     path, good = bench.scratch / "long.jsonl", json.dumps(TRACE[1]) + "\n"
     path.write_text(good * 2 + '{"x": "' + "a" * (100 << 20) + '"}\n' + good)
-    limit_memory(150 << 20)
+    limit_memory(bench.own + (150 << 20))
     done = subprocess.run([bench.frugal, "replay", str(path), "--quiet"], capture_output=True, timeout=300)
-    limit_memory(2 << 30)
+    limit_memory(bench.own + (2 << 30))
     if done.returncode == 2 and b"long.jsonl:3: not enough memory for the line" in done.stderr:
         return 0
     print("a line that does not fit: code %d, %s" % (done.returncode, done.stderr[-300:]))
@@ -233,12 +240,14 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("frugal")
     parser.add_argument("corpus", type=pathlib.Path)
-    parser.add_argument("--count", type=int, default=int(os.environ.get("FRUGAL_MUTANTS", "60")))
+    parser.add_argument("--count", type=int, default=int(os.environ.get("FRUGAL_MUTANTS", "0")),
+                        help="of each kind; 60, or 15 where LibTorch is linked and each start takes a third of a second")
     parser.add_argument("--kind", action="append")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
         bench = Bench(os.path.abspath(options.frugal), options.corpus, pathlib.Path(scratch))
-        failed = line_that_does_not_fit(bench) + sum(bench.run(kind, options.count) for kind in options.kind or bench.seeds)
+        count = options.count or (15 if bench.own > 200 << 20 else 60)
+        failed = line_that_does_not_fit(bench) + sum(bench.run(kind, count) for kind in options.kind or bench.seeds)
         return 1 if failed else 0
 
 
