@@ -8,6 +8,7 @@
 
 #include "autopilot/pilot.hpp"
 #include "core/caught.hpp"
+#include "core/splitmix.hpp"
 
 namespace frugal {
 
@@ -61,12 +62,7 @@ Autopilot::Shared::Shared(AutopilotOptions o)
   if (options.fitted) turn_on(*options.fitted);
 }
 
-bool Autopilot::Shared::is_chosen(std::uint64_t n, double share) const {
-  std::uint64_t x = (options.seed + 1) * 0x9e3779b97f4a7c15ULL + n * 0xd1342543de82ef95ULL;  // splitmix64
-  x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9ULL;
-  x = (x ^ (x >> 27)) * 0x94d049bb133111ebULL;
-  return static_cast<double>((x ^ (x >> 31)) >> 11) * 0x1p-53 < share;
-}
+bool Autopilot::Shared::is_chosen(std::uint64_t n, double share) const { return uniform_at(options.seed, n) < share; }
 
 // Of a composite tier's attempts the name is followed by "/...".
 std::optional<std::size_t> Autopilot::Shared::tier_named(std::string_view endpoint) const {

@@ -42,8 +42,17 @@ float logit_below(WeightScale scale, double weight) noexcept {
                             (std::log2(weight) - 0.01) / static_cast<double>(scale.scale));
 }
 
+std::uint64_t share_fraction(float share) noexcept {
+  return static_cast<std::uint64_t>(static_cast<double>(std::max(share, 0.0F)) * 0x1p64);
+}
+
+std::uint64_t least_weight_of(float min_p) noexcept {
+  if (!(min_p > 0.0F)) return 0;
+  return std::min(weight_one, static_cast<std::uint64_t>(static_cast<double>(min_p) * 0x1p40));
+}
+
 std::uint64_t share_of(std::uint64_t total, float share) noexcept {
-  const auto fraction = static_cast<std::uint64_t>(static_cast<double>(std::max(share, 0.0F)) * 0x1p64);
+  const std::uint64_t fraction = share_fraction(share);
   return multiply_high(total, fraction) + (total * fraction != 0 ? 1 : 0);
 }
 

@@ -20,7 +20,6 @@ namespace frugal::backend {
 namespace {
 
 constexpr float minus_infinity = -std::numeric_limits<float>::infinity();
-constexpr float log2_e = 0x1.715476p+0F;
 
 float clean(float x) noexcept { return std::isnan(x) ? minus_infinity : x; }
 
@@ -203,7 +202,7 @@ Choice Drawer::Work::choose(const Row& row, const DrawSpec& spec) {
     choice.token = flat ? candidates.ids.front() : first_peak(row);
     return choice;
   }
-  choice.scale = {row.peaks.first, log2_e / s.temperature};
+  choice.scale = {row.peaks.first, weight_scale(s.temperature)};
   const bool filters = s.top_k > 0 || s.top_p < 1.0F || s.min_p > 0.0F;
   if (!flat && !filters) {
     choice.kind = Kind::whole;
@@ -256,8 +255,7 @@ float Drawer::Work::kth_peak(const Row& row, std::size_t k) {
 void Drawer::Work::filter(const Row& row, const Sampling& s, Choice& choice) {
   const bool top_k = s.top_k > 0 && static_cast<std::size_t>(s.top_k) < row.x.size(), top_p = s.top_p < 1.0F;
   const bool flat = choice.whole.has_value();  // listed and weighed
-  const std::uint64_t least_weight =
-      s.min_p > 0.0F ? std::min(weight_one, static_cast<std::uint64_t>(static_cast<double>(s.min_p) * 0x1p40)) : 0;
+  const std::uint64_t least_weight = least_weight_of(s.min_p);
   const float by_weight =
       s.min_p > 0.0F ? logit_below(choice.scale, std::min(static_cast<double>(s.min_p), 1.0)) : minus_infinity;
   std::uint64_t mass = 0;
@@ -332,8 +330,9 @@ Token Drawer::Work::judge(const Row& row, const Choice& choice, const DrawSpec& 
 
 // From the model's own distribution: log p = x - max - log(sum of weights), where weights are at temperature 1.
 void Drawer::Work::score(const Row& raw, const Choice& choice, const DrawSpec& spec, TokenScore& out) {
-  const WeightScale scale{raw.peaks.first, log2_e};
-  const bool summed = choice.whole && choice.scale.scale == log2_e && spec.mask.empty() && !adjusts(*spec.sampling);
+  const WeightScale scale{raw.peaks.first, weight_scale(1.0F)};
+  const bool summed =
+      choice.whole && choice.scale.scale == scale.scale && spec.mask.empty() && !adjusts(*spec.sampling);
   std::uint64_t total = summed ? *choice.whole : 0;
   if (!summed) total = kernels.weigh(raw.x.data(), raw.x.size(), scale);
   const double sum = static_cast<double>(total) * 0x1p-40;

@@ -29,6 +29,9 @@ inline constexpr std::size_t row_lanes = 16;
 /// Limits that one pass can tell apart.
 inline constexpr std::size_t row_limits = 4;
 
+/// log2(e) / temperature, as WeightScale has it.
+constexpr float weight_scale(float temperature) noexcept { return 0x1.715476p+0F / temperature; }
+
 /// How logits become weights: x = max weighs 1.
 struct WeightScale {
   float max = 0.0F;

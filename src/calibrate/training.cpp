@@ -65,15 +65,11 @@ void fit_costs(FittedCascade::Impl& rule, const Outcomes& outcomes, std::span<co
 
 }  // namespace
 
-double uniform(std::uint64_t seed, std::uint64_t index) {
-  return unit_interval(mix64((seed + 1) * splitmix_gamma + index * 0xd1342543de82ef95ULL));
-}
-
 Rows shuffled(std::size_t n, std::uint64_t seed) {
   Rows rows(n);
   std::iota(rows.begin(), rows.end(), std::size_t{0});
   for (std::size_t i = n; i > 1; --i) {
-    const auto j = static_cast<std::size_t>(uniform(seed, i) * static_cast<double>(i));
+    const auto j = static_cast<std::size_t>(uniform_at(seed, i) * static_cast<double>(i));
     std::swap(rows[i - 1], rows[std::min(j, i - 1)]);
   }
   return rows;
@@ -110,7 +106,7 @@ Graded::Graded(const Outcomes& o, std::uint64_t seed) : outcomes(&o), route(o, M
   for (std::size_t r = 0; r < o.rows.size(); ++r) {
     std::vector<bool> row;
     for (std::size_t t = 0; t < o.tiers.size(); ++t)
-      row.push_back(uniform(seed ^ 0x726f756e64ULL, r * o.tiers.size() + t) < o.rows[r].attempts[t].quality);
+      row.push_back(uniform_at(seed ^ 0x726f756e64ULL, r * o.tiers.size() + t) < o.rows[r].attempts[t].quality);
     right.push_back(std::move(row));
   }
 }

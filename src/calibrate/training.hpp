@@ -43,9 +43,6 @@ struct Graded {
 
 using Rows = std::vector<std::size_t>;
 
-/// A number in [0, 1) for each (seed, index).
-double uniform(std::uint64_t seed, std::uint64_t index);
-
 /// 0 .. n - 1 in an order that the seed gives.
 Rows shuffled(std::size_t n, std::uint64_t seed);
 

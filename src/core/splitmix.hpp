@@ -22,4 +22,9 @@ constexpr std::uint64_t splitmix64(std::uint64_t seed) { return mix64(seed + spl
 /// 64 random bits as a number in [0, 1), a multiple of 2^-53.
 constexpr double unit_interval(std::uint64_t bits) { return static_cast<double>(bits >> 11) * 0x1p-53; }
 
+/// Number `index` of a sequence that depends on the seed, in [0, 1).
+constexpr double uniform_at(std::uint64_t seed, std::uint64_t index) {
+  return unit_interval(mix64((seed + 1) * splitmix_gamma + index * 0xd1342543de82ef95ULL));
+}
+
 }  // namespace frugal

@@ -3,12 +3,11 @@
 #include <algorithm>
 #include <unordered_map>
 
+#include "backend/candidates.hpp"
 #include "backend/counter.hpp"
 
 namespace frugal::cuda {
 namespace {
-
-constexpr float log2_e = 0x1.715476p+0F;
 
 bool is_plain(const DrawSpec& spec) {
   return !spec.scores && spec.top_logprobs == 0 && spec.distribution == nullptr && !spec.keep_distribution &&
@@ -57,13 +56,11 @@ std::optional<PreparedDraw> prepare(const DrawSpec& spec, std::uint32_t vocab) {
   row.adjustment_count = static_cast<std::uint32_t>(out.adjustments.size());
   row.mask_words = static_cast<std::uint32_t>(spec.mask.size());
   row.repetition = s.repetition_penalty, row.presence = s.presence_penalty, row.frequency = s.frequency_penalty;
-  row.scale = s.temperature > 0.0F ? log2_e / s.temperature : 0.0F;
+  row.scale = s.temperature > 0.0F ? backend::weight_scale(s.temperature) : 0.0F;
   row.top_k = s.top_k > 0 ? static_cast<std::uint32_t>(s.top_k) : 0;
   row.top_p = s.top_p < 1.0F;
-  row.share = row.top_p ? static_cast<std::uint64_t>(static_cast<double>(std::max(s.top_p, 0.0F)) * 0x1p64) : 0;
-  row.least_weight = s.min_p > 0.0F
-                         ? std::min(draw::weight_one, static_cast<std::uint64_t>(static_cast<double>(s.min_p) * 0x1p40))
-                         : 0;
+  row.share = row.top_p ? backend::share_fraction(s.top_p) : 0;
+  row.least_weight = backend::least_weight_of(s.min_p);
   row.number = backend::counter_number(spec.seed, spec.position, spec.purpose);
   return out;
 }

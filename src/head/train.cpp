@@ -11,6 +11,7 @@
 #include <set>
 #include <utility>
 
+#include "core/splitmix.hpp"
 #include "head/labels.hpp"
 #include "head/softmax.hpp"
 #include "head/states.hpp"
@@ -34,13 +35,7 @@ constexpr double penalties[] = {3000, 1000, 300, 100, 30, 10};  // strong first:
 
 [[noreturn]] void refuse(const std::string& what) { throw Error(Errc::invalid_argument, "train_head: " + what); }
 
-// splitmix64 (Steele et al. 2014) of a hash: in [0, 1).
-double uniform(std::uint64_t x) {
-  x += 0x9e3779b97f4a7c15ULL;
-  x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9ULL;
-  x = (x ^ (x >> 27)) * 0x94d049bb133111ebULL;
-  return static_cast<double>((x ^ (x >> 31)) >> 11) * 0x1p-53;
-}
+double uniform(std::uint64_t hash) { return unit_interval(splitmix64(hash)); }
 
 std::vector<std::string> labels_of(const std::vector<HeadExample>& examples) {
   std::map<std::string, std::size_t> counts;

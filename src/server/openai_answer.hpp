@@ -7,9 +7,20 @@
 #include <string>
 #include <vector>
 
+#include "server/api_error.hpp"
+#include "server/dialect.hpp"
 #include "server/json.hpp"
 
 namespace frugal::server {
+
+/// How both end with an error.
+class OpenAiDialect : public Dialect {
+ public:
+  std::string error(const ApiError& e, const std::string&) const override { return openai_error(e); }
+  std::string error_event(const ApiError& e, const std::string&) const override {
+    return "data: " + openai_error(e) + "\n\ndata: [DONE]\n\n";
+  }
+};
 
 /// {"prompt_tokens", "completion_tokens", "total_tokens", and the details}: of the answer itself, without the attempts
 /// that a cascade threw away.

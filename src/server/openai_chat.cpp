@@ -230,7 +230,7 @@ class ChatWriter final : public Writer {
   Json calls_ = Json::array();
 };
 
-class OpenAiChat final : public Dialect {
+class OpenAiChat final : public OpenAiDialect {
  public:
   Job read(const Incoming& incoming, const Catalogue& catalogue) const override {
     const Json body = parse_body(incoming.body);
@@ -253,10 +253,6 @@ class OpenAiChat final : public Dialect {
     read_rest(fields);
     job.writer = std::make_unique<ChatWriter>(job, splitter_of(job, offer, choice), options.usage);
     return job;
-  }
-  std::string error(const ApiError& e, const std::string&) const override { return openai_error(e); }
-  std::string error_event(const ApiError& e, const std::string&) const override {
-    return "data: " + openai_error(e) + "\n\ndata: [DONE]\n\n";
   }
 };
 

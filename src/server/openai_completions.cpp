@@ -113,7 +113,7 @@ class TextWriter final : public Writer {
   std::vector<TokenScore> scores_{};
 };
 
-class OpenAiCompletions final : public Dialect {
+class OpenAiCompletions final : public OpenAiDialect {
  public:
   Job read(const Incoming& incoming, const Catalogue& catalogue) const override {
     const Json body = parse_body(incoming.body);
@@ -138,10 +138,6 @@ class OpenAiCompletions final : public Dialect {
     fields.refuse_rest();
     job.writer = std::make_unique<TextWriter>(job, options.usage);
     return job;
-  }
-  std::string error(const ApiError& e, const std::string&) const override { return openai_error(e); }
-  std::string error_event(const ApiError& e, const std::string&) const override {
-    return "data: " + openai_error(e) + "\n\ndata: [DONE]\n\n";
   }
 };
 

@@ -23,8 +23,7 @@ const frugal::Tokenizer& bytes() {
   return tokenizer;
 }
 
-/// Takes the text as far as it is allowed. Whatever is advanced over must be in the mask before it, and a mask without a
-/// token would be an answer that cannot go on.
+/// Takes the text as far as it is allowed: advance() takes a byte exactly where the mask before it has it.
 void follow(const frugal::ConstraintSource& source, std::string_view text) {
   const auto opened = source.open(bytes());
   if (!opened) return;
