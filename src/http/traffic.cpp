@@ -15,15 +15,9 @@ namespace frugal::http {
 namespace {
 
 constexpr std::uint64_t free_retries = 10;
-constexpr int longest_sleep_ms = 60'000;
-constexpr int out_of_memory_sleep_ms = 10;
+constexpr std::chrono::milliseconds longest_sleep{60'000}, out_of_memory_sleep{10};
 
 double uniform(std::uint64_t& state) { return unit_interval(mix64(state += splitmix_gamma)); }
-
-void start_curl_once() {
-  static const CURLcode started = curl_global_init(CURL_GLOBAL_DEFAULT);
-  if (started != CURLE_OK) throw Error(Errc::unavailable, std::string("libcurl: ") + curl_easy_strerror(started));
-}
 
 }  // namespace
 
@@ -33,9 +27,6 @@ Traffic::Traffic(const HttpOptions& options, Watchers& watchers)
       watchers_(watchers),
       who_("endpoint " + options.name),
       jitter_(options.seed) {
-  start_curl_once();
-  multi_.reset(curl_multi_init());
-  if (!multi_) throw Error(Errc::out_of_memory, "HttpEndpoint: out of memory");
   try {
     thread_ = std::thread([this] { run(); });
   } catch (const std::system_error& error) {
@@ -50,7 +41,7 @@ void Traffic::stop() {
     const std::lock_guard lock(mutex_);
     stopping_ = true;
   }
-  curl_multi_wakeup(multi_.get());
+  wire_.wake();
   if (thread_.joinable()) thread_.join();
   while (run_errand()) {
   }
@@ -71,7 +62,7 @@ bool Traffic::enqueue(const Held& transfer) {
     ++live_;
     ++stats_.requests;
   }
-  curl_multi_wakeup(multi_.get());
+  wire_.wake();
   return true;
 }
 
@@ -80,7 +71,7 @@ void Traffic::wake() noexcept {
     const std::lock_guard lock(mutex_);
     woken_ = true;
   }
-  curl_multi_wakeup(multi_.get());
+  wire_.wake();
 }
 
 bool Traffic::idle() const {
@@ -115,17 +106,17 @@ Traffic::Orders Traffic::take_orders() {
 
 void Traffic::run() {
   for (;;) {
-    int sleep = out_of_memory_sleep_ms;
+    std::chrono::milliseconds sleep = out_of_memory_sleep;
     try {
       if (!turn()) break;
       hand_on_errands();
       watchers_.step_ended();
-      sleep = sleep_ms(now());
+      sleep = time_to_sleep(now());
     } catch (...) {  // no memory: what was left undone is done in the next turn
       const std::lock_guard lock(mutex_);
       woken_ = true;
     }
-    curl_multi_poll(multi_.get(), nullptr, 0, sleep, nullptr);
+    wire_.sleep(sleep);
   }
   end_everything();
 }
@@ -150,15 +141,10 @@ bool Traffic::turn() {
     resume_paused();
   }
   begin_due(now());
-  move_bytes();
+  wire_.move();
   end_done(now());
   end_late(now());
   return true;
-}
-
-void Traffic::move_bytes() {
-  int active = 0;
-  curl_multi_perform(multi_.get(), &active);
 }
 
 // Whoever waits does them; nobody waits, so this thread does.
@@ -205,7 +191,7 @@ void Traffic::begin(const Held& transfer, TimePoint now) {
     transfer->begin_try(now);
     transfer->on_first_byte = [this, held = std::weak_ptr(transfer)] { watch_clock(held.lock()); };
     running_.emplace(transfer->handle(), transfer);
-    if (const CURLMcode code = curl_multi_add_handle(multi_.get(), transfer->handle()); code != CURLM_OK)
+    if (const CURLMcode code = wire_.add(transfer->handle()); code != CURLM_OK)
       throw Error(Errc::unavailable, who_ + ": " + curl_multi_strerror(code));
   } catch (...) {
     return end_as(transfer, FinishReason::error, caught_error(Errc::invalid_argument, who_ + ": the key's callback"),
@@ -218,9 +204,7 @@ void Traffic::begin(const Held& transfer, TimePoint now) {
 }
 
 void Traffic::end_done(TimePoint now) {
-  int left = 0;
-  while (const CURLMsg* message = curl_multi_info_read(multi_.get(), &left)) {
-    if (message->msg != CURLMSG_DONE) continue;
+  while (const CURLMsg* message = wire_.next_done()) {
     const auto found = running_.find(message->easy_handle);
     if (found == running_.end()) continue;
     const Held transfer = found->second;
@@ -292,7 +276,7 @@ void Traffic::set_lost_alarms() noexcept {
 
 void Traffic::leave_wire(const Held& transfer) noexcept {
   if (transfer->handle() == nullptr) return;
-  curl_multi_remove_handle(multi_.get(), transfer->handle());
+  wire_.remove(transfer->handle());
   running_.erase(transfer->handle());
   transfer->end_try();
   const std::lock_guard lock(mutex_);
@@ -335,14 +319,14 @@ void Traffic::note_end(const Transfer& transfer, const Finish& end) const noexce
   }
 }
 
-int Traffic::sleep_ms(TimePoint now) const {
-  if (alarms_lost_) return out_of_memory_sleep_ms;
+std::chrono::milliseconds Traffic::time_to_sleep(TimePoint now) const {
+  if (alarms_lost_) return out_of_memory_sleep;
   std::optional<TimePoint> next = alarms_.next();
   if (running_.size() < options_.max_running)
     for (const Held& t : waiting_) next = next ? std::min(*next, t->not_before()) : t->not_before();
-  if (!next) return longest_sleep_ms;
-  const auto left = std::chrono::ceil<std::chrono::milliseconds>(*next - now).count();
-  return static_cast<int>(std::clamp<std::int64_t>(left, 0, longest_sleep_ms));
+  if (!next) return longest_sleep;
+  return std::clamp(std::chrono::ceil<std::chrono::milliseconds>(*next - now), std::chrono::milliseconds(0),
+                    longest_sleep);
 }
 
 void Traffic::end_everything() noexcept {

@@ -24,6 +24,7 @@
 
 #include "http/alarms.hpp"
 #include "http/transfer.hpp"
+#include "http/wire.hpp"
 
 namespace frugal::http {
 
@@ -67,7 +68,6 @@ class Traffic {
   void run();
   bool turn();
   Orders take_orders();
-  void move_bytes();
   void begin_due(TimePoint now);
   void begin(const Held& transfer, TimePoint now);
   void end_done(TimePoint now);
@@ -82,21 +82,17 @@ class Traffic {
   void leave_wire(const Held& transfer) noexcept;
   void watch_clock(const Held& transfer) noexcept;
   void set_lost_alarms() noexcept;
-  int sleep_ms(TimePoint now) const;
+  std::chrono::milliseconds time_to_sleep(TimePoint now) const;
   void end_everything() noexcept;
   void hand_on_errands();
   bool may_retry() const;
   TimePoint now() const { return clock_.now(); }
 
-  struct MultiDeleter {
-    void operator()(CURLM* multi) const { curl_multi_cleanup(multi); }
-  };
-
   const HttpOptions& options_;
   const Clock& clock_;
   Watchers& watchers_;
   const std::string who_;
-  std::unique_ptr<CURLM, MultiDeleter> multi_;
+  Wire wire_;
 
   mutable std::mutex mutex_;  // guards what follows, up to the blank line
   std::list<Held> inbox_;
