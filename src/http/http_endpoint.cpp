@@ -24,6 +24,8 @@ HttpOptions checked(HttpOptions o) {
   if (o.url.find_first_of(" \r\n") != std::string::npos) refuse("url holds a blank or a line end");
   if (o.max_running == 0) refuse("max_running is 0");
   if (!(o.retries.budget >= 0 && std::isfinite(o.retries.budget))) refuse("retries.budget is not a share");
+  if (!(o.hedging.budget >= 0 && o.hedging.budget <= 1)) refuse("hedging.budget is not a share");
+  if (!(o.hedging.quantile > 0 && o.hedging.quantile <= 1)) refuse("hedging.quantile is not a share");
   for (const auto& [name, value] : o.headers)
     if (name.empty() || (name + value).find_first_of("\r\n") != std::string::npos)
       refuse("a header is empty or holds a line end");
@@ -82,9 +84,8 @@ Call HttpEndpoint::Impl::begin(HttpEndpoint& self, Request request, const std::s
   if (!post) return refuse(post.error());
   const auto transfer = std::make_shared<Transfer>(o, std::move(request), sink, ticket.id, std::move(*post));
   Call call(
-      [weak = std::weak_ptr<Transfer>(transfer), endpoint = EndpointRef(self)] {
-        const std::shared_ptr<Transfer> t = weak.lock();
-        if (!t || t->cancelled.exchange(true)) return;
+      [flag = transfer->cancel_flag(), endpoint = EndpointRef(self)] {
+        if (flag->exchange(true)) return;
         if (const EndpointRef::Visit visit = endpoint.enter()) visit->wake();
       },
       ticket.id);

@@ -26,6 +26,7 @@ Traffic::Traffic(const HttpOptions& options, Watchers& watchers)
       clock_(options.clock != nullptr ? *options.clock : steady_clock()),
       watchers_(watchers),
       who_("endpoint " + options.name),
+      hedging_(options.hedging),
       jitter_(options.seed) {
   try {
     thread_ = std::thread([this] { run(); });
@@ -92,6 +93,7 @@ HttpStats Traffic::stats() const {
 }
 
 bool Traffic::may_retry() const {
+  const std::lock_guard lock(mutex_);
   return double(stats_.retries) < double(free_retries) + options_.retries.budget * double(stats_.requests);
 }
 
@@ -142,6 +144,7 @@ bool Traffic::turn() {
   }
   begin_due(now());
   wire_.move();
+  drop_losers();
   end_done(now());
   end_late(now());
   return true;
@@ -174,11 +177,14 @@ bool Traffic::run_errand() {
 }
 
 void Traffic::begin_due(TimePoint now) {
+  held_until_ = now;
   for (auto t = waiting_.begin(); t != waiting_.end() && running_.size() < options_.max_running;) {
     if ((*t)->not_before() > now) {
       ++t;
       continue;
     }
+    if (options_.obey_rate_limits) held_until_ = limits_.open_at((*t)->need(), now);
+    if (held_until_ > now) return;  // in the order in which they came
     const Held transfer = *t;
     t = waiting_.erase(t);
     begin(transfer, now);
@@ -186,10 +192,10 @@ void Traffic::begin_due(TimePoint now) {
 }
 
 void Traffic::begin(const Held& transfer, TimePoint now) {
-  if (transfer->cancelled.load()) return end_as(transfer, FinishReason::cancelled, std::nullopt, now);
+  if (transfer->cancelled()) return end_as(transfer, FinishReason::cancelled, std::nullopt, now);
   try {
     transfer->begin_try(now);
-    transfer->on_first_byte = [this, held = std::weak_ptr(transfer)] { watch_clock(held.lock()); };
+    listen_to(transfer);
     running_.emplace(transfer->handle(), transfer);
     if (const CURLMcode code = wire_.add(transfer->handle()); code != CURLM_OK)
       throw Error(Errc::unavailable, who_ + ": " + curl_multi_strerror(code));
@@ -197,10 +203,25 @@ void Traffic::begin(const Held& transfer, TimePoint now) {
     return end_as(transfer, FinishReason::error, caught_error(Errc::invalid_argument, who_ + ": the key's callback"),
                   now);
   }
+  limits_.begun(transfer->need());
+  transfer->unanswered = true;
   watch_clock(transfer);
   const std::lock_guard lock(mutex_);
   ++stats_.tries;
   on_wire_ = running_.size();
+}
+
+void Traffic::listen_to(const Held& transfer) {
+  transfer->on_first_byte = [this, weak = std::weak_ptr(transfer)] { first_byte(weak.lock()); };
+  transfer->on_limits = [this, weak = std::weak_ptr(transfer)](const LimitReport& report) {
+    const Held t = weak.lock();
+    if (std::exchange(t->unanswered, false)) limits_.gone(t->need());
+    limits_.heard(report, now());
+  };
+  const bool alone = transfer->rival.expired();
+  transfer->hedge_after.reset();
+  if (const std::optional<Duration> patience = hedging_.patience(); patience && alone)
+    transfer->hedge_after = now() + *patience;
 }
 
 void Traffic::end_done(TimePoint now) {
@@ -217,7 +238,10 @@ void Traffic::end_done(TimePoint now) {
 }
 
 void Traffic::end_try(const Held& transfer, CURLcode result, TimePoint now) {
-  const bool again = may_retry() && !transfer->cancelled.load() && transfer->plan_retry(result, now, uniform(jitter_));
+  if (const std::optional<Duration> pause = transfer->pause(); pause && *pause <= options_.retries.longest)
+    limits_.close_until(now + *pause);
+  const bool again = transfer->rival.expired() && may_retry() && !transfer->cancelled() &&
+                     transfer->plan_retry(result, now, uniform(jitter_));
   if (!again) {
     Finish end = transfer->outcome(result, now);
     return finish(transfer, std::move(end));
@@ -232,16 +256,18 @@ void Traffic::end_try(const Held& transfer, CURLcode result, TimePoint now) {
 void Traffic::end_cancelled(TimePoint now) {
   std::vector<Held> gone;
   for (const auto& [handle, t] : running_)
-    if (t->cancelled.load()) gone.push_back(t);
+    if (t->cancelled()) gone.push_back(t);
   for (const Held& t : waiting_)
-    if (t->cancelled.load()) gone.push_back(t);
+    if (t->cancelled()) gone.push_back(t);
   for (const Held& t : gone) give_up(t, now);
 }
 
 void Traffic::end_late(TimePoint now) {
   while (const std::optional<Held> t = alarms_.take_due(now)) {
     give_up(*t, now);
-    if ((*t)->live()) watch_clock(*t);
+    if (!(*t)->live()) continue;
+    if ((*t)->hedge_after && *(*t)->hedge_after <= now) hedge(*t, now);
+    watch_clock(*t);
   }
 }
 
@@ -275,6 +301,7 @@ void Traffic::set_lost_alarms() noexcept {
 }
 
 void Traffic::leave_wire(const Held& transfer) noexcept {
+  if (std::exchange(transfer->unanswered, false)) limits_.gone(transfer->need());
   if (transfer->handle() == nullptr) return;
   wire_.remove(transfer->handle());
   running_.erase(transfer->handle());
@@ -297,6 +324,11 @@ void Traffic::end_as(const Held& transfer, FinishReason reason, std::optional<Er
 }
 
 void Traffic::finish(const Held& transfer, Finish end) noexcept {
+  if (const Held rival = transfer->rival.lock()) {
+    const bool failed = end.reason == FinishReason::error || end.reason == FinishReason::refused;
+    if (failed && !rival->lost) return drop(transfer, false);  // the other one answers
+    drop(rival, true);
+  }
   leave_wire(transfer);
   std::erase(waiting_, transfer);
   alarms_.erase(transfer);
@@ -323,7 +355,9 @@ std::chrono::milliseconds Traffic::time_to_sleep(TimePoint now) const {
   if (alarms_lost_) return out_of_memory_sleep;
   std::optional<TimePoint> next = alarms_.next();
   if (running_.size() < options_.max_running)
-    for (const Held& t : waiting_) next = next ? std::min(*next, t->not_before()) : t->not_before();
+    for (const Held& t : waiting_)
+      if (const TimePoint at = std::max(t->not_before(), held_until_); at != TimePoint::max())
+        next = next ? std::min(*next, at) : at;
   if (!next) return longest_sleep;
   return std::clamp(std::chrono::ceil<std::chrono::milliseconds>(*next - now), std::chrono::milliseconds(0),
                     longest_sleep);

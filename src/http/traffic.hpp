@@ -23,6 +23,8 @@
 #include <vector>
 
 #include "http/alarms.hpp"
+#include "http/hedging.hpp"
+#include "http/rate_limits.hpp"
 #include "http/transfer.hpp"
 #include "http/wire.hpp"
 
@@ -70,6 +72,11 @@ class Traffic {
   Orders take_orders();
   void begin_due(TimePoint now);
   void begin(const Held& transfer, TimePoint now);
+  void listen_to(const Held& transfer);
+  void first_byte(const Held& transfer);
+  void hedge(const Held& slow, TimePoint now);
+  void drop_losers() noexcept;
+  void drop(const Held& loser, bool paid) noexcept;
   void end_done(TimePoint now);
   void end_try(const Held& transfer, CURLcode result, TimePoint now);
   void end_cancelled(TimePoint now);
@@ -107,6 +114,10 @@ class Traffic {
   std::unordered_map<CURL*, Held> running_;
   Alarms<Held> alarms_;
   bool alarms_lost_ = false;  // there was no memory for one
+  RateLimits limits_;
+  TimePoint held_until_{};  // what waits is held back by the limits until then; max = until an answer comes
+  Hedging hedging_;
+  bool losers_ = false;  // a first byte decided a race in this turn
   std::uint64_t jitter_;
 
   std::thread thread_;
