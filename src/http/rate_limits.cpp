@@ -17,18 +17,6 @@ std::optional<Duration> in_reason(double seconds) {
   return std::chrono::duration_cast<Duration>(std::chrono::duration<double>(seconds));
 }
 
-// 2026-11-26T21:00:00Z, with or without a fraction.
-std::optional<std::chrono::sys_seconds> date_of(const std::string& text) {
-  int year = 0;
-  unsigned month = 0, day = 0, hour = 0, minute = 0, second = 0;
-  if (std::sscanf(text.c_str(), "%4d-%2u-%2uT%2u:%2u:%2u", &year, &month, &day, &hour, &minute, &second) != 6)
-    return std::nullopt;
-  const std::chrono::year_month_day date{std::chrono::year(year), std::chrono::month(month), std::chrono::day(day)};
-  if (!date.ok() || hour > 23 || minute > 59 || second > 60 || text.back() != 'Z') return std::nullopt;
-  return std::chrono::sys_days(date) + std::chrono::hours(hour) + std::chrono::minutes(minute) +
-         std::chrono::seconds(second);
-}
-
 std::optional<double> number_of(const std::string& text) {
   char* end = nullptr;
   const double value = std::strtod(text.c_str(), &end);
@@ -73,6 +61,17 @@ std::optional<Place> place_of(std::string_view name) {
 
 }  // namespace
 
+std::optional<std::chrono::sys_seconds> utc_of(const std::string& text) {
+  int year = 0;
+  unsigned month = 0, day = 0, hour = 0, minute = 0, second = 0;
+  if (std::sscanf(text.c_str(), "%4d-%2u-%2uT%2u:%2u:%2u", &year, &month, &day, &hour, &minute, &second) != 6)
+    return std::nullopt;
+  const std::chrono::year_month_day date{std::chrono::year(year), std::chrono::month(month), std::chrono::day(day)};
+  if (!date.ok() || hour > 23 || minute > 59 || second > 60 || text.back() != 'Z') return std::nullopt;
+  return std::chrono::sys_days(date) + std::chrono::hours(hour) + std::chrono::minutes(minute) +
+         std::chrono::seconds(second);
+}
+
 std::optional<Duration> duration_of(std::string_view text) {
   const std::string whole(text);
   const char* at = whole.c_str();
@@ -110,7 +109,7 @@ void LimitReport::note(std::string_view name, std::string_view value, std::chron
   if (place->what == "limit") window.limit = number_of(text);
   if (place->what == "remaining") window.remaining = number_of(text);
   if (place->what == "reset") {
-    if (const auto date = date_of(text))
+    if (const auto date = utc_of(text))
       window.reset = in_reason(std::max(0.0, std::chrono::duration<double>(*date - now).count()));
     else
       window.reset = duration_of(text);

@@ -9,6 +9,7 @@
 #include <array>
 #include <cstdint>
 #include <optional>
+#include <string>
 #include <string_view>
 
 namespace frugal::http {
@@ -61,6 +62,8 @@ class RateLimits {
   TimePoint closed_until_{};
 };
 
+/// "2026-11-26T21:00:00Z", with or without a fraction, which is left aside; none = it is no such thing.
+std::optional<std::chrono::sys_seconds> utc_of(const std::string& text);
 /// "1h2m3.5s", "6m0s", "120ms"; none = it is no such thing.
 std::optional<Duration> duration_of(std::string_view text);
 

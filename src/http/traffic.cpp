@@ -8,7 +8,6 @@
 
 #include "core/caught.hpp"
 #include "core/splitmix.hpp"
-#include "endpoint/step_scope.hpp"
 
 namespace frugal::http {
 
@@ -26,6 +25,7 @@ Traffic::Traffic(const HttpOptions& options, Watchers& watchers)
       clock_(options.clock != nullptr ? *options.clock : steady_clock()),
       watchers_(watchers),
       who_("endpoint " + options.name),
+      errands_(options.log),
       hedging_(options.hedging),
       jitter_(options.seed) {
   try {
@@ -44,7 +44,7 @@ void Traffic::stop() {
   }
   wire_.wake();
   if (thread_.joinable()) thread_.join();
-  while (run_errand()) {
+  while (errands_.run()) {
   }
 }
 
@@ -111,7 +111,7 @@ void Traffic::run() {
     std::chrono::milliseconds sleep = out_of_memory_sleep;
     try {
       if (!turn()) break;
-      hand_on_errands();
+      errands_.hand_on(watchers_);
       watchers_.step_ended();
       sleep = time_to_sleep(now());
     } catch (...) {  // no memory: what was left undone is done in the next turn
@@ -129,15 +129,7 @@ bool Traffic::turn() {
   waiting_.splice(waiting_.end(), orders.arrived);
   set_lost_alarms();
   if (orders.stop) return false;
-  StepScope scope;
-  const struct Handing {  // also where memory runs out half-way
-    Traffic& traffic;
-    StepScope& scope;
-    ~Handing() {
-      const std::lock_guard lock(traffic.mutex_);
-      traffic.errands_.splice(traffic.errands_.end(), scope.errands);
-    }
-  } handing{*this, scope};
+  const Errands::Scope scope(errands_);
   if (orders.woken) {
     end_cancelled(now());
     resume_paused();
@@ -147,32 +139,6 @@ bool Traffic::turn() {
   drop_losers();
   end_done(now());
   end_late(now());
-  return true;
-}
-
-// Whoever waits does them; nobody waits, so this thread does.
-void Traffic::hand_on_errands() {
-  {
-    const std::lock_guard lock(mutex_);
-    if (errands_.empty()) return;
-  }
-  if (!watchers_.empty()) return watchers_.call_one();
-  while (run_errand()) {
-  }
-}
-
-bool Traffic::run_errand() {
-  std::list<std::function<void()>> job;
-  {
-    const std::lock_guard lock(mutex_);
-    if (errands_.empty()) return false;
-    job.splice(job.end(), errands_, errands_.begin());
-  }
-  try {
-    job.front()();
-  } catch (...) {
-    if (options_.log) options_.log(LogLevel::error, 0, "work after a step failed: " + caught_text());
-  }
   return true;
 }
 
@@ -364,6 +330,7 @@ std::chrono::milliseconds Traffic::time_to_sleep(TimePoint now) const {
 }
 
 void Traffic::end_everything() noexcept {
+  const Errands::Scope scope(errands_);
   const TimePoint at = now();
   while (!waiting_.empty()) end_as(Held(waiting_.front()), FinishReason::cancelled, std::nullopt, at);
   while (!running_.empty()) end_as(Held(running_.begin()->second), FinishReason::cancelled, std::nullopt, at);

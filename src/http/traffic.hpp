@@ -12,7 +12,6 @@
 #include <frugal/endpoint/endpoint.hpp>
 #include <frugal/http/http_endpoint.hpp>
 
-#include <functional>
 #include <list>
 #include <memory>
 #include <mutex>
@@ -23,6 +22,7 @@
 #include <vector>
 
 #include "http/alarms.hpp"
+#include "http/errands.hpp"
 #include "http/hedging.hpp"
 #include "http/rate_limits.hpp"
 #include "http/transfer.hpp"
@@ -55,7 +55,7 @@ class Traffic {
   /// Ends every live request as cancelled, joins the thread, and does what callbacks left. Idempotent.
   void stop();
   /// Work that a callback left for after a step; false = there is none.
-  bool run_errand();
+  bool run_errand() { return errands_.run(); }
 
   bool idle() const;
   Load load() const;
@@ -91,7 +91,6 @@ class Traffic {
   void set_lost_alarms() noexcept;
   std::chrono::milliseconds time_to_sleep(TimePoint now) const;
   void end_everything() noexcept;
-  void hand_on_errands();
   bool may_retry() const;
   TimePoint now() const { return clock_.now(); }
 
@@ -103,11 +102,12 @@ class Traffic {
 
   mutable std::mutex mutex_;  // guards what follows, up to the blank line
   std::list<Held> inbox_;
-  std::list<std::function<void()>> errands_;
   bool stopping_ = false, woken_ = false;
   std::size_t live_ = 0, on_wire_ = 0;
   std::uint64_t last_id_ = 0;
   HttpStats stats_;
+
+  Errands errands_;
 
   // The thread's own.
   std::list<Held> waiting_;  // for a place on the wire, or for the time of their next try

@@ -37,12 +37,12 @@ std::optional<TimePoint> after(TimePoint from, Duration wait) {
   return from + wait;
 }
 
+}  // namespace
+
 std::string user_agent() {
   const Version v = version();
   return "frugal/" + std::to_string(v.major) + "." + std::to_string(v.minor) + "." + std::to_string(v.patch);
 }
-
-}  // namespace
 
 Transfer::Transfer(const HttpOptions& options, Request request, std::shared_ptr<Sink> sink, RequestId id, Post post)
     : options_(options),
@@ -314,7 +314,8 @@ Finish Transfer::finished(FinishReason reason, std::optional<Error> error, TimeP
 void Transfer::add_lost(Finish& f) const {
   Attempt attempt = *also;
   attempt.model = f.model;
-  attempt.usage = {.input = f.usage.input};
+  attempt.usage = Usage{.input = f.usage.input};
+  f.usage += attempt.usage;
   f.ledger.attempts.push_back(std::move(attempt));
   if (f.detail.empty()) f.detail = "hedged: a second try was cancelled; its prompt is counted, its output is not known";
 }

@@ -23,6 +23,8 @@
 
 namespace frugal::http {
 
+std::string user_agent();
+
 struct CurlDeleter {
   void operator()(CURL* easy) const { curl_easy_cleanup(easy); }
   void operator()(curl_slist* list) const { curl_slist_free_all(list); }

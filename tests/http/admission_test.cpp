@@ -144,7 +144,8 @@ TEST_CASE("a slow answer gets a second try, the first byte decides, and both are
   CHECK(slow.finish.ledger.attempts[0].accepted);
   CHECK_FALSE(slow.finish.ledger.attempts[1].accepted);
   CHECK(slow.finish.ledger.attempts[1].usage == Usage{.input = 7});
-  CHECK(slow.finish.usage == Usage{.input = 7, .output = 1});
+  CHECK(slow.finish.usage == Usage{.input = 14, .output = 1});
+  CHECK(slow.finish.answer_usage() == Usage{.input = 7, .output = 1});
   CHECK(slow.finish.ledger.consistent());
   CHECK(slow.finish.detail.find("hedged") == 0);
   for (int i = 0; i < 300 && !closed.load(); ++i) std::this_thread::sleep_for(10ms);

@@ -17,6 +17,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -70,6 +71,9 @@ struct HttpOptions {
   /// llama.cpp). Without it a request that uses them is refused: an API would ignore them silently.
   bool extended_sampling = false;
   bool completion_tokens_field = false;  ///< the limit is called max_completion_tokens (OpenAI's own models want it)
+  /// Anthropic's API: the model takes temperature, top_p and top_k. None = by its name: up to Opus and Sonnet 4.6 and
+  /// Haiku 4.5, and models of other makers. Where it does not, a temperature of 0 or 1 is not sent and others are refused.
+  std::optional<bool> takes_sampling{};
   HttpTimeouts timeouts{};
   HttpRetries retries{};
   HttpHedging hedging{};
