@@ -149,14 +149,24 @@ Place Candidates::find_mass(const RowKernels& kernels, WeightScale scale, std::u
     mass = left;
     std::swap(part_, next_);
   }
-  order_.assign(part_.at.begin(), part_.at.begin() + static_cast<std::ptrdiff_t>(part_.size));
-  const auto by_order = [&](std::uint32_t a, std::uint32_t b) { return before(a, b); };
+  return reach(kernels, scale, mass);
+}
+
+// Where the mass is reached in the part, by halving.
+Place Candidates::reach(const RowKernels& kernels, WeightScale scale, std::uint64_t mass) {
+  part_.w.resize(part_.size);
+  kernels.weights(part_.x.data(), part_.size, scale, part_.w.data());
+  order_.resize(part_.size);
+  std::iota(order_.begin(), order_.end(), 0U);
+  const auto by_order = [&](std::uint32_t a, std::uint32_t b) {
+    return part_.x[a] != part_.x[b] ? part_.x[a] > part_.x[b] : a < b;
+  };
   auto first = order_.begin(), end = order_.end();
-  for (std::uint64_t sum = 0; end - first > 1;) {  // by halving
+  for (std::uint64_t sum = 0; end - first > 1;) {
     const auto middle = first + (end - first) / 2;
     std::nth_element(first, middle, end, by_order);
     std::uint64_t half = 0;
-    for (auto i = first; i != middle; ++i) half += w[*i];
+    for (auto i = first; i != middle; ++i) half += part_.w[*i];
     if (sum + half >= mass) {
       end = middle;
     } else {
@@ -164,7 +174,7 @@ Place Candidates::find_mass(const RowKernels& kernels, WeightScale scale, std::u
       first = middle;
     }
   }
-  return {x[*first], ids[*first]};
+  return {part_.x[*first], ids[part_.at[*first]]};
 }
 
 void Candidates::keep_mass(const RowKernels& kernels, WeightScale scale, std::uint64_t mass) {

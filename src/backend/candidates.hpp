@@ -47,7 +47,7 @@ struct Candidates {
 
   /// The k with the highest logits.
   void keep_top_k(std::size_t k);
-  /// The last token of the shortest beginning whose weights sum to `mass` or more. All must sum to that.
+  /// The last token of the shortest beginning whose weights sum to `mass` or more. All must sum to that. Needs no w.
   Place find_mass(const RowKernels& kernels, WeightScale scale, std::uint64_t mass);
   /// Drops what stands after find_mass(); nothing where all sum to less. Keeps at least one token.
   void keep_mass(const RowKernels& kernels, WeightScale scale, std::uint64_t mass);
@@ -70,9 +70,11 @@ struct Candidates {
     std::vector<float> x{};
     std::vector<std::uint32_t> at{};  ///< index among the candidates
     std::vector<Token> of{};          ///< index among the part it was taken from
+    std::vector<std::uint64_t> w{};   ///< of the last part
     std::size_t size = 0;
   };
   std::uint64_t narrow(const RowKernels& kernels, WeightScale scale, std::uint64_t mass);
+  Place reach(const RowKernels& kernels, WeightScale scale, std::uint64_t mass);
   bool before(std::size_t a, std::size_t b) const noexcept { return x[a] != x[b] ? x[a] > x[b] : a < b; }
 
   Part part_{}, next_{};

@@ -89,16 +89,35 @@ void Nucleus::cut(const RowKernels& kernels, const WeighedRow& row, float top_p,
   LogitRange range{.least = least};
   if (zone > 0) range.below = limits_[zone - 1];
   list.gather(kernels, row.x, range);
-  list.weigh(kernels, row.scale);
   last_ = list.find_mass(kernels, row.scale, mass - higher);
   total_ = higher;
-  for (std::size_t i = 0; i < list.size;) {
-    const std::size_t b = static_cast<std::size_t>(list.ids[i]) / row_block;
-    const auto end = static_cast<Token>((b + 1) * row_block);
-    std::uint64_t sum = 0;
-    for (; i < list.size && list.ids[i] < end; ++i) sum += keeps(list.x[i], list.ids[i]) ? list.w[i] : 0;
+  keep_listed(kernels, row.scale, list);
+}
+
+// The listed tokens down to `last` join the blocks. Of those as high as `last` itself, the later ones are taken off.
+void Nucleus::keep_listed(const RowKernels& kernels, WeightScale scale, const Candidates& list) {
+  for (std::size_t b = 0, first = 0; b < kept_.size() && first < list.size; ++b) {
+    const auto begin = list.ids.begin() + static_cast<std::ptrdiff_t>(first);
+    const auto next = static_cast<Token>((b + 1) * row_block);
+    const auto end = std::lower_bound(begin, list.ids.begin() + static_cast<std::ptrdiff_t>(list.size), next);
+    const auto n = static_cast<std::size_t>(end - begin);
+    const std::uint64_t sum = kernels.weigh_from(list.x.data() + first, n, scale, last_.x);
     kept_[b] += sum;
     total_ += sum;
+    first += n;
+  }
+  std::uint64_t one = 0;
+  kernels.weights(&last_.x, 1, scale, &one);
+  LogitRange alike{.least = last_.x};
+  if (std::isfinite(last_.x)) alike.below = std::nextafter(last_.x, -minus_infinity);
+  alike_.x.resize(list.size + row_lanes);
+  alike_.at.resize(list.size + row_lanes);
+  const std::size_t count = kernels.gather(list.x.data(), list.size, alike, alike_.at.data(), alike_.x.data());
+  for (std::size_t i = 0; i < count; ++i) {
+    const Token id = list.ids[static_cast<std::size_t>(alike_.at[i])];
+    if (alike_.x[i] != last_.x || id <= last_.id) continue;
+    kept_[static_cast<std::size_t>(id) / row_block] -= one;
+    total_ -= one;
   }
 }
 

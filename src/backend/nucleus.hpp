@@ -45,12 +45,17 @@ class Nucleus {
   void sample(const WeighedRow& row);
   void place_limits(const RowKernels& kernels, const WeighedRow& row, float top_p);
   Above weigh(const RowKernels& kernels, const WeighedRow& row);
+  void keep_listed(const RowKernels& kernels, WeightScale scale, const Candidates& list);
 
   Place last_{};
   std::uint64_t whole_ = 0, total_ = 0;
-  std::array<float, row_limits> limits_{};      // falling
-  std::vector<std::uint64_t> sums_{};           // [blocks][width]
-  std::vector<std::uint64_t> kept_{};           // [blocks]
+  std::array<float, row_limits> limits_{};  // falling
+  std::vector<std::uint64_t> sums_{};       // [blocks][width]
+  std::vector<std::uint64_t> kept_{};       // [blocks]
+  struct Alike {
+    std::vector<float> x{};
+    std::vector<Token> at{};
+  } alike_{};                                   // as high as the last one
   std::vector<float> sampled_{};                // the lanes' peaks, then the sample
   std::vector<std::uint64_t> weights_{};        // of these
   std::array<std::uint64_t, 320> estimated_{};  // weight by bins of the logit

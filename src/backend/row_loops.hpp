@@ -92,6 +92,15 @@ void weigh_above(const float* x, std::size_t n, WeightScale scale, const float* 
   for (std::size_t l = 0; l <= row_limits; ++l) sums[l] = sum[l].total();
 }
 
+std::uint64_t weigh_from(const float* x, std::size_t n, WeightScale scale, float least) {
+  const Weigher weigher(scale);
+  const Vec limit = splat(least);
+  FixedSum sum;
+  for_lanes(x, n, __builtin_nanf(""),
+            [&](Vec v, std::size_t) { sum.add_where(at_least(v, limit), FixedSum::words(weigher(v))); });
+  return sum.total();
+}
+
 void weights(const float* x, std::size_t n, WeightScale scale, std::uint64_t* w) {
   const Weigher weigher(scale);
   std::size_t i = 0;
@@ -157,7 +166,7 @@ std::uint64_t excess(const float* p, const float* q, std::size_t n, float ratio)
 }
 
 constexpr RowKernels row_kernels_named(const char* name) {
-  return {name, peaks, weigh, weigh_above, weights, gather, mask, mass, excess};
+  return {name, peaks, weigh, weigh_above, weigh_from, weights, gather, mask, mass, excess};
 }
 
 }  // namespace
