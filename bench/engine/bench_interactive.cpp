@@ -43,7 +43,8 @@ struct Passes final : Observer {
   }
   /// Of the pass that was the last to end by then.
   double last_before(TimePoint then) const {
-    const auto after = std::upper_bound(all.begin(), all.end(), then, [](TimePoint t, const Pass& p) { return t < p.end; });
+    const auto after =
+        std::upper_bound(all.begin(), all.end(), then, [](TimePoint t, const Pass& p) { return t < p.end; });
     return after == all.begin() ? 0 : (after - 1)->took;
   }
   std::atomic<bool> watched{false};
