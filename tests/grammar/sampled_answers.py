@@ -25,7 +25,10 @@ def schemas_of(options):
 
 
 def is_valid(schema, text):
-    document = json.loads(text, parse_float=decimal.Decimal)  # 33.33 is a multiple of 0.01
+    try:
+        document = json.loads(text, parse_float=decimal.Decimal)  # 33.33 is a multiple of 0.01
+    except decimal.InvalidOperation:  # an exponent beyond 10^18
+        document = json.loads(text)
     schema = json.loads(json.dumps(schema), parse_float=decimal.Decimal)
     kind = jsonschema.validators.validator_for(schema, default=jsonschema.Draft202012Validator)
     return kind(schema, format_checker=kind.FORMAT_CHECKER).is_valid(document)
