@@ -88,9 +88,10 @@ struct Choice {
 }  // namespace
 
 struct Drawer::Work {
-  explicit Work(const RowKernels& k) : kernels(k) {}
+  explicit Work(const RowKernels& k) : kernels(k), passes(k) {}
 
   const RowKernels& kernels;
+  RowPasses passes;
   std::vector<float> adjusted;                // [vocab]
   std::vector<float> raw_lanes, lanes, some;  // [blocks * row_lanes]
   std::vector<std::uint64_t> sums;            // [blocks]
@@ -100,9 +101,9 @@ struct Drawer::Work {
   Candidates candidates;
   Nucleus nucleus;
 
-  Row measure(std::span<const float> x, std::vector<float>& into) const {
+  Row measure(std::span<const float> x, std::vector<float>& into) {
     into.resize((x.size() + row_block - 1) / row_block * row_lanes);
-    const Peaks peaks = kernels.peaks(x.data(), x.size(), into.data());
+    const Peaks peaks = passes.peaks(x, into.data());
     return {x, into, peaks};
   }
   bool any_finite(const Row& row) const noexcept {
@@ -212,7 +213,7 @@ Choice Drawer::Work::choose(const Row& row, const DrawSpec& spec) {
   }
   if (!flat && s.top_p < 1.0F && s.top_k <= 0 && !(s.min_p > 0.0F)) {
     choice.kind = Kind::nucleus;
-    nucleus.cut(kernels, {row.x, row.lanes, choice.scale}, s.top_p, candidates);
+    nucleus.cut(passes, {row.x, row.lanes, choice.scale}, s.top_p, candidates);
     choice.total = nucleus.total();
     choice.whole = nucleus.whole();
     return choice;
@@ -234,13 +235,8 @@ void Drawer::Work::list_allowed(std::span<const std::uint32_t> bits, std::size_t
 }
 
 std::uint64_t Drawer::Work::sum_blocks(std::span<const float> x, WeightScale scale) {
-  sums.clear();
-  std::uint64_t total = 0;
-  for (std::size_t start = 0; start < x.size(); start += row_block) {
-    sums.push_back(kernels.weigh(x.data() + start, block_length(x.size(), start), scale));
-    total += sums.back();
-  }
-  return total;
+  sums.resize((x.size() + row_block - 1) / row_block);
+  return passes.weigh(x, scale, sums.data());
 }
 
 /// A value that at least k logits reach, as each lane's peak is one of them; minus infinity where there are fewer lanes.
@@ -266,7 +262,7 @@ void Drawer::Work::filter(const Row& row, const Sampling& s, Choice& choice) {
   if (!flat) {
     float least = by_weight;
     if (top_k) least = std::max(kth_peak(row, static_cast<std::size_t>(s.top_k)), top_p ? minus_infinity : by_weight);
-    candidates.gather(kernels, row.x, {.least = least});
+    candidates.gather(passes, row.x, {.least = least});
     candidates.weigh(kernels, choice.scale);
   }
   if (top_k) candidates.keep_top_k(static_cast<std::size_t>(s.top_k));
@@ -334,7 +330,7 @@ void Drawer::Work::score(const Row& raw, const Choice& choice, const DrawSpec& s
   const bool summed =
       choice.whole && choice.scale.scale == scale.scale && spec.mask.empty() && !adjusts(*spec.sampling);
   std::uint64_t total = summed ? *choice.whole : 0;
-  if (!summed) total = kernels.weigh(raw.x.data(), raw.x.size(), scale);
+  if (!summed) total = sum_blocks(raw.x, scale);
   const double sum = static_cast<double>(total) * 0x1p-40;
   const auto above = [&](float x) {
     return x == scale.max ? 0.0 : static_cast<double>(x) - static_cast<double>(scale.max);
@@ -347,14 +343,15 @@ void Drawer::Work::score(const Row& raw, const Choice& choice, const DrawSpec& s
   }
   if (spec.top_logprobs == 0) return;
   const std::size_t most = std::min<std::size_t>(spec.top_logprobs, raw.x.size());
-  candidates.gather(kernels, raw.x, {.least = kth_peak(raw, most)});
+  candidates.gather(passes, raw.x, {.least = kth_peak(raw, most)});
   for (const std::size_t i : candidates.best(most))
     out.top.push_back({.token = candidates.ids[i], .logprob = logprob(candidates.x[i])});
 }
 
-TokenScore Drawer::draw(std::span<const float> logits, const DrawSpec& spec) {
+TokenScore Drawer::draw(std::span<const float> logits, const DrawSpec& spec, RowTeam* team) {
   check(logits, spec);
   Work& w = *work_;
+  w.passes.set_team(team);
   const Row raw = w.measure(logits_of_tokens(logits, spec), w.raw_lanes);
   const bool judged = !spec.draft_distribution.empty();
   if (judged) check_draft(spec, logits.size(), raw.x.size());
@@ -379,6 +376,7 @@ TokenScore Drawer::draw(std::span<const float> logits, const DrawSpec& spec) {
 void Drawer::distribution(std::span<const float> logits, const DrawSpec& spec, std::span<float> p) {
   check(logits, spec);
   Work& w = *work_;
+  w.passes.set_team(nullptr);
   const Row raw = w.measure(logits_of_tokens(logits, spec), w.raw_lanes);
   if (!w.any_finite(raw)) {
     std::fill(p.begin(), p.end(), 0.0F);

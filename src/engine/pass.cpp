@@ -109,6 +109,7 @@ void Pass::plan_decodes(const ModelSlot& slot, std::span<const Held> candidates,
   std::erase_if(plan, [](const PlannedRows& p) { return !can_run(*p.sequence); });  // lost its pages to a later one
 }
 
+// A prompt does not ride with one of higher priority, whose first token it would hold up.
 void Pass::plan_prompts(const ModelSlot& slot, std::span<const Held> candidates, Plan& plan, std::uint32_t left) {
   const bool others_decode =
       std::any_of(candidates.begin(), candidates.end(), [](const Held& s) { return can_run(*s) && s->missing() == 1; });
@@ -116,9 +117,12 @@ void Pass::plan_prompts(const ModelSlot& slot, std::span<const Held> candidates,
     left = std::min(left, rows_in_budget(slot, plan, left));
   else if (others_decode)
     left = std::min(left, options_.prefill_chunk);
+  const Sequence* planned = nullptr;
   for (const Held& s : candidates) {
     if (left == 0) break;
     if (s->slot != &slot || !can_run(*s) || s->missing() <= 1) continue;
+    if (planned != nullptr && !s->urgent && s->priority() < planned->priority()) break;
+    planned = s.get();
     const std::uint32_t rows = std::min({s->missing(), options_.prefill_chunk, left});
     plan.push_back({s, rows, rows == s->missing() ? 1U : 0U});
     left -= rows;
