@@ -10,6 +10,7 @@
 # Parts, in order: correct (the tests labelled gpu), copy, decode, prefill, verify, speculate, ttft, peers (a plain loop of torch's, and vLLM,
 # where python3 has them). Each has a limit of time of its own, all together 8 minutes (LIMIT=SECONDS); a part that fails does not stop the others.
 # SHAPES="llama-3-8b smollm2-135m" and FORMATS="bf16 q8_0" choose what is measured. Figures go to a table and to gpu.json beside it (OUT=FOLDER).
+# FRUGAL_GPU_BUILD=FOLDER takes the programs from a build folder as it is.
 # LibTorch: python3's own torch first, then FRUGAL_LIBTORCH_ROOT, then .deps/libtorch/torch (with CUDA's libraries: cmake/bootstrap.sh --cuda).
 # Exits 0 where all parts passed, or where there is no NVIDIA device; where there is one and it was not used, that is a failure.
 set -uo pipefail
@@ -39,9 +40,9 @@ build() {  # build FOLDER: with the kernels where there is nvcc
 }
 
 pack() {  # pack FOLDER
-  local made=$here/../build/gpu bytes
+  local made=${FRUGAL_GPU_BUILD:-$here/../build/gpu} bytes
   mkdir -p "$1"
-  build "$made"
+  [ -n "${FRUGAL_GPU_BUILD:-}" ] || build "$made"
   cp "$made/bin/tests/test_gpu" "$made/bin/bench/bench_gpu" "$here/gpu.sh" "$here/gpu/torch_loop.py" "$1"
   strip "$1/test_gpu" "$1/bench_gpu"
   bytes=$(du -sb "$1" | cut -f 1)
@@ -132,7 +133,7 @@ dry=0
 case ${1:-} in
   --pack) [ -n "${2:-}" ] || die "--pack needs a folder"; mkdir -p "$here/../build"; pack "$2"; exit ;;
   --dry-run) dry=1; shift ;;
-  -h | --help) sed -n '2,17s/^# \{0,1\}//p' "$0"; exit ;;
+  -h | --help) sed -n '2,18s/^# \{0,1\}//p' "$0"; exit ;;
   -*) die "unknown option $1 (see --help)" ;;
 esac
 if [ $# = 0 ]; then set -- correct copy decode prefill verify speculate ttft peers; fi
