@@ -74,6 +74,7 @@ class TorchBackend final : public Backend {
   ModelId add_model(std::shared_ptr<const Model> model) override {
     return guarded("torch: weights", [&] {
       decoders_.push_back(std::make_unique<aten::Decoder>(std::move(model), device_, lane_));
+      lane_.wait();  // other backends may share the weights, on lanes of their own
       return ModelId{static_cast<std::uint32_t>(decoders_.size() - 1)};
     });
   }

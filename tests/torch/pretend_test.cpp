@@ -249,6 +249,19 @@ TEST_CASE("half precision on a device with its own memory stays near the referen
   }
 }
 
+TEST_CASE("weights are on the device when a model was added, for backends that share them on other streams") {
+  const auto model = tiny_model({.seed = 77});
+  const auto first = on_pretend(true)(), second = on_pretend(true)();
+  pretend().reset_counts();
+  first->add_model(model);
+  const PretendCounts loaded = pretend().counts();
+  CHECK(loaded.waits > 0);
+  CHECK(loaded.blocking_copies > 0);
+  CHECK(loaded.on_default_stream == 0);
+  second->add_model(model);
+  CHECK(pretend().counts().blocking_copies == loaded.blocking_copies);
+}
+
 /// Keeps the largest pass.
 class Watched final : public BackendWrapper {
  public:
