@@ -214,8 +214,10 @@ void Pass::commit(const PlannedRows& p, std::span<TokenScore> drawn) {
   Sequence& s = *p.sequence;
   s.account.computed(s.lane.kv, p.rows, p.rows, s.prompt_tokens);
   s.lane.kv += p.rows;
+  const bool again = s.constraint && !drawn.empty() && s.constraint->keep(drawn) == 0;
+  if (again) --s.lane.kv;  // its row goes once more
   if (s.lane.indexed < s.prompt_tokens) endings_.offer(s);
-  if (drawn.empty()) return;
+  if (drawn.empty() || again) return;
   if (drawn.front().token < 0) {
     endings_.finish(s, FinishReason::error, {}, no_draw(s, 0));
     return;
@@ -284,6 +286,7 @@ void Pass::drop_newest(Sequence& s, Account::Origin origin) {
   if (s.request.scores || s.request.logprobs) s.scores.pop_back();
   s.lane.kv = std::min(s.lane.kv, static_cast<std::uint32_t>(s.tokens.size()));
   s.text.drop_newest();
+  if (s.constraint) s.constraint->drop_newest();
   s.account.trim(origin);
 }
 
