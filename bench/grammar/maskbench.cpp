@@ -1,6 +1,6 @@
 // bench_maskbench FILE [MODEL [SLOW]]: judges the instances of a MaskBench sample (JSON lines: id, schema, tests) by the
-// engine, and with a model's vocabulary takes the time of compiling and of each mask. Masks that take more than SLOW
-// microseconds (1000) are listed with the text before them.
+// engine, and with a model's vocabulary takes the time of compiling, of each mask, and of asking for a way to the end
+// (close_when_short). Masks that take more than SLOW microseconds (1000) are listed with the text before them.
 #include <frugal/grammar/grammar.hpp>
 
 #include <nlohmann/json.hpp>
@@ -37,7 +37,7 @@ void print_times(const char* name, std::vector<double> us) {
 }
 
 struct Masks {
-  std::vector<double> us{};
+  std::vector<double> us{}, closes{};
   double slow = 1000;
 };
 
@@ -60,6 +60,9 @@ bool take_masks(const std::string& id, const std::string& schema, const std::str
     }
     before += tokenizer.bytes(t);
     if (((words[static_cast<std::size_t>(t) / 32] >> (t % 32)) & 1) == 0 || !constraint->advance(t)) return false;
+    const double asked = cpu_us();
+    if (!constraint->closes(10'000, nullptr)) std::cout << "NOWAY " << id << '\n';
+    masks.closes.push_back(cpu_us() - asked);
   }
   return constraint->state() != frugal::ConstraintState::open;
 }
@@ -130,5 +133,6 @@ int main(int argc, char** argv) {
             << wrong_rejected << " invalid accepted in " << wrong_accepted << '\n';
   print_times("compile", compile);
   print_times("mask", masks.us);
+  print_times("closes", masks.closes);
   if (model) std::cout << "tokens of valid documents that a mask forbids: " << wrong_masks << '\n';
 }

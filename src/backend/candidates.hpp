@@ -5,6 +5,7 @@
 #include "backend/row_kernels.hpp"
 #include "backend/row_passes.hpp"
 
+#include <frugal/config.hpp>
 #include <frugal/core/ids.hpp>
 
 #include <array>
@@ -26,10 +27,10 @@ struct Place {
 float logit_below(WeightScale scale, double weight) noexcept;
 
 /// share * 2^64, rounded down. `share` below 1; below 0 is 0.
-std::uint64_t share_fraction(float share) noexcept;
+FRUGAL_API std::uint64_t share_fraction(float share) noexcept;
 
 /// min_p * 2^40, rounded down, at most weight_one; 0 where min_p is off.
-std::uint64_t least_weight_of(float min_p) noexcept;
+FRUGAL_API std::uint64_t least_weight_of(float min_p) noexcept;
 
 /// ceil(total * share), exact. `share` in [0, 1).
 std::uint64_t share_of(std::uint64_t total, float share) noexcept;

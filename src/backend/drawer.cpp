@@ -63,9 +63,9 @@ void check_draft(const DrawSpec& spec, std::size_t vocab, std::size_t tokens) {
 
 /// A row and its peaks by lanes.
 struct Row {
-  std::span<const float> x;
-  std::span<const float> lanes;
-  Peaks peaks;
+  std::span<const float> x{};
+  std::span<const float> lanes{};
+  Peaks peaks{minus_infinity, minus_infinity};
 };
 
 /// How a row is to be drawn from.
@@ -106,16 +106,15 @@ struct Drawer::Work {
     const Peaks peaks = passes.peaks(x, into.data());
     return {x, into, peaks};
   }
-  bool any_finite(const Row& row) const noexcept {
-    if (row.peaks.first == minus_infinity) return false;
-    return std::isfinite(row.peaks.first) ||
-           std::any_of(row.x.begin(), row.x.end(), [](float v) { return std::isfinite(v); });
+  static bool any_finite(const Row& row) noexcept {
+    if (std::isfinite(row.peaks.first)) return true;
+    return std::any_of(row.x.begin(), row.x.end(), [](float v) { return std::isfinite(v); });
   }
 
-  Row adjust(const Row& raw, const DrawSpec& spec);
+  Row adjust(std::span<const float> raw, const DrawSpec& spec);
+  bool prepare(std::span<const float> logits, const DrawSpec& spec, Row& raw, Row& row);
   void penalise_repetition(const DrawSpec& spec, float penalty);
   void penalise_presence_and_frequency(const DrawSpec& spec, const Sampling& s);
-  void mask(std::span<const std::uint32_t> bits);
 
   Choice choose(const Row& row, const DrawSpec& spec);
   std::uint64_t sum_blocks(std::span<const float> x, WeightScale scale);
@@ -135,17 +134,35 @@ Drawer::Drawer(const RowKernels& kernels) : work_(std::make_unique<Work>(kernels
 Drawer::~Drawer() = default;
 Drawer::Drawer(Drawer&&) noexcept = default;
 
-/// The row after bias, penalties and mask; a copy only where there is something to change.
-Row Drawer::Work::adjust(const Row& raw, const DrawSpec& spec) {
+/// The row after bias, penalties and mask, where there are any.
+Row Drawer::Work::adjust(std::span<const float> raw, const DrawSpec& spec) {
   const Sampling& s = *spec.sampling;
-  if (!adjusts(s) && spec.mask.empty()) return raw;
-  adjusted.assign(raw.x.begin(), raw.x.end());
-  for (const auto& [t, bias] : s.logit_bias)
-    if (in_range(t, adjusted.size())) adjusted[static_cast<std::size_t>(t)] += bias;
-  if (s.repetition_penalty != 1.0F) penalise_repetition(spec, s.repetition_penalty);
-  if (s.presence_penalty != 0.0F || s.frequency_penalty != 0.0F) penalise_presence_and_frequency(spec, s);
-  if (!spec.mask.empty()) mask(spec.mask);
-  return measure(adjusted, lanes);
+  if (adjusts(s)) {
+    adjusted.assign(raw.begin(), raw.end());
+    for (const auto& [t, bias] : s.logit_bias)
+      if (in_range(t, adjusted.size())) adjusted[static_cast<std::size_t>(t)] += bias;
+    if (s.repetition_penalty != 1.0F) penalise_repetition(spec, s.repetition_penalty);
+    if (s.presence_penalty != 0.0F || s.frequency_penalty != 0.0F) penalise_presence_and_frequency(spec, s);
+    if (spec.mask.empty()) return measure(adjusted, lanes);
+    raw = adjusted;
+  }
+  adjusted.resize(raw.size());
+  lanes.resize((raw.size() + row_block - 1) / row_block * row_lanes);
+  const Peaks peaks = passes.mask(raw, spec.mask, adjusted.data(), lanes.data());
+  return {adjusted, lanes, peaks};
+}
+
+/// Fills both rows; `raw` has peaks where they are asked for. False: no logit is finite. A row that is adjusted and not
+/// scored is passed over once.
+bool Drawer::Work::prepare(std::span<const float> logits, const DrawSpec& spec, Row& raw, Row& row) {
+  raw.x = logits;
+  const bool plain = !adjusts(*spec.sampling) && spec.mask.empty();
+  if (plain || spec.scores || spec.top_logprobs > 0) {
+    raw = measure(logits, raw_lanes);
+    if (!any_finite(raw)) return false;
+  }
+  row = plain ? raw : adjust(logits, spec);
+  return any_finite(row) || any_finite(raw);
 }
 
 void Drawer::Work::penalise_repetition(const DrawSpec& spec, float penalty) {
@@ -172,12 +189,6 @@ void Drawer::Work::penalise_presence_and_frequency(const DrawSpec& spec, const S
     if (count == 0) continue;
     adjusted[static_cast<std::size_t>(t)] -= s.presence_penalty + s.frequency_penalty * static_cast<float>(count);
   }
-}
-
-void Drawer::Work::mask(std::span<const std::uint32_t> bits) {
-  const std::size_t n = std::min(adjusted.size(), bits.size() * 32);
-  kernels.mask(adjusted.data(), n, bits.data(), adjusted.data());
-  std::fill(adjusted.begin() + static_cast<std::ptrdiff_t>(n), adjusted.end(), minus_infinity);
 }
 
 Token Drawer::Work::first_peak(const Row& row) const noexcept {
@@ -352,15 +363,14 @@ TokenScore Drawer::draw(std::span<const float> logits, const DrawSpec& spec, Row
   check(logits, spec);
   Work& w = *work_;
   w.passes.set_team(team);
-  const Row raw = w.measure(logits_of_tokens(logits, spec), w.raw_lanes);
+  const std::span<const float> tokens = logits_of_tokens(logits, spec);
   const bool judged = !spec.draft_distribution.empty();
-  if (judged) check_draft(spec, logits.size(), raw.x.size());
+  if (judged) check_draft(spec, logits.size(), tokens.size());
   TokenScore out;
   out.token = -1;
   Choice choice;
-  Row row = raw;
-  if (w.any_finite(raw)) {
-    row = w.adjust(raw, spec);
+  Row raw, row;
+  if (w.prepare(tokens, spec, raw, row)) {
     choice = w.choose(row, spec);
     const std::uint64_t number = counter_number(spec.seed, spec.position, spec.purpose);
     out.token = judged ? w.judge(row, choice, spec) : w.pick(row, choice, number);
@@ -377,12 +387,11 @@ void Drawer::distribution(std::span<const float> logits, const DrawSpec& spec, s
   check(logits, spec);
   Work& w = *work_;
   w.passes.set_team(nullptr);
-  const Row raw = w.measure(logits_of_tokens(logits, spec), w.raw_lanes);
-  if (!w.any_finite(raw)) {
+  Row raw, row;
+  if (!w.prepare(logits_of_tokens(logits, spec), spec, raw, row)) {
     std::fill(p.begin(), p.end(), 0.0F);
     return;
   }
-  const Row row = w.adjust(raw, spec);
   w.spread(row, w.choose(row, spec), p);
 }
 

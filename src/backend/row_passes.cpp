@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <limits>
 #include <numeric>
 
 namespace frugal::backend {
@@ -37,6 +38,18 @@ Peaks RowPasses::peaks(std::span<const float> x, float* lanes) {
   peaks_.resize(pieces_of(x.size()));
   for_pieces(x.size(), [&](std::size_t first, std::size_t n) {
     peaks_[first / piece] = kernels_->peaks(x.data() + first, n, lanes + first / row_block * row_lanes);
+  });
+  return std::accumulate(peaks_.begin() + 1, peaks_.end(), peaks_.front(), joined);
+}
+
+Peaks RowPasses::mask(std::span<const float> x, std::span<const std::uint32_t> bits, float* out, float* lanes) {
+  const std::size_t masked = std::min(x.size(), bits.size() * 32);
+  peaks_.resize(pieces_of(x.size()));
+  for_pieces(x.size(), [&](std::size_t first, std::size_t n) {
+    const std::size_t length = std::clamp(masked, first, first + n) - first;
+    if (length > 0) kernels_->mask(x.data() + first, length, bits.data() + first / 32, out + first);
+    std::fill_n(out + first + length, n - length, -std::numeric_limits<float>::infinity());
+    peaks_[first / piece] = kernels_->peaks(out + first, n, lanes + first / row_block * row_lanes);
   });
   return std::accumulate(peaks_.begin() + 1, peaks_.end(), peaks_.front(), joined);
 }

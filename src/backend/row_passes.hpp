@@ -38,6 +38,8 @@ class RowPasses {
 
   /// As RowKernels::peaks; `lanes` has row_lanes places for each block.
   Peaks peaks(std::span<const float> x, float* lanes);
+  /// out = x where the bit is set, else minus infinity, also beyond the mask's end; and peaks() of that.
+  Peaks mask(std::span<const float> x, std::span<const std::uint32_t> bits, float* out, float* lanes);
   /// sums[b] = the weights of block b; returns their sum.
   std::uint64_t weigh(std::span<const float> x, WeightScale scale, std::uint64_t* sums) const;
   /// As RowKernels::weigh_above for each block: sums [blocks][row_limits + 1].
