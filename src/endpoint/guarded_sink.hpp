@@ -42,9 +42,9 @@ class GuardedSink final : public Sink {
       throw;
     }
   }
-  void on_finish(Finish finish) override {
+  void on_finish(Finish finish) noexcept override {
     if (std::exchange(ended_, true)) return;
-    if (!thrown_.empty() && finish.detail.empty()) finish.detail = thrown_;
+    if (!thrown_.empty() && finish.detail.empty()) finish.detail.swap(thrown_);
     try {
       out_->on_finish(std::move(finish));
     } catch (...) {

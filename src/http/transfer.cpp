@@ -9,6 +9,8 @@
 #include <cstdlib>
 #include <utility>
 
+#include "core/caught.hpp"
+
 namespace frugal::http {
 
 namespace {
@@ -44,12 +46,13 @@ std::string user_agent() {
 
 Transfer::Transfer(const HttpOptions& options, Request request, std::shared_ptr<Sink> sink, RequestId id, Post post)
     : options_(options),
+      clock_(options.clock != nullptr ? *options.clock : steady_clock()),
       api_(api_of(options.api)),
       request_(std::move(request)),
       sink_(std::move(sink), &options.log, id),
       id_(id),
       post_(std::move(post)),
-      submitted_(steady_clock().now()) {}
+      submitted_(clock_.now()) {}
 
 void Transfer::set_headers() {
   headers_.reset();
@@ -84,6 +87,8 @@ void Transfer::begin_try(TimePoint now) {
   try_began_ = last_byte_ = now;
   if (!first_try_) first_try_ = now;
   CURL* const e = easy_.get();
+  said_.fill('\0');
+  curl_easy_setopt(e, CURLOPT_ERRORBUFFER, said_.data());
   curl_easy_setopt(e, CURLOPT_URL, post_.url.c_str());
   curl_easy_setopt(e, CURLOPT_PROTOCOLS_STR, "http,https");
   curl_easy_setopt(e, CURLOPT_POST, 1L);
@@ -113,8 +118,12 @@ void Transfer::end_try() {
   paused_ = false;
 }
 
+// No exception may pass through curl. Without memory a header is as good as not sent.
 std::size_t Transfer::on_header(char* data, std::size_t size, std::size_t count, void* self) {
-  static_cast<Transfer*>(self)->header({data, size * count});
+  try {
+    static_cast<Transfer*>(self)->header({data, size * count});
+  } catch (...) {
+  }
   return size * count;
 }
 
@@ -140,25 +149,24 @@ std::size_t Transfer::body(std::string_view bytes) {
     paused_ = true;
     return CURL_WRITEFUNC_PAUSE;
   }
-  last_byte_ = steady_clock().now();
+  last_byte_ = clock_.now();
   bytes_in_ += bytes.size();
+  try {
+    read(bytes);
+  } catch (...) {
+    if (!sink_threw_) broken_ = caught_error(Errc::internal, "endpoint " + options_.name);
+  }
+  return sink_threw_ || broken_ || too_large_ ? 0 : bytes.size();
+}
+
+void Transfer::read(std::string_view bytes) {
   curl_easy_getinfo(easy_.get(), CURLINFO_RESPONSE_CODE, &status_);
   if (status_ != 200 || !is_event_stream_) {
     error_body_.append(bytes.substr(0, most_error_body - std::min(most_error_body, error_body_.size())));
-    return bytes.size();
+    return;
   }
-  if (fresh() && on_first_byte) on_first_byte();
-  got_bytes_ = true;
-  try {
-    if (!events_.feed(bytes, [this](const SseEvent& event) { take(event); })) {
-      too_large_ = true;
-      return 0;
-    }
-  } catch (...) {  // the caller's sink threw and has given up; GuardedSink has noted it
-    sink_threw_ = true;
-    return 0;
-  }
-  return bytes.size();
+  if (!std::exchange(got_bytes_, true) && on_first_byte) on_first_byte();
+  too_large_ = !events_.feed(bytes, [this](const SseEvent& event) { take(event); });
 }
 
 void Transfer::take(const SseEvent& event) {
@@ -166,13 +174,18 @@ void Transfer::take(const SseEvent& event) {
   if (delta.text.empty() && delta.scores.empty()) return;
   ++pieces_;
   if (!first_text_) first_text_ = last_byte_;
-  sink_.on_delta(std::move(delta));
+  try {
+    sink_.on_delta(std::move(delta));
+  } catch (...) {  // the caller has given up; GuardedSink has noted why
+    sink_threw_ = true;
+    throw;
+  }
 }
 
 bool Transfer::resume() {
   if (!paused_ || sink_.full()) return false;
   paused_ = false;
-  last_byte_ = steady_clock().now();  // the silence was the reader's
+  last_byte_ = clock_.now();  // the silence was the reader's
   curl_easy_pause(easy_.get(), CURLPAUSE_CONT);
   return true;
 }
@@ -202,7 +215,7 @@ std::optional<TimePoint> Transfer::next_check() const {
 
 bool Transfer::plan_retry(CURLcode result, TimePoint now, double jitter) {
   const HttpRetries& r = options_.retries;
-  if (!fresh() || sink_threw_ || tries_ > r.most) return false;
+  if (!fresh() || sink_threw_ || broken_ || tries_ > r.most) return false;
   const bool lost = result == CURLE_COULDNT_CONNECT || result == CURLE_COULDNT_RESOLVE_HOST ||
                     result == CURLE_OPERATION_TIMEDOUT || result == CURLE_GOT_NOTHING || result == CURLE_RECV_ERROR ||
                     result == CURLE_SEND_ERROR;
@@ -218,13 +231,15 @@ bool Transfer::plan_retry(CURLcode result, TimePoint now, double jitter) {
 Error Transfer::failure(CURLcode result) const {
   const std::string who = "endpoint " + options_.name + ": ";
   if (too_large_) return Error(Errc::unavailable, who + "an event of the answer is larger than any should be");
+  const char* const why = said_.front() != '\0' ? said_.data() : curl_easy_strerror(result);
   if (result == CURLE_PEER_FAILED_VERIFICATION || result == CURLE_SSL_CACERT_BADFILE)
-    return Error(Errc::unavailable, who + "the server's certificate is not trusted");
-  return Error(Errc::unavailable, who + curl_easy_strerror(result));
+    return Error(Errc::unavailable, who + "the server's certificate is not trusted: " + why);
+  return Error(Errc::unavailable, who + why);
 }
 
 Finish Transfer::outcome(CURLcode result, TimePoint now) {
   if (sink_threw_) return finished(FinishReason::cancelled, std::nullopt, now);
+  if (broken_) return finished(FinishReason::error, broken_, now);
   if (easy_) curl_easy_getinfo(easy_.get(), CURLINFO_RESPONSE_CODE, &status_);
   if (status_ >= 300) {
     const bool final = status_ < 500;
@@ -274,6 +289,9 @@ Finish Transfer::finished(FinishReason reason, std::optional<Error> error, TimeP
   return f;
 }
 
-void Transfer::deliver(Finish finish) { sink_.on_finish(std::move(finish)); }
+void Transfer::deliver(Finish finish) noexcept {
+  live_ = false;
+  sink_.on_finish(std::move(finish));
+}
 
 }  // namespace frugal::http

@@ -8,6 +8,7 @@
 #include <frugal/core/request.hpp>
 #include <frugal/http/http_endpoint.hpp>
 
+#include <array>
 #include <atomic>
 #include <cstdint>
 #include <functional>
@@ -56,13 +57,16 @@ class Transfer {
   /// How the try ended.
   Finish outcome(CURLcode result, TimePoint now);
   Finish finished(FinishReason reason, std::optional<Error> error, TimePoint now);
-  void deliver(Finish finish);
+  Finish refused(Error error) { return finished(FinishReason::refused, std::move(error), clock_.now()); }
+  void deliver(Finish finish) noexcept;
+  /// The Finish has not been given yet.
+  bool live() const noexcept { return live_; }
 
   RequestId id() const noexcept { return id_; }
   std::uint64_t bytes_in() const noexcept { return bytes_in_; }
 
   std::atomic<bool> cancelled{false};
-  /// Called in curl's callback when the first byte of an answer has come: next_check() has moved forward.
+  /// Called in curl's callback when the first byte of an answer has come: next_check() has changed.
   std::function<void()> on_first_byte{};
 
  private:
@@ -70,12 +74,14 @@ class Transfer {
   static std::size_t on_header(char* data, std::size_t size, std::size_t count, void* self);
   std::size_t body(std::string_view bytes);
   void header(std::string_view line);
+  void read(std::string_view bytes);
   void take(const SseEvent& event);
   Error failure(CURLcode result) const;
   void set_headers();
   bool fresh() const noexcept { return !got_bytes_; }
 
   const HttpOptions& options_;
+  const Clock& clock_;
   const Api& api_;
   Request request_;
   GuardedSink sink_;
@@ -86,8 +92,11 @@ class Transfer {
   std::unique_ptr<Reader> reader_{};
   SseParser events_{};
 
+  std::array<char, CURL_ERROR_SIZE> said_{};  ///< curl's own words for a failure
   long status_ = 0;
   bool is_event_stream_ = false, got_bytes_ = false, paused_ = false, sink_threw_ = false, too_large_ = false;
+  bool live_ = true;
+  std::optional<Error> broken_{};  ///< memory did not suffice for what came
   std::string error_body_{};
   std::optional<Duration> retry_after_{};
   std::uint32_t tries_ = 0;

@@ -68,6 +68,8 @@ struct HttpOptions {
   std::string proxy{};
   LogSink log{};
   std::uint64_t seed = 0;  ///< of the jitter of retries
+  /// For deadlines, timeouts and retries; null = the process's steady clock. After another one has jumped, call wake().
+  const Clock* clock = nullptr;
 };
 
 struct HttpStats {
