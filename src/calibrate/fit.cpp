@@ -100,7 +100,7 @@ double expected_cost(const Graded& graded, const Candidate& c, const FitOptions&
   const auto scores = calibrate::held_out_scores(graded, c, o.guarantee, parts.train);
   const auto at = [&](double threshold) { return calibrate::tally(graded, parts.train, scores, threshold, c.mode); };
   std::array<double, quarters + 1> least{};
-  least.fill(at(-std::numeric_limits<double>::infinity()).cost);
+  least.fill(at(-std::numeric_limits<double>::infinity()).cost_of_last);  // where nothing else is possible
   for (const double threshold : calibrate::threshold_grid(scores)) {
     const Tally t = at(threshold);
     for (std::size_t i = 0; i < quarters; ++i)
@@ -379,6 +379,11 @@ expected<FittedCascade> fit_cascade(const Outcomes& outcomes, const FitOptions& 
         Errc::invalid_argument,
         "fit_cascade: " +
             infeasible(failed, o, horizon, level / (o.guarantee.kind == Kind::max_error ? double(starts) : 1.0)));
+  if (best->tally.cost_of_last > 0 && best->tally.cost >= best->tally.cost_of_last)
+    return unexpected(Errc::invalid_argument,
+                      "fit_cascade: no useful threshold is feasible: the bound can be kept, at " +
+                          number(100 * best->tally.cost / best->tally.cost_of_last) +
+                          " % of the cost of always asking the last tier");
   rule->facts = facts_of(*best, parts, outcomes.rows.size());
   rule->facts.thresholds = static_cast<std::uint64_t>(
       std::count_if(certified.begin(), certified.end(), [](const Certified& c) { return c.best.has_value(); }));

@@ -3,6 +3,7 @@
 #include <frugal/core/error.hpp>
 
 #include <catch2/catch_test_macros.hpp>
+#include <chrono>
 #include <cmath>
 #include <functional>
 #include <random>
@@ -110,6 +111,16 @@ TEST_CASE("how many answers are enough falls with the share and the reserve, and
   CHECK(*quarter.enough(0.03, 0.1) < *quarter.enough(0.06, 0.1));
   CHECK_FALSE(quarter.enough(0.1, 0.1));
   CHECK_FALSE(quarter.enough(0.2, 0.1));
+}
+
+TEST_CASE("adding an audit takes far less than a millisecond, so whichever thread ends it may do it") {
+  AuditAccount account(0.1, 0.05);
+  constexpr int n = 1000;
+  const auto began = std::chrono::steady_clock::now();
+  for (int i = 0; i < n; ++i) account.add(1);
+  const double each = std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count() / n;
+  CAPTURE(each);
+  CHECK(each < 5e-4);
 }
 
 TEST_CASE("shares and levels out of range are refused") {
