@@ -89,6 +89,9 @@ sanitized() {
   tests "$name: tests" "$folder" "$@"
 }
 
+# What a kernel keeps in registers must not go to memory.
+no_spills() { ! grep -E '[1-9][0-9]* bytes (stack frame|spill)' "$1"; }
+
 # The CUDA kernels, compiled for devices; nothing where there is no nvcc. The same source is tested on the host by cuda_kernels.
 cuda() {
   local nvcc
@@ -96,6 +99,7 @@ cuda() {
   step "cuda: configure" configure build/cuda -DCMAKE_BUILD_TYPE=Release -DFRUGAL_CUDA=ON "-DCMAKE_CUDA_COMPILER=$nvcc" -DFRUGAL_BUILD_TORCH=OFF \
     -DFRUGAL_BUILD_TESTS=OFF -DFRUGAL_BUILD_EXAMPLES=OFF -DFRUGAL_BUILD_TOOLS=OFF || return
   step "cuda: build" build build/cuda frugal_obj_cuda_kernels || return
+  step "cuda: registers suffice" no_spills build/cuda.build.log
   grep -E 'Compiling entry function|spill|Used' build/cuda.build.log | sed 's/^ptxas info *: *//; s/^ */  /'
 }
 

@@ -1,5 +1,6 @@
-// bench_maskbench FILE [MODEL]: judges the instances of a MaskBench sample (JSON lines: id, schema, tests) by the engine, and
-// with a model's vocabulary takes the time of compiling and of each mask.
+// bench_maskbench FILE [MODEL [SLOW]]: judges the instances of a MaskBench sample (JSON lines: id, schema, tests) by the
+// engine, and with a model's vocabulary takes the time of compiling, of each mask, and of asking for a way to the end
+// (close_when_short). Masks that take more than SLOW microseconds (1000) are listed with the text before them.
 #include <frugal/grammar/grammar.hpp>
 
 #include <nlohmann/json.hpp>
@@ -35,17 +36,33 @@ void print_times(const char* name, std::vector<double> us) {
             << " p99 " << at(0.99) << " p99.9 " << at(0.999) << " max " << us.back() << " us\n";
 }
 
+struct Masks {
+  std::vector<double> us{}, closes{};
+  double slow = 1000;
+};
+
 // The time of each mask along a valid document; false where a mask forbids one of its tokens.
-bool take_masks(const std::string& schema, const std::string& text, const frugal::Tokenizer& tokenizer,
-                std::vector<double>& us) {
+bool take_masks(const std::string& id, const std::string& schema, const std::string& text,
+                const frugal::Tokenizer& tokenizer, Masks& masks) {
   const auto source = frugal::grammar::json_schema(schema);
   const auto constraint = source->open(tokenizer).value();
   std::vector<std::uint32_t> words((tokenizer.size() + 31) / 32);
+  std::string before;
   for (const frugal::Token t : tokenizer.encode(text, {.parse_special = false, .add_bos = false})) {
     const double start = cpu_us();
     constraint->mask(words);
-    us.push_back(cpu_us() - start);
+    masks.us.push_back(cpu_us() - start);
+    if (masks.us.back() > masks.slow) {
+      constexpr std::size_t kShown = 60;
+      const std::string shown = before.substr(before.size() - std::min(kShown, before.size()));
+      std::cout << "SLOWMASK " << masks.us.back() << ' ' << id << ' '
+                << Json(shown).dump(-1, ' ', false, Json::error_handler_t::replace) << '\n';
+    }
+    before += tokenizer.bytes(t);
     if (((words[static_cast<std::size_t>(t) / 32] >> (t % 32)) & 1) == 0 || !constraint->advance(t)) return false;
+    const double asked = cpu_us();
+    if (!constraint->closes(10'000, nullptr)) std::cout << "NOWAY " << id << '\n';
+    masks.closes.push_back(cpu_us() - asked);
   }
   return constraint->state() != frugal::ConstraintState::open;
 }
@@ -60,8 +77,9 @@ int main(int argc, char** argv) {
   std::string line;
   std::vector<double> compile;
   std::size_t all = 0, right = 0, refused = 0, wrong_rejected = 0, wrong_accepted = 0;
-  std::vector<double> masks;
-  std::size_t measured = 0, wrong_masks = 0;
+  Masks masks;
+  if (argc > 3) masks.slow = std::stod(argv[3]);
+  std::size_t wrong_masks = 0;
   std::map<std::string, std::size_t> why;
   while (std::getline(file, line)) {
     const Json one = Json::parse(line);
@@ -93,19 +111,13 @@ int main(int argc, char** argv) {
         for (std::size_t i = 0; i < documents.size(); ++i) {
           if (one["tests"][i]["valid"] && check.valid[i]) {
             for (const std::string& text : {documents[i], one["tests"][i]["data"].dump(2)}) {
-              if (!take_masks(schema, text, *model->tokenizer(), masks)) {
+              if (!take_masks(id, schema, text, *model->tokenizer(), masks)) {
                 std::cout << "MASK " << id << ' ' << i << '\n';
                 ++wrong_masks;
               }
             }
           }
         }
-        if (masks.size() > measured &&
-            *std::max_element(masks.begin() + static_cast<std::ptrdiff_t>(measured), masks.end()) > 1000) {
-          std::cout << "SLOWMASK " << id << ' '
-                    << *std::max_element(masks.begin() + static_cast<std::ptrdiff_t>(measured), masks.end()) << '\n';
-        }
-        measured = masks.size();
       }
       wrong_rejected += rejected;
       wrong_accepted += accepted;
@@ -120,6 +132,7 @@ int main(int argc, char** argv) {
   std::cout << "schemas " << all << " right " << right << " refused " << refused << " valid rejected in "
             << wrong_rejected << " invalid accepted in " << wrong_accepted << '\n';
   print_times("compile", compile);
-  print_times("mask", masks);
+  print_times("mask", masks.us);
+  print_times("closes", masks.closes);
   if (model) std::cout << "tokens of valid documents that a mask forbids: " << wrong_masks << '\n';
 }

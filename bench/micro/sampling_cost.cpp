@@ -1,6 +1,7 @@
 // sampling_cost MODEL [threads] [rounds]: what a draw costs beside the decode step it ends. For several settings, turns of
 // steps: a greedy one, then one of each setting, all on the same rows, so that whatever else the machine does meets all
-// alike. Medians of single-step CPU time over all threads and of wall time, and the time of a draw alone, as JSON lines.
+// alike. Medians of single-step CPU time over all threads and of wall time, of what a step takes more than the greedy one of
+// its round, and of a draw alone on one thread, as JSON lines.
 #include <frugal/core/error.hpp>
 #include <frugal/model/model.hpp>
 
@@ -102,7 +103,7 @@ struct Bench {
 };
 
 struct Costs {
-  std::vector<double> wall, cpu, draw;
+  std::vector<double> wall, cpu, draw, more;  ///< more: wall time beside the greedy step of the same round
 };
 
 void measure(Bench& b, std::uint32_t rounds) {
@@ -125,9 +126,14 @@ void measure(Bench& b, std::uint32_t rounds) {
       costs[i].draw.push_back(now(CLOCK_THREAD_CPUTIME_ID) - alone);
     }
   }
+  for (Costs& c : costs)
+    for (std::size_t r = 0; r < rounds; ++r) c.more.push_back(c.wall[r] - costs[0].wall[r]);
   for (std::size_t i = 0; i < all.size(); ++i)
-    std::printf("{\"setting\": \"%s\", \"step_wall_ms\": %.4f, \"step_cpu_ms\": %.4f, \"draw_us\": %.2f}\n",
-                all[i].name, median(costs[i].wall), median(costs[i].cpu), median(costs[i].draw) * 1e3);
+    std::printf(
+        "{\"setting\": \"%s\", \"step_wall_ms\": %.4f, \"step_cpu_ms\": %.4f, \"draw_us\": %.2f, "
+        "\"more_us\": %.2f}\n",
+        all[i].name, median(costs[i].wall), median(costs[i].cpu), median(costs[i].draw) * 1e3,
+        median(costs[i].more) * 1e3);
 }
 
 }  // namespace

@@ -51,7 +51,7 @@ class Asking {
     Request request = what;
     request.sampling = sampling;
     request.scores = tier_.gives_scores;
-    if (!tier_.takes_constraints) request.constraint.reset();
+    if (!tier_.takes_constraints) request.constraint.reset(), request.close_when_short = false;
     Answer answer = tier_.endpoint->run(std::move(request));
     if (failed(answer.finish))
       throw answer.finish.error.value_or(Error(Errc::internal, "it failed and did not say why"));
@@ -84,6 +84,7 @@ class Asking {
     request.prompt = std::move(more);
     request.max_tokens = 1;
     request.constraint.reset();
+    request.close_when_short = false;
     const Answer answer = ask(request, {});
     if (answer.scores.empty()) throw Error(Errc::unavailable, "a self-check needs a tier that gives log-probabilities");
     const double p = std::exp(std::min(0.0, static_cast<double>(answer.scores.front().logprob)));

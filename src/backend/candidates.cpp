@@ -10,7 +10,7 @@
 namespace frugal::backend {
 namespace {
 
-constexpr std::size_t few = 128;  // are put in order at once
+constexpr std::size_t few = 48;  // are put in order at once
 
 struct Range {
   float low, high;
@@ -56,9 +56,9 @@ std::uint64_t share_of(std::uint64_t total, float share) noexcept {
   return multiply_high(total, fraction) + (total * fraction != 0 ? 1 : 0);
 }
 
-void Candidates::gather(const RowKernels& kernels, std::span<const float> row, LogitRange range) {
-  reserve(row.size() + row_lanes);
-  size = kernels.gather(row.data(), row.size(), range, ids.data(), x.data());
+void Candidates::gather(RowPasses& passes, std::span<const float> row, LogitRange range) {
+  reserve(RowPasses::gathered_room(row.size()));
+  size = passes.gather(row, range, ids.data(), x.data());
 }
 
 void Candidates::add(Token id, float value) {
@@ -118,45 +118,52 @@ void Candidates::keep_top_k(std::size_t k) {
   cut_after({x[*last], ids[*last]});
 }
 
-// Keeps that fifth of the part's range of logits in which the mass is reached; returns what is left of the mass there.
-std::uint64_t Candidates::narrow(const RowKernels& kernels, WeightScale scale, std::uint64_t mass) {
-  const auto [low, high] = range_of(std::span(part_.x).first(part_.size));
+// That fifth of the part's range of logits in which the mass is reached; takes what stands before it off the mass.
+Candidates::Part Candidates::narrow(const RowKernels& kernels, WeightScale scale, const Part& part, Memory& memory,
+                                    std::uint64_t& mass) {
+  const auto [low, high] = range_of({part.x, part.size});
   std::array<float, row_limits> limits;
   const float lowest = std::max(low, logit_below(scale, 0x1p-41));  // nothing below weighs anything
   for (std::size_t l = 0; l < row_limits; ++l)
     limits[l] = high - (high - lowest) * static_cast<float>(l + 1) / static_cast<float>(row_limits + 1);
   std::array<std::uint64_t, row_limits + 1> sums;
-  kernels.weigh_above(part_.x.data(), part_.size, scale, limits.data(), sums.data());
+  kernels.weigh_above(part.x, part.size, scale, limits.data(), sums.data());
   std::size_t zone = 0;
   while (zone < row_limits && sums[zone] < mass) ++zone;
   LogitRange range{.least = zone < row_limits ? limits[zone] : -std::numeric_limits<float>::infinity()};
   if (zone > 0) range.below = limits[zone - 1];
-  next_.x.resize(part_.size + row_lanes);
-  next_.of.resize(part_.size + row_lanes);
-  next_.size = kernels.gather(part_.x.data(), part_.size, range, next_.of.data(), next_.x.data());
-  next_.at.resize(next_.size);
-  for (std::size_t i = 0; i < next_.size; ++i) next_.at[i] = part_.at[static_cast<std::size_t>(next_.of[i])];
-  return zone == 0 ? mass : mass - sums[zone - 1];
+  memory.reserve(part.size + row_lanes);
+  const std::size_t kept = kernels.gather(part.x, part.size, range, memory.ids.data(), memory.x.data());
+  for (std::size_t i = 0; i < kept; ++i) memory.ids[i] = part.ids[static_cast<std::size_t>(memory.ids[i])];
+  if (kept > 0 && kept < part.size && zone > 0) mass -= sums[zone - 1];
+  return {memory.x.data(), memory.ids.data(), kept};
 }
 
 Place Candidates::find_mass(const RowKernels& kernels, WeightScale scale, std::uint64_t mass) {
-  part_.x.assign(x.begin(), x.begin() + static_cast<std::ptrdiff_t>(size));
-  part_.at.resize(part_.size = size);
-  std::iota(part_.at.begin(), part_.at.end(), 0U);
-  while (part_.size > few) {
-    const std::uint64_t left = narrow(kernels, scale, mass);
-    if (next_.size == 0 || next_.size == part_.size) break;  // all alike, or a range without an end
-    mass = left;
-    std::swap(part_, next_);
+  Part part{x.data(), ids.data(), size};
+  for (std::size_t turn = 0; part.size > few; turn ^= 1) {
+    const Part next = narrow(kernels, scale, part, memory_[turn], mass);
+    if (next.size == 0 || next.size == part.size) break;  // all alike, or a range without an end
+    part = next;
   }
-  order_.assign(part_.at.begin(), part_.at.begin() + static_cast<std::ptrdiff_t>(part_.size));
-  const auto by_order = [&](std::uint32_t a, std::uint32_t b) { return before(a, b); };
+  return reach(kernels, scale, part, mass);
+}
+
+// Where the mass is reached in the part, by halving.
+Place Candidates::reach(const RowKernels& kernels, WeightScale scale, const Part& part, std::uint64_t mass) {
+  part_weights_.resize(part.size);
+  kernels.weights(part.x, part.size, scale, part_weights_.data());
+  order_.resize(part.size);
+  std::iota(order_.begin(), order_.end(), 0U);
+  const auto by_order = [&](std::uint32_t a, std::uint32_t b) {
+    return part.x[a] != part.x[b] ? part.x[a] > part.x[b] : a < b;
+  };
   auto first = order_.begin(), end = order_.end();
-  for (std::uint64_t sum = 0; end - first > 1;) {  // by halving
+  for (std::uint64_t sum = 0; end - first > 1;) {
     const auto middle = first + (end - first) / 2;
     std::nth_element(first, middle, end, by_order);
     std::uint64_t half = 0;
-    for (auto i = first; i != middle; ++i) half += w[*i];
+    for (auto i = first; i != middle; ++i) half += part_weights_[*i];
     if (sum + half >= mass) {
       end = middle;
     } else {
@@ -164,7 +171,7 @@ Place Candidates::find_mass(const RowKernels& kernels, WeightScale scale, std::u
       first = middle;
     }
   }
-  return {x[*first], ids[*first]};
+  return {part.x[*first], part.ids[*first]};
 }
 
 void Candidates::keep_mass(const RowKernels& kernels, WeightScale scale, std::uint64_t mass) {

@@ -3,9 +3,12 @@
 #pragma once
 
 #include "backend/row_kernels.hpp"
+#include "backend/row_passes.hpp"
 
+#include <frugal/config.hpp>
 #include <frugal/core/ids.hpp>
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -24,10 +27,10 @@ struct Place {
 float logit_below(WeightScale scale, double weight) noexcept;
 
 /// share * 2^64, rounded down. `share` below 1; below 0 is 0.
-std::uint64_t share_fraction(float share) noexcept;
+FRUGAL_API std::uint64_t share_fraction(float share) noexcept;
 
 /// min_p * 2^40, rounded down, at most weight_one; 0 where min_p is off.
-std::uint64_t least_weight_of(float min_p) noexcept;
+FRUGAL_API std::uint64_t least_weight_of(float min_p) noexcept;
 
 /// ceil(total * share), exact. `share` in [0, 1).
 std::uint64_t share_of(std::uint64_t total, float share) noexcept;
@@ -39,7 +42,7 @@ struct Candidates {
   std::size_t size = 0;            ///< of the three; their memory is kept
 
   /// All tokens of a row whose logit is in the range.
-  void gather(const RowKernels& kernels, std::span<const float> row, LogitRange range);
+  void gather(RowPasses& passes, std::span<const float> row, LogitRange range);
   /// None, with room for n.
   void reserve(std::size_t n);
   void add(Token id, float value);
@@ -47,7 +50,7 @@ struct Candidates {
 
   /// The k with the highest logits.
   void keep_top_k(std::size_t k);
-  /// The last token of the shortest beginning whose weights sum to `mass` or more. All must sum to that.
+  /// The last token of the shortest beginning whose weights sum to `mass` or more. All must sum to that. Needs no w.
   Place find_mass(const RowKernels& kernels, WeightScale scale, std::uint64_t mass);
   /// Drops what stands after find_mass(); nothing where all sum to less. Keeps at least one token.
   void keep_mass(const RowKernels& kernels, WeightScale scale, std::uint64_t mass);
@@ -65,17 +68,26 @@ struct Candidates {
   template <class Keep>
   void keep_if(Keep keep);
 
-  /// A part of the candidates, by falling range, while a place is looked for.
+  /// A part of the candidates, by falling range, while a place is looked for. Ids rise.
   struct Part {
-    std::vector<float> x{};
-    std::vector<std::uint32_t> at{};  ///< index among the candidates
-    std::vector<Token> of{};          ///< index among the part it was taken from
-    std::size_t size = 0;
+    const float* x;
+    const Token* ids;
+    std::size_t size;
   };
-  std::uint64_t narrow(const RowKernels& kernels, WeightScale scale, std::uint64_t mass);
+  struct Memory {
+    std::vector<float> x{};
+    std::vector<Token> ids{};
+    void reserve(std::size_t n) {
+      if (x.size() < n) x.resize(n), ids.resize(n);
+    }
+  };
+  static Part narrow(const RowKernels& kernels, WeightScale scale, const Part& part, Memory& memory,
+                     std::uint64_t& mass);
+  Place reach(const RowKernels& kernels, WeightScale scale, const Part& part, std::uint64_t mass);
   bool before(std::size_t a, std::size_t b) const noexcept { return x[a] != x[b] ? x[a] > x[b] : a < b; }
 
-  Part part_{}, next_{};
+  std::array<Memory, 2> memory_{};  // by turns
+  std::vector<std::uint64_t> part_weights_{};
   std::vector<std::uint32_t> order_{};
 };
 

@@ -63,9 +63,9 @@ void check_draft(const DrawSpec& spec, std::size_t vocab, std::size_t tokens) {
 
 /// A row and its peaks by lanes.
 struct Row {
-  std::span<const float> x;
-  std::span<const float> lanes;
-  Peaks peaks;
+  std::span<const float> x{};
+  std::span<const float> lanes{};
+  Peaks peaks{minus_infinity, minus_infinity};
 };
 
 /// How a row is to be drawn from.
@@ -88,9 +88,10 @@ struct Choice {
 }  // namespace
 
 struct Drawer::Work {
-  explicit Work(const RowKernels& k) : kernels(k) {}
+  explicit Work(const RowKernels& k) : kernels(k), passes(k) {}
 
   const RowKernels& kernels;
+  RowPasses passes;
   std::vector<float> adjusted;                // [vocab]
   std::vector<float> raw_lanes, lanes, some;  // [blocks * row_lanes]
   std::vector<std::uint64_t> sums;            // [blocks]
@@ -100,21 +101,20 @@ struct Drawer::Work {
   Candidates candidates;
   Nucleus nucleus;
 
-  Row measure(std::span<const float> x, std::vector<float>& into) const {
+  Row measure(std::span<const float> x, std::vector<float>& into) {
     into.resize((x.size() + row_block - 1) / row_block * row_lanes);
-    const Peaks peaks = kernels.peaks(x.data(), x.size(), into.data());
+    const Peaks peaks = passes.peaks(x, into.data());
     return {x, into, peaks};
   }
-  bool any_finite(const Row& row) const noexcept {
-    if (row.peaks.first == minus_infinity) return false;
-    return std::isfinite(row.peaks.first) ||
-           std::any_of(row.x.begin(), row.x.end(), [](float v) { return std::isfinite(v); });
+  static bool any_finite(const Row& row) noexcept {
+    if (std::isfinite(row.peaks.first)) return true;
+    return std::any_of(row.x.begin(), row.x.end(), [](float v) { return std::isfinite(v); });
   }
 
-  Row adjust(const Row& raw, const DrawSpec& spec);
+  Row adjust(std::span<const float> raw, const DrawSpec& spec);
+  bool prepare(std::span<const float> logits, const DrawSpec& spec, Row& raw, Row& row);
   void penalise_repetition(const DrawSpec& spec, float penalty);
   void penalise_presence_and_frequency(const DrawSpec& spec, const Sampling& s);
-  void mask(std::span<const std::uint32_t> bits);
 
   Choice choose(const Row& row, const DrawSpec& spec);
   std::uint64_t sum_blocks(std::span<const float> x, WeightScale scale);
@@ -134,17 +134,35 @@ Drawer::Drawer(const RowKernels& kernels) : work_(std::make_unique<Work>(kernels
 Drawer::~Drawer() = default;
 Drawer::Drawer(Drawer&&) noexcept = default;
 
-/// The row after bias, penalties and mask; a copy only where there is something to change.
-Row Drawer::Work::adjust(const Row& raw, const DrawSpec& spec) {
+/// The row after bias, penalties and mask, where there are any.
+Row Drawer::Work::adjust(std::span<const float> raw, const DrawSpec& spec) {
   const Sampling& s = *spec.sampling;
-  if (!adjusts(s) && spec.mask.empty()) return raw;
-  adjusted.assign(raw.x.begin(), raw.x.end());
-  for (const auto& [t, bias] : s.logit_bias)
-    if (in_range(t, adjusted.size())) adjusted[static_cast<std::size_t>(t)] += bias;
-  if (s.repetition_penalty != 1.0F) penalise_repetition(spec, s.repetition_penalty);
-  if (s.presence_penalty != 0.0F || s.frequency_penalty != 0.0F) penalise_presence_and_frequency(spec, s);
-  if (!spec.mask.empty()) mask(spec.mask);
-  return measure(adjusted, lanes);
+  if (adjusts(s)) {
+    adjusted.assign(raw.begin(), raw.end());
+    for (const auto& [t, bias] : s.logit_bias)
+      if (in_range(t, adjusted.size())) adjusted[static_cast<std::size_t>(t)] += bias;
+    if (s.repetition_penalty != 1.0F) penalise_repetition(spec, s.repetition_penalty);
+    if (s.presence_penalty != 0.0F || s.frequency_penalty != 0.0F) penalise_presence_and_frequency(spec, s);
+    if (spec.mask.empty()) return measure(adjusted, lanes);
+    raw = adjusted;
+  }
+  adjusted.resize(raw.size());
+  lanes.resize((raw.size() + row_block - 1) / row_block * row_lanes);
+  const Peaks peaks = passes.mask(raw, spec.mask, adjusted.data(), lanes.data());
+  return {adjusted, lanes, peaks};
+}
+
+/// Fills both rows; `raw` has peaks where they are asked for. False: no logit is finite. A row that is adjusted and not
+/// scored is passed over once.
+bool Drawer::Work::prepare(std::span<const float> logits, const DrawSpec& spec, Row& raw, Row& row) {
+  raw.x = logits;
+  const bool plain = !adjusts(*spec.sampling) && spec.mask.empty();
+  if (plain || spec.scores || spec.top_logprobs > 0) {
+    raw = measure(logits, raw_lanes);
+    if (!any_finite(raw)) return false;
+  }
+  row = plain ? raw : adjust(logits, spec);
+  return any_finite(row) || any_finite(raw);
 }
 
 void Drawer::Work::penalise_repetition(const DrawSpec& spec, float penalty) {
@@ -171,12 +189,6 @@ void Drawer::Work::penalise_presence_and_frequency(const DrawSpec& spec, const S
     if (count == 0) continue;
     adjusted[static_cast<std::size_t>(t)] -= s.presence_penalty + s.frequency_penalty * static_cast<float>(count);
   }
-}
-
-void Drawer::Work::mask(std::span<const std::uint32_t> bits) {
-  const std::size_t n = std::min(adjusted.size(), bits.size() * 32);
-  kernels.mask(adjusted.data(), n, bits.data(), adjusted.data());
-  std::fill(adjusted.begin() + static_cast<std::ptrdiff_t>(n), adjusted.end(), minus_infinity);
 }
 
 Token Drawer::Work::first_peak(const Row& row) const noexcept {
@@ -212,7 +224,7 @@ Choice Drawer::Work::choose(const Row& row, const DrawSpec& spec) {
   }
   if (!flat && s.top_p < 1.0F && s.top_k <= 0 && !(s.min_p > 0.0F)) {
     choice.kind = Kind::nucleus;
-    nucleus.cut(kernels, {row.x, row.lanes, choice.scale}, s.top_p, candidates);
+    nucleus.cut(passes, {row.x, row.lanes, choice.scale}, s.top_p, candidates);
     choice.total = nucleus.total();
     choice.whole = nucleus.whole();
     return choice;
@@ -234,13 +246,8 @@ void Drawer::Work::list_allowed(std::span<const std::uint32_t> bits, std::size_t
 }
 
 std::uint64_t Drawer::Work::sum_blocks(std::span<const float> x, WeightScale scale) {
-  sums.clear();
-  std::uint64_t total = 0;
-  for (std::size_t start = 0; start < x.size(); start += row_block) {
-    sums.push_back(kernels.weigh(x.data() + start, block_length(x.size(), start), scale));
-    total += sums.back();
-  }
-  return total;
+  sums.resize((x.size() + row_block - 1) / row_block);
+  return passes.weigh(x, scale, sums.data());
 }
 
 /// A value that at least k logits reach, as each lane's peak is one of them; minus infinity where there are fewer lanes.
@@ -266,7 +273,7 @@ void Drawer::Work::filter(const Row& row, const Sampling& s, Choice& choice) {
   if (!flat) {
     float least = by_weight;
     if (top_k) least = std::max(kth_peak(row, static_cast<std::size_t>(s.top_k)), top_p ? minus_infinity : by_weight);
-    candidates.gather(kernels, row.x, {.least = least});
+    candidates.gather(passes, row.x, {.least = least});
     candidates.weigh(kernels, choice.scale);
   }
   if (top_k) candidates.keep_top_k(static_cast<std::size_t>(s.top_k));
@@ -334,7 +341,7 @@ void Drawer::Work::score(const Row& raw, const Choice& choice, const DrawSpec& s
   const bool summed =
       choice.whole && choice.scale.scale == scale.scale && spec.mask.empty() && !adjusts(*spec.sampling);
   std::uint64_t total = summed ? *choice.whole : 0;
-  if (!summed) total = kernels.weigh(raw.x.data(), raw.x.size(), scale);
+  if (!summed) total = sum_blocks(raw.x, scale);
   const double sum = static_cast<double>(total) * 0x1p-40;
   const auto above = [&](float x) {
     return x == scale.max ? 0.0 : static_cast<double>(x) - static_cast<double>(scale.max);
@@ -347,23 +354,23 @@ void Drawer::Work::score(const Row& raw, const Choice& choice, const DrawSpec& s
   }
   if (spec.top_logprobs == 0) return;
   const std::size_t most = std::min<std::size_t>(spec.top_logprobs, raw.x.size());
-  candidates.gather(kernels, raw.x, {.least = kth_peak(raw, most)});
+  candidates.gather(passes, raw.x, {.least = kth_peak(raw, most)});
   for (const std::size_t i : candidates.best(most))
     out.top.push_back({.token = candidates.ids[i], .logprob = logprob(candidates.x[i])});
 }
 
-TokenScore Drawer::draw(std::span<const float> logits, const DrawSpec& spec) {
+TokenScore Drawer::draw(std::span<const float> logits, const DrawSpec& spec, RowTeam* team) {
   check(logits, spec);
   Work& w = *work_;
-  const Row raw = w.measure(logits_of_tokens(logits, spec), w.raw_lanes);
+  w.passes.set_team(team);
+  const std::span<const float> tokens = logits_of_tokens(logits, spec);
   const bool judged = !spec.draft_distribution.empty();
-  if (judged) check_draft(spec, logits.size(), raw.x.size());
+  if (judged) check_draft(spec, logits.size(), tokens.size());
   TokenScore out;
   out.token = -1;
   Choice choice;
-  Row row = raw;
-  if (w.any_finite(raw)) {
-    row = w.adjust(raw, spec);
+  Row raw, row;
+  if (w.prepare(tokens, spec, raw, row)) {
     choice = w.choose(row, spec);
     const std::uint64_t number = counter_number(spec.seed, spec.position, spec.purpose);
     out.token = judged ? w.judge(row, choice, spec) : w.pick(row, choice, number);
@@ -379,12 +386,12 @@ TokenScore Drawer::draw(std::span<const float> logits, const DrawSpec& spec) {
 void Drawer::distribution(std::span<const float> logits, const DrawSpec& spec, std::span<float> p) {
   check(logits, spec);
   Work& w = *work_;
-  const Row raw = w.measure(logits_of_tokens(logits, spec), w.raw_lanes);
-  if (!w.any_finite(raw)) {
+  w.passes.set_team(nullptr);
+  Row raw, row;
+  if (!w.prepare(logits_of_tokens(logits, spec), spec, raw, row)) {
     std::fill(p.begin(), p.end(), 0.0F);
     return;
   }
-  const Row row = w.adjust(raw, spec);
   w.spread(row, w.choose(row, spec), p);
 }
 

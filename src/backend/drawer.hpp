@@ -9,6 +9,7 @@
 #pragma once
 
 #include "backend/row_kernels.hpp"
+#include "backend/row_passes.hpp"
 
 #include <frugal/backend/batch.hpp>
 #include <frugal/backend/sampling.hpp>
@@ -28,8 +29,8 @@ class FRUGAL_API Drawer {
   ~Drawer();
   Drawer(Drawer&&) noexcept;
 
-  /// As frugal::draw.
-  TokenScore draw(std::span<const float> logits, const DrawSpec& spec);
+  /// As frugal::draw. A team shares the passes over the row; what is drawn is the same.
+  TokenScore draw(std::span<const float> logits, const DrawSpec& spec, RowTeam* team = nullptr);
   /// As frugal::draw_distribution; p [vocab].
   void distribution(std::span<const float> logits, const DrawSpec& spec, std::span<float> p);
 

@@ -29,7 +29,7 @@ class Nucleus {
  public:
   /// Keeps the shortest beginning, by logit and then by id, whose weights sum to ceil(top_p * total) or more; at least
   /// one token. `list` is memory to work in.
-  void cut(const RowKernels& kernels, const WeighedRow& row, float top_p, Candidates& list);
+  void cut(RowPasses& passes, const WeighedRow& row, float top_p, Candidates& list);
 
   bool keeps(float x, Token id) const noexcept { return x > last_.x || (x == last_.x && id <= last_.id); }
   std::uint64_t whole() const noexcept { return whole_; }  ///< weight of the row
@@ -42,18 +42,25 @@ class Nucleus {
   static constexpr std::size_t width = row_limits + 1;
   using Above = std::array<std::uint64_t, width>;
 
-  void sample(const WeighedRow& row);
+  void estimate(const RowKernels& kernels, const WeighedRow& row);
+  void count(const RowKernels& kernels, WeightScale scale, std::span<const float> x, std::uint64_t times);
   void place_limits(const RowKernels& kernels, const WeighedRow& row, float top_p);
-  Above weigh(const RowKernels& kernels, const WeighedRow& row);
+  Above weigh(const RowPasses& passes, const WeighedRow& row);
+  void keep_listed(const RowKernels& kernels, WeightScale scale, const Candidates& list);
 
   Place last_{};
   std::uint64_t whole_ = 0, total_ = 0;
-  std::array<float, row_limits> limits_{};      // falling
-  std::vector<std::uint64_t> sums_{};           // [blocks][width]
-  std::vector<std::uint64_t> kept_{};           // [blocks]
-  std::vector<float> sampled_{};                // the lanes' peaks, then the sample
-  std::vector<std::uint64_t> weights_{};        // of these
-  std::array<std::uint64_t, 320> estimated_{};  // weight by bins of the logit
+  std::array<float, row_limits> limits_{};  // falling
+  std::vector<std::uint64_t> sums_{};       // [blocks][width]
+  std::vector<std::uint64_t> kept_{};       // [blocks]
+  struct Alike {
+    std::vector<float> x{};
+    std::vector<Token> at{};
+  } alike_{};  // as high as the last one
+  static constexpr std::size_t part_size = 256;
+  std::array<std::uint64_t, 320> bins_{};  // the estimate: weight by bins of the logit
+  std::uint64_t estimated_ = 0;            // their sum
+  double squares_ = 0.0;                   // of the weights that stand for others
 };
 
 }  // namespace frugal::backend

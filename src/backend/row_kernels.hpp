@@ -57,6 +57,8 @@ struct RowKernels {
   std::uint64_t (*weigh)(const float* x, std::size_t n, WeightScale scale);
   /// sums[l] = the sum of the weights of what is at least limits[l]; sums[row_limits] = of all.
   void (*weigh_above)(const float* x, std::size_t n, WeightScale scale, const float* limits, std::uint64_t* sums);
+  /// Sum of the weights of what is at least `least`.
+  std::uint64_t (*weigh_from)(const float* x, std::size_t n, WeightScale scale, float least);
   /// The weights one by one.
   void (*weights)(const float* x, std::size_t n, WeightScale scale, std::uint64_t* w);
   /// Ids and values of what is in the range, in order, NaN as minus infinity; returns their number. Both outputs have

@@ -33,7 +33,8 @@ inline Vec raise(Vec p, Vec y) {
 inline Vec choose_equal(Vec a, Vec b, Vec yes, Vec no) {
   return _mm512_mask_mov_ps(no, _mm512_cmp_ps_mask(a, b, _CMP_EQ_OQ), yes);
 }
-inline std::uint32_t at_least(Vec x, Vec least) { return _mm512_cmp_ps_mask(x, least, _CMP_GE_OQ); }
+using Mask = __mmask16;  // stays in a mask register
+inline Mask at_least(Vec x, Vec least) { return _mm512_cmp_ps_mask(x, least, _CMP_GE_OQ); }
 inline Vec choose_bits(std::uint32_t bits, Vec yes, Vec no) {
   return _mm512_mask_mov_ps(no, static_cast<__mmask16>(bits), yes);
 }
@@ -52,9 +53,9 @@ struct FixedSum {
     high = _mm512_add_epi64(high, w.high);
   }
   /// Lanes whose bit is set.
-  void add_where(std::uint32_t bits, const Words& w) {
+  void add_where(Mask bits, const Words& w) {
     low = _mm512_mask_add_epi64(low, static_cast<__mmask8>(bits), low, w.low);
-    high = _mm512_mask_add_epi64(high, static_cast<__mmask8>(bits >> 8), high, w.high);
+    high = _mm512_mask_add_epi64(high, static_cast<__mmask8>(_kshiftri_mask16(bits, 8)), high, w.high);
   }
   static void store(const Words& w, std::uint64_t* to) {
     _mm512_storeu_si512(to, w.low);
@@ -89,7 +90,8 @@ inline Vec choose_equal(Vec a, Vec b, Vec yes, Vec no) {
   return {_mm256_blendv_ps(no.a, yes.a, _mm256_cmp_ps(a.a, b.a, _CMP_EQ_OQ)),
           _mm256_blendv_ps(no.b, yes.b, _mm256_cmp_ps(a.b, b.b, _CMP_EQ_OQ))};
 }
-inline std::uint32_t at_least(Vec x, Vec least) {
+using Mask = std::uint32_t;
+inline Mask at_least(Vec x, Vec least) {
   const int low = _mm256_movemask_ps(_mm256_cmp_ps(x.a, least.a, _CMP_GE_OQ));
   const int high = _mm256_movemask_ps(_mm256_cmp_ps(x.b, least.b, _CMP_GE_OQ));
   return static_cast<std::uint32_t>(low | high << 8);
@@ -125,7 +127,7 @@ struct FixedSum {
     for (int i = 0; i < 4; ++i) lane[i] = _mm256_add_epi64(lane[i], w.v[i]);
   }
   /// Lanes whose bit is set.
-  void add_where(std::uint32_t bits, const Words& w) {
+  void add_where(Mask bits, const Words& w) {
     const __m256i all = _mm256_set1_epi64x(bits);
     for (int i = 0; i < 4; ++i) {
       const __m256i places = _mm256_slli_epi64(_mm256_setr_epi64x(1, 2, 4, 8), 4 * i);
@@ -190,7 +192,8 @@ inline Vec choose_equal(Vec a, Vec b, Vec yes, Vec no) {
   FRUGAL_LANES no.v[i] = a.v[i] == b.v[i] ? yes.v[i] : no.v[i];
   return no;
 }
-inline std::uint32_t at_least(Vec x, Vec least) {
+using Mask = std::uint32_t;
+inline Mask at_least(Vec x, Vec least) {
   std::uint32_t bits = 0;
   FRUGAL_LANES bits |= static_cast<std::uint32_t>(x.v[i] >= least.v[i]) << i;
   return bits;
@@ -213,9 +216,7 @@ struct FixedSum {
   }
   void add(const Words& w) { FRUGAL_LANES sum += w.v[i]; }
   /// Lanes whose bit is set.
-  void add_where(std::uint32_t bits, const Words& w) {
-    FRUGAL_LANES sum += w.v[i] & (0 - std::uint64_t{bits >> i & 1U});
-  }
+  void add_where(Mask bits, const Words& w) { FRUGAL_LANES sum += w.v[i] & (0 - std::uint64_t{bits >> i & 1U}); }
   static void store(const Words& w, std::uint64_t* to) { FRUGAL_LANES to[i] = w.v[i]; }
   std::uint64_t total() const { return sum; }
 };

@@ -92,6 +92,15 @@ void weigh_above(const float* x, std::size_t n, WeightScale scale, const float* 
   for (std::size_t l = 0; l <= row_limits; ++l) sums[l] = sum[l].total();
 }
 
+std::uint64_t weigh_from(const float* x, std::size_t n, WeightScale scale, float least) {
+  const Weigher weigher(scale);
+  const Vec limit = splat(least);
+  FixedSum sum;
+  for_lanes(x, n, __builtin_nanf(""),
+            [&](Vec v, std::size_t) { sum.add_where(at_least(v, limit), FixedSum::words(weigher(v))); });
+  return sum.total();
+}
+
 void weights(const float* x, std::size_t n, WeightScale scale, std::uint64_t* w) {
   const Weigher weigher(scale);
   std::size_t i = 0;
@@ -102,31 +111,53 @@ void weights(const float* x, std::size_t n, WeightScale scale, std::uint64_t* w)
   for (std::size_t j = 0; i + j < n; ++j) w[i + j] = last[j];
 }
 
+/// Where bits are set: the lanes and the ids that go with them, to the front; returns how many.
+inline std::size_t pack(std::uint32_t bits, Vec v, std::size_t first, Token* ids, float* values) {
+#if defined(__AVX512F__)
+  const __m512i places = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+  const __m512i all = _mm512_add_epi32(_mm512_set1_epi32(static_cast<Token>(first)), places);
+  const auto kept = static_cast<__mmask16>(bits);
+  _mm512_storeu_ps(values, _mm512_maskz_compress_ps(kept, v));
+  _mm512_storeu_si512(ids, _mm512_maskz_compress_epi32(kept, all));
+  return static_cast<std::size_t>(__builtin_popcount(bits));
+#else
+  float lanes[row_lanes];
+  store(lanes, v);
+  std::size_t count = 0;
+  for (; bits != 0; bits &= bits - 1, ++count) {
+    const int lane = __builtin_ctz(bits);
+    values[count] = lanes[lane];
+    ids[count] = static_cast<Token>(first) + lane;
+  }
+  return count;
+#endif
+}
+
+/// First which groups have any, without a branch; most have none, or nearly all have some, and either is hard to guess.
 std::size_t gather(const float* x, std::size_t n, LogitRange range, Token* ids, float* values) {
+  constexpr std::size_t groups = row_block / row_lanes;
   const Vec least = splat(range.least), below = splat(range.below), nothing = splat(minus_infinity);
   std::size_t count = 0;
-  for (std::size_t i = 0; i < n; i += row_lanes) {
-    const std::size_t rest = n - i;
-    const Vec v = greater(rest < row_lanes ? load(Tail(x + i, rest, minus_infinity).v) : load(x + i), nothing);
-    std::uint32_t bits = at_least(v, least) & ~at_least(v, below);
-    if (rest < row_lanes) bits &= (1U << rest) - 1U;
-    if (bits == 0) continue;
-#if defined(__AVX512F__)
-    const __m512i places = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
-    const __m512i all = _mm512_add_epi32(_mm512_set1_epi32(static_cast<Token>(i)), places);
-    const auto kept = static_cast<__mmask16>(bits);
-    _mm512_storeu_ps(values + count, _mm512_maskz_compress_ps(kept, v));
-    _mm512_storeu_si512(ids + count, _mm512_maskz_compress_epi32(kept, all));
-    count += static_cast<std::size_t>(__builtin_popcount(bits));
-#else
-    float lanes[row_lanes];
-    store(lanes, v);
-    for (; bits != 0; bits &= bits - 1, ++count) {
-      const int lane = __builtin_ctz(bits);
-      values[count] = lanes[lane];
-      ids[count] = static_cast<Token>(i) + lane;
+  for (std::size_t start = 0; start < n; start += row_block) {
+    const std::size_t length = n - start < row_block ? n - start : row_block;
+    std::uint16_t bits[groups];
+    std::uint16_t some[groups];
+    std::size_t found = 0;
+    for_lanes(x + start, length, minus_infinity, [&](Vec v, std::size_t i) {
+      v = greater(v, nothing);
+      const std::size_t g = i / row_lanes;
+      std::uint32_t in =
+          static_cast<std::uint32_t>(at_least(v, least)) & ~static_cast<std::uint32_t>(at_least(v, below));
+      if (length - i < row_lanes) in &= (1U << (length - i)) - 1U;
+      bits[g] = static_cast<std::uint16_t>(in);
+      some[found] = static_cast<std::uint16_t>(g);
+      found += in != 0 ? 1 : 0;
+    });
+    for (std::size_t f = 0; f < found; ++f) {
+      const std::size_t at = start + some[f] * row_lanes, rest = n - at;
+      const Vec v = greater(rest < row_lanes ? load(Tail(x + at, rest, minus_infinity).v) : load(x + at), nothing);
+      count += pack(bits[some[f]], v, at, ids + count, values + count);
     }
-#endif
   }
   return count;
 }
@@ -157,7 +188,7 @@ std::uint64_t excess(const float* p, const float* q, std::size_t n, float ratio)
 }
 
 constexpr RowKernels row_kernels_named(const char* name) {
-  return {name, peaks, weigh, weigh_above, weights, gather, mask, mass, excess};
+  return {name, peaks, weigh, weigh_above, weigh_from, weights, gather, mask, mass, excess};
 }
 
 }  // namespace

@@ -23,6 +23,24 @@ Constraint::~Constraint() = default;
 ConstraintSource::~ConstraintSource() = default;
 
 void Constraint::forced(std::size_t /*most*/, std::vector<Token>& /*out*/) {}
+std::optional<DocumentVerdict> Constraint::judge() { return std::nullopt; }
+bool Constraint::closes(std::size_t /*most*/, std::vector<Token>* /*way*/) { return false; }
+
+void Constraint::closing_mask(std::size_t most, std::span<std::uint32_t> words) {
+  if (most == 0) return std::fill(words.begin(), words.end(), 0U);
+  mask(words);
+  const bool may_end = state() != ConstraintState::open;
+  for (std::size_t t = 0; t < words.size() * 32; ++t) {
+    const std::uint32_t bit = std::uint32_t{1} << (t % 32);
+    if ((words[t / 32] & bit) == 0) continue;
+    if (advance(static_cast<Token>(t))) {
+      if (!closes(most - 1, nullptr)) words[t / 32] &= ~bit;
+      rollback(1);
+    } else if (!may_end) {  // what is allowed and not taken is an end token
+      words[t / 32] &= ~bit;
+    }
+  }
+}
 
 std::string_view to_string(Errc code) noexcept {
   switch (code) {

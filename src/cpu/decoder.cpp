@@ -266,21 +266,33 @@ void Decoder::heads(unsigned m) {
       broken_[i] = !all_finite(normed, spec.d_model);
       panels.fill(*kernels_, i, normed, private_[m].left.data());
     }
+    if (m == 0) drawn_->store(0, std::memory_order_relaxed);
     crew_->meet();
     const Product head[] = {{&weights_->head, nullptr, nullptr, logits_.data(), vocab_stride_, Ending::store, fine_}};
     multiply(*kernels_, *crew_, head, panels);
     crew_->meet();
     if (spec.logit_softcap != 0.0F) cap_logits(rows);
-    for (std::uint32_t i = crew_->take(1); i < rows; i = crew_->take(1)) {
-      float* logits = logits_.data() + i * vocab_stride_;
-      if (broken_[i]) std::fill_n(logits, spec.vocab, std::numeric_limits<float>::quiet_NaN());
-      try {
-        emit(m, wanted_[start + i], logits);
-      } catch (...) {
-        errors_[m] = std::current_exception();
-      }
-    }
+    draw_rows(m, static_cast<std::uint32_t>(start), rows);
     crew_->meet();
+  }
+}
+
+/// A row each. Who finds none left helps those that draw.
+void Decoder::draw_rows(unsigned m, std::uint32_t start, std::uint32_t rows) {
+  for (std::uint32_t i = crew_->take(1); i < rows; i = crew_->take(1)) {
+    float* logits = logits_.data() + i * vocab_stride_;
+    if (broken_[i]) std::fill_n(logits, model().spec().vocab, std::numeric_limits<float>::quiet_NaN());
+    try {
+      emit(m, wanted_[start + i], logits);
+    } catch (...) {
+      errors_[m] = std::current_exception();
+    }
+    drawn_->fetch_add(1, std::memory_order_release);
+  }
+  while (drawn_->load(std::memory_order_acquire) < rows) {
+    bool helped = false;
+    for (unsigned other = 0; other < crew_->working(); ++other) helped |= private_[other].helpers->help();
+    if (!helped) breathe();
   }
 }
 
@@ -300,7 +312,8 @@ void Decoder::cap_logits(std::uint32_t rows) {
 void Decoder::emit(unsigned m, const Wanted& wanted, const float* logits) {
   const std::span<const float> row{logits, model().spec().vocab};
   if (wanted.logits != nullptr) std::copy(row.begin(), row.end(), wanted.logits);
-  if (wanted.spec != nullptr) *wanted.score = private_[m].drawer.draw(row, *wanted.spec);
+  RowHelpers* const helpers = crew_->working() > 1 ? private_[m].helpers.get() : nullptr;
+  if (wanted.spec != nullptr) *wanted.score = private_[m].drawer.draw(row, *wanted.spec, helpers);
 }
 
 }  // namespace frugal::cpu

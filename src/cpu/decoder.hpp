@@ -7,10 +7,12 @@
 #include "backend/experts.hpp"
 #include "cpu/kernels/kernels.hpp"
 #include "cpu/product.hpp"
+#include "cpu/row_helpers.hpp"
 #include "cpu/weights.hpp"
 
 #include <frugal/backend/backend.hpp>
 
+#include <atomic>
 #include <cstdint>
 #include <exception>
 #include <memory>
@@ -76,6 +78,7 @@ class Decoder {
     std::vector<const std::uint8_t*> keys, values;
     std::vector<std::uint8_t> panels;
     backend::Drawer drawer;
+    std::unique_ptr<RowHelpers> helpers = std::make_unique<RowHelpers>();  ///< of its draws
   };
 
   void add_rows(const Segment& segment, std::uint32_t first, std::uint32_t rows, TokenScore* scores);
@@ -103,6 +106,7 @@ class Decoder {
   void rotate(float* head, std::uint32_t row, std::uint32_t layer) const;
   void heads(unsigned m);
   void cap_logits(std::uint32_t rows);
+  void draw_rows(unsigned m, std::uint32_t start, std::uint32_t rows);
   void emit(unsigned m, const Wanted& wanted, const float* logits);
   float* qkv_row(std::uint32_t row) { return qkv_.data() + row * qkv_stride_; }
 
@@ -138,6 +142,8 @@ class Decoder {
   std::vector<Hidden> hidden_;
   std::vector<Wanted> wanted_;
   std::vector<std::uint8_t> broken_;  ///< [head_rows]: the row is not finite before the head, so its logits are NaN
+  /// Rows of the present head_rows that are done with. Held by pointer, for decoders move.
+  std::unique_ptr<std::atomic<std::uint32_t>> drawn_ = std::make_unique<std::atomic<std::uint32_t>>(0);
   std::vector<std::exception_ptr> errors_;  ///< [members]
 };
 

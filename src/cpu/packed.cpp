@@ -52,6 +52,9 @@ Format packed_format(DType type) {
     case DType::q5_k:
       return Format::q5;
     case DType::q6_k:
+    case DType::iq2_xs:
+    case DType::iq2_s:
+    case DType::iq1_m:
       return Format::q8_half;
     default:
       return Format::q8;

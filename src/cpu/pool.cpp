@@ -2,20 +2,8 @@
 
 #include <algorithm>
 
-#if defined(__x86_64__)
-#include <immintrin.h>
-#endif
-
 namespace frugal::cpu {
 namespace {
-
-inline void breathe() {
-#if defined(__x86_64__)
-  _mm_pause();
-#elif defined(__aarch64__)
-  asm volatile("yield");
-#endif
-}
 
 // About 50 microseconds of spinning (a pause is 40 to 140 cycles), a few gifts of the time slice to whoever holds our
 // core, then sleep.

@@ -11,7 +11,20 @@
 #include <thread>
 #include <vector>
 
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
 namespace frugal::cpu {
+
+/// Between two looks at what another thread is to change.
+inline void breathe() noexcept {
+#if defined(__x86_64__)
+  _mm_pause();
+#elif defined(__aarch64__)
+  asm volatile("yield");
+#endif
+}
 
 /// How many members of a crew should work, judged by how long they wait for each other. On a machine whose cores other
 /// programs use too, a member that lost its core holds up all others at each meeting, and fewer members are quicker.

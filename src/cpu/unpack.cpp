@@ -2,6 +2,7 @@
 
 #include "model/half.hpp"
 #include "model/iq4.hpp"
+#include "model/iq_runs.hpp"
 
 #include <algorithm>
 #include <array>
@@ -150,6 +151,14 @@ void iq4_xs(Bytes p, std::size_t part, Unpacked& out) {
   set_scales(out, half_at(p) * static_cast<float>((low | high << 4) - 32), 0.0F);
 }
 
+/// Points of a grid are a few whole numbers; 8 bits hold them exactly.
+void grid(DType type, Bytes p, std::size_t part, Unpacked& out) {
+  model::GridRun run;
+  model::read_grid_run(type, p, part, run);
+  for (std::size_t i = 0; i < 32; ++i) out.q[i] = static_cast<std::uint8_t>(run.q[i] + 128);
+  for (std::size_t s = 0; s < 2; ++s) out.scale[s] = run.scale[s], out.minimum[s] = 0.0F;
+}
+
 /// The scale is rounded to fp16 first, so the integers are the nearest ones for the scale that is kept.
 void floats(DType type, const std::byte* row, std::size_t first, std::size_t count, Unpacked& out) {
   std::array<float, 32> w{};
@@ -181,6 +190,7 @@ void unpack_block(DType type, const std::byte* row, std::size_t block, std::size
   if (shape.values == 1) return floats(type, row, block * 32, std::min<std::size_t>(32, cols - block * 32), out);
   const std::size_t per = shape.values / 32;
   const Bytes p = bytes + block / per * shape.bytes;
+  if (model::has_grid(type)) return grid(type, p, block % per, out);
   switch (type) {
     case DType::q4_0:
       return q4_0(p, out);

@@ -15,6 +15,13 @@
 #define FRUGAL_DEVICE inline
 #endif
 
+/// Before a loop whose arrays are to lie in registers on a device.
+#if defined(__CUDA_ARCH__)
+#define FRUGAL_UNROLLED _Pragma("unroll")
+#else
+#define FRUGAL_UNROLLED
+#endif
+
 namespace frugal::cuda {
 
 inline constexpr std::uint32_t warp = 32;
@@ -46,6 +53,29 @@ FRUGAL_DEVICE float added(float a, float b) {
   return __fadd_rn(a, b);
 #else
   return a + b;
+#endif
+}
+
+/// a * b + c, rounded once.
+FRUGAL_DEVICE float fused(float a, float b, float c) {
+#if defined(__CUDA_ARCH__)
+  return __fmaf_rn(a, b, c);
+#else
+  return __builtin_fmaf(a, b, c);
+#endif
+}
+FRUGAL_DEVICE float divided(float a, float b) {
+#if defined(__CUDA_ARCH__)
+  return __fdiv_rn(a, b);
+#else
+  return a / b;
+#endif
+}
+FRUGAL_DEVICE float root(float a) {
+#if defined(__CUDA_ARCH__)
+  return __fsqrt_rn(a);
+#else
+  return __builtin_sqrtf(a);
 #endif
 }
 

@@ -1,5 +1,6 @@
 // Draws one token from one row of logits, by the random rule of docs/decisions/005, token for token as backend::Drawer
-// does on the host: one block a row. Scores, drafts drawn at random and distributions stay with the host.
+// does on the host: one block a row. Lists of the most likely tokens, drafts drawn at random and distributions stay with the
+// host.
 //
 // Filters are a radix selection. Logits become whole numbers in the same order; per digit of 8 bits one pass counts, or
 // sums the weights of, what has the digits found so far. All sums are whole numbers, so the order in which threads add
@@ -36,13 +37,22 @@ struct DrawRow {
   std::uint64_t share = 0;         ///< top_p * 2^64, rounded down
   std::uint64_t least_weight = 0;  ///< min_p * 2^40, rounded down; 0 = off
   std::uint64_t number = 0;        ///< counter_number(seed, position, purpose)
+  bool scores = false;             ///< fill the rest of Drawn: two more passes
+  float score_scale = 0.0F;        ///< log2(e): weights at temperature 1
+};
+
+/// What comes back. Scores are of the model's own distribution, before bias, penalties and mask.
+struct Drawn {
+  std::int32_t token;         ///< -1 where none can be drawn
+  float logit, peak, second;  ///< of the token; the two greatest of the row, equal where the greatest stands twice
+  std::uint64_t total;        ///< sum of the weights
 };
 
 inline constexpr std::uint32_t draw_threads = 512;
 
-/// Shared memory of a block: about 14 KB.
+/// Shared memory of a block: about 16 KB.
 struct DrawShared {
-  float best[draw_threads];
+  float best[draw_threads], below[draw_threads];
   std::uint32_t at[draw_threads];
   std::uint32_t finite[draw_threads];
   unsigned long long partial[draw_threads];
@@ -54,10 +64,13 @@ struct DrawShared {
   unsigned long long total, rest;
   std::uint32_t first, count;  ///< a range of tokens
   std::int32_t token;
+  float second;
 };
 
 /// The token, or -1 where none can be drawn; valid in every thread.
 FRUGAL_DEVICE std::int32_t draw_row(const Block& block, const DrawRow& row, DrawShared& s);
+/// The same with scores where the row asks for them; valid in every thread.
+FRUGAL_DEVICE Drawn drawn_from(const Block& block, const DrawRow& row, DrawShared& s);
 
 namespace draw {
 
@@ -281,6 +294,46 @@ FRUGAL_DEVICE std::int32_t draw_row(const Block& block, const DrawRow& row, Draw
   });
   draw::locate(block, row, s, kept);
   return s.token;
+}
+
+namespace draw {
+
+/// s.max and s.second: the two greatest logits, NaN as minus infinity.
+FRUGAL_DEVICE void peaks(const Block& block, const DrawRow& row, DrawShared& s) {
+  block.each([&](std::uint32_t t) {
+    float a = float_of(lowest), b = a;
+    for (std::uint32_t i = t; i < row.tokens; i += block.threads) {
+      const float x = clean(row.logits[i]);
+      if (x > a)
+        b = a, a = x;
+      else if (x > b)
+        b = x;
+    }
+    s.best[t] = a, s.below[t] = b;
+  });
+  block.each([&](std::uint32_t t) {
+    if (t != 0) return;
+    float a = s.best[0], b = s.below[0];
+    for (std::uint32_t u = 1; u < block.threads; ++u) {
+      const float lower = s.best[u] < a ? s.best[u] : a;
+      b = lower > b ? lower : b;
+      b = s.below[u] > b ? s.below[u] : b;
+      a = s.best[u] > a ? s.best[u] : a;
+    }
+    s.max = a, s.second = b;
+  });
+}
+
+}  // namespace draw
+
+FRUGAL_DEVICE Drawn drawn_from(const Block& block, const DrawRow& row, DrawShared& s) {
+  const std::int32_t token = draw_row(block, row, s);
+  if (!row.scores || token < 0) return {token, 0.0F, 0.0F, 0.0F, 0};
+  draw::peaks(block, row, s);
+  draw::sum_all(block, row, s, [&](std::uint32_t i) -> unsigned long long {
+    return draw::weight_of(row.logits[i], s.max, row.score_scale);
+  });
+  return {token, draw::clean(row.logits[token]), s.max, s.second, s.total};
 }
 
 }  // namespace frugal::cuda

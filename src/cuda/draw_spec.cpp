@@ -1,6 +1,7 @@
 #include "cuda/draw_spec.hpp"
 
 #include <algorithm>
+#include <cmath>
 #include <unordered_map>
 
 #include "backend/candidates.hpp"
@@ -10,8 +11,8 @@ namespace frugal::cuda {
 namespace {
 
 bool is_plain(const DrawSpec& spec) {
-  return !spec.scores && spec.top_logprobs == 0 && spec.distribution == nullptr && !spec.keep_distribution &&
-         spec.draft_distribution.empty() && spec.draft.ticket == Ticket{};
+  return spec.sampling != nullptr && spec.top_logprobs == 0 && spec.distribution == nullptr &&
+         !spec.keep_distribution && spec.draft_distribution.empty() && spec.draft.ticket == Ticket{};
 }
 
 /// One entry a token, in the order of the ids; none where a bias stands twice, for the sums of floats are not one sum.
@@ -62,6 +63,23 @@ std::optional<PreparedDraw> prepare(const DrawSpec& spec, std::uint32_t vocab) {
   row.share = row.top_p ? backend::share_fraction(s.top_p) : 0;
   row.least_weight = backend::least_weight_of(s.min_p);
   row.number = backend::counter_number(spec.seed, spec.position, spec.purpose);
+  row.scores = spec.scores;
+  row.score_scale = backend::weight_scale(1.0F);
+  return out;
+}
+
+// As Drawer scores: log p = x - max - log(sum of weights).
+TokenScore score_of(const Drawn& drawn, const DrawRow& row) {
+  TokenScore out;
+  out.token = drawn.token;
+  if (drawn.token < 0 || !row.scores) return out;
+  const double sum = static_cast<double>(drawn.total) * 0x1p-40;
+  const auto above = [&](float x) {
+    return x == drawn.peak ? 0.0 : static_cast<double>(x) - static_cast<double>(drawn.peak);
+  };
+  out.logprob = static_cast<float>(above(drawn.logit) - std::log(sum));
+  const double second = row.tokens < 2 ? 0.0 : std::exp(above(drawn.second));
+  out.margin = static_cast<float>((1.0 - second) / sum);
   return out;
 }
 

@@ -42,9 +42,72 @@ expected<std::unique_ptr<Constrained>> Constrained::open(std::shared_ptr<const C
   }
 }
 
+expected<void> Constrained::close_within(std::uint32_t budget) {
+  budget_ = budget;
+  watching_ = true;
+  try {
+    if (running_->closes(budget, nullptr)) return {};
+    std::vector<Token> way;
+    if (running_->closes(~0U, &way))
+      return unexpected(Errc::invalid_argument, "close_when_short: the shortest document that constraint " +
+                                                    std::string(source_->name()) + " knows has " +
+                                                    std::to_string(way.size()) + " tokens, the answer may have " +
+                                                    std::to_string(budget));
+    return unexpected(Errc::unsupported, "close_when_short: constraint " + std::string(source_->name()) +
+                                             " knows no way to end its documents");
+  } catch (...) {
+    return unexpected(Errc::policy, "constraint " + std::string(source_->name()) + ": " + caught_text());
+  }
+}
+
+std::uint32_t Constrained::keep(std::span<const TokenScore> drawn) {
+  walk_back();
+  const auto count = static_cast<std::uint32_t>(drawn.size());
+  if (!watching_ || narrow_from_) return count;
+  return named([&] {
+    const Tokenizer& tokenizer = *slot_.model->tokenizer();
+    std::uint32_t walked = 0, kept = count;
+    for (std::uint32_t i = 0; i < count; ++i) {
+      const Token token = drawn[i].token;
+      if (token < 0 || tokenizer.is_end(token) || !running_->advance(token)) break;
+      ++walked;
+      if (running_->state() == ConstraintState::finished) break;
+      if (i + 1 <= left() && running_->closes(left() - i - 1, nullptr)) continue;
+      running_->rollback(1);
+      --walked;
+      if (begin_closing(i)) kept = i;
+      break;
+    }
+    running_->rollback(walked);
+    return kept;
+  });
+}
+
+// The constraint stands after `kept` tokens that are about to be accepted.
+bool Constrained::begin_closing(std::uint32_t kept) {
+  way_.clear();
+  watching_ = kept <= left() && running_->closes(left() - kept, &way_);
+  if (watching_) narrow_from_ = accepted_ + kept;
+  return watching_;
+}
+
+// What is left of the way holds as long as the tokens are its own; after any other one, a new way is asked for.
+void Constrained::step_along(Token token) {
+  if (!narrow_from_ || accepted_ <= *narrow_from_) return;
+  if (!way_.empty() && way_.front() == token) {
+    way_.erase(way_.begin());
+    return;
+  }
+  way_.clear();
+  (void)running_->closes(left(), &way_);
+}
+
 void Constrained::forced(std::uint32_t most, std::vector<Token>& out) {
   const std::size_t before = out.size();
   named([&] { running_->forced(most, out); });
+  if (out.size() == before && narrow_from_ && way_.size() == left())  // nothing but short ways is left
+    out.insert(out.end(), way_.begin(),
+               way_.begin() + static_cast<std::ptrdiff_t>(std::min<std::size_t>(most, way_.size())));
   if (out.size() > before + most) out.resize(before + most);
   const auto unknown = std::find_if(out.begin() + static_cast<std::ptrdiff_t>(before), out.end(), [&](Token t) {
     return t < 0 || static_cast<std::uint32_t>(t) >= slot_.model->tokens();
@@ -66,12 +129,20 @@ void Constrained::set_ends(std::span<std::uint32_t> words) const {
   }
 }
 
+void Constrained::write_mask(std::uint32_t drafts, std::span<std::uint32_t> words) {
+  if (!narrow_from_) return running_->mask(words);
+  running_->closing_mask(left() - std::min(left(), drafts), words);
+  if (!on_way_ || drafts >= way_.size()) return;
+  const auto t = static_cast<std::size_t>(way_[drafts]);
+  if (t < slot_.model->tokens()) words[t / 32] |= std::uint32_t{1} << (t % 32);
+}
+
 std::span<const std::uint32_t> Constrained::mask(std::uint32_t drafts) {
   if (drafts >= ready_) {
     if (masks_.size() < (std::size_t{drafts} + 1) * words_) masks_.resize((std::size_t{drafts} + 1) * words_);
     const std::span<std::uint32_t> words = std::span(masks_).subspan(drafts * words_, words_);
     named([&] {
-      running_->mask(words);
+      write_mask(drafts, words);
       set_ends(words);
     });
     const std::size_t over = words_ * 32 - slot_.model->tokens();
@@ -90,6 +161,7 @@ bool Constrained::follow(Token draft) {
       running_->rollback(1);
       return false;
     }
+    on_way_ = on_way_ && ahead_ < way_.size() && way_[ahead_] == draft;
     ++ahead_;
     return true;
   });
@@ -109,6 +181,11 @@ void Constrained::check(Chain& chain) {
 
 void Constrained::rewind() {
   ready_ = 0;
+  walk_back();
+}
+
+void Constrained::walk_back() {
+  on_way_ = true;
   if (ahead_ == 0) return;
   const std::uint32_t back = std::exchange(ahead_, 0);
   named([&] { running_->rollback(back); });
@@ -118,8 +195,28 @@ bool Constrained::accept(Token token) {
   return named([&] {
     if (!running_->advance(token))
       throw Error(Errc::policy, "token " + std::to_string(token) + " was allowed by the mask and then refused");
+    ++accepted_;
+    step_along(token);
     return running_->state() == ConstraintState::finished;
   });
+}
+
+void Constrained::drop_newest() {
+  --accepted_;
+  named([&] { running_->rollback(1); });
+}
+
+std::optional<DocumentReport> Constrained::report(std::uint32_t tokens, bool cut) noexcept {
+  try {
+    rewind();
+    DocumentReport report;
+    report.complete = !cut && running_->state() != ConstraintState::open;
+    report.closing_tokens = narrow_from_ ? tokens - std::min(tokens, *narrow_from_) : 0;
+    if (report.complete) report.verdict = running_->judge();
+    return report;
+  } catch (...) {  // the host's constraint is at fault: nothing is known
+    return std::nullopt;
+  }
 }
 
 bool Constrained::allowed_any(std::uint32_t draw) const {

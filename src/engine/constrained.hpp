@@ -7,10 +7,13 @@
 
 #include <frugal/core/constraint.hpp>
 #include <frugal/core/expected.hpp>
+#include <frugal/core/finish.hpp>
 #include <frugal/core/ids.hpp>
 
+#include <algorithm>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -27,6 +30,16 @@ class Constrained {
   /// policy (it threw, or gave nothing).
   static expected<std::unique_ptr<Constrained>> open(std::shared_ptr<const ConstraintSource> source,
                                                      const ModelSlot& slot);
+
+  /// Request::close_when_short, before the first token: the document must end within so many tokens. Errors: unsupported
+  /// (the constraint knows no way to end its documents), invalid_argument (the shortest one it knows is longer).
+  expected<void> close_within(std::uint32_t budget);
+  /// The budget has become smaller. Where no document fits it, the answer goes on as if it need not.
+  void shorten(std::uint32_t budget) noexcept { budget_ = std::min(budget_, budget); }
+  /// How many of the tokens, drawn one after the other from the accepted ones on, leave enough of the budget to end the
+  /// document. Where it is not all of them, the next one is to be drawn again: from then on masks allow only tokens
+  /// that do. Goes back to the accepted tokens.
+  std::uint32_t keep(std::span<const TokenScore> drawn);
 
   /// Appends tokens that must follow here, at most so many; tokens that the model does not have end them.
   void forced(std::uint32_t most, std::vector<Token>& out);
@@ -45,6 +58,11 @@ class Constrained {
 
   /// The answer has one token more, drawn under the mask; end tokens are not told. True: nothing may follow it.
   bool accept(Token token);
+  /// The newest accepted token is cut off again.
+  void drop_newest();
+  /// What is known of the text of an answer of so many tokens, which is whole only where it was not `cut` before its
+  /// end.
+  std::optional<DocumentReport> report(std::uint32_t tokens, bool cut) noexcept;
   /// Why nothing could be drawn: the constraint's fault where its mask allowed no token.
   bool allowed_any(std::uint32_t draw) const;
   Error dead_end() const;
@@ -55,6 +73,11 @@ class Constrained {
   void set_ends(std::span<std::uint32_t> words) const;
   template <class F>
   decltype(auto) named(F f) const;
+  std::uint32_t left() const { return budget_ - std::min(budget_, accepted_); }
+  void walk_back();
+  bool begin_closing(std::uint32_t kept);
+  void step_along(Token token);
+  void write_mask(std::uint32_t drafts, std::span<std::uint32_t> words);
 
   std::shared_ptr<const ConstraintSource> source_;
   std::unique_ptr<Constraint> running_;
@@ -63,6 +86,14 @@ class Constrained {
   std::uint32_t ahead_ = 0;           // drafts walked over
   std::vector<std::uint32_t> masks_;  // [ready][words_], ready masks: after 0, 1, .. drafts
   std::uint32_t ready_ = 0;
+
+  // Closing. Until the first draw that leaves too little of the budget, draws are only looked at; from then on masks are
+  // narrow, and `way_` is a way from the accepted tokens to the end that fits.
+  std::uint32_t budget_ = ~0U, accepted_ = 0;
+  bool watching_ = false;
+  std::optional<std::uint32_t> narrow_from_{};  // accepted tokens before the first narrow mask
+  std::vector<Token> way_{};
+  bool on_way_ = true;  // the drafts walked over so far are the way's first ones
 };
 
 }  // namespace frugal

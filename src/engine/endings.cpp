@@ -36,7 +36,7 @@ std::optional<Duration> Endings::stalled(const Sequence& s) {
   return std::max(Duration{}, s.beside_prompts - std::chrono::duration_cast<Duration>(plain));
 }
 
-Finish Endings::finish_of(const Sequence& s, std::string detail, std::optional<Error> error) {
+Finish Endings::finish_of(Sequence& s, std::string detail, std::optional<Error> error) {
   Finish end;
   end.reason = s.reason;
   end.detail = std::move(detail);
@@ -51,6 +51,7 @@ Finish Endings::finish_of(const Sequence& s, std::string detail, std::optional<E
     end.timing.ttft = s.first_token - s.submitted;
     end.timing.stalled = stalled(s);
   }
+  if (s.constraint) end.document = s.constraint->report(s.output_tokens(), s.text.matched().has_value());
   end.request = s.id;
   end.id = s.request.id;
   Attempt attempt{.endpoint = options_.name, .model = s.slot->name, .usage = end.usage, .tokens = s.account.tokens()};

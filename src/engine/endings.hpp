@@ -44,7 +44,7 @@ class Endings {
   void offer(Sequence& s) noexcept;
 
  private:
-  Finish finish_of(const Sequence& s, std::string detail, std::optional<Error> error);
+  Finish finish_of(Sequence& s, std::string detail, std::optional<Error> error);
   void tell_policy(const Sequence& s, const Finish& end) noexcept;
   static std::optional<Duration> stalled(const Sequence& s);
 

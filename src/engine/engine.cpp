@@ -55,6 +55,10 @@ expected<std::shared_ptr<Sequence>> Engine::Impl::make_sequence(RequestId id, Re
   const std::size_t room = std::min<std::size_t>(slot->model->spec().context, slot->most_pages * slot->page_tokens);
   s->budget = static_cast<std::uint32_t>(room - s->prompt_tokens);
   if (s->request.max_tokens > 0) s->budget = std::min(s->budget, s->request.max_tokens);
+  if (s->request.close_when_short) {
+    const expected<void> fits = s->constraint->close_within(s->budget);
+    if (!fits) return unexpected(fits.error());
+  }
   return s;
 }
 

@@ -61,6 +61,8 @@ expected<void> validate(const Request& request, const ModelSlot& slot) {
     if (request.stop[i].empty()) return bad("stop[" + std::to_string(i) + "] is empty");
   if (request.logprobs && *request.logprobs > slot.model->tokens())
     return bad("logprobs asks for more tokens than the vocabulary has");
+  if (request.close_when_short && !request.constraint)
+    return bad("close_when_short without a constraint: there is no document to end");
   return validate_sampling(request.sampling, vocabulary_of(*slot.model));
 }
 

@@ -40,8 +40,6 @@ EngineOptions checked(EngineOptions options) {
     require(std::count_if(options.models.begin(), options.models.end(), same) == 1, "models holds two of one name");
   }
   require(options.max_running > 0, "max_running is 0");
-  require(options.step_tokens > 0, "step_tokens is 0");
-  require(options.prefill_chunk > 0, "prefill_chunk is 0");
   require(!options.stall_budget || *options.stall_budget >= Duration::zero(), "stall_budget is negative");
   require(options.longest_wait > Duration::zero(), "longest_wait is not positive");
   for (const auto& [tenant, weight] : options.tenant_weights)
@@ -110,12 +108,23 @@ std::unique_ptr<DraftModelSlot> EngineParts::add_draft_model(const DraftModel& d
   return draft;
 }
 
+/// What was left to the backend, once it holds the weights. Most of its free memory: it needs some beside the arena.
+static void fill_from_backend(EngineOptions& options) {
+  const EngineOptions usual;
+  const BackendTraits traits = options.backend->traits();
+  const auto or_usual = [](const auto& told, auto otherwise) { return told && *told > 0 ? *told : otherwise; };
+  if (options.kv_bytes == 0) options.kv_bytes = traits.free_bytes ? *traits.free_bytes / 10 * 9 : usual.kv_bytes;
+  if (options.step_tokens == 0) options.step_tokens = or_usual(traits.step_rows, usual.step_tokens);
+  if (options.prefill_chunk == 0) options.prefill_chunk = or_usual(traits.chunk, usual.prefill_chunk);
+}
+
 void EngineParts::set_up_arena(std::span<const std::unique_ptr<DraftModelSlot>> drafts) {
   std::vector<ModelSlot*> all;
   for (const auto& slot : slots) all.push_back(slot.get());
   for (const auto& draft : drafts) all.push_back(&draft->slot);
   std::vector<std::size_t> bytes_per_token;
   for (const ModelSlot* slot : all) bytes_per_token.push_back(options.backend->kv_bytes_per_token(slot->id));
+  fill_from_backend(options);
   const std::size_t bytes = options.kv_bytes / Arena::granule_bytes * Arena::granule_bytes;
   const std::optional<std::size_t> most = options.backend->traits().free_bytes;
   if (most && *most > 0 && bytes > *most)

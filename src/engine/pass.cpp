@@ -109,6 +109,7 @@ void Pass::plan_decodes(const ModelSlot& slot, std::span<const Held> candidates,
   std::erase_if(plan, [](const PlannedRows& p) { return !can_run(*p.sequence); });  // lost its pages to a later one
 }
 
+// A prompt does not ride with one of higher priority, whose first token it would hold up.
 void Pass::plan_prompts(const ModelSlot& slot, std::span<const Held> candidates, Plan& plan, std::uint32_t left) {
   const bool others_decode =
       std::any_of(candidates.begin(), candidates.end(), [](const Held& s) { return can_run(*s) && s->missing() == 1; });
@@ -116,9 +117,12 @@ void Pass::plan_prompts(const ModelSlot& slot, std::span<const Held> candidates,
     left = std::min(left, rows_in_budget(slot, plan, left));
   else if (others_decode)
     left = std::min(left, options_.prefill_chunk);
+  const Sequence* planned = nullptr;
   for (const Held& s : candidates) {
     if (left == 0) break;
     if (s->slot != &slot || !can_run(*s) || s->missing() <= 1) continue;
+    if (planned != nullptr && !s->urgent && s->priority() < planned->priority()) break;
+    planned = s.get();
     const std::uint32_t rows = std::min({s->missing(), options_.prefill_chunk, left});
     plan.push_back({s, rows, rows == s->missing() ? 1U : 0U});
     left -= rows;
@@ -210,8 +214,10 @@ void Pass::commit(const PlannedRows& p, std::span<TokenScore> drawn) {
   Sequence& s = *p.sequence;
   s.account.computed(s.lane.kv, p.rows, p.rows, s.prompt_tokens);
   s.lane.kv += p.rows;
+  const bool again = s.constraint && !drawn.empty() && s.constraint->keep(drawn) == 0;
+  if (again) --s.lane.kv;  // its row goes once more
   if (s.lane.indexed < s.prompt_tokens) endings_.offer(s);
-  if (drawn.empty()) return;
+  if (drawn.empty() || again) return;
   if (drawn.front().token < 0) {
     endings_.finish(s, FinishReason::error, {}, no_draw(s, 0));
     return;
@@ -280,6 +286,7 @@ void Pass::drop_newest(Sequence& s, Account::Origin origin) {
   if (s.request.scores || s.request.logprobs) s.scores.pop_back();
   s.lane.kv = std::min(s.lane.kv, static_cast<std::uint32_t>(s.tokens.size()));
   s.text.drop_newest();
+  if (s.constraint) s.constraint->drop_newest();
   s.account.trim(origin);
 }
 

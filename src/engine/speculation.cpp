@@ -275,9 +275,11 @@ void Speculation::trial(const ModelSlot& slot, std::uint32_t rows, PassCost cost
 
 void Speculation::run_trials(std::span<const std::unique_ptr<ModelSlot>> targets) {
   const std::uint32_t most = options_.step_tokens;
+  std::vector<std::uint32_t> widths = options_.backend->traits().widths;
+  if (widths.empty()) widths = {1, 2, 3, 5, 8, 9, 16, 17};  // kernels' tiles end at 8 and 16
   for (const auto& target : targets) {
     const TimePoint start = clock_.now();
-    for (const std::uint32_t rows : {1U, 2U, 3U, 5U, 8U, 9U, 16U, 17U}) {  // kernels' tiles end at 8 and 16
+    for (const std::uint32_t rows : widths) {
       if (rows > most || rows > target->model->spec().context || clock_.now() - start > trial_limit) break;
       trial(*target, rows, {});
     }

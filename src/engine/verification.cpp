@@ -101,17 +101,27 @@ void Pass::commit_run(const PlannedRows& p, std::span<TokenScore> drawn, Duratio
   const Account::Owner owner = chain.forced ? Account::Owner::forced : Account::Owner::drafted;
   std::uint32_t equal = 0;
   while (equal < drafts.size() && drawn[equal].token == drafts[equal]) ++equal;
+  bool again = false;
+  if (s.constraint) {
+    const std::uint32_t kept = s.constraint->keep(drawn.first(equal + 1));
+    again = kept <= equal;
+    equal = std::min(equal, kept);
+  }
   s.account.verified(static_cast<std::uint32_t>(drafts.size()), took);
   DraftOutcome outcome;
   if (speculation_ != nullptr) outcome = speculation_->verified(s, took, equal);
   s.account.computed(s.lane.kv, p.rows, 1 + equal, s.prompt_tokens);
   s.lane.kv += 1;
   outcome.accepted = 0;
-  const bool undrawn = drawn[equal].token < 0;
+  const bool undrawn = !again && drawn[equal].token < 0;
   std::optional<Error> reason;
   if (undrawn) reason = no_draw(s, equal);
   if (s.constraint) s.constraint->rewind();
   for (std::uint32_t i = 0; i <= equal && !s.finished; ++i) {
+    if (i == equal && again) {
+      --s.lane.kv;  // the row of the token before goes once more
+      break;
+    }
     if (i == equal && undrawn) {
       endings_.finish(s, FinishReason::error, {}, std::move(reason));
       break;

@@ -59,6 +59,7 @@ void Engine::Impl::ask_policies(Sequence& s) {
       const std::uint32_t most = options.output->budget(view);
       if (most > 0 && most < s.budget) {
         s.budget = most;
+        if (s.constraint) s.constraint->shorten(most);
         s.budget_reason = FinishReason::capped;
         s.capped_by = options.output->name();
       }

@@ -1,7 +1,7 @@
 #include "grammar/compile.hpp"
 #include "grammar/parser/parser.hpp"
 #include "grammar/regex/alphabet.hpp"
-#include "grammar/schema/json.hpp"
+#include "grammar/schema/judge.hpp"
 
 namespace frugal::grammar {
 
@@ -52,6 +52,8 @@ SchemaCheck check_json_schema(std::string_view schema, const std::vector<std::st
   check.compiled = check.refused.empty();
   if (!check.compiled) return check;
   Parser parser(*program);
+  std::optional<Judge> judge;
+  if (!options.lenient.empty()) judge.emplace(schema, limits);
   const auto accepts = [&](const Json& document, bool spaced) {
     std::string text;
     write(document, spaced, text);
@@ -60,7 +62,8 @@ SchemaCheck check_json_schema(std::string_view schema, const std::vector<std::st
   };
   for (const std::string& document : documents) {
     const Json json = parse_json(document, limits);
-    check.valid.push_back(accepts(json, false) && (options.whitespace == Whitespace::compact || accepts(json, true)));
+    const bool enforced = accepts(json, false) && (options.whitespace == Whitespace::compact || accepts(json, true));
+    check.valid.push_back(enforced && (!judge || judge->of(document).valid.value_or(true)));
   }
   return check;
 }

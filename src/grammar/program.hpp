@@ -5,6 +5,7 @@
 #include "grammar/expr/store.hpp"
 #include "grammar/schema/refusal.hpp"
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -72,6 +73,8 @@ struct ObjectTable {
       dependents{};               ///< members: where the first is, the second must be
   std::uint32_t obligations = 0;  ///< bits that must be met at the end
   bool in_order = false;
+  std::uint32_t ordered = 0;  ///< so many members have an order; the others come after them
+  bool tied = false;          ///< a member can stand in the way of others, so what is left is looked at before it comes
 };
 
 struct Symbol {
@@ -92,6 +95,8 @@ struct Program {
   std::vector<std::vector<std::uint32_t>> rules{};  ///< the productions of each
   std::vector<Symbol> start{};
   std::vector<Refusal> refusals{};
+  /// Keywords were left out: the schema by which whole documents are judged; empty where they cannot be.
+  std::optional<std::string> judged_by{};
   // Brackets and signs of JSON with the white space around them.
   ExprId open_array = 0, close_array = 0, close_empty_array = 0, open_object = 0, close_object = 0,
          close_empty_object = 0;

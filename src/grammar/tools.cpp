@@ -24,6 +24,7 @@ std::unique_ptr<Program> compile_tools(const std::vector<ToolSchema>& tools, con
     program->productions.push_back({fixed(head), {Symbol::Kind::value, arguments}, fixed(format.after)});
   }
   program->start.push_back({Symbol::Kind::rule, 0});
+  if (!format.arguments.lenient.empty()) program->judged_by.emplace();
   return program;
 }
 

@@ -9,6 +9,7 @@
 
 #include "model/half.hpp"
 #include "model/iq4.hpp"
+#include "model/iq_runs.hpp"
 
 namespace frugal {
 namespace {
@@ -146,6 +147,15 @@ void iq4_xs(Bytes b, float* y) {
   }
 }
 
+template <DType type>
+void grid(Bytes b, float* y) {
+  model::GridRun values;
+  for (std::size_t run = 0; run < 8; ++run) {
+    model::read_grid_run(type, b, run, values);
+    for (std::size_t i = 0; i < 32; ++i) y[run * 32 + i] = values.scale[i / 16] * as_float(values.q[i]);
+  }
+}
+
 void f32(Bytes b, float* y) { std::memcpy(y, b, sizeof *y); }
 void f16(Bytes b, float* y) { *y = half_at(b); }
 void bf16(Bytes b, float* y) {
@@ -199,6 +209,20 @@ void dequantize(DType type, std::span<const std::byte> data, std::span<float> ou
       return each<iq4_nl>(shape, data, out);
     case DType::iq4_xs:
       return each<iq4_xs>(shape, data, out);
+    case DType::iq2_xxs:
+      return each<grid<DType::iq2_xxs>>(shape, data, out);
+    case DType::iq2_xs:
+      return each<grid<DType::iq2_xs>>(shape, data, out);
+    case DType::iq2_s:
+      return each<grid<DType::iq2_s>>(shape, data, out);
+    case DType::iq3_xxs:
+      return each<grid<DType::iq3_xxs>>(shape, data, out);
+    case DType::iq3_s:
+      return each<grid<DType::iq3_s>>(shape, data, out);
+    case DType::iq1_s:
+      return each<grid<DType::iq1_s>>(shape, data, out);
+    case DType::iq1_m:
+      return each<grid<DType::iq1_m>>(shape, data, out);
   }
 }
 

@@ -68,29 +68,19 @@ struct TypeRow {
   std::uint32_t id;
   DType type;
 };
-constexpr std::array<TypeRow, 15> known_types{{{0, DType::f32},
-                                               {1, DType::f16},
-                                               {2, DType::q4_0},
-                                               {3, DType::q4_1},
-                                               {6, DType::q5_0},
-                                               {7, DType::q5_1},
-                                               {8, DType::q8_0},
-                                               {10, DType::q2_k},
-                                               {11, DType::q3_k},
-                                               {12, DType::q4_k},
-                                               {13, DType::q5_k},
-                                               {14, DType::q6_k},
-                                               {20, DType::iq4_nl},
-                                               {23, DType::iq4_xs},
-                                               {30, DType::bf16}}};
+constexpr std::array<TypeRow, 22> known_types{
+    {{0, DType::f32},     {1, DType::f16},    {2, DType::q4_0},     {3, DType::q4_1},    {6, DType::q5_0},
+     {7, DType::q5_1},    {8, DType::q8_0},   {10, DType::q2_k},    {11, DType::q3_k},   {12, DType::q4_k},
+     {13, DType::q5_k},   {14, DType::q6_k},  {20, DType::iq4_nl},  {23, DType::iq4_xs}, {16, DType::iq2_xxs},
+     {17, DType::iq2_xs}, {22, DType::iq2_s}, {18, DType::iq3_xxs}, {21, DType::iq3_s},  {19, DType::iq1_s},
+     {29, DType::iq1_m},  {30, DType::bf16}}};
 
 /// The names of the types we cannot read, so that the error says more than a number.
 std::string_view foreign_type(std::uint32_t id) {
   constexpr std::array<std::string_view, 42> names{
-      "",      "",       "",      "",    "Q4_2", "Q4_3",    "",       "",        "",      "Q8_1",   "",
-      "",      "",       "",      "",    "Q8_K", "IQ2_XXS", "IQ2_XS", "IQ3_XXS", "IQ1_S", "IQ4_NL", "IQ3_S",
-      "IQ2_S", "IQ4_XS", "I8",    "I16", "I32",  "I64",     "F64",    "IQ1_M",   "",      "",       "",
-      "",      "TQ1_0",  "TQ2_0", "",    "",     "",        "MXFP4",  "NVFP4",   "Q1_0"};
+      "",    "",     "", "", "Q4_2", "Q4_3", "",      "",      "", "Q8_1", "",   "",      "",      "",
+      "",    "Q8_K", "", "", "",     "",     "",      "",      "", "",     "I8", "I16",   "I32",   "I64",
+      "F64", "",     "", "", "",     "",     "TQ1_0", "TQ2_0", "", "",     "",   "MXFP4", "NVFP4", "Q1_0"};
   return id < names.size() ? names[id] : "";
 }
 
@@ -103,7 +93,7 @@ DType read_tensor_type(Cursor& in, const std::string& tensor) {
   in.fail(where,
           "tensor " + tensor + " is stored as type " + std::to_string(id) +
               (name.empty() ? "" : " (" + std::string(name) + ")") +
-              "; supported are F32, F16, BF16, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q2_K to Q6_K, IQ4_NL and IQ4_XS",
+              "; supported are F32, F16, BF16, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q2_K to Q6_K and IQ1_S to IQ4_XS",
           name.empty() ? Errc::bad_file : Errc::unsupported);
 }
 

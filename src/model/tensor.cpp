@@ -35,6 +35,20 @@ std::string_view to_string(DType type) noexcept {
       return "iq4_nl";
     case DType::iq4_xs:
       return "iq4_xs";
+    case DType::iq2_xxs:
+      return "iq2_xxs";
+    case DType::iq2_xs:
+      return "iq2_xs";
+    case DType::iq2_s:
+      return "iq2_s";
+    case DType::iq3_xxs:
+      return "iq3_xxs";
+    case DType::iq3_s:
+      return "iq3_s";
+    case DType::iq1_s:
+      return "iq1_s";
+    case DType::iq1_m:
+      return "iq1_m";
   }
   return "unknown";
 }
@@ -71,6 +85,20 @@ BlockShape block_shape(DType type) noexcept {
       return {32, 2 + 16};
     case DType::iq4_xs:
       return {256, 2 + 2 + 4 + 128};
+    case DType::iq2_xxs:
+      return {256, 2 + 64};
+    case DType::iq2_xs:
+      return {256, 2 + 64 + 8};
+    case DType::iq2_s:
+      return {256, 2 + 32 + 32 + 8 + 8};
+    case DType::iq3_xxs:
+      return {256, 2 + 64 + 32};
+    case DType::iq3_s:
+      return {256, 2 + 64 + 8 + 32 + 4};
+    case DType::iq1_s:
+      return {256, 2 + 32 + 16};
+    case DType::iq1_m:
+      return {256, 32 + 16 + 8};
   }
   return {1, 1};
 }

@@ -6,7 +6,7 @@
 namespace frugal {
 namespace {
 
-constexpr double own_share = 0.1, others_share = 0.02;
+constexpr double own_share = 0.1, others_share = 0.02, doubt = 0.005;
 constexpr double most_surprise = 2.0;
 
 }  // namespace
@@ -29,6 +29,12 @@ void PassTimes::observe(std::uint32_t rows, double seconds) {
   }
   const double surprise = std::clamp(seconds / at->seconds, 1 / most_surprise, most_surprise);
   for (Point& p : points_) p.seconds *= 1 + (&p == &*at ? own_share : others_share) * (surprise - 1);
+}
+
+void PassTimes::doubt_above(std::uint32_t rows) noexcept {
+  const double a_row = seconds(rows) / std::max(rows, 1U);
+  for (Point& p : points_)
+    if (p.rows > rows) p.seconds -= doubt * std::max(0.0, p.seconds - a_row * p.rows);
 }
 
 double PassTimes::seconds(std::uint32_t rows) const noexcept {

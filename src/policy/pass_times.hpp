@@ -12,6 +12,9 @@ namespace frugal {
 class PassTimes {
  public:
   void observe(std::uint32_t rows, double seconds);
+  /// Of more rows than these the times lean a little to what they would be in proportion, where they were longer: a
+  /// number of rows that was slow for a while, and is avoided since, comes to be tried again.
+  void doubt_above(std::uint32_t rows) noexcept;
   bool empty() const noexcept { return points_.empty(); }
   /// 0 while nothing was observed. With one point a row more costs nothing more. O(log points).
   double seconds(std::uint32_t rows) const noexcept;

@@ -30,7 +30,8 @@ struct GenerateOptions {
   std::uint32_t max_tokens = 256;
   Sampling sampling{};
   std::string json_schema, regex, ebnf;  // what the answer may look like: at most one of these and `choices`
-  std::vector<std::string> stop, set, choices;
+  bool close_when_short = false;
+  std::vector<std::string> stop, set, choices, lenient;
   std::optional<std::uint32_t> logprobs;
   bool json = false;
 };
@@ -41,7 +42,7 @@ constexpr const char* generate_examples = R"(Examples:
   echo '[{"role": "user", "content": "What is the capital of France?"}]' > chat.json
   frugal generate --model M.gguf --messages chat.json --max-tokens 32 --logprobs 5 --json
   frugal generate --model M.gguf --prompt-file quote.txt --speculate suffix --json
-  frugal generate --model M.gguf --messages chat.json --json-schema person.schema.json
+  frugal generate --model M.gguf --messages chat.json --json-schema person.schema.json --close-when-short
 A prompt goes to the model as it is, special tokens written in it included; messages go through the model's own chat
 template. With --json: {"ids", "text", "finish", "usage", "timing": {"ttft_ms", "tpot_ms", ...}, "ledger", ...}.
 "finish" is stop, length, capped, cancelled, deadline, refused or error; the last two exit with code 2.)";
@@ -53,7 +54,7 @@ Chat chat_of(const GenerateOptions& o) {
 }
 
 std::shared_ptr<const ConstraintSource> constraint_of(const GenerateOptions& o) {
-  if (!o.json_schema.empty()) return grammar::json_schema(read_all(o.json_schema));
+  if (!o.json_schema.empty()) return grammar::json_schema(read_all(o.json_schema), {.lenient = o.lenient});
   if (!o.regex.empty()) return grammar::regex(o.regex);
   if (!o.ebnf.empty()) return grammar::ebnf(read_all(o.ebnf));
   if (!o.choices.empty()) return grammar::choice(o.choices);
@@ -71,6 +72,7 @@ Request request_of(const GenerateOptions& o) {
   request.stop = o.stop;
   request.logprobs = o.logprobs;
   request.constraint = constraint_of(o);
+  request.close_when_short = o.close_when_short;
   return request;
 }
 
@@ -121,6 +123,11 @@ void add_constraint_options(CLI::App& app, GenerateOptions& o) {
   shape->add_option("--choice", o.choices, "The answer is this text, or another one that is given so")
       ->allow_extra_args(false);
   shape->require_option(0, 1);
+  app.add_option("--lenient", o.lenient,
+                 "A keyword of the schema to leave out instead of refusing it; the finished document is judged by it")
+      ->allow_extra_args(false);
+  app.add_flag("--close-when-short", o.close_when_short,
+               "End the document within --max-tokens: steer to its shortest end when they run out");
 }
 
 }  // namespace

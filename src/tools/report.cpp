@@ -53,6 +53,14 @@ json to_json(const std::vector<TokenScore>& scores, const Tokenizer* tokenizer) 
   return list;
 }
 
+json to_json(const DocumentReport& document) {
+  json object{{"complete", document.complete}, {"closing_tokens", document.closing_tokens}};
+  if (!document.verdict) return object;
+  object["valid"] = document.verdict->valid ? json(*document.verdict->valid) : json(nullptr);
+  if (!document.verdict->why.empty()) object["why"] = document.verdict->why;
+  return object;
+}
+
 }  // namespace
 
 std::string answer_as_json(const Answer& answer, bool with_logprobs, const Tokenizer* tokenizer) {
@@ -60,6 +68,7 @@ std::string answer_as_json(const Answer& answer, bool with_logprobs, const Token
   json object{{"ids", answer.tokens}, {"text", answer.text}, {"finish", to_string(finish.reason)}};
   if (!finish.detail.empty()) object["detail"] = finish.detail;
   if (finish.error) object["error"] = {{"code", to_string(finish.error->code())}, {"message", finish.error->message()}};
+  if (finish.document) object["document"] = to_json(*finish.document);
   object["model"] = finish.model;
   object["seed"] = finish.seed;
   object["usage"] = to_json(finish.usage);

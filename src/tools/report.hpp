@@ -9,7 +9,7 @@
 
 namespace frugal::tools {
 
-/// {"ids", "text", "finish", "detail"?, "error"?, "model", "seed", "usage", "timing", "ledger", "logprobs"?}, one line.
+/// {"ids", "text", "finish", "detail"?, "error"?, "document"?, "model", "seed", "usage", "timing", "ledger", "logprobs"?}, one line.
 /// `tokenizer` may be null: the log-probabilities then carry no text.
 std::string answer_as_json(const Answer& answer, bool with_logprobs, const Tokenizer* tokenizer);
 

@@ -1,5 +1,5 @@
-// TorchBackend: one at::empty(uint8) is the arena of all models; a step is plan -> run -> logits of the rows that need
-// them -> draw on the host.
+// TorchBackend: one at::empty(uint8) is the arena of all models; a step is plan -> run -> outputs, on the backend's own
+// stream.
 #include <frugal/torch/backend.hpp>
 
 #include <frugal/core/error.hpp>
@@ -7,11 +7,13 @@
 
 #include <ATen/ops/empty.h>
 #include <ATen/ops/from_blob.h>
-#include <ATen/ops/index.h>
 #include <ATen/ops/zeros.h>
+#include <c10/core/CachingDeviceAllocator.h>
 
 #include <algorithm>
+#include <array>
 #include <atomic>
+#include <optional>
 #include <span>
 #include <string>
 #include <utility>
@@ -20,19 +22,32 @@
 #include "backend/contract.hpp"
 #include "torch/decoder.hpp"
 #include "torch/device.hpp"
+#include "torch/factory.hpp"
 #include "torch/guard.hpp"
+#include "torch/halved.hpp"
+#include "torch/lane.hpp"
+#include "torch/outputs.hpp"
 
 namespace frugal {
 namespace {
 
+/// Of a device; LibTorch before 2.10 does not tell.
+template <class Allocator>
+std::optional<std::size_t> free_of(Allocator& allocator, c10::DeviceIndex device) {
+  if constexpr (requires { allocator.getMemoryInfo(device); })
+    return allocator.getMemoryInfo(device).first;
+  else
+    return std::nullopt;
+}
+
 class TorchBackend final : public Backend {
   template <class F>
   decltype(auto) guarded(const char* what, F&& f) const {
-    return aten::guarded(what, device_.is_cuda(), std::forward<F>(f));
+    return aten::guarded(what, !device_.is_host(), [&]() -> decltype(auto) { return lane_.on(std::forward<F>(f)); });
   }
 
  public:
-  explicit TorchBackend(aten::Device device) : device_(std::move(device)) {}
+  explicit TorchBackend(aten::Device device) : device_(std::move(device)), lane_(device_.device), timer_(lane_) {}
 
   std::string_view name() const override { return "torch"; }
 
@@ -40,15 +55,26 @@ class TorchBackend final : public Backend {
   /// the tests hold them to.
   BackendTraits traits() const override {
     const bool fp32 = device_.compute == c10::ScalarType::Float;
-    return {.device = device_.name,
-            .batch_invariant = false,
-            .logit_tolerance = fp32 ? 1e-3F : 0.5F,
-            .hidden_states = true};
+    BackendTraits t{.device = device_.name,
+                    .batch_invariant = false,
+                    .logit_tolerance = fp32 ? 1e-3F : 0.5F,
+                    .hidden_states = true};
+    if (device_.is_host()) return t;
+    t.device_draws = device_.kernels != nullptr;
+    t.wants_own_thread = true;
+    // By the roofline of an H100 in bf16 products stop being free at about 300 rows, and 8 is where products with
+    // quantised weights change; not measured.
+    t.chunk = t.step_rows = 1024;
+    t.widths = {1, 2, 4, 8, 9, 16, 32};
+    t.workspace_bytes = workspace();
+    t.free_bytes = bound_free_bytes_ ? bound_free_bytes_ : free_bytes();
+    return t;
   }
 
   ModelId add_model(std::shared_ptr<const Model> model) override {
     return guarded("torch: weights", [&] {
-      decoders_.push_back(std::make_unique<aten::Decoder>(std::move(model), device_));
+      decoders_.push_back(std::make_unique<aten::Decoder>(std::move(model), device_, lane_));
+      lane_.wait();  // other backends may share the weights, on lanes of their own
       return ModelId{static_cast<std::uint32_t>(decoders_.size() - 1)};
     });
   }
@@ -59,11 +85,15 @@ class TorchBackend final : public Backend {
     std::vector<std::size_t> kv;
     for (const auto& d : decoders_) kv.push_back(d->kv_bytes_per_token());
     geometry_ = backend::check_layout(layout, kv);
+    const std::optional<std::size_t> free = device_.is_host() ? std::nullopt : free_bytes();
     guarded("torch: arena", [&] {
       const auto options = at::TensorOptions(at::kByte).device(device_.device);
       arena_ = at::empty({static_cast<std::int64_t>(layout.bytes)}, options);
+      // What a pass will need is taken once, so that it is there: LibTorch keeps it for the passes.
+      if (!device_.is_host()) at::empty({static_cast<std::int64_t>(workspace())}, options);
       for (std::size_t i = 0; i < decoders_.size(); ++i) decoders_[i]->bind(arena_, geometry_.models[i]);
     });
+    bound_free_bytes_ = free;
   }
 
   void copy_pages(std::span<const PageCopy> copies) override {
@@ -74,15 +104,30 @@ class TorchBackend final : public Backend {
   }
 
   void forward(const Batch& batch) override {
-    const aten::Decoder& d = decoder(batch.model);
+    aten::Decoder& d = decoder(batch.model);
     backend::check_batch(batch, geometry_, d.spec(), traits().max_rows);
+    device_time_.reset();
     if (batch.segments.empty()) return;
+    const auto pass = [&](const Batch& part) { guarded("torch: forward", [&] { run(part, d); }); };
     try {
-      guarded("torch: forward", [&] { run(batch, d); });
+      aten::run_or_halve(batch, d.spec().d_model, d.spec().vocab, pass);
     } catch (const Error& error) {
       if (error.code() == Errc::device && !responds()) healthy_.store(false, std::memory_order_relaxed);
       throw;
     }
+  }
+
+  /// The pass is done when this returns; the ticket keeps how long the device took.
+  Ticket submit(const Batch& batch) override {
+    device_time_.reset();
+    const Ticket ticket = Backend::submit(batch);
+    device_times_[ticket.value % ticket_memory] = device_time_;
+    return ticket;
+  }
+  PassReport wait(Ticket ticket) override {
+    const std::optional<Duration> took = std::exchange(device_times_[ticket.value % ticket_memory], std::nullopt);
+    Backend::wait(ticket);
+    return {.device_time = took};
   }
 
   bool healthy() const noexcept override { return healthy_.load(std::memory_order_relaxed); }
@@ -114,13 +159,26 @@ class TorchBackend final : public Backend {
   }
 
  private:
-  /// Logits are brought to the host so many rows at a time: a prefill that asks for all of them would not fit
-  /// otherwise.
-  static constexpr std::size_t head_rows = 256;
-
-  const aten::Decoder& decoder(ModelId id) const {
+  aten::Decoder& decoder(ModelId id) const {
     if (id.index() >= decoders_.size()) throw Error(Errc::invalid_argument, "torch: unknown model");
     return *decoders_[id.index()];
+  }
+
+  std::size_t workspace() const {
+    std::size_t most = 0;
+    for (const auto& d : decoders_) most = std::max(most, d->workspace_bytes(BackendTraits{}.max_rows));
+    return most;
+  }
+
+  /// What an arena may take: the device's free memory without the workspace.
+  std::optional<std::size_t> free_bytes() const {
+    try {
+      const auto free = free_of(*c10::getDeviceAllocator(device_.device.type()), device_.device.index());
+      if (!free) return std::nullopt;
+      return *free > workspace() ? *free - workspace() : 0;
+    } catch (const c10::Error&) {
+      return std::nullopt;
+    }
   }
 
   /// A fault of a CUDA kernel is reported by every later call: then the context is lost for good.
@@ -166,41 +224,21 @@ class TorchBackend final : public Backend {
     head(c.to).copy_(head(c.from));
   }
 
-  static std::vector<std::int64_t> wanted(const Batch& batch, std::uint32_t vocab) {
-    std::vector<std::int64_t> rows;
-    std::int64_t end = 0;
-    for (const Segment& s : batch.segments) {
-      end += static_cast<std::int64_t>(s.tokens.size());
-      const auto n = static_cast<std::int64_t>(backend::wanted_rows(s, vocab));
-      for (std::int64_t row = end - n; row < end; ++row) rows.push_back(row);
-    }
-    return rows;
-  }
-
-  at::Tensor pick(const at::Tensor& hidden, std::span<const std::int64_t> rows) const {
-    const at::Tensor index = at::empty({static_cast<std::int64_t>(rows.size())}, at::TensorOptions(at::kLong));
-    std::copy(rows.begin(), rows.end(), index.data_ptr<std::int64_t>());
-    return at::index(hidden, {index.to(device_.device)});
-  }
-
-  void run(const Batch& batch, const aten::Decoder& d) const {
-    const std::uint32_t vocab = d.spec().vocab;
+  void run(const Batch& batch, aten::Decoder& d) {
+    timer_.start();
     const at::Tensor hidden = d.run(d.plan(batch.segments), backend::layers_of(batch, d.spec()),
                                     [&](std::uint32_t layer, const at::Tensor& x) { copy_hidden(batch, d, layer, x); });
-    const std::vector<std::int64_t> rows = wanted(batch, vocab);
-    at::Tensor logits;
-    std::size_t next = 0;
-    backend::emit(batch, vocab, [&](std::size_t, std::size_t) -> std::span<const float> {
-      const std::size_t in_chunk = next % head_rows;
-      if (in_chunk == 0) {
-        logits = d.logits(pick(hidden, std::span(rows).subspan(next, std::min(head_rows, rows.size() - next))));
-      }
-      ++next;
-      return {logits.data_ptr<float>() + in_chunk * vocab, vocab};
-    });
+    aten::fill_outputs(
+        batch, d.spec().vocab, hidden, [&](const at::Tensor& rows) { return d.logits(rows); }, device_, lane_);
+    if (const std::optional<Duration> took = timer_.stop()) device_time_ = device_time_.value_or(Duration{}) + *took;
   }
 
   aten::Device device_;
+  aten::Lane lane_;
+  aten::DeviceTimer timer_;
+  std::optional<Duration> device_time_;  // of the last pass
+  std::array<std::optional<Duration>, ticket_memory> device_times_{};
+  std::optional<std::size_t> bound_free_bytes_;
   std::vector<std::unique_ptr<aten::Decoder>> decoders_;
   backend::BoundArena geometry_;
   at::Tensor arena_;
@@ -209,8 +247,13 @@ class TorchBackend final : public Backend {
 
 }  // namespace
 
+std::unique_ptr<Backend> aten::make_backend(aten::Device device) {
+  const bool on_device = !device.is_host();
+  return aten::guarded("torch: device", on_device, [&] { return std::make_unique<TorchBackend>(std::move(device)); });
+}
+
 std::unique_ptr<Backend> torch_backend(const TorchOptions& options) {
-  return std::make_unique<TorchBackend>(aten::open_device(options));
+  return aten::make_backend(aten::open_device(options));
 }
 
 }  // namespace frugal

@@ -8,18 +8,15 @@
 #include <ATen/ops/index_put.h>
 #include <ATen/ops/index_select.h>
 #include <ATen/ops/linear.h>
-#include <ATen/ops/matmul.h>
 #include <ATen/ops/rms_norm.h>
-#include <ATen/ops/scaled_dot_product_attention.h>
 #include <ATen/ops/sigmoid.h>
 #include <ATen/ops/silu.h>
-#include <ATen/ops/softmax.h>
 #include <ATen/ops/stack.h>
 #include <ATen/ops/tanh.h>
 #include <ATen/ops/tensor.h>
 #include <ATen/ops/zeros_like.h>
 
-#include <optional>
+#include <algorithm>
 #include <utility>
 #include <vector>
 
@@ -33,20 +30,34 @@ std::int64_t wide(std::size_t n) { return static_cast<std::int64_t>(n); }
 
 }  // namespace
 
-at::Tensor KvView::layer(std::int64_t index, bool value) const {
-  const std::int64_t offset = (index * 2 + (value ? 1 : 0)) * page_tokens * width;
-  return arena.as_strided({pages, page_tokens, width}, {granule, width, 1}, offset);
-}
-
-Decoder::Decoder(std::shared_ptr<const Model> model, const Device& device)
+Decoder::Decoder(std::shared_ptr<const Model> model, const Device& device, const Lane& lane)
     : model_(std::move(model)),
       device_(device),
+      ops_(device, lane),
       weights_(shared_weights(model_, device)),
-      frequencies_(backend::rope_frequencies(model_->spec())),
-      local_frequencies_(backend::local_rope_frequencies(model_->spec())) {}
+      angles_(backend::rope_frequencies(model_->spec()), model_->spec().rope_scale, device.device),
+      attention_(model_->spec(), device.compute) {
+  if (std::vector<double> local = backend::local_rope_frequencies(spec()); !local.empty())
+    local_angles_.emplace(std::move(local), spec().rope_scale, device.device);
+}
 
 std::size_t Decoder::kv_bytes_per_token() const {
   return std::size_t{2} * spec().layers * spec().kv_width() * c10::elementSize(device_.compute);
+}
+
+/// The widest moment of a layer: residual stream, its sum, the norm, and either q|k|v in both types or gate|up and their
+/// product; then a head's piece of logits with the copy that draws work in, or a slice of packed weights that was
+/// expanded. Attention that is written out has its scores beside that.
+std::size_t Decoder::workspace_bytes(std::uint32_t rows) const {
+  const DecoderSpec& s = spec();
+  const std::size_t element = c10::elementSize(device_.compute), streams = std::size_t{s.d_model} * (3 * 4 + element);
+  const std::size_t qkv = std::size_t{s.q_width() + 2 * s.kv_width()} * (element + 3 * 4);
+  const std::size_t ffn = std::size_t{std::max(s.d_ff, s.experts.d_ff + s.experts.shared_d_ff)} * 4 * element;
+  const std::size_t head = std::size_t{std::min(rows, head_rows)} * s.vocab * (element + 2 * 4);
+  const std::size_t widest = std::size_t{s.d_model} * std::max({s.vocab, 2 * s.d_ff, s.q_width() + 2 * s.kv_width()});
+  const std::size_t expanded =
+      device_.kernels == nullptr ? 0 : std::min(widest, static_cast<std::size_t>(expanded_elements)) * element;
+  return rows * (streams + std::max(qkv, ffn)) + std::max(head, expanded);
 }
 
 void Decoder::bind(const at::Tensor& arena, const PageGeometry& geometry) {
@@ -56,29 +67,36 @@ void Decoder::bind(const at::Tensor& arena, const PageGeometry& geometry) {
   kv_.pages = bytes < geometry.page_bytes ? 0 : wide((bytes - geometry.page_bytes) / granule_bytes + 1);
   kv_.page_tokens = geometry.page_tokens;
   kv_.width = spec().kv_width();
+  attention_.use_fused(has_fused_attention(device_.device, device_.compute, spec().head_dim));
 }
 
 at::Tensor Decoder::run(const StepPlan& plan, std::uint32_t layers,
                         const std::function<void(std::uint32_t, const at::Tensor&)>& after) const {
-  at::Tensor x = at::index(weights_->weights.embedding, {plan.tokens}).to(at::kFloat);
+  at::Tensor x = ops_.rows(weights_->weights.embedding, plan.tokens).to(at::kFloat);
   if (spec().embedding_scale != 1.0F) x = x * static_cast<double>(spec().embedding_scale);
   after(0, x);
+  const std::vector<LayerWeights>& all = weights_->weights.layers;
+  at::Tensor h = layers > 0 ? norm(x, all.front().attn_norm) : at::Tensor();
   for (std::uint32_t l = 0; l < layers; ++l) {
-    const LayerWeights& w = weights_->weights.layers[l];
-    const at::Tensor mixed = attention(w, wide(l), norm(x, w.attn_norm), plan);
-    x = x + (w.post_attention_norm.defined() ? norm(mixed, w.post_attention_norm) : mixed);
-    const at::Tensor fed = feed_forward(w, norm(x, w.ffn_norm));
-    x = x + (w.post_ffw_norm.defined() ? norm(fed, w.post_ffw_norm) : fed);
+    const LayerWeights& w = all[l];
+    at::Tensor mixed = attention(w, wide(l), h, plan);
+    if (w.post_attention_norm.defined()) mixed = norm(mixed, w.post_attention_norm);
+    at::Tensor fed = feed_forward(w, add_norm(x, mixed, w.ffn_norm));
+    if (w.post_ffw_norm.defined()) fed = norm(fed, w.post_ffw_norm);
+    if (l + 1 < layers)
+      h = add_norm(x, fed, all[l + 1].attn_norm);
+    else
+      x = x + fed;
     after(l + 1, x);
   }
   return x;
 }
 
 at::Tensor Decoder::logits(const at::Tensor& hidden) const {
-  at::Tensor y = at::linear(norm(hidden, weights_->weights.output_norm), weights_->weights.head);
+  at::Tensor y = ops_.linear(norm(hidden, weights_->weights.output_norm), weights_->weights.head);
   if (const double cap = static_cast<double>(spec().logit_softcap); cap != 0.0)
     y = at::tanh(y.to(at::kFloat) / cap) * cap;
-  return y.to(at::kCPU, at::kFloat).contiguous();
+  return y.to(at::kFloat).contiguous();
 }
 
 at::Tensor Decoder::normed(const at::Tensor& hidden) const {
@@ -86,7 +104,14 @@ at::Tensor Decoder::normed(const at::Tensor& hidden) const {
 }
 
 at::Tensor Decoder::norm(const at::Tensor& x, const at::Tensor& gain) const {
-  return at::rms_norm(x.to(at::kFloat), {x.size(-1)}, gain, static_cast<double>(spec().rms_eps)).to(device_.compute);
+  return ops_.norm(x, gain, spec().rms_eps);
+}
+
+/// Experts give their sum in fp32.
+at::Tensor Decoder::add_norm(at::Tensor& x, const at::Tensor& y, const at::Tensor& gain) const {
+  if (y.scalar_type() == device_.compute) return ops_.add_norm(x, y, gain, spec().rms_eps);
+  x = x + y;
+  return norm(x, gain);
 }
 
 /// RoPE on [rows, heads, head_dim] in fp32.
@@ -108,59 +133,37 @@ at::Tensor Decoder::rotate(const at::Tensor& heads, const LayerPlan& plan) const
 at::Tensor Decoder::attention(const LayerWeights& w, std::int64_t layer, const at::Tensor& h,
                               const StepPlan& step) const {
   const LayerPlan& plan = spec().window(static_cast<std::size_t>(layer)) != 0 ? step.windowed : step.full;
-  const std::int64_t rows = h.size(0), heads = spec().heads, kv_heads = spec().kv_heads, d = spec().head_dim;
-  const at::Tensor qkv = at::linear(h, w.qkv, w.qkv_bias).view({rows, heads + 2 * kv_heads, d});
+  const at::Tensor qkv =
+      ops_.linear(h, w.qkv, w.qkv_bias).view({h.size(0), spec().heads + 2 * spec().kv_heads, spec().head_dim});
+  const at::Tensor q =
+      ops_.has_rope_append(spec())
+          ? ops_.rope_append(qkv, {step.row_pages, step.row_slots, step.positions, plan.angles, w.qk_gain}, spec(), kv_,
+                             layer)
+          : turn_and_store(w, layer, qkv, step, plan);
+  return ops_.linear(attention_.run(plan.attention, q, kv_, layer), w.output);
+}
+
+/// What Ops::rope_append does, in LibTorch's operations.
+at::Tensor Decoder::turn_and_store(const LayerWeights& w, std::int64_t layer, const at::Tensor& qkv,
+                                   const StepPlan& step, const LayerPlan& plan) const {
+  const std::int64_t rows = qkv.size(0), heads = spec().heads, kv_heads = spec().kv_heads, d = spec().head_dim;
   at::Tensor qk = qkv.narrow(1, 0, heads + kv_heads).to(at::kFloat);
   if (w.qk_gain.defined()) qk = at::rms_norm(qk, {d}, {}, static_cast<double>(spec().rms_eps)) * w.qk_gain;
   qk = rotate(qk, plan).to(device_.compute);
-  const at::Tensor keys = kv_.layer(layer, false), values = kv_.layer(layer, true);
-  at::Tensor(keys).index_put_({step.row_pages, step.row_slots}, qk.narrow(1, heads, kv_heads).reshape({rows, -1}));
-  at::Tensor(values).index_put_({step.row_pages, step.row_slots},
-                                qkv.narrow(1, heads + kv_heads, kv_heads).reshape({rows, -1}));
-  std::vector<at::Tensor> mixed;
-  mixed.reserve(plan.segments.size());
-  for (const SegmentPlan& s : plan.segments) {
-    mixed.push_back(attend(s, qk.narrow(0, s.first_row, s.rows).narrow(1, 0, heads), keys, values));
-  }
-  return at::linear(mixed.size() == 1 ? mixed.front() : at::cat(mixed), w.output);
-}
-
-/// q [rows, heads, d] -> [rows, heads * d].
-at::Tensor Decoder::attend(const SegmentPlan& s, const at::Tensor& q, const at::Tensor& keys,
-                           const at::Tensor& values) const {
-  const std::int64_t kv_heads = spec().kv_heads, group = spec().heads / kv_heads, d = spec().head_dim;
-  const std::int64_t n = s.end() - s.first_position;
-  const auto gather = [&](const at::Tensor& pages) {  // -> [1, kv_heads, n, d]
-    return at::index(pages, {s.pages}).view({-1, kv_heads, d}).narrow(0, 0, n).transpose(0, 1).unsqueeze(0);
+  const auto store = [&](bool value, const at::Tensor& rows_of) {
+    at::Tensor(kv_.layer(layer, value)).index_put_({step.row_pages, step.row_slots}, rows_of.reshape({rows, -1}));
   };
-  const at::Tensor folded =  // [rows, kv_heads, group, d] -> [1, kv_heads, group * rows, d]
-      q.reshape({s.rows, kv_heads, group, d}).permute({1, 2, 0, 3}).reshape({1, kv_heads, group * s.rows, d});
-  std::optional<at::Tensor> m;
-  if (s.mask.defined()) m = s.mask.unsqueeze(0).unsqueeze(0);
-  const at::Tensor out = spec().attention_softcap != 0.0F
-                             ? capped_attention(folded, gather(keys), gather(values), s.mask)
-                             : at::scaled_dot_product_attention(folded, gather(keys), gather(values), m, 0.0, false,
-                                                                static_cast<double>(backend::attention_scale(spec())));
-  return out.view({kv_heads, group, s.rows, d}).permute({2, 0, 1, 3}).reshape({s.rows, kv_heads * group * d});
-}
-
-/// Attention whose scores pass cap * tanh(s / cap), which no fused kernel of LibTorch has; in fp32.
-at::Tensor Decoder::capped_attention(const at::Tensor& q, const at::Tensor& keys, const at::Tensor& values,
-                                     const at::Tensor& mask) const {
-  const double cap = static_cast<double>(spec().attention_softcap);
-  const double scale = static_cast<double>(backend::attention_scale(spec()));
-  at::Tensor scores = at::matmul(q.to(at::kFloat), keys.to(at::kFloat).transpose(-2, -1)) * scale;
-  scores = at::tanh(scores / cap) * cap;
-  if (mask.defined()) scores = scores + mask.to(at::kFloat);
-  return at::matmul(at::softmax(scores, -1), values.to(at::kFloat)).to(device_.compute);
+  store(false, qk.narrow(1, heads, kv_heads));
+  store(true, qkv.narrow(1, heads + kv_heads, kv_heads));
+  return qk.narrow(1, 0, heads);
 }
 
 at::Tensor Decoder::gated(const GatedWeights& w, const at::Tensor& h) const {
-  const std::int64_t d_ff = w.down.size(1);
-  const at::Tensor both = at::linear(h, w.gate_up);
+  const std::int64_t d_ff = w.down.cols;
+  const at::Tensor both = ops_.linear(h, w.gate_up);
   const at::Tensor gate = both.narrow(1, 0, d_ff);
   const at::Tensor active = spec().activation == Activation::silu ? at::silu(gate) : at::gelu(gate, "tanh");
-  return at::linear(active * both.narrow(1, d_ff, d_ff), w.down);
+  return ops_.linear(active * both.narrow(1, d_ff, d_ff), w.down);
 }
 
 at::Tensor Decoder::feed_forward(const LayerWeights& w, const at::Tensor& h) const {

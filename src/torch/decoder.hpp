@@ -1,6 +1,5 @@
 // Decoder: DecoderSpec's forward pass over all rows of a batch at once. Linear layers see one [rows, d] matrix;
-// attention runs once a segment over the gathered pages (LibTorch has no paged attention), with query heads that share
-// a K/V head folded into rows so that keys are never repeated.
+// attention is in attention.hpp.
 #pragma once
 
 #include <frugal/backend/backend.hpp>
@@ -11,87 +10,80 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <vector>
 
+#include "torch/attention.hpp"
+#include "torch/ops.hpp"
+#include "torch/rope_table.hpp"
 #include "torch/weights.hpp"
 
 namespace frugal::aten {
 
-/// One model's keys and values in the arena: page g starts at element g * granule and is [layer][K|V][token][kv head *
-/// head_dim].
-struct KvView {
-  at::Tensor arena;  // 1-d, compute type
-  std::int64_t granule = 0, pages = 0, page_tokens = 0, width = 0;
-
-  /// Keys (or values) of a layer as [granules, page_tokens, width]; rows of neighbouring granules overlap, only page
-  /// starts are named.
-  at::Tensor layer(std::int64_t index, bool value) const;
-};
-
-/// One segment as attention sees it.
-struct SegmentPlan {
-  std::int64_t first_row = 0, rows = 0, start = 0;
-  std::int64_t first_position = 0;  // of the earliest key any row attends to, at the start of a page
-  at::Tensor pages{};               // [pages from first_position on]
-  at::Tensor mask{};                // additive, [group * rows, keys]; undefined where a single row sees every key
-
-  std::int64_t end() const { return start + rows; }
-};
-
 /// What layers of one kind share: those that attend to all positions, or those with a window.
 struct LayerPlan {
-  at::Tensor cos, sin;  // fp32 [rows, 1, rope_dims / 2]
-  std::vector<SegmentPlan> segments;
+  at::Tensor angles;    // of all positions, for the kernel that turns heads
+  at::Tensor cos, sin;  // fp32 [rows, 1, rope_dims / 2], where LibTorch's operations do
+  AttentionPlan attention;
 };
 
 /// What all layers of a step share, on the device.
 struct StepPlan {
-  at::Tensor tokens, row_pages, row_slots;  // [rows]
-  LayerPlan full, windowed;                 // each empty where no layer is of that kind
+  at::Tensor tokens, row_pages, row_slots, positions;  // [rows]
+  LayerPlan full, windowed;                            // each empty where no layer is of that kind
 };
+
+/// Rows whose logits are made at a time: a prefill that asks for all of them would not fit otherwise.
+inline constexpr std::uint32_t head_rows = 256;
 
 class Decoder {
  public:
-  Decoder(std::shared_ptr<const Model> model, const Device& device);
+  /// `device` and `lane` outlive the decoder.
+  Decoder(std::shared_ptr<const Model> model, const Device& device, const Lane& lane);
 
   const Model& model() const { return *model_; }
   const DecoderSpec& spec() const { return model_->spec(); }
   std::size_t kv_bytes_per_token() const;
+  /// Bytes that a pass of so many rows takes at most for activations, keys of the arena that it gathers left out.
+  std::size_t workspace_bytes(std::uint32_t rows) const;
   void bind(const at::Tensor& arena, const PageGeometry& geometry);
   const KvView& kv() const { return kv_; }
 
-  StepPlan plan(std::span<const Segment> segments) const;
+  /// One copy to the device, which nobody waits for, except where a position is the first beyond all tables.
+  StepPlan plan(std::span<const Segment> segments);
   /// The residual stream after the first `layers` layers, fp32 [rows, d_model]; writes K/V of every row in them. `after`
   /// is shown the stream before the first layer (0) and after each (1, 2, ...).
   at::Tensor run(const StepPlan& plan, std::uint32_t layers,
                  const std::function<void(std::uint32_t layer, const at::Tensor& x)>& after) const;
   /// The final norm, fp32.
   at::Tensor normed(const at::Tensor& hidden) const;
-  /// fp32 logits on the host, [rows, vocab].
+  /// fp32 logits on the device, [rows, vocab], contiguous.
   at::Tensor logits(const at::Tensor& hidden) const;
 
  private:
   at::Tensor norm(const at::Tensor& x, const at::Tensor& gain) const;
+  at::Tensor add_norm(at::Tensor& x, const at::Tensor& y, const at::Tensor& gain) const;
+  at::Tensor turn_and_store(const LayerWeights& w, std::int64_t layer, const at::Tensor& qkv, const StepPlan& step,
+                            const LayerPlan& plan) const;
   at::Tensor rotate(const at::Tensor& heads, const LayerPlan& plan) const;
   at::Tensor attention(const LayerWeights& w, std::int64_t layer, const at::Tensor& h, const StepPlan& step) const;
-  at::Tensor attend(const SegmentPlan& s, const at::Tensor& q, const at::Tensor& keys, const at::Tensor& values) const;
-  at::Tensor capped_attention(const at::Tensor& q, const at::Tensor& keys, const at::Tensor& values,
-                              const at::Tensor& mask) const;
   at::Tensor gated(const GatedWeights& w, const at::Tensor& h) const;
   at::Tensor feed_forward(const LayerWeights& w, const at::Tensor& h) const;
   at::Tensor mixture(const LayerWeights& w, const at::Tensor& h) const;
 
-  void plan_rows(std::span<const Segment> segments, StepPlan& plan) const;
-  LayerPlan plan_layers(std::span<const Segment> segments, std::int64_t window) const;
-  void plan_attention(std::span<const Segment> segments, std::int64_t window, LayerPlan& plan) const;
-  void plan_angles(std::span<const Segment> segments, bool local, LayerPlan& plan) const;
-  at::Tensor mask(const SegmentPlan& s, std::int64_t window) const;
+  void cover(std::int64_t positions);
+  LayerPlan finish(Attention::Planned planned, const Parcel& parcel, const at::Tensor& positions,
+                   const RopeTable& table) const;
 
   std::shared_ptr<const Model> model_;
-  Device device_;
+  const Device& device_;
+  Ops ops_;
   std::shared_ptr<const LoadedWeights> weights_;
-  std::vector<double> frequencies_, local_frequencies_;
+  RopeTable angles_;
+  std::optional<RopeTable> local_angles_;  // of layers that rotate in their own way
+  at::Tensor counting_;                    // int64 0, 1, 2, ... as far as positions went
+  Attention attention_;
   KvView kv_;
 };
 

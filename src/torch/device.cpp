@@ -13,6 +13,7 @@
 #include <string_view>
 
 #include "torch/guard.hpp"
+#include "torch/lane.hpp"
 
 namespace frugal::aten {
 namespace {
@@ -80,7 +81,10 @@ Device open_device(const TorchOptions& options) {
     if (options.threads < 0) throw Error(Errc::invalid_argument, "torch: threads is negative");
     const c10::Device device = cuda ? open_cuda(name) : c10::Device(c10::DeviceType::CPU);
     if (options.threads > 0) at::set_num_threads(options.threads);
-    return {.device = device, .compute = compute, .name = device.str()};
+    return {.device = device,
+            .compute = compute,
+            .name = device.str(),
+            .kernels = cuda && Lane::tells_native() ? cuda::device_kernels() : nullptr};
   });
 }
 

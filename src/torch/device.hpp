@@ -1,5 +1,4 @@
-// Device: which device and element type a TorchOptions names. Opens LibTorch's CUDA library on demand, so that a
-// CPU-only service never loads it.
+// Where a TorchBackend runs and in which type it computes.
 #pragma once
 
 #include <frugal/torch/backend.hpp>
@@ -9,14 +8,17 @@
 
 #include <string>
 
+#include "cuda/kernels.hpp"
+
 namespace frugal::aten {
 
 struct Device {
   c10::Device device;
   c10::ScalarType compute;  ///< of weights, activations inside a layer, keys and values; the residual stream is fp32
   std::string name;         ///< "cpu", "cuda:0"
+  const cuda::Kernels* kernels = nullptr;  ///< frugal's own; null = LibTorch's operations do all, draws are the host's
 
-  bool is_cuda() const { return device.is_cuda(); }
+  bool is_host() const { return device.is_cpu(); }
 };
 
 /// Throws Error(invalid_argument) for unknown names, Error(unavailable) where the device is not there.

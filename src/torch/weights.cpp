@@ -4,10 +4,14 @@
 
 #include <frugal/core/error.hpp>
 
+#include <ATen/Parallel.h>
 #include <ATen/ops/cat.h>
 #include <ATen/ops/empty.h>
+#include <ATen/ops/from_blob.h>
 
+#include <algorithm>
 #include <initializer_list>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -16,19 +20,138 @@ namespace {
 
 using Parts = std::initializer_list<std::string_view>;
 
+std::int64_t wide(std::uint64_t n) { return static_cast<std::int64_t>(n); }
+
+/// The tensor's bytes as they are, [rows, row bytes], on the host.
+at::Tensor bytes_of(const Tensor& t, std::uint64_t first, std::uint64_t count) {
+  void* const data = const_cast<std::byte*>(t.row(first).data());
+  return at::from_blob(data, {wide(count), wide(t.row_bytes())}, at::TensorOptions(at::kByte));
+}
+
+/// The LibTorch type of plain floats.
+std::optional<c10::ScalarType> plain(DType type) {
+  switch (type) {
+    case DType::f32:
+      return c10::ScalarType::Float;
+    case DType::f16:
+      return c10::ScalarType::Half;
+    case DType::bf16:
+      return c10::ScalarType::BFloat16;
+    default:
+      return std::nullopt;
+  }
+}
+
+/// Rows [first, first + count) in fp32, on all threads that LibTorch may use.
+at::Tensor expanded(const Tensor& t, std::uint64_t first, std::uint64_t count) {
+  const at::Tensor out = at::empty({wide(count), wide(t.cols)}, at::TensorOptions(at::kFloat));
+  float* const to = out.data_ptr<float>();
+  at::parallel_for(0, wide(count), 16, [&](std::int64_t begin, std::int64_t end) {
+    const auto at = static_cast<std::uint64_t>(begin), n = static_cast<std::uint64_t>(end - begin);
+    dequantize_rows(t, first + at, n, {to + at * t.cols, n * t.cols});
+  });
+  return out;
+}
+
+/// Files need not align their tensors.
+at::Tensor aligned(const at::Tensor& bytes, c10::ScalarType type) {
+  const auto address = reinterpret_cast<std::uintptr_t>(bytes.const_data_ptr());
+  return address % c10::elementSize(type) == 0 ? bytes : bytes.clone();
+}
+
+/// Fills [rows, cols] on the device, piece by piece. Plain floats travel as the file has them.
+void fill(const at::Tensor& to, const Tensor& t) {
+  const std::uint64_t piece = std::max<std::uint64_t>(1, load_piece_bytes / (t.cols * sizeof(float)));
+  for (std::uint64_t first = 0; first < t.rows; first += piece) {
+    const std::uint64_t count = std::min(piece, t.rows - first);
+    const at::Tensor part = to.narrow(0, wide(first), wide(count));
+    if (const auto type = plain(t.type))
+      part.copy_(aligned(bytes_of(t, first, count), *type).to(to.device()).view(*type));
+    else
+      part.copy_(expanded(t, first, count).to(to.scalar_type()));
+  }
+}
+
 /// Rows of several tensors one below the other, as [rows, cols] on the device.
 at::Tensor stack_rows(const std::vector<const Tensor*>& parts, c10::Device device, c10::ScalarType type) {
   std::uint64_t rows = 0;
   for (const Tensor* t : parts) rows += t->rows;
-  const std::uint64_t cols = parts.front()->cols;
-  const at::Tensor host =
-      at::empty({static_cast<std::int64_t>(rows), static_cast<std::int64_t>(cols)}, at::TensorOptions(at::kFloat));
-  float* next = host.data_ptr<float>();
+  const at::Tensor out = at::empty({wide(rows), wide(parts.front()->cols)}, at::TensorOptions(type).device(device));
+  std::int64_t next = 0;
   for (const Tensor* t : parts) {
-    dequantize_rows(*t, 0, t->rows, {next, t->rows * cols});
-    next += t->rows * cols;
+    fill(out.narrow(0, next, wide(t->rows)), *t);
+    next += wide(t->rows);
   }
-  return host.to(device, type);
+  return out;
+}
+
+std::optional<cuda::Packing> packing_of(DType type) {
+  switch (type) {
+    case DType::q8_0:
+      return cuda::Packing::q8_0;
+    case DType::q4_0:
+      return cuda::Packing::q4_0;
+    case DType::q4_1:
+      return cuda::Packing::q4_1;
+    default:
+      return std::nullopt;
+  }
+}
+
+std::uint64_t packed_bytes(cuda::Packing packing, std::uint64_t blocks) { return blocks * cuda::block_bytes(packing); }
+
+/// The three arrays of a packed matrix, as bytes of its one tensor.
+struct PackedParts {
+  std::int64_t quants, scales, minimums;  // where they begin
+  explicit PackedParts(const Matrix& m) {
+    const std::int64_t blocks = m.rows * m.cols / cuda::packed_values;
+    quants = 0, scales = blocks * cuda::quant_bytes(m.packing), minimums = scales + 2 * blocks;
+  }
+};
+
+/// A tensor's blocks, the first of which is the matrix's block `first`, piece by piece.
+void fill_packed(const Matrix& m, const Tensor& t, std::uint64_t first) {
+  const PackedParts parts(m);
+  const bool minimums = m.packing == cuda::Packing::q4_1;
+  const std::uint64_t bytes = cuda::quant_bytes(m.packing), all = t.rows * t.cols / cuda::packed_values;
+  const std::uint64_t piece = load_piece_bytes / bytes;
+  const auto host = [](std::uint64_t n) { return at::empty({wide(n)}, at::TensorOptions(at::kByte)); };
+  const auto memory = [](const at::Tensor& x) { return static_cast<std::byte*>(x.data_ptr()); };
+  for (std::uint64_t at = 0; at < all; at += piece) {
+    const std::uint64_t count = std::min(piece, all - at);
+    const at::Tensor q = host(count * bytes), d = host(2 * count), least = host(minimums ? 2 * count : 0);
+    cuda::repack(m.packing, t.data.data() + at * cuda::block_bytes(m.packing), count, memory(q), memory(d),
+                 memory(least));
+    const auto send = [&](std::int64_t begin, std::uint64_t width, const at::Tensor& from) {
+      m.packed.narrow(0, begin + wide((first + at) * width), from.size(0)).copy_(from);
+    };
+    send(parts.quants, bytes, q);
+    send(parts.scales, 2, d);
+    if (minimums) send(parts.minimums, 2, least);
+  }
+}
+
+/// Packed where there are kernels for it and all parts are of one type.
+Matrix load_matrix(const std::vector<const Tensor*>& parts, const Device& device) {
+  Matrix m;
+  for (const Tensor* t : parts) m.rows += wide(t->rows);
+  m.cols = wide(parts.front()->cols);
+  const DType type = parts.front()->type;
+  const bool alike = std::all_of(parts.begin(), parts.end(), [&](const Tensor* t) { return t->type == type; });
+  const auto packing = packing_of(type);
+  if (device.kernels == nullptr || !packing || !alike) {
+    m.dense = stack_rows(parts, device.device, device.compute);
+    return m;
+  }
+  m.packing = *packing;
+  const auto options = at::TensorOptions(at::kByte).device(device.device);
+  m.packed = at::empty({wide(packed_bytes(*packing, static_cast<std::uint64_t>(m.rows * m.cols / 32)))}, options);
+  std::uint64_t next = 0;
+  for (const Tensor* t : parts) {
+    fill_packed(m, *t, next);
+    next += t->rows * t->cols / cuda::packed_values;
+  }
+  return m;
 }
 
 /// Loads one layer's tensors by part name.
@@ -37,16 +160,16 @@ class Layer {
   Layer(const Model& model, std::uint32_t layer, const Device& device)
       : model_(model), layer_(layer), device_(device) {}
 
-  at::Tensor matrix(Parts parts) const {
+  Matrix matrix(Parts parts) const {
     std::vector<const Tensor*> tensors;
     for (const std::string_view part : parts) tensors.push_back(&need(part, false));
-    return stack_rows(tensors, device_.device, device_.compute);
+    return load_matrix(tensors, device_);
   }
 
-  at::Tensor expert(Parts parts, std::uint32_t index) const {
+  Matrix expert(Parts parts, std::uint32_t index) const {
     std::vector<const Tensor*> tensors;
     for (const std::string_view part : parts) tensors.push_back(model_.expert(layer_, part, index));
-    return stack_rows(tensors, device_.device, device_.compute);
+    return load_matrix(tensors, device_);
   }
 
   at::Tensor floats(std::string_view part) const {
@@ -111,20 +234,33 @@ LayerWeights load_layer(const DecoderSpec& spec, const Layer& layer, c10::Scalar
 
 }  // namespace
 
+cuda::PackedMatrix Matrix::for_kernels() const {
+  const auto* const bytes = static_cast<const std::uint8_t*>(packed.const_data_ptr());
+  const PackedParts parts(*this);
+  const auto halves = [&](std::int64_t at) { return reinterpret_cast<const cuda::Half*>(bytes + at); };
+  return {bytes + parts.quants,
+          halves(parts.scales),
+          packing == cuda::Packing::q4_1 ? halves(parts.minimums) : nullptr,
+          static_cast<std::uint64_t>(rows),
+          static_cast<std::uint32_t>(cols),
+          packing};
+}
+
 std::shared_ptr<const LoadedWeights> shared_weights(std::shared_ptr<const Model> model, const Device& device) {
   static backend::Prepared<LoadedWeights> prepared;
   const Model* key = model.get();
-  return prepared.get(key, device.name + " " + c10::toString(device.compute), [&] {
-    return LoadedWeights{model, load_weights(*model, device)};
-  });
+  return prepared.get(
+      key, device.name + " " + c10::toString(device.compute) + (device.kernels != nullptr ? " packed" : ""), [&] {
+        return LoadedWeights{model, load_weights(*model, device)};
+      });
 }
 
 Weights load_weights(const Model& model, const Device& device) {
   const DecoderSpec& spec = model.spec();
   Weights w;
-  w.embedding = stack_rows({&model.embedding()}, device.device, device.compute);
+  w.embedding = load_matrix({&model.embedding()}, device);
   w.output_norm = stack_rows({&model.output_norm()}, device.device, at::kFloat).reshape(-1);
-  w.head = spec.tied_head ? w.embedding : stack_rows({&model.head()}, device.device, device.compute);
+  w.head = spec.tied_head ? w.embedding : load_matrix({&model.head()}, device);
   w.layers.reserve(spec.layers);
   for (std::uint32_t l = 0; l < spec.layers; ++l) {
     w.layers.push_back(load_layer(spec, Layer(model, l, device), device.compute));

@@ -1,5 +1,5 @@
-// Weights: a model dequantised onto the device in the compute type. Projections that read the same input are one
-// matrix: q|k|v and gate|up.
+// Weights: a model on the device. Projections that read the same input are one matrix: q|k|v and gate|up. Where frugal's
+// kernels are, Q8_0, Q4_0 and Q4_1 stay quantised; all else is in the compute type.
 #pragma once
 
 #include <frugal/model/model.hpp>
@@ -9,19 +9,32 @@
 #include <memory>
 #include <vector>
 
+#include "cuda/packed.hpp"
 #include "torch/device.hpp"
 
 namespace frugal::aten {
 
+/// One matrix [rows, cols], in the compute type or packed.
+struct Matrix {
+  at::Tensor dense;   // [rows, cols]; undefined where packed
+  at::Tensor packed;  // bytes: quants of all rows, then scales, then minimums where there are any
+  cuda::Packing packing{};
+  std::int64_t rows = 0, cols = 0;
+
+  bool is_packed() const { return packed.defined(); }
+  cuda::PackedMatrix for_kernels() const;
+};
+
 struct GatedWeights {
-  at::Tensor gate_up, down;  // [2 d_ff, d_model], [d_model, d_ff]
+  Matrix gate_up, down;  // [2 d_ff, d_model], [d_model, d_ff]
 };
 
 struct LayerWeights {
   at::Tensor attn_norm, ffn_norm;  // fp32 [d_model]
-  at::Tensor qkv, qkv_bias;        // [q_width + 2 kv_width, d_model]; bias undefined where there is none
+  Matrix qkv;                      // [q_width + 2 kv_width, d_model]
+  at::Tensor qkv_bias;             // undefined where there is none
   at::Tensor qk_gain;              // fp32 [heads + kv_heads, head_dim], undefined where there is no qk_norm
-  at::Tensor output;               // [d_model, q_width]
+  Matrix output;                   // [d_model, q_width]
   GatedWeights ffn;                // undefined where there are experts
   at::Tensor post_attention_norm, post_ffw_norm;  // fp32 [d_model], undefined where there are none
   at::Tensor router;                              // fp32 [experts, d_model]: rounding it would change choices
@@ -30,10 +43,12 @@ struct LayerWeights {
   at::Tensor shared_gate;  // fp32 [1, d_model]
 };
 
+inline constexpr std::size_t load_piece_bytes = std::size_t{16} << 20;
+
 struct Weights {
-  at::Tensor embedding;    // [vocab, d_model]
+  Matrix embedding;        // [vocab, d_model]
   at::Tensor output_norm;  // fp32 [d_model]
-  at::Tensor head;         // [vocab, d_model]; the embedding itself where tied
+  Matrix head;             // [vocab, d_model]; the embedding itself where tied
   std::vector<LayerWeights> layers;
 };
 
@@ -45,7 +60,7 @@ struct LoadedWeights {
 /// The same tensors for every backend of the process that runs this Model object on this device in this type.
 std::shared_ptr<const LoadedWeights> shared_weights(std::shared_ptr<const Model> model, const Device& device);
 
-/// Peak host memory: the weights in the compute type plus one fp32 matrix.
+/// Beside the file's own bytes the host holds one piece of a matrix at a time, `load_piece_bytes` in fp32.
 Weights load_weights(const Model& model, const Device& device);
 
 }  // namespace frugal::aten

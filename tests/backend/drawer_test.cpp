@@ -124,6 +124,52 @@ TEST_CASE("draws and distributions are those of a twin that sorts everything, on
   CHECK(drawn > 3500);  // the others have no finite logit, or a mask that allows nothing
 }
 
+namespace {
+
+/// Takes the pieces from the last to the first, as threads might.
+struct Backwards final : RowTeam {
+  void run(std::uint32_t pieces, Work work) noexcept override {
+    for (std::uint32_t p = pieces; p-- > 0;) work.call(work.self, p);
+    ++runs;
+  }
+  int runs = 0;
+};
+
+}  // namespace
+
+TEST_CASE("a team that shares a row's passes draws and scores what one thread does") {
+  std::mt19937 random(29);
+  std::normal_distribution<float> bell(0.0F, 3.0F);
+  const std::vector<Sampling> settings = {{},
+                                          {.temperature = 0.8F},
+                                          {.temperature = 1.5F, .top_p = 0.95F},
+                                          {.temperature = 1.0F, .top_k = 500, .top_p = 0.9F},
+                                          {.temperature = 1.0F, .min_p = 0.01F},
+                                          {.temperature = 2.0F, .top_k = 20000}};
+  for (const RowKernels* k : available_row_kernels()) {
+    Drawer alone(*k), shared(*k);
+    Backwards team;
+    for (const std::size_t n : {8193U, 16384U, 20001U, 49152U}) {
+      std::vector<float> logits(n);
+      for (float& x : logits) x = bell(random);
+      for (std::size_t i = 0; i < n; i += 97) logits[i] = logits[0];
+      logits[n / 2] = std::numeric_limits<float>::quiet_NaN();
+      for (const Sampling& s : settings) {
+        for (std::uint32_t position = 0; position < 20; ++position) {
+          const DrawSpec spec{.sampling = &s, .seed = 5, .position = position, .top_logprobs = 7, .scores = true};
+          const TokenScore want = alone.draw(logits, spec), got = shared.draw(logits, spec, &team);
+          REQUIRE(got.token == want.token);
+          REQUIRE(got.logprob == want.logprob);
+          REQUIRE(got.margin == want.margin);
+          REQUIRE(got.top.size() == want.top.size());
+          for (std::size_t i = 0; i < got.top.size(); ++i) REQUIRE(got.top[i].token == want.top[i].token);
+        }
+      }
+    }
+    CHECK(team.runs > 1000);
+  }
+}
+
 TEST_CASE("top-p of wide rows is that of the twin, whatever their shape") {
   std::vector<Drawer> drawers;
   for (const RowKernels* k : available_row_kernels()) drawers.emplace_back(*k);

@@ -103,6 +103,7 @@ TEST_CASE("weights above limits are those of the tokens at or above them, on eve
       }
       k->weigh_above(x.data(), n, s, limits.data(), got.data());
       REQUIRE(got == want);
+      for (std::size_t l = 0; l < row_limits; ++l) REQUIRE(k->weigh_from(x.data(), n, s, limits[l]) == want[l]);
     }
   }
 }

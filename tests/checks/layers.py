@@ -20,7 +20,7 @@ SEES = {
     "sim": {"core", "model", "backend"},
     "cpu": {"core", "model", "backend"},
     "cuda": {"core", "backend"},
-    "torch": {"core", "model", "backend"},
+    "torch": {"core", "model", "backend", "cuda"},
     "endpoint": {"core", "text", "grammar", "meter", "policy"},
     "http": {"core", "endpoint"},
     "server": {"core", "text", "grammar", "meter", "model", "endpoint"},

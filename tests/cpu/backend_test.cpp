@@ -73,7 +73,8 @@ TEST_CASE("Every switch of the description gives the reference's logits within 8
 TEST_CASE("Every storage format gives the reference's logits within 8-bit rounding") {
   const DType type =
       GENERATE(DType::q4_0, DType::q4_1, DType::q5_0, DType::q5_1, DType::q8_0, DType::q2_k, DType::q3_k, DType::q4_k,
-               DType::q5_k, DType::q6_k, DType::iq4_nl, DType::iq4_xs, DType::f16, DType::bf16);
+               DType::q5_k, DType::q6_k, DType::iq4_nl, DType::iq4_xs, DType::iq2_xxs, DType::iq2_xs, DType::iq2_s,
+               DType::iq3_xxs, DType::iq3_s, DType::iq1_s, DType::iq1_m, DType::f16, DType::bf16);
   CAPTURE(std::string(to_string(type)));
   TinyModelOptions o;
   o.d_model = 256, o.d_ff = 512, o.layers = 1;

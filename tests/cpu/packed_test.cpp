@@ -16,8 +16,10 @@ using namespace frugal::cpu;
 
 namespace {
 
-constexpr DType quantised[] = {DType::q4_0, DType::q4_1, DType::q5_0, DType::q5_1, DType::q8_0,   DType::q2_k,
-                               DType::q3_k, DType::q4_k, DType::q5_k, DType::q6_k, DType::iq4_nl, DType::iq4_xs};
+constexpr DType quantised[] = {DType::q4_0,    DType::q4_1,   DType::q5_0,    DType::q5_1,   DType::q8_0,
+                               DType::q2_k,    DType::q3_k,   DType::q4_k,    DType::q5_k,   DType::q6_k,
+                               DType::iq4_nl,  DType::iq4_xs, DType::iq2_xxs, DType::iq2_xs, DType::iq2_s,
+                               DType::iq3_xxs, DType::iq3_s,  DType::iq1_s,   DType::iq1_m};
 
 std::vector<float> expanded(DType type, std::span<const std::byte> data, std::size_t values) {
   std::vector<float> out(values);

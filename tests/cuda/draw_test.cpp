@@ -1,4 +1,5 @@
-// The device's draw on the host, thread after thread, against the host's own: the same tokens, draw for draw.
+// The device's draw on the host, thread after thread, against the host's own: the same tokens
+// and scores, draw for draw.
 #include "cuda/draw.hpp"
 
 #include <catch2/catch_test_macros.hpp>
@@ -7,6 +8,7 @@
 #include <array>
 #include <cmath>
 #include <memory>
+#include <optional>
 #include <random>
 #include <vector>
 
@@ -21,44 +23,53 @@ using testing::DrawCase;
 using testing::random_draw_case;
 
 /// What a device would be given; the memory between the arrays would show a step outside them.
-Token drawn_here(const DrawCase& c, std::uint32_t threads) {
-  const DrawSpec spec = c.spec();
+std::optional<TokenScore> drawn_here(const DrawCase& c, const DrawSpec& spec, std::uint32_t threads) {
   std::optional<PreparedDraw> p = prepare(spec, static_cast<std::uint32_t>(c.logits.size()));
-  if (!p) return -2;
+  if (!p) return std::nullopt;
   std::vector<float> x(p->row.tokens);
   p->row.logits = c.logits.data();
   p->row.x = x.data();
   p->row.mask = spec.mask.empty() ? nullptr : spec.mask.data();
   p->row.adjustments = p->adjustments.data();
   const auto shared = std::make_unique<DrawShared>();
-  return draw_row(Block{threads}, p->row, *shared);
+  return score_of(drawn_from(Block{threads}, p->row, *shared), p->row);
 }
+
+/// The same bits; one NaN is like another.
+bool same(float a, float b) { return (std::isnan(a) && std::isnan(b)) || bits_of(a) == bits_of(b); }
 
 bool bias_stands_twice(const DrawCase& c) {
   const auto& bias = c.sampling.logit_bias;
   return bias.size() == 2 && bias[0].first == bias[1].first;
 }
 
-TEST_CASE("a block draws what the host draws, whatever its number of threads") {
+TEST_CASE("a block draws and scores what the host does, whatever its number of threads") {
   backend::Drawer drawer;
-  int drawn = 0, greedy = 0;
+  int drawn = 0, greedy = 0, scored = 0;
   for (std::uint64_t seed = 0; seed < 6000; ++seed) {
     CAPTURE(seed);
     DrawCase c = random_draw_case(seed);
     if (seed % 9 == 0) c.sampling.temperature = 0.0F, ++greedy;
-    const Token got = drawn_here(c, std::array<std::uint32_t, 3>{32, 128, draw_threads}[seed % 3]);
-    if (got == -2) {
+    DrawSpec spec = c.spec();
+    spec.scores = seed % 2 == 0;
+    const auto got = drawn_here(c, spec, std::array<std::uint32_t, 3>{32, 128, draw_threads}[seed % 3]);
+    if (!got) {
       REQUIRE(bias_stands_twice(c));
       continue;
     }
-    REQUIRE(got == drawer.draw(c.logits, c.spec()).token);
-    drawn += got >= 0 ? 1 : 0;
+    const TokenScore want = drawer.draw(c.logits, spec);
+    REQUIRE(got->token == want.token);
+    REQUIRE(same(got->logprob, want.logprob));
+    REQUIRE(same(got->margin, want.margin));
+    drawn += got->token >= 0 ? 1 : 0;
+    scored += want.logprob != 0.0F ? 1 : 0;
   }
   CHECK(drawn > 5000);
   CHECK(greedy > 600);
+  CHECK(scored > 2000);
 }
 
-TEST_CASE("a block draws from wide and flat rows as the host does") {
+TEST_CASE("a block draws and scores wide and flat rows as the host does") {
   backend::Drawer drawer;
   std::mt19937_64 random(5);
   for (std::uint64_t seed = 0; seed < 40; ++seed) {
@@ -71,7 +82,14 @@ TEST_CASE("a block draws from wide and flat rows as the host does") {
     c.sampling.temperature = std::array<float, 3>{0.7F, 1.5F, 4.0F}[seed % 3];
     if (seed % 4 != 0) c.sampling.top_p = 0.95F;
     if (seed % 4 == 2) c.sampling.top_k = 5000;
-    REQUIRE(drawn_here(c, draw_threads) == drawer.draw(c.logits, c.spec()).token);
+    DrawSpec spec = c.spec();
+    spec.scores = true;
+    const auto got = drawn_here(c, spec, draw_threads);
+    const TokenScore want = drawer.draw(c.logits, spec);
+    REQUIRE(got);
+    REQUIRE(got->token == want.token);
+    REQUIRE(same(got->logprob, want.logprob));
+    REQUIRE(same(got->margin, want.margin));
   }
 }
 
@@ -88,7 +106,7 @@ TEST_CASE("weights on a device are the host's to the last bit") {
   }
 }
 
-TEST_CASE("draws that report or judge stay with the host") {
+TEST_CASE("draws that report the most likely tokens or judge drafts stay with the host") {
   const DrawCase c = random_draw_case(1);
   const auto stays = [&](auto change) {
     DrawSpec spec = c.spec();
@@ -97,7 +115,7 @@ TEST_CASE("draws that report or judge stay with the host") {
   };
   std::vector<float> distribution;
   CHECK_FALSE(stays([](DrawSpec&) {}));
-  CHECK(stays([](DrawSpec& s) { s.scores = true; }));
+  CHECK_FALSE(stays([](DrawSpec& s) { s.scores = true; }));
   CHECK(stays([](DrawSpec& s) { s.top_logprobs = 3; }));
   CHECK(stays([](DrawSpec& s) { s.keep_distribution = true; }));
   CHECK(stays([&](DrawSpec& s) { s.distribution = &distribution; }));

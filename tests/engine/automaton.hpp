@@ -19,6 +19,7 @@ namespace frugal::testing {
 struct AutomatonOptions {
   std::size_t least = 2, most = 6;
   bool tells_forced = true;
+  bool tells_ways = true;
   std::size_t dead_after = ~std::size_t{0};    ///< tokens after which nothing is allowed
   std::size_t throws_after = ~std::size_t{0};  ///< tokens after which mask() throws an int
 };
@@ -56,6 +57,17 @@ class Automaton final : public Constraint {
       if (only == nullptr || may_end || place == 5 * options_.most) return;
       out.push_back(static_cast<unsigned char>(*only));
     }
+  }
+  bool closes(std::size_t most, std::vector<Token>* way) override {
+    const std::size_t whole = std::max(5 * options_.least, (taken_.size() + 4) / 5 * 5);
+    if (!options_.tells_ways || whole - taken_.size() > most) return false;
+    std::vector<Token> text = taken_;
+    while (way != nullptr && text.size() < whole) {
+      const char next = "{aa}\n"[text.size() % 5];
+      text.push_back(text.size() % 5 == 2 && text.back() == 'a' ? 'b' : static_cast<unsigned char>(next));
+      way->push_back(text.back());
+    }
+    return true;
   }
 
  private:

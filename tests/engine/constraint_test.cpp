@@ -239,3 +239,89 @@ TEST_CASE("a constraint that throws or allows nothing ends its own answer, by na
     }
   }
 }
+
+TEST_CASE("close_when_short ends every document within its cap, whatever drafts, batch, prefix hits or preemption") {
+  const auto requests = [](bool seeded) {
+    std::vector<Request> all = constrained_requests(seeded, true);
+    for (std::uint32_t i = 0; i < 7; ++i) {
+      all[i].constraint = std::make_shared<AutomatonSource>(AutomatonOptions{.least = 2, .most = 40});
+      all[i].close_when_short = true;
+      all[i].max_tokens = 10 + 3 * i;
+      all[i].stop.clear(), all[i].type.clear(), all[i].sampling.logit_bias = {{eos, -60.0F}};
+    }
+    return all;
+  };
+  std::uint64_t closing = 0, preempted = 0;
+  for (const bool seeded : {false, true}) {
+    Engine alone(constrained_options(wordy_backend()));
+    std::vector<Answer> plain;
+    for (const Request& r : requests(seeded)) plain.push_back(run_all(alone, {r}).front());
+    for (std::size_t i = 0; i < 7; ++i) {
+      CAPTURE(i, plain[i].text);
+      REQUIRE(plain[i].finish.document);
+      CHECK(plain[i].finish.document->complete);
+      CHECK(plain[i].tokens.size() <= 10 + 3 * i);
+      if (plain[i].finish.reason != FinishReason::stop) CHECK(plain[i].tokens.size() >= 10 + 3 * i - 4);
+      closing += plain[i].finish.document->closing_tokens;
+    }
+    CHECK_FALSE(plain[7].finish.document);
+    for (const SpeculationSetup& setup : constrained_setups()) {
+      for (const bool tight : {false, true}) {
+        EngineOptions options = constrained_options(wordy_backend());
+        setup.apply(options);
+        if (tight) options.kv_bytes = std::size_t{36} * 4096;
+        Engine engine(std::move(options));
+        for (int turn = 0; turn < 2; ++turn) {
+          std::vector<Request> now = requests(seeded);
+          if (tight) now.push_back(request_for(prompt_of(150, 99), 300)), now.back().priority = 1;
+          const std::vector<Answer> answers = run_all(engine, now);
+          for (std::size_t i = 0; i < plain.size(); ++i) {
+            CAPTURE(setup.name, tight, i, answers[i].text, plain[i].text);
+            REQUIRE(answers[i].tokens == plain[i].tokens);
+            CHECK(answers[i].finish.reason == plain[i].finish.reason);
+            CHECK(answers[i].finish.ledger.consistent());
+          }
+        }
+        preempted += engine.stats().preemptions;
+      }
+    }
+  }
+  CHECK(closing > 0);
+  CHECK(preempted > 0);
+}
+
+TEST_CASE("an answer that is cut says that its document is not complete") {
+  Engine engine(constrained_options(wordy_backend()));
+  Request r = request_for(prompt_of(40), 12);
+  r.constraint = std::make_shared<AutomatonSource>(AutomatonOptions{.least = 3, .most = 3});
+  const Answer cut = run_all(engine, {r}).front();
+  CHECK(cut.finish.reason == FinishReason::length);
+  REQUIRE(cut.finish.document);
+  CHECK_FALSE(cut.finish.document->complete);
+  r.max_tokens = 15;
+  const Answer whole = run_all(engine, {r}).front();
+  CHECK(whole.finish.reason == FinishReason::stop);
+  CHECK(whole.finish.document->complete);
+  CHECK(whole.finish.document->closing_tokens == 0);
+  r.stop = {"}"};
+  const Answer stopped = run_all(engine, {r}).front();
+  CHECK(stopped.finish.reason == FinishReason::stop);
+  CHECK_FALSE(stopped.finish.document->complete);
+}
+
+TEST_CASE("close_when_short is refused by name where it cannot be kept") {
+  Engine engine(constrained_options(wordy_backend()));
+  Request r = request_for(prompt_of(40), 9);
+  r.close_when_short = true;
+  const auto why = [&] {
+    const Answer a = run_all(engine, {r}).front();
+    CHECK(a.finish.reason == FinishReason::refused);
+    return a.finish.error ? a.finish.error->message() : std::string();
+  };
+  CHECK(why().find("close_when_short without a constraint") != std::string::npos);
+  r.constraint = std::make_shared<AutomatonSource>(AutomatonOptions{});
+  CHECK(why().find("has 10 tokens, the answer may have 9") != std::string::npos);
+  r.max_tokens = 90;
+  r.constraint = std::make_shared<AutomatonSource>(AutomatonOptions{.tells_ways = false});
+  CHECK(why().find("knows no way to end its documents") != std::string::npos);
+}

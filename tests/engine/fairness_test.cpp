@@ -207,6 +207,27 @@ TEST_CASE(
   CHECK(world.served("batch") > 10'000);
 }
 
+TEST_CASE("a prompt does not ride in the step of one of higher priority, unless its own turn has come") {
+  World world([](EngineOptions& o) { o.longest_wait = 2s; });
+  const auto batch = world.start("batch", 200, 2);
+  const auto people = world.start("people", 10, 2, 10);
+  const TimePoint began = world.clock.now();
+  world.run(1);
+  CHECK(people->first - began <= 20ms);  // its ten rows alone
+  CHECK(batch->tokens == 0);
+  world.run(1);
+  CHECK(batch->tokens == 1);  // whole, beside a token of the other
+
+  const auto starved = world.start("batch", 20, 1);
+  const TimePoint then = world.clock.now();
+  for (int step = 0; step < 400 && starved->tokens == 0; ++step) {
+    while (world.engine->stats().running + world.engine->stats().waiting < 4) world.start("people", 20, 1, 10);
+    world.run(1);
+  }
+  CHECK(starved->tokens == 1);
+  CHECK(starved->first - then < 2500ms);  // an eighth of the wait and two steps more
+}
+
 TEST_CASE("sequences between two tokens wait no longer than the stall budget beside others' prompts") {
   for (const auto& [budget, longest] : {std::pair{std::optional<Duration>(25ms), 26ms}, {std::nullopt, 300ms}}) {
     World world([&, b = budget](EngineOptions& o) { o.stall_budget = b; });

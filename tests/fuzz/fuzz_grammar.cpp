@@ -1,5 +1,5 @@
-// Any bytes as a constraint and a text for it: an Error or a judgement, never a crash, a leak or a run without end. The
-// first byte says what the first line is (r: a regular expression, g: a grammar in GBNF, l: in Lark's spelling, else a
+// Any bytes as a constraint and a text for it: an Error or a judgement, never a crash, a leak or a run without end, and
+// no text that is let through so far leads to a place where nothing may follow and nothing is whole. The first byte says what the first line is (r: a regular expression, g: a grammar in GBNF, l: in Lark's spelling, else a
 // JSON schema); the rest is the text, for a schema as one document a line.
 #include <frugal/core/constraint.hpp>
 #include <frugal/grammar/grammar.hpp>
@@ -23,6 +23,11 @@ const frugal::Tokenizer& bytes() {
   return tokenizer;
 }
 
+bool is_dead_end(const frugal::Constraint& constraint, const std::vector<std::uint32_t>& mask) {
+  return constraint.state() == frugal::ConstraintState::open &&
+         std::all_of(mask.begin(), mask.end(), [](std::uint32_t word) { return word == 0; });
+}
+
 /// Takes the text as far as it is allowed: advance() takes a byte exactly where the mask before it has it.
 void follow(const frugal::ConstraintSource& source, std::string_view text) {
   const auto opened = source.open(bytes());
@@ -31,6 +36,7 @@ void follow(const frugal::ConstraintSource& source, std::string_view text) {
   std::vector<std::uint32_t> words((bytes().size() + 31) / 32);
   for (const char c : text.substr(0, 64)) {
     constraint.mask(words);
+    if (is_dead_end(constraint, words)) std::abort();
     const auto t = static_cast<std::size_t>(static_cast<unsigned char>(c));
     const bool allowed = ((words[t / 32] >> (t % 32)) & 1) != 0;
     if (constraint.advance(static_cast<frugal::Token>(t)) != allowed) std::abort();

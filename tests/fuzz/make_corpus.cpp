@@ -59,7 +59,7 @@ void write_gguf_seeds(const fs::path& folder) {
   pieces.add("tokenizer.ggml.token_type", std::vector<std::int32_t>{2, 3, 3, 6, 1, 1, 1});
   pieces.add("tokenizer.ggml.bos_token_id", 1U).add("tokenizer.ggml.eos_token_id", 2U);
   testing::write_file(folder / "pieces.gguf", pieces.bytes());
-  for (int id = 0; id <= static_cast<int>(DType::iq4_xs); ++id) {
+  for (int id = 0; id <= static_cast<int>(DType::iq1_m); ++id) {
     const auto type = static_cast<DType>(id);
     const std::uint64_t cols = block_shape(type).values;
     const Blob data = testing::random_blocks(type, cols, 1.0F, 1);

@@ -1,5 +1,6 @@
-// answers_driver MODEL: answers under JSON schemas, sampled on a real model. Reads JSON lines {"schema", "prompt", "seed", "most",
-// "compact"}, answers all at once, and writes a line {"text", "finish", "forced"} or {"error"} for each, in order.
+// answers_driver MODEL: answers under JSON schemas, sampled on a real model. Reads JSON lines {"schema",
+// "prompt", "seed", "most", "compact", "close"}, answers all at once, and writes a line {"text", "finish", "forced",
+// "complete", "closing"} or {"error"} for each, in order.
 #include <frugal/core/error.hpp>
 #include <frugal/cpu/backend.hpp>
 #include <frugal/engine/engine.hpp>
@@ -21,6 +22,7 @@ namespace {
 Request request_of(const Json& line) {
   Request r{Chat{{{"user", line.at("prompt")}}}};
   r.max_tokens = line.at("most");
+  r.close_when_short = line.at("close");
   r.sampling.temperature = 1.0F;
   r.sampling.seed = line.at("seed").get<std::uint64_t>();
   const auto space = line.at("compact").get<bool>() ? grammar::Whitespace::compact : grammar::Whitespace::flexible;
@@ -30,7 +32,11 @@ Request request_of(const Json& line) {
 
 Json json_of(const Answer& a) {
   if (a.finish.error) return {{"error", a.finish.error->message()}};
-  return {{"text", a.text}, {"finish", to_string(a.finish.reason)}, {"forced", a.finish.ledger.total().forced}};
+  return {{"text", a.text},
+          {"finish", to_string(a.finish.reason)},
+          {"forced", a.finish.ledger.total().forced},
+          {"complete", a.finish.document->complete},
+          {"closing", a.finish.document->closing_tokens}};
 }
 
 }  // namespace

@@ -26,6 +26,10 @@ const std::vector<std::shared_ptr<const ConstraintSource>>& sources() {
       grammar::json_schema(
           R"({"properties":{"name":{},"me":{}},"required":["me"],"type":"object","x-order":"schema"})"),
       grammar::json_schema(R"({"type":"string","minLength":2,"maxLength":5})"),
+      grammar::json_schema(R"s({"type":"string","pattern":"\\d{2}(-|$)"})s"),
+      grammar::json_schema(R"({"allOf":[{"pattern":"ab|\"c"},{"pattern":"[0-9]$"},{"maxLength":9}],"type":"string"})"),
+      grammar::json_schema(R"({"allOf":[{"pattern":"ab"},{"pattern":"12|\u00e9"}],"type":"string"})"),
+      grammar::json_schema(R"({"type":"object","patternProperties":{"a.*1":{"type":"null"}},"minProperties":1})"),
       grammar::regex("(ab|abc)*(12|1\\.[0-9]{2,})?"),
       grammar::choice({"name", "na", "abc", "true", "\xC3\xA9"})};
   return all;

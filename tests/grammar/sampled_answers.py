@@ -1,5 +1,6 @@
-"""sampled_answers.py --driver PROGRAM --model GGUF [--schemas N] [--maskbench FILE] [--tokens N]: answers sampled at temperature 1 under JSON schemas.
-Every finished answer must be valid by jsonschema. The schemas are random ones, or those of a sample of MaskBench.
+"""sampled_answers.py --driver PROGRAM --model GGUF [--schemas N] [--maskbench FILE] [--tokens N] [--part I/N] [--close]: answers sampled at temperature 1 under JSON schemas.
+Every finished answer must be valid by jsonschema. The schemas are random ones, or those of a sample of MaskBench. A part takes every N-th of them from I on.
+With --close every document ends within its tokens (close_when_short), so every answer must be a valid one.
 """
 import argparse
 import collections
@@ -24,7 +25,10 @@ def schemas_of(options):
 
 
 def is_valid(schema, text):
-    document = json.loads(text, parse_float=decimal.Decimal)  # 33.33 is a multiple of 0.01
+    try:
+        document = json.loads(text, parse_float=decimal.Decimal)  # 33.33 is a multiple of 0.01
+    except decimal.InvalidOperation:  # an exponent beyond 10^18
+        document = json.loads(text)
     schema = json.loads(json.dumps(schema), parse_float=decimal.Decimal)
     kind = jsonschema.validators.validator_for(schema, default=jsonschema.Draft202012Validator)
     return kind(schema, format_checker=kind.FORMAT_CHECKER).is_valid(document)
@@ -37,11 +41,15 @@ def main():
     args.add_argument("--schemas", type=int, default=500)
     args.add_argument("--maskbench", help="a sample of MaskBench (JSON lines, gzip) instead of random schemas")
     args.add_argument("--tokens", type=int, default=400)
+    args.add_argument("--part", default="0/1")
+    args.add_argument("--close", action="store_true")
     options = args.parse_args()
+    part, parts = map(int, options.part.split("/"))
     schemas = schemas_of(options)
     lines = [{"schema": s, "prompt": "Make up one JSON document for this schema, short: " + json.dumps(s)[:1500], "seed": i, "most": options.tokens,
-              "compact": i % 4 != 0}  # where white space is free, a small model at temperature 1 spends its tokens on it
-             for i, s in enumerate(schemas)]
+              "close": options.close, "compact": i % 4 != 0}  # where white space is free, a small model at temperature 1 spends its tokens on it
+             for i, s in enumerate(schemas)][part::parts]
+    schemas = schemas[part::parts]
     done = subprocess.run([options.driver, options.model], input="\n".join(map(json.dumps, lines)) + "\n", capture_output=True, text=True)
     answers = [json.loads(line) for line in done.stdout.splitlines()]
     assert done.returncode == 0 and len(answers) == len(schemas), done.stderr[-2000:]
@@ -49,8 +57,10 @@ def main():
     for schema, answer in zip(schemas, answers):
         if "error" in answer:
             counts["refused: " + answer["error"][:100]] += 1
-        elif answer["finish"] != "stop":
+        elif not answer["complete"]:
             counts["cut by the limit of tokens"] += 1
+            if options.close:
+                wrong.append(f"{answer['text']} (not complete) by {json.dumps(schema)}")
         else:
             try:
                 right = is_valid(schema, answer["text"])
@@ -58,6 +68,7 @@ def main():
                 right = False
                 answer["text"] += f" ({type(error).__name__}: {str(error)[:200]})"
             counts["finished and valid" if right else "finished and INVALID"] += 1
+            counts["  of these steered to their end"] += answer["closing"] > 0
             if not right:
                 wrong.append(f"{answer['text']} by {json.dumps(schema)}")
     for name, count in counts.most_common():

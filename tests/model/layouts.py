@@ -78,9 +78,14 @@ MIXES = {
     "Q3_K_L": ("Q3_K", {"attn_v": "Q5_K", "attn_output": "Q5_K", "ffn_down": "Q5_K"}),
     "Q3_K_M": ("Q3_K", {"attn_v": "Q5_K", "attn_output": "Q4_K", "ffn_down": "Q4_K"}), "Q3_K_S": ("Q3_K", {}),
     "Q2_K": ("Q2_K", {"attn_v": "Q4_K", "attn_output": "Q3_K", "ffn_down": "Q3_K"}),
+    "IQ3_M": ("IQ3_S", {"attn_v": "Q4_K", "attn_output": "Q4_K", "ffn_down": "Q4_K"}), "IQ3_XS": ("IQ3_S", {"attn_v": "IQ3_S", "attn_k": "IQ3_XXS"}),
+    "IQ3_XXS": ("IQ3_XXS", {"attn_v": "Q4_K", "attn_output": "IQ3_S", "ffn_down": "Q3_K"}),
+    "IQ2_M": ("IQ2_S", {"attn_v": "Q4_K", "attn_output": "IQ3_S", "ffn_down": "IQ3_S"}), "IQ2_XS": ("IQ2_XS", {"attn_v": "Q4_K", "ffn_down": "Q2_K"}),
+    "IQ2_XXS": ("IQ2_XXS", {"attn_v": "Q4_K", "ffn_down": "Q2_K"}), "IQ1_M": ("IQ1_M", {"attn_v": "Q4_K", "attn_output": "IQ2_XXS"}),
+    "IQ1_S": ("IQ1_S", {"attn_v": "Q4_K", "attn_output": "IQ2_XXS"}),
 }
 # ... and in rows that are no multiple of 256 values, as SmolLM2 135M and 360M have.
-NARROW = {"Q2_K": "IQ4_NL", "Q3_K": "IQ4_NL", "IQ4_XS": "IQ4_NL", "Q4_K": "Q5_0", "Q5_K": "Q5_1", "Q6_K": "Q8_0"}
+NARROW = {**{kind: "IQ4_NL" for kind in ("IQ3_S", "IQ3_XXS", "IQ2_S", "IQ2_XS", "IQ2_XXS", "IQ1_M", "IQ1_S")}, "Q2_K": "IQ4_NL", "Q3_K": "IQ4_NL", "IQ4_XS": "IQ4_NL", "Q4_K": "Q5_0", "Q5_K": "Q5_1", "Q6_K": "Q8_0"}
 WIDTHS = {"SmolLM2 135M": {"hidden_size": 96, "num_attention_heads": 3, "num_key_value_heads": 1, "intermediate_size": 256},
           "SmolLM2 1.7B": {"hidden_size": 256, "num_attention_heads": 4, "num_key_value_heads": 4, "intermediate_size": 512}}
 
@@ -213,13 +218,18 @@ def mixed_type(name, columns, mix):
 def random_blocks(rng, rows, columns, kind, deviation):
     """Random whole blocks of a storage format whose values have mean zero and this deviation, as bytes [rows, row bytes]."""
     at = {"Q4_0": [0], "Q4_1": [0, 2], "Q5_0": [0], "Q5_1": [0, 2], "Q8_0": [0], "Q2_K": [80, 82], "Q3_K": [108], "Q4_K": [0, 2],
-          "Q5_K": [0, 2], "Q6_K": [208], "IQ4_NL": [0], "IQ4_XS": [0]}[kind]
+          "Q5_K": [0, 2], "Q6_K": [208]}.get(kind, [0])
     code = gguf.GGMLQuantizationType[kind]
     values, size = gguf.GGML_QUANT_SIZES[code]
     blocks = rng.integers(0, 256, (rows * columns // values, size), dtype=np.uint8)
 
     def expanded(*scales):
         for offset, scale in zip(at, scales):
+            if kind == "IQ1_M":  # in the upper nibbles of its four words of scales
+                bits = int(np.float16(scale).view(np.uint16))
+                for i in range(4):
+                    blocks[:, 49 + 2 * i] = blocks[:, 49 + 2 * i] & 15 | (bits >> 4 * i & 15) << 4
+                continue
             blocks[:, offset:offset + 2] = np.frombuffer(np.float16(scale).tobytes(), np.uint8)
         return gguf.quants.dequantize(blocks, code)
 

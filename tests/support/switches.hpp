@@ -58,9 +58,10 @@ inline std::vector<std::pair<std::string, TinyModelOptions>> switches() {
 
 inline std::vector<std::pair<std::string, TinyModelOptions>> formats() {
   std::vector<std::pair<std::string, TinyModelOptions>> out;
-  for (const DType type :
-       {DType::f32, DType::f16, DType::bf16, DType::q4_0, DType::q4_1, DType::q5_0, DType::q5_1, DType::q8_0,
-        DType::q2_k, DType::q3_k, DType::q4_k, DType::q5_k, DType::q6_k, DType::iq4_nl, DType::iq4_xs}) {
+  for (const DType type : {DType::f32,     DType::f16,    DType::bf16,   DType::q4_0,    DType::q4_1,   DType::q5_0,
+                           DType::q5_1,    DType::q8_0,   DType::q2_k,   DType::q3_k,    DType::q4_k,   DType::q5_k,
+                           DType::q6_k,    DType::iq4_nl, DType::iq4_xs, DType::iq2_xxs, DType::iq2_xs, DType::iq2_s,
+                           DType::iq3_xxs, DType::iq3_s,  DType::iq1_s,  DType::iq1_m}) {
     TinyModelOptions o;
     if (block_shape(type).values == 256) o.d_model = 256, o.d_ff = 256;
     o.embedding = o.attention = o.feed_forward = o.head = type;

@@ -34,6 +34,15 @@ void put_half(std::byte* at, float value) {
   std::memcpy(at, &h, sizeof h);
 }
 
+/// In the upper nibbles of four words, the lowest first.
+void put_spread_half(std::byte* at, float value) {
+  const std::uint32_t h = model::float_to_half(value);
+  for (std::uint32_t i = 0; i < 4; ++i) {
+    std::byte& upper = at[2 * i + 1];
+    upper = (upper & std::byte{15}) | static_cast<std::byte>((h >> 4 * i & 15) << 4);
+  }
+}
+
 /// Where a quantised block keeps its scale and minimum (-1: none), what deviation random quants have at scale 1, and
 /// the minimum that centres them.
 struct BlockStats {
@@ -67,6 +76,16 @@ BlockStats stats_of(DType type) {
       return {0, -1, 70.0F, 0};
     case DType::iq4_xs:
       return {0, -1, 1290.0F, 0};
+    case DType::iq2_xxs:
+    case DType::iq2_xs:
+    case DType::iq2_s:
+      return {0, -1, 55.0F, 0};
+    case DType::iq3_xxs:
+    case DType::iq3_s:
+      return {0, -1, 141.0F, 0};
+    case DType::iq1_s:
+    case DType::iq1_m:
+      return {0, -1, 7.2F, 0};
     default:
       return {-1, -1, 1, 0};
   }
@@ -89,7 +108,7 @@ void fill_block(DType type, std::byte* at, float deviation, Random& random) {
     for (int i = 192; i < 208; ++i) at[i] = static_cast<std::byte>(static_cast<int>(random.bits() & 31) - 16);
   const BlockStats stats = stats_of(type);
   const float d = deviation / stats.deviation * (0.5F + random.uniform());
-  put_half(at + stats.scale_at, d);
+  type == DType::iq1_m ? put_spread_half(at + 48, d) : put_half(at + stats.scale_at, d);
   if (stats.min_at >= 0) put_half(at + stats.min_at, d * stats.centre);
 }
 

@@ -139,6 +139,20 @@ std::uint32_t gguf_type_id(DType type) {
       return 20;
     case DType::iq4_xs:
       return 23;
+    case DType::iq2_xxs:
+      return 16;
+    case DType::iq2_xs:
+      return 17;
+    case DType::iq2_s:
+      return 22;
+    case DType::iq3_xxs:
+      return 18;
+    case DType::iq3_s:
+      return 21;
+    case DType::iq1_s:
+      return 19;
+    case DType::iq1_m:
+      return 29;
   }
   return 0xFFFF;
 }

@@ -24,8 +24,8 @@ def check(folder, schema):
     documents.write_text('{"name": "a", "age": 3, "city": "Rome"}\n{"name": "a", "age": 300, "city": "Rome"}\n\n{"name": "a"}\n')
     found = json.loads(run("grammar", "check", schema, "--validate", str(documents)).stdout)
     assert found == {"compiled": True, "refused": [], "valid": [True, False, False]}, found
-    found = json.loads(run("grammar", "check", "-", stdin='{"unevaluatedProperties": false}', code=1).stdout)
-    assert not found["compiled"] and found["refused"][0]["keyword"] == "unevaluatedProperties", found
+    found = json.loads(run("grammar", "check", "-", stdin='{"items": {"format": "regex"}}', code=1).stdout)
+    assert not found["compiled"] and found["refused"][0]["keyword"] == "format" and found["refused"][0]["path"] == "/items", found
     assert "JSON" in run("grammar", "check", "-", stdin="{", code=2).stderr
 
 
@@ -39,6 +39,19 @@ def generate(folder, schema):
         person = json.loads(answer["text"])
         assert list(person) == ["name", "age", "city"] and 0 <= person["age"] <= 120 and len(person["name"]) <= 20, person
         assert person["city"] in SCHEMA["properties"]["city"]["enum"], person
+    open_ended = folder / "open.json"
+    open_ended.write_text(json.dumps({"type": "object", "properties": {"story": {"type": "string"}, "tags": {"type": "array"}},
+                                      "required": ["story", "tags"], "additionalProperties": False}))
+    bare = start[:-2]  # without --max-tokens
+    for most in ("12", "16", "40"):
+        answer = json.loads(run(*bare, "--json-schema", str(open_ended), "--close-when-short", "--max-tokens", most, "--json").stdout)
+        story = json.loads(answer["text"])
+        assert set(story) == {"story", "tags"} and answer["document"]["complete"] and answer["document"]["closing_tokens"] > 0, answer
+        assert len(answer["ids"]) <= int(most), answer
+    cut = json.loads(run(*bare, "--json-schema", str(open_ended), "--max-tokens", "12", "--json").stdout)
+    assert cut["finish"] == "length" and not cut["document"]["complete"], cut
+    few = run(*bare, "--json-schema", str(open_ended), "--close-when-short", "--max-tokens", "3", code=2)
+    assert "the answer may have 3" in few.stderr, few
     assert run(*start, "--choice", "yes", "--choice", "no").stdout.strip() in ("yes", "no")
     assert re.fullmatch(r"[0-9]{3}-[0-9]{4}", run(*start, "--regex", "[0-9]{3}-[0-9]{4}").stdout.strip())
     run(*start, "--regex", "a", "--choice", "b", code=2)

@@ -2,7 +2,6 @@
 // whole answers through the engine. Skips with one line where there is no device; bench/gpu.sh carries it to a machine
 // that has one.
 #include <frugal/core/error.hpp>
-#include <frugal/engine/engine.hpp>
 #include <frugal/torch/backend.hpp>
 
 #include <catch2/catch_test_macros.hpp>
@@ -13,6 +12,7 @@
 
 #include "support/any_backend.hpp"
 #include "support/switches.hpp"
+#include "torch/engine_cases.hpp"
 
 namespace frugal::testing {
 namespace {
@@ -33,46 +33,12 @@ std::unique_ptr<Backend> on_cpu() { return torch_backend({.threads = 1}); }
 
 const MakeBackend make = [] { return on_cuda(); };
 
-std::shared_ptr<const Model> other_shape() {
-  TinyModelOptions o;
-  o.layers = 3, o.d_model = 96, o.heads = 6, o.kv_heads = 2, o.seed = 5;
-  return tiny_model(o);
-}
-
 void equals_cpu(const TinyModelOptions& options) {
   const auto model = tiny_model(options);
   const auto tokens = some_tokens(45);
   Rig cuda(on_cuda(), {model}, 8), cpu(on_cpu(), {model}, 16);
   const Rows expected = cpu.run(tokens);
   CHECK(distance(cuda.run(tokens), expected) <= relative * std::max(1.0F, largest(expected)));
-}
-
-std::vector<std::vector<Token>> answers(std::shared_ptr<Backend> backend, bool levers) {
-  TinyModelOptions peaked;
-  peaked.logit_scale = 8.0F;
-  EngineOptions options;
-  options.backend = std::move(backend);
-  options.models = {{"a", tiny_model(peaked)}, {"b", other_shape()}};
-  options.kv_bytes = std::size_t{8} << 20;
-  options.prefill_chunk = 32;
-  if (levers) options.prefix_cache = greedy_dual_size();
-  Engine engine(std::move(options));
-  std::vector<Stream> streams;
-  for (std::uint32_t i = 0; i < 8; ++i) {
-    Request request{TokenPrompt{some_tokens(100)}};
-    std::get<TokenPrompt>(request.prompt).tokens.push_back(static_cast<Token>(i));
-    request.model = i % 4 == 3 ? "b" : "a";
-    request.max_tokens = 16;
-    streams.push_back(engine.submit(std::move(request)));
-  }
-  std::vector<std::vector<Token>> out;
-  for (Stream& s : streams) {
-    const Answer answer = s.wait();
-    CHECK(!answer.finish.error);
-    out.push_back(answer.tokens);
-  }
-  engine.check_integrity();
-  return out;
 }
 
 TEST_CASE("CUDA gives the CPU's logits under every switch of the decoder's description") {
@@ -115,10 +81,41 @@ TEST_CASE("half precision on CUDA stays near the CPU's fp32") {
   }
 }
 
-TEST_CASE("an engine on CUDA answers as one on the CPU, with and without the prefix cache, two models in one arena") {
-  const auto plain = answers(on_cuda(), false);
-  CHECK(answers(on_cuda(), true) == plain);
-  CHECK(answers(on_cpu(), false) == plain);
+TEST_CASE("an engine on CUDA answers as one on the CPU, whatever the levers, two models in one arena") {
+  on_cuda();
+  levers_do_not_change_answers(make, [] { return on_cpu(); });
+}
+
+TEST_CASE("cancelled requests leave the others alone on CUDA") {
+  on_cuda();
+  cancelled_requests_leave_the_others_alone(make);
+}
+
+TEST_CASE("half precision on CUDA, where attention is one fused call, keeps what every backend must keep") {
+  for (const std::string compute : {"bf16", "fp16"}) {
+    INFO(compute);
+    const MakeBackend half = [&] { return on_cuda(compute); };
+    const float tolerance = half()->traits().logit_tolerance;
+    TinyModelOptions wide;  // a head that FlashAttention takes
+    wide.d_model = 256, wide.heads = 4, wide.kv_heads = 2, wide.d_ff = 256;
+    for (const std::uint32_t window : {0U, 20U}) {
+      wide.sliding_window = window;
+      const auto model = tiny_model(wide);
+      prefill_may_be_chunked(half, {model}, tolerance);
+      a_batch_equals_its_rows_alone(half, {model}, tolerance);
+      pages_may_be_shared_and_copied(half, {model}, tolerance);
+    }
+  }
+}
+
+TEST_CASE("passes on CUDA report the device's time") {
+  Rig cuda(on_cuda("bf16"), {tiny_model()});
+  const auto tokens = some_tokens(20);
+  const auto pages = cuda.pages(20);
+  const Segment s{.tokens = tokens, .pages = pages};
+  const PassReport report = cuda.backend->wait(cuda.backend->submit({ModelId{0}, {&s, 1}, {}}));
+  REQUIRE(report.device_time);
+  CHECK(*report.device_time > Duration{});
 }
 
 TEST_CASE("an arena larger than the device is out of memory, and the backend stays usable") {

@@ -13,7 +13,9 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -24,6 +26,12 @@ enum class ConstraintState : std::uint8_t {
   open,      ///< the text is not a whole document yet: an end token is not allowed
   complete,  ///< the text is a whole document, and may go on: end tokens are allowed
   finished,  ///< the text is a whole document and nothing may follow: the engine ends the answer with `stop`
+};
+
+/// What a constraint that could not enforce all that was asked for says of a whole document.
+struct DocumentVerdict {
+  std::optional<bool> valid{};  ///< none: not known
+  std::string why{};            ///< what was not met or could not be judged; empty where valid
 };
 
 /// The running constraint of one answer. Used by one thread at a time, not always the same one. A call that throws ends
@@ -48,6 +56,19 @@ class FRUGAL_API Constraint {
   /// them in this text. They are verified as drafts, so a wrong one costs time and never changes the answer. Leaves the
   /// constraint as it was. Default: none.
   virtual void forced(std::size_t most, std::vector<Token>& out);
+
+  /// For Request::close_when_short. True: at most `most` more tokens make a whole document of the text; where `way` is
+  /// not null, they are appended (none where the text is whole). False: no such way is known. Asked after each draw, so
+  /// it should be cheap without a way. Leaves the constraint as it was. Default: false, so the request is refused.
+  virtual bool closes(std::size_t most, std::vector<Token>* way);
+
+  /// As mask(), without the tokens after which closes(most - 1, nullptr) is false. Asked before each draw once the
+  /// budget is nearly used up. Default: mask(), and then each of its tokens is tried.
+  virtual void closing_mask(std::size_t most, std::span<std::uint32_t> words);
+
+  /// Asked once, when the answer has ended with a whole document. None: the masks have enforced all that was asked for.
+  /// Default: none.
+  virtual std::optional<DocumentVerdict> judge();
 };
 
 /// A compiled constraint, shared by requests. Immutable; open() is safe from any thread.

@@ -69,6 +69,15 @@ struct Timing {
   }
 };
 
+/// How the document of an answer under a constraint came out.
+struct DocumentReport {
+  bool complete = false;             ///< the text is a whole document; false: something ended it before
+  std::uint32_t closing_tokens = 0;  ///< the last so many were chosen so that it ends in time (close_when_short)
+  /// Of a complete document, where the constraint could not enforce all that was asked for (keywords left out by
+  /// JsonSchemaOptions::lenient): whether it meets that as well. None: nothing was left out, see `complete`.
+  std::optional<DocumentVerdict> verdict{};
+};
+
 /// How a request ended. Exactly one reaches every stream.
 struct Finish {
   FinishReason reason = FinishReason::stop;
@@ -82,6 +91,8 @@ struct Finish {
   Ledger ledger{};
   /// Functions the model asked to be called, where the endpoint tells them apart from text (a provider's API does).
   std::vector<ToolCall> tool_calls{};
+  /// Of an answer under a constraint that this process enforced; none = there was none, or nothing is known.
+  std::optional<DocumentReport> document{};
   RequestId request{};  ///< the endpoint's number for the request (Call::id); 0 = it gave none
   std::string id{};     ///< Request::id: the caller's own
 

@@ -102,6 +102,9 @@ struct Request {
   std::string adapter{};  ///< a low-rank adapter of the model by its served name; empty = the model alone
   /// What the answer may look like; null = anything. Shared by requests, opened for each answer.
   std::shared_ptr<const ConstraintSource> constraint{};
+  /// End the constraint's document within max_tokens: once a token would leave too few for the shortest way to end it,
+  /// only tokens that leave enough are drawn. Refused where max_tokens is less than the shortest document.
+  bool close_when_short = false;
   std::optional<std::uint32_t>
       logprobs{};       ///< report the log-probability of each token and of the k most likely; 0 = the token only
   bool scores = false;  ///< measure the margin of every token (a cascade sets this)

@@ -33,20 +33,21 @@ struct EngineModel {
 struct EngineOptions {
   std::shared_ptr<Backend> backend;
   std::vector<EngineModel> models;
-  /// The arena: keys and values of all models, sequences and cached prefixes.
+  /// Keys and values of all models, sequences and prefixes; 0 = 9/10 of what the backend says is free, else the default.
   std::size_t kv_bytes = std::size_t{256} << 20;
   std::uint32_t page_tokens = 0;     ///< tokens a page; 0 = chosen per model
   std::uint32_t max_running = 32;    ///< most sequences that make progress at once; readers that are behind not counted
   std::uint32_t max_waiting = 1024;  ///< queued beyond them; one more is refused with Errc::busy
-  std::uint32_t step_tokens = 512;   ///< most rows in one step over all sequences of a model
-  std::uint32_t prefill_chunk = 256;  ///< most prompt rows of one sequence in a step
+  std::uint32_t step_tokens = 512;   ///< most rows in one step over all sequences of a model; 0 = the backend's
+  std::uint32_t prefill_chunk = 256;  ///< most prompt rows of one sequence in a step; 0 = the backend's
 
   /// How long a step that computes prompts may take: sequences between two tokens wait at most that long beside them, and
-  /// so does a request that comes in. Kept by what passes were measured to cost; at least one prompt row is computed.
-  /// None = what prefill_chunk rows cost, beside decode rows only.
+  /// so does a request that comes in. Kept in 99 of 100 steps, by what passes were measured to cost and how far that was
+  /// off; at least one prompt row is computed. None = what prefill_chunk rows cost, beside decode rows only.
   std::optional<Duration> stall_budget{};
-  /// Requests with a higher Request::priority go first. A tenant's requests of one priority that got nothing for so long,
-  /// while others were served, have their oldest request served before everyone else's. So nobody starves.
+  /// Requests with a higher Request::priority go first; a step that computes prompts computes those of one priority. A
+  /// tenant's requests of one priority that got nothing for so long, while others were served, have their oldest request
+  /// served before everyone else's. So nobody starves.
   Duration longest_wait = std::chrono::seconds(30);
   /// Requests of equal priority are admitted so that tenants are served equally many tokens (Sheng et al. 2024, the
   /// virtual token counter), or in proportion to these weights; a tenant that is not named has weight 1.

@@ -30,7 +30,8 @@ enum class Order {
 struct JsonSchemaOptions {
   Whitespace whitespace = Whitespace::flexible;
   Order order = Order::any;
-  /// Keywords that are left out instead of refused. What they ask for is then not enforced.
+  /// Keywords that are left out instead of refused. What they ask for is then not enforced; the finished document is
+  /// judged by the whole schema, and Finish::document says how it came out.
   std::vector<std::string> lenient{};
 };
 
@@ -82,8 +83,8 @@ struct SchemaCheck {
 };
 
 /// Compiles a schema and judges JSON documents by it, byte by byte, each in its compact spelling and, where white space
-/// is allowed, with a blank after commas and colons; a document is valid where both are. Throws as json_schema does for
-/// malformed texts.
+/// is allowed, with a blank after commas and colons; a document is valid where both are, and where keywords were left
+/// out, if the whole document is not known to break them. Throws as json_schema does for malformed texts.
 FRUGAL_API SchemaCheck check_json_schema(std::string_view schema, const std::vector<std::string>& documents,
                                          const JsonSchemaOptions& options = {});
 

@@ -28,7 +28,14 @@ enum class DType : std::uint8_t {
   q5_k,
   q6_k,
   iq4_nl,
-  iq4_xs
+  iq4_xs,
+  iq2_xxs,
+  iq2_xs,
+  iq2_s,
+  iq3_xxs,
+  iq3_s,
+  iq1_s,
+  iq1_m
 };
 
 FRUGAL_API std::string_view to_string(DType type) noexcept;

@@ -18,8 +18,8 @@ namespace frugal::cpu {
 inline constexpr std::size_t block_inputs = 32;
 inline constexpr std::size_t strip_rows = 16;
 
-/// q4: Q4_0, Q4_1, Q4_K. q4_half (scales per 16 inputs): Q2_K, Q3_K. q5: Q5_0, Q5_1, Q5_K. q8: Q8_0 and plain floats.
-/// q8_half: Q6_K. q4_open and q5_open are how the AVX2 kernels leave a strip for the next panels: a byte for each
+/// q4: Q4_0, Q4_1, Q4_K. q4_half (scales per 16 inputs): Q2_K, Q3_K. q5: Q5_0, Q5_1, Q5_K. q8: Q8_0, IQ4, IQ3,
+/// IQ2_XXS, IQ1_S and plain floats. q8_half: Q6_K, IQ2_XS, IQ2_S, IQ1_M. q4_open and q5_open are how the AVX2 kernels leave a strip for the next panels: a byte for each
 /// weight, chunks as in 8 bit, and behind them 16 d and 16 m as fp32; no matrix is stored so.
 enum class Format : std::uint8_t { q4, q4_half, q5, q8, q8_half, q4_open, q5_open };
 

@@ -1,117 +1,69 @@
 // llama.cpp's GBNF: name ::= alternatives of sequences of "literals", [classes], ., names and (groups), with * + ? {m,n}.
-#include "grammar/ebnf/tree.hpp"
-
-#include <algorithm>
-#include <optional>
+#include "grammar/ebnf/reader.hpp"
 
 namespace frugal::grammar {
-
-void ebnf_fault(std::string_view text, std::size_t at, const std::string& what) {
-  const auto line =
-      1 + std::count(text.begin(), text.begin() + static_cast<std::ptrdiff_t>(std::min(at, text.size())), '\n');
-  throw Error(Errc::invalid_argument, "grammar: line " + std::to_string(line) + ": " + what);
-}
 
 namespace {
 
 using Kind = EbnfNode::Kind;
 
-class GbnfParser {
+class GbnfParser : public EbnfReader {
  public:
-  GbnfParser(std::string_view text, Program& program)
-      : text_(text), program_(program), alphabet_(program.store, Alphabet::Spelling::utf8) {}
+  using EbnfReader::EbnfReader;
 
   Ebnf whole() {
     Ebnf grammar;
-    blanks(true);
-    while (at_ < text_.size()) {
+    grammar.start = "root";
+    for (blanks(true); at_ < text_.size(); blanks(true)) {
       const std::size_t here = at_;
       const std::string rule = name();
       blanks(false);
       if (!take("::=")) fail("::= is missing after " + rule);
-      blanks(true);
-      if (!grammar.rules.emplace(rule, alternatives(false)).second)
-        ebnf_fault(text_, here, "the rule " + rule + " is there twice");
-      blanks(true);
+      add_rule(grammar, rule, here);
     }
-    grammar.start = "root";
     return grammar;
   }
 
  private:
-  [[noreturn]] void fail(const std::string& what) const { ebnf_fault(text_, at_, what); }
-  bool take(std::string_view what) {
-    if (!text_.substr(at_).starts_with(what)) return false;
-    at_ += what.size();
-    return true;
-  }
-  char peek() const { return at_ < text_.size() ? text_[at_] : '\0'; }
-  static bool is_name(char c) {
+  bool is_name(char c) const override {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '_';
-  }
-  std::string name() {
-    const std::size_t begin = at_;
-    while (is_name(peek())) ++at_;
-    if (at_ == begin) fail("a rule's name is missing");
-    return std::string(text_.substr(begin, at_ - begin));
-  }
-  void blanks(bool lines) {
-    while (at_ < text_.size()) {
-      const char c = text_[at_];
-      if (c == '#') {
-        while (at_ < text_.size() && text_[at_] != '\n') ++at_;
-      } else if (c == ' ' || c == '\t' || (lines && (c == '\n' || c == '\r'))) {
-        ++at_;
-      } else {
-        return;
-      }
-    }
-  }
-
-  EbnfNode alternatives(bool nested) {
-    if (++depth_ > program_.limits.source_depth) fail("groups nested too deep");
-    EbnfNode choice{Kind::choice};
-    do {
-      blanks(true);
-      choice.parts.push_back(sequence(nested));
-    } while (take("|"));
-    --depth_;
-    return choice;
   }
 
   // The next rule begins where a name is followed by ::=.
-  bool rule_begins() {
+  bool rule_begins() const {
     std::size_t p = at_;
     while (p < text_.size() && is_name(text_[p])) ++p;
     while (p < text_.size() && (text_[p] == ' ' || text_[p] == '\t')) ++p;
     return p > at_ && text_.substr(p).starts_with("::=");
   }
 
-  EbnfNode sequence(bool nested) {
-    EbnfNode list{Kind::sequence};
-    while (true) {
-      blanks(true);
-      const char c = peek();
-      if (c == '\0' || c == '|' || (nested && c == ')') || rule_begins()) return list;
-      EbnfNode item = atom();
-      while (repeat(item)) continue;
-      list.parts.push_back(std::move(item));
-    }
+  bool sequence_ends() override {
+    blanks(true);
+    const char c = peek();
+    return c == '\0' || c == '|' || (depth_ > 1 && c == ')') || rule_begins();
   }
 
-  EbnfNode atom() {
+  EbnfNode atom() override {
     EbnfNode node{Kind::text};
     node.at = at_;
     if (peek() == '"' || peek() == '[' || peek() == '.') {
       node.text = terminal();
     } else if (take("(")) {
-      node = alternatives(true);
+      node = alternatives();
       if (!take(")")) fail("a group without its )");
     } else {
       node.kind = Kind::rule;
       node.rule = name();
     }
     return node;
+  }
+
+  bool bounds(std::uint32_t& least, std::uint32_t& most) override {
+    if (!take("{")) return false;
+    least = number().value_or(0);
+    most = take(",") ? number().value_or(kUnbounded) : least;
+    if (!take("}") || most < least) fail("a repeat is {m}, {m,} or {m,n}");
+    return true;
   }
 
   ExprId terminal() {
@@ -174,45 +126,6 @@ class GbnfParser {
     if (c > 0x10FFFF) fail("a number that is not a Unicode character");
     byte(0xF0 | (c >> 18)), byte(0x80 | ((c >> 12) & 63)), byte(0x80 | ((c >> 6) & 63)), byte(0x80 | (c & 63));
   }
-
-  bool repeat(EbnfNode& item) {
-    std::uint32_t least = 0, most = kUnbounded;
-    if (take("*")) {
-    } else if (take("+")) {
-      least = 1;
-    } else if (take("?")) {
-      most = 1;
-    } else if (take("{")) {
-      least = number().value_or(0);
-      most = least;
-      if (take(",")) most = number().value_or(kUnbounded);
-      if (!take("}") || most < least) fail("a repeat is {m}, {m,} or {m,n}");
-    } else {
-      return false;
-    }
-    if (++repeats_ > 10'000) fail("too many repeats");
-    EbnfNode repeat{Kind::repeat};
-    repeat.least = least;
-    repeat.most = most;
-    repeat.at = item.at;
-    repeat.parts.push_back(std::move(item));
-    item = std::move(repeat);
-    return true;
-  }
-
-  std::optional<std::uint32_t> number() {
-    std::uint64_t n = 0;
-    const std::size_t begin = at_;
-    for (; peek() >= '0' && peek() <= '9'; ++at_)
-      n = std::min<std::uint64_t>(n * 10 + static_cast<std::uint64_t>(peek() - '0'), kUnbounded);
-    if (n > program_.limits.repeat) fail("the repeat is too large");
-    return at_ == begin ? std::nullopt : std::optional(static_cast<std::uint32_t>(n));
-  }
-
-  std::string_view text_;
-  Program& program_;
-  Alphabet alphabet_;
-  std::size_t at_ = 0, depth_ = 0, repeats_ = 0;
 };
 
 }  // namespace

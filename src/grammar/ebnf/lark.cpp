@@ -1,6 +1,6 @@
 // Lark's spelling: rule: alternatives of sequences of "literals", "a".."z", /patterns/, names, (groups) and [options], with
 // * + ? ~n ~n..m; %ignore. Aliases, priorities and marks that shape a tree are read and mean nothing here.
-#include "grammar/ebnf/tree.hpp"
+#include "grammar/ebnf/reader.hpp"
 
 #include <algorithm>
 
@@ -10,10 +10,9 @@ namespace {
 
 using Kind = EbnfNode::Kind;
 
-class LarkParser {
+class LarkParser : public EbnfReader {
  public:
-  LarkParser(std::string_view text, Program& program)
-      : text_(text), program_(program), alphabet_(program.store, Alphabet::Spelling::utf8) {}
+  using EbnfReader::EbnfReader;
 
   Ebnf whole() {
     Ebnf grammar;
@@ -26,54 +25,28 @@ class LarkParser {
       const std::size_t here = at_;
       while (peek() == '?' || peek() == '!') ++at_;
       const std::string rule = name();
-      if (take(".")) (void)number();
+      if (take(".")) (void)some_number();
       blanks(false);
       if (!take(":")) fail("a : is missing after " + rule);
-      if (!grammar.rules.emplace(rule, alternatives()).second)
-        ebnf_fault(text_, here, "the rule " + rule + " is there twice");
+      add_rule(grammar, rule, here);
     }
     return grammar;
   }
 
  private:
-  [[noreturn]] void fail(const std::string& what) const { ebnf_fault(text_, at_, what); }
-  char peek(std::size_t ahead = 0) const { return at_ + ahead < text_.size() ? text_[at_ + ahead] : '\0'; }
-  bool take(std::string_view what) {
-    if (!text_.substr(at_).starts_with(what)) return false;
-    at_ += what.size();
-    return true;
-  }
-  static bool is_name(char c) {
+  bool is_name(char c) const override {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_';
   }
-  std::string name() {
-    const std::size_t begin = at_;
-    while (is_name(peek())) ++at_;
-    if (at_ == begin) fail("a rule's name is missing");
-    return std::string(text_.substr(begin, at_ - begin));
-  }
-  std::uint32_t number() {
-    std::uint64_t n = 0;
-    const std::size_t begin = at_;
-    for (; peek() >= '0' && peek() <= '9'; ++at_)
-      n = std::min<std::uint64_t>(n * 10 + static_cast<std::uint64_t>(peek() - '0'), kUnbounded);
-    if (at_ == begin || n > program_.limits.repeat) fail("a number is missing or too large");
-    return static_cast<std::uint32_t>(n);
-  }
-  void blanks(bool lines) {
-    while (at_ < text_.size()) {
-      if (peek() == '#' || (peek() == '/' && peek(1) == '/')) {
-        while (at_ < text_.size() && peek() != '\n') ++at_;
-      } else if (peek() == ' ' || peek() == '\t' || (lines && (peek() == '\n' || peek() == '\r'))) {
-        ++at_;
-      } else {
-        return;
-      }
-    }
+  bool comment_begins() const override { return peek() == '#' || (peek() == '/' && peek(1) == '/'); }
+  std::uint32_t some_number() {
+    const std::optional<std::uint32_t> n = number();
+    if (!n) fail("a number is missing");
+    return *n;
   }
   // At a line's end: the next line goes on with an alternative.
-  bool next_alternative() {
+  bool next_alternative() override {
     const std::size_t here = at_;
+    if (take("|")) return true;
     blanks(true);
     if (take("|")) return true;
     at_ = here;
@@ -135,34 +108,14 @@ class LarkParser {
     }
   }
 
-  EbnfNode alternatives() {
-    if (++depth_ > program_.limits.source_depth) fail("groups nested too deep");
-    EbnfNode choice{Kind::choice};
-    do {
-      choice.parts.push_back(sequence());
-    } while (take("|") || next_alternative());
-    --depth_;
-    return choice;
+  // Aliases may follow each item.
+  bool sequence_ends() override {
+    for (blanks(depth_ > 1); take("->"); blanks(depth_ > 1)) blanks(false), (void)name();
+    const char c = peek();
+    return c == '\0' || c == '|' || c == ')' || c == ']' || c == '\n' || c == '\r';
   }
 
-  EbnfNode sequence() {
-    EbnfNode list{Kind::sequence};
-    while (true) {
-      blanks(depth_ > 1);
-      const char c = peek();
-      if (take("->")) {
-        blanks(false);
-        (void)name();
-        continue;
-      }
-      if (c == '\0' || c == '|' || c == ')' || c == ']' || c == '\n' || c == '\r') return list;
-      EbnfNode item = atom();
-      while (repeat(item)) continue;
-      list.parts.push_back(std::move(item));
-    }
-  }
-
-  EbnfNode atom() {
+  EbnfNode atom() override {
     EbnfNode node{Kind::text};
     node.at = at_;
     if (take("(")) {
@@ -232,35 +185,14 @@ class LarkParser {
     return pattern(body, ignore_case);
   }
 
-  bool repeat(EbnfNode& item) {
-    std::uint32_t least = 0, most = kUnbounded;
-    if (take("*")) {
-    } else if (take("+")) {
-      least = 1;
-    } else if (take("?")) {
-      most = 1;
-    } else if (take("~")) {
-      blanks(false);
-      least = most = number();
-      if (take("..")) most = number();
-      if (most < least) fail("a repeat whose bounds are the wrong way round");
-    } else {
-      return false;
-    }
-    if (++repeats_ > 10'000) fail("too many repeats");
-    EbnfNode repeat{Kind::repeat};
-    repeat.least = least;
-    repeat.most = most;
-    repeat.at = item.at;
-    repeat.parts.push_back(std::move(item));
-    item = std::move(repeat);
+  bool bounds(std::uint32_t& least, std::uint32_t& most) override {
+    if (!take("~")) return false;
+    blanks(false);
+    least = most = some_number();
+    if (take("..")) most = some_number();
+    if (most < least) fail("a repeat whose bounds are the wrong way round");
     return true;
   }
-
-  std::string_view text_;
-  Program& program_;
-  Alphabet alphabet_;
-  std::size_t at_ = 0, depth_ = 0, repeats_ = 0;
 };
 
 }  // namespace

@@ -21,6 +21,7 @@ struct Decimal {
   std::size_t places = 0;
   bool zero() const { return digits == "0"; }
   std::string_view whole() const { return std::string_view(digits).substr(0, digits.size() - places); }
+  std::string plain() const;  ///< without an exponent
   std::string_view fraction() const { return std::string_view(digits).substr(digits.size() - places); }
   /// None where it is no JSON number or its exponent is beyond +-400.
   static std::optional<Decimal> parse(std::string_view json_number);

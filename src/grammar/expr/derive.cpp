@@ -161,6 +161,52 @@ bool ExprStore::search(ExprId from) {
   return false;
 }
 
+// Every state that step() gives is live, so a way back to a state on the way is a loop in a text.
+bool ExprStore::endless(ExprId from) {
+  constexpr std::size_t kMostStates = 4'096;
+  constexpr unsigned kFirst = 'a';  // in free text a letter closes the loop at once
+  if (const auto known = endless_.find(from); known != endless_.end()) return known->second;
+  struct Visit {
+    ExprId e;
+    unsigned next = 0;
+  };
+  std::vector<Visit> path{{from}};
+  std::unordered_map<ExprId, bool> open{{from, true}};  // false: left, and no loop was found
+  bool found = false;
+  while (!path.empty() && !found) {
+    Visit& top = path.back();
+    if (top.next == 256) {
+      open[top.e] = false;
+      path.pop_back();
+      continue;
+    }
+    const ExprId next = step(top.e, static_cast<std::uint8_t>(kFirst + top.next++));
+    if (next == kNothing || next == kEmptyText) continue;
+    const auto [seen, fresh] = open.emplace(next, true);
+    const auto known = endless_.find(next);
+    found = (!fresh && seen->second) || open.size() > kMostStates || (known != endless_.end() && known->second);
+    if (fresh && !found) path.push_back({next});
+  }
+  return endless_[from] = found;
+}
+
+std::optional<std::vector<std::string>> ExprStore::texts(ExprId e, std::size_t most) {
+  if (endless(e)) return std::nullopt;
+  std::vector<std::string> found;
+  std::vector<std::pair<ExprId, std::string>> open{{e, {}}};
+  while (!open.empty()) {
+    auto [state, text] = std::move(open.back());
+    open.pop_back();
+    if (accepts(state)) found.push_back(text);
+    if (found.size() + open.size() > most) return std::nullopt;
+    for (unsigned b = 0; b < 256; ++b) {
+      const ExprId next = step(state, static_cast<std::uint8_t>(b));
+      if (next != kNothing) open.emplace_back(next, text + static_cast<char>(b));
+    }
+  }
+  return found;
+}
+
 ByteSet ExprStore::first_bytes(ExprId e) {
   ByteSet first;
   for (unsigned b = 0; b < 256; ++b) {

@@ -6,6 +6,13 @@
 
 namespace frugal::grammar {
 
+std::string Decimal::plain() const {
+  std::string text(negative ? "-" : "");
+  text += whole();
+  if (places > 0) (text += '.') += fraction();
+  return text;
+}
+
 std::optional<Decimal> Decimal::parse(std::string_view text) {
   Decimal d;
   std::size_t at = 0;

@@ -6,9 +6,10 @@ namespace frugal::grammar {
 
 namespace {
 
+// The high bits go down as well: what differs in them only would else share a slot.
 constexpr std::uint64_t mix(std::uint64_t h, std::uint64_t v) {
-  h ^= v + 0x9E3779B97F4A7C15ULL + (h << 6) + (h >> 2);
-  return h * 0xFF51AFD7ED558CCDULL;
+  h = (h ^ (v + 0x9E3779B97F4A7C15ULL)) * 0xFF51AFD7ED558CCDULL;
+  return h ^ (h >> 32);
 }
 
 std::uint64_t pack(std::uint32_t least, std::uint32_t most) { return (std::uint64_t{least} << 32) | most; }

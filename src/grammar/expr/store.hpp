@@ -12,8 +12,11 @@
 #include "grammar/limits.hpp"
 
 #include <memory>
+#include <optional>
 #include <span>
+#include <string>
 #include <string_view>
+#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -72,6 +75,10 @@ class ExprStore {
   bool contains(ExprId e, std::string_view text) { return accepts(run(e, text)); }
   /// The language has at least one text. Cost: a search through the automaton where & or ! are in it.
   bool live(ExprId e);
+  /// The language has infinitely many texts, or so many that it makes no difference.
+  bool endless(ExprId e);
+  /// All of its texts; none where there are more than `most`.
+  std::optional<std::vector<std::string>> texts(ExprId e, std::size_t most);
   /// The bytes a text of the language may begin with.
   ByteSet first_bytes(ExprId e);
 
@@ -117,6 +124,7 @@ class ExprStore {
   std::vector<std::uint32_t> row_of_;  // by expression; 0 = no row yet
   std::vector<ExprId> rows_;           // [rows, 256]: derivatives, dead ones already kNothing
   std::vector<Life> life_;             // by expression
+  std::unordered_map<ExprId, bool> endless_;
 };
 
 }  // namespace frugal::grammar

@@ -60,8 +60,12 @@ void append(const Json& value, std::string& out) {
 }  // namespace
 
 std::string canonical_json(std::string_view text, const Limits& limits) {
+  return canonical_json(parse_json(text, limits));
+}
+
+std::string canonical_json(const Json& value) {
   std::string out;
-  append(parse_json(text, limits), out);
+  append(value, out);
   return out;
 }
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "grammar/limits.hpp"
+#include "grammar/schema/json.hpp"
 
 #include <string>
 #include <string_view>
@@ -9,5 +10,6 @@
 namespace frugal::grammar {
 
 std::string canonical_json(std::string_view text, const Limits& limits);
+std::string canonical_json(const Json& value);
 
 }  // namespace frugal::grammar

@@ -161,9 +161,9 @@ void Parser::resume(std::uint32_t frame, std::uint32_t text) {
   }
 }
 
-void Parser::start_value(ValueId value, std::uint32_t frame, std::uint32_t text) {
+void Parser::start_value(ValueId value, std::uint32_t frame, std::uint32_t text, std::uint32_t others) {
   const ValueNode& node = program_.values[value];
-  add(node.scalar, frame, text);
+  add(others == 0 ? node.scalar : without(node.scalar, others), frame, text);
   for (const std::uint32_t a : node.arrays)
     add(program_.open_array, add_frame({Op::array_open, a, 0, 0, 0, frame}), text);
   for (const std::uint32_t o : node.objects)

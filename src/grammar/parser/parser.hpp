@@ -6,12 +6,15 @@
 // made before is looked up. One thread of the host at a time.
 #pragma once
 
+#include "grammar/expr/counters.hpp"
 #include "grammar/parser/interned.hpp"
 #include "grammar/program.hpp"
 
 #include <memory>
 #include <optional>
 #include <span>
+#include <string>
+#include <unordered_map>
 
 namespace frugal::grammar {
 
@@ -124,6 +127,22 @@ class Parser {
   /// The bytes that may follow; stops once there are two.
   unsigned next_bytes(StateId state, std::uint8_t& only);
 
+  // For Closing.
+  const Frame& frame(std::uint32_t id) const { return frames_[id]; }
+  const Progress& progress(std::uint32_t id) const { return progress_[id]; }
+  Progress no_progress(std::uint32_t object) const;
+  bool may_add_item(const ArrayTable& table, const Frame& at);
+  bool contains_holds(const ArrayTable& table, std::uint32_t counts) const;
+  /// The counts of "contains" after an item in these roles; none where one of them may not come again.
+  static std::optional<std::uint32_t> counts_with(const ArrayTable& table, std::uint32_t counts, std::uint32_t meets);
+  bool may_take(const ObjectTable& table, const Progress& p, std::uint32_t member);
+  Progress with_member(const ObjectTable& table, const Progress& p, std::uint32_t member, std::uint32_t meets) const;
+  std::string text_since(std::uint32_t text, std::uint32_t start) const;
+  std::vector<std::string> texts_of(std::uint32_t list) const;
+  /// The texts of the language but those whose value is one of these.
+  ExprId minus(ExprId language, const std::vector<std::string>& values);
+  bool may_take_class(const ObjectTable& table, const Progress& p, const ObjectTable::NameClass& names) const;
+
   ExprStore& store() { return store_; }
   const Program& program() const { return program_; }
   std::size_t memory() const;
@@ -153,7 +172,7 @@ class Parser {
   StateId end_closure();
   void add(std::uint32_t q, std::uint32_t frame, std::uint32_t text);
   void resume(std::uint32_t frame, std::uint32_t text);
-  void start_value(ValueId value, std::uint32_t frame, std::uint32_t text);
+  void start_value(ValueId value, std::uint32_t frame, std::uint32_t text, std::uint32_t others = 0);
   void start_symbols(std::uint32_t production, std::uint32_t place, std::uint32_t parent, std::uint32_t text);
   std::uint32_t add_frame(Frame frame) { return frames_.add(frame); }
 
@@ -161,8 +180,6 @@ class Parser {
   void array_item(Frame f, std::uint32_t text);
   void start_item(Frame f, std::uint32_t text);
   void unique_item(const Frame& f, std::uint32_t text);
-  bool may_add_item(const ArrayTable& table, std::uint32_t count) const;
-  bool contains_holds(const ArrayTable& table, std::uint32_t counts) const;
 
   void object_open(const Frame& f, std::uint32_t text);
   void object_members(const Frame& f, std::uint32_t text);
@@ -171,14 +188,21 @@ class Parser {
   void other_name(const Frame& f, std::uint32_t text);
   void after_name(const Frame& f, Progress progress, const std::vector<ObjectTable::Choice>& choices,
                   std::uint32_t text);
-  bool may_take(const ObjectTable& table, const Progress& p, std::uint32_t member) const;
-  bool may_take_any(const ObjectTable& table, const Progress& p, std::uint32_t trie_node) const;
+  bool may_take_any(const ObjectTable& table, const Progress& p, std::uint32_t trie_node);
+
+  // feasible.cpp: what can still come to an end.
+  bool list_can_end(const ArrayTable& table, std::uint32_t count, std::uint32_t counts) const;
+  bool can_end(const ObjectTable& table, const Progress& p) const;
+  bool obligations_can_be_met(const ObjectTable& table, const Progress& p, const std::vector<bool>& needed,
+                              std::uint32_t room) const;
+  bool still_free(const ObjectTable& table, const Progress& p, std::uint32_t member) const;
+  ExprId without(ExprId language, std::uint32_t list);
+  ExprId same_number(const std::string& text, const Decimal& number);
   bool may_take_others(const ObjectTable& table, const Progress& p) const;
   bool may_close(const ObjectTable& table, const Progress& p) const;
   std::uint32_t missing(const ObjectTable& table, const Progress& p) const;
 
   std::uint32_t append(std::uint32_t text, std::uint8_t b) { return text == 0 ? 0 : texts_.add({text, b}); }
-  std::string text_since(std::uint32_t text, std::uint32_t start) const;
   bool in_list(std::uint32_t list, std::string_view text) const;
 
   const Program& program_;
@@ -195,6 +219,14 @@ class Parser {
   bool complete_ = false;
   std::vector<std::pair<std::uint32_t, std::uint32_t>> resumed_;
   std::size_t depth_ = 0;
+  // Looked up again and again while names are tried.
+  struct Tied {
+    std::uint32_t object = kNone;
+    Progress progress{};
+    std::vector<std::uint8_t> may{};  // by member: 0 = not looked at, 1 = no, 2 = yes
+  };
+  Tied tied_;
+  std::unordered_map<std::string, ExprId> same_;  // numbers by their canonical text, in all spellings
 };
 
 }  // namespace frugal::grammar

@@ -70,6 +70,44 @@ ConstraintState Matcher::state() const {
   return state.threads.empty() ? ConstraintState::finished : ConstraintState::complete;
 }
 
+// A text of as many bytes as tokens are left needs no spelling, where each byte is a token.
+bool Matcher::closes_from(StateId state, std::size_t most, unsigned& searches, std::vector<Token>* way) {
+  const Closing::Length missing = bench_->closing.length(state);
+  if (missing.bytes == kNoLength) return false;
+  const Vocabulary& vocabulary = *bench_->vocabulary;
+  if (missing.certain && missing.bytes > most * vocabulary.longest()) return false;
+  if (!way && missing.certain && missing.bytes <= most && vocabulary.has_all_bytes()) return true;
+  std::string text;
+  if (!bench_->closing.write(state, searches, text)) return false;
+  std::vector<Token> tokens;
+  if (!vocabulary.spell(text, tokens) || tokens.size() > most) return false;
+  if (way) way->insert(way->end(), tokens.begin(), tokens.end());
+  return true;
+}
+
+bool Matcher::closes(std::size_t most, std::vector<Token>* way) {
+  unsigned searches = 1;
+  return closes_from(now(), most, searches, way);
+}
+
+void Matcher::closing_mask(std::size_t most, std::span<std::uint32_t> words) {
+  if (most == 0) {
+    std::fill(words.begin(), words.end(), 0);
+    return;
+  }
+  unsigned searches = 8;
+  bench_->masks.write_closing(
+      now(), [&](StateId state) { return closes_from(state, most - 1, searches, nullptr); }, words);
+}
+
+std::optional<DocumentVerdict> Matcher::judge() {
+  const std::optional<std::string>& schema = bench_->program->judged_by;
+  if (!schema) return std::nullopt;
+  if (schema->empty()) return DocumentVerdict{std::nullopt, "keywords left out of a tool's arguments are not judged"};
+  if (!bench_->judge) bench_->judge = std::make_unique<Judge>(*schema, bench_->program->limits);
+  return bench_->judge->of(text_);
+}
+
 std::string Matcher::forced_bytes(std::size_t most) {
   Parser& parser = bench_->parser;
   std::string forced;

@@ -4,8 +4,10 @@
 // and lends one to each answer, so nothing that runs is shared between threads.
 #pragma once
 
+#include "grammar/parser/closing.hpp"
 #include "grammar/running/habits.hpp"
 #include "grammar/running/token_masks.hpp"
+#include "grammar/schema/judge.hpp"
 
 #include <frugal/core/constraint.hpp>
 #include <frugal/text/tokenizer.hpp>
@@ -20,12 +22,18 @@ namespace frugal::grammar {
 /// A parser of one program and the masks of one vocabulary.
 struct Workbench {
   Workbench(std::shared_ptr<const Program> p, std::shared_ptr<const Vocabulary> v)
-      : program(std::move(p)), vocabulary(std::move(v)), parser(*program), masks(*vocabulary, parser) {}
+      : program(std::move(p)),
+        vocabulary(std::move(v)),
+        parser(*program),
+        masks(*vocabulary, parser),
+        closing(parser) {}
   std::shared_ptr<const Program> program;
   std::shared_ptr<const Vocabulary> vocabulary;
   Parser parser;
   TokenMasks masks;
+  Closing closing;
   Habits habits;
+  std::unique_ptr<Judge> judge{};  ///< once it was asked for
 };
 
 /// The workbenches of a source that are not in use. Any thread.
@@ -56,6 +64,9 @@ class Matcher : public Constraint {
   void rollback(std::size_t tokens) override;
   ConstraintState state() const override;
   void forced(std::size_t most, std::vector<Token>& out) override;
+  bool closes(std::size_t most, std::vector<Token>* way) override;
+  void closing_mask(std::size_t most, std::span<std::uint32_t> words) override;
+  std::optional<DocumentVerdict> judge() override;
 
  private:
   struct Step {
@@ -65,6 +76,7 @@ class Matcher : public Constraint {
     Token token;
   };
   StateId now() const { return steps_.empty() ? bench_->parser.start() : steps_.back().state; }
+  bool closes_from(StateId state, std::size_t most, unsigned& searches, std::vector<Token>* way);
   std::string forced_bytes(std::size_t most);
   void learn();
   void spell(std::string_view forced, bool whole, std::size_t most, std::vector<Token>& out) const;

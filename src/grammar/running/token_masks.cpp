@@ -1,6 +1,7 @@
 #include "grammar/running/token_masks.hpp"
 
 #include <algorithm>
+#include <unordered_map>
 
 namespace frugal::grammar {
 
@@ -26,6 +27,37 @@ void TokenMasks::write(StateId state, std::span<std::uint32_t> words) {
     for (const Token t : vocabulary_.end_tokens()) words[static_cast<std::size_t>(t) / 32] |= 1U << (t % 32);
   }
   parser_.release(mark);
+}
+
+void TokenMasks::write_closing(StateId state, const std::function<bool(StateId)>& closes,
+                               std::span<std::uint32_t> words) {
+  constexpr std::size_t kMostStates = 4'096;
+  std::vector<std::uint32_t> all(std::max(words.size(), vocabulary_.words()));
+  std::unordered_map<StateId, bool> known;
+  const auto& nodes = vocabulary_.nodes();
+  const Parser::Mark mark = parser_.mark();
+  places_[0] = state;
+  for (std::uint32_t n = 1; n < nodes.size();) {
+    const Vocabulary::Node& node = nodes[n];
+    const StateId now = parser_.step(places_[node.depth - 1u], node.byte);
+    if (now == kDeadState) {
+      n = node.next;
+      continue;
+    }
+    places_[node.depth] = now;
+    if (node.count > 0) {
+      const auto found = known.find(now);
+      const bool fits = found != known.end() ? found->second : known.size() < kMostStates && closes(now);
+      if (found == known.end()) known.emplace(now, fits);
+      if (fits) add_tokens(node, all);
+    }
+    ++n;
+  }
+  if (parser_.state(state).complete) {
+    for (const Token t : vocabulary_.end_tokens()) all[static_cast<std::size_t>(t) / 32] |= 1U << (t % 32);
+  }
+  parser_.release(mark);
+  std::copy_n(all.begin(), words.size(), words.begin());
 }
 
 void TokenMasks::add_thread(const Thread& thread, std::span<std::uint32_t> words) {

@@ -7,6 +7,7 @@
 #include "grammar/vocabulary/lexeme_masks.hpp"
 
 #include <array>
+#include <functional>
 #include <span>
 
 namespace frugal::grammar {
@@ -17,6 +18,9 @@ class TokenMasks {
 
   /// Sets the bits of the tokens that may follow; all words are written. What the parser tried on the way is forgotten.
   void write(StateId state, std::span<std::uint32_t> words);
+  /// As write(), with only those tokens after which `closes` holds for the state. It is asked once a state, and not for
+  /// more than some thousand of them: tokens beyond that are left out.
+  void write_closing(StateId state, const std::function<bool(StateId)>& closes, std::span<std::uint32_t> words);
   std::size_t memory() const { return lexemes_.memory(); }
 
  private:

@@ -38,6 +38,7 @@ std::unique_ptr<Program> compile_json_schema(std::string_view schema, const Json
   auto program = std::make_unique<Program>(limits);
   const ValueId root = add_json_schema(*program, schema, options);
   program->start.push_back({Symbol::Kind::value, root});
+  if (!options.lenient.empty()) program->judged_by = std::string(schema);
   return program;
 }
 

@@ -22,8 +22,13 @@ std::uint32_t Tables::object_of(const RuleSet& rules) {
   if (exists.size() > kMostObligations) throw Refusal{"not", "", "more than eight members that must exist"};
   table.obligations = (1U << exists.size()) - 1;
   program_.objects.emplace_back();  // holds its place: members may be objects of the same rules
-  add_members(rules, exists, table);
+  Spelled spelled;
+  add_members(rules, exists, table, spelled);
+  table.ordered = static_cast<std::uint32_t>(table.members.size());
   add_classes(rules, exists, table);
+  name_few(table, spelled);
+  table.names = NameTrie::of(spelled);
+  table.tied = table.obligations != 0 || !table.dependents.empty() || (table.in_order && table.least > 0);
   program_.objects[known->second] = std::move(table);
   return known->second;
 }
@@ -47,7 +52,25 @@ std::vector<ObjectTable::Choice> Tables::choices(const LitSet& lits, const std::
   return found;
 }
 
-void Tables::add_members(const RuleSet& rules, const std::vector<Exists>& exists, ObjectTable& table) {
+// A class of few names becomes members, so that it is known when all of them have come.
+void Tables::name_few(ObjectTable& table, Spelled& spelled) {
+  constexpr std::size_t kFew = 256;
+  std::erase_if(table.classes, [&](const ObjectTable::NameClass& names) {
+    const auto texts = store_.texts(names.name, kFew);
+    if (!texts) return false;
+    std::unordered_map<std::string, std::uint32_t> known;
+    for (const std::string& text : *texts) {
+      const std::string name = parse_json(text, program_.limits).text;
+      const auto [at, fresh] = known.emplace(name, static_cast<std::uint32_t>(table.members.size()));
+      if (fresh) table.members.push_back({name, false, names.choices});
+      spelled.emplace_back(text, at->second);
+    }
+    return true;
+  });
+}
+
+void Tables::add_members(const RuleSet& rules, const std::vector<Exists>& exists, ObjectTable& table,
+                         Spelled& spelled) {
   std::unordered_map<std::string, std::uint32_t> index;
   const auto member = [&](const std::string& name) {
     const auto [at, fresh] = index.emplace(name, static_cast<std::uint32_t>(table.members.size()));
@@ -68,7 +91,6 @@ void Tables::add_members(const RuleSet& rules, const std::vector<Exists>& exists
     has.emplace_back(table.members.size(), false);
     for (const auto& [name, lit] : values_.reader().object(r).properties) has.back()[index[name]] = true;
   }
-  std::vector<std::pair<std::string, std::uint32_t>> spelled;
   for (std::uint32_t m = 0; m < table.members.size(); ++m) {
     const std::string& name = table.members[m].name;
     const std::string written = json_spelling(name, false) + '"', in_ascii = json_spelling(name, true) + '"';
@@ -92,7 +114,6 @@ void Tables::add_members(const RuleSet& rules, const std::vector<Exists>& exists
     }
     table.members[m].choices = choices(lits, exists, possible);
   }
-  table.names = NameTrie::of(spelled);
 }
 
 void Tables::add_classes(const RuleSet& rules, const std::vector<Exists>& exists, ObjectTable& table) {

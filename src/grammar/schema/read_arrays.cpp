@@ -38,11 +38,6 @@ void contains(const Reader::Place& at, const Json& value) {
   at.array_rule().contains = contains;
 }
 
-void unevaluated_items(const Reader::Place& at, const Json& value) {
-  if (value.is(Json::Kind::boolean) && value.truth) return;
-  at.refuse("not implemented");
-}
-
 }  // namespace
 
 KeywordReader array_keyword(std::string_view keyword) {

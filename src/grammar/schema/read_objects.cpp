@@ -69,11 +69,6 @@ void order(const Reader::Place& at, const Json& value) {
   at.object_rule().in_order = order == "schema";
 }
 
-void unevaluated_properties(const Reader::Place& at, const Json& value) {
-  if (value.is(Json::Kind::boolean) && value.truth) return;
-  at.refuse("not implemented");
-}
-
 }  // namespace
 
 KeywordReader object_keyword(std::string_view keyword) {

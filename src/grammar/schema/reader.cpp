@@ -99,7 +99,14 @@ void Reader::read(Schema& schema) {
     if (ref_alone && keyword != "$ref") continue;
     if (options_.lenient.contains(keyword) || document_.draft() < draft_that_added(keyword)) continue;
     if (&value != source.find(keyword)) continue;  // there twice: the last one counts
-    if (const KeywordReader reader = keyword_reader(keyword)) reader({*this, schema, source, keyword}, value);
+    const KeywordReader reader = keyword_reader(keyword);
+    if (!reader) continue;
+    try {
+      reader({*this, schema, source, keyword}, value);
+    } catch (const Refusal& refusal) {
+      if (!options_.partial) throw;
+      if (!schema.refusal) schema.refusal = refusal;
+    }
   }
 }
 

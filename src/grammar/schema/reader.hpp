@@ -13,8 +13,9 @@
 namespace frugal::grammar {
 
 struct ReaderOptions {
-  bool in_order = false;                    ///< x-order where a schema does not say it
-  std::unordered_set<std::string> lenient;  ///< keywords that are left out
+  bool in_order = false;                      ///< x-order where a schema does not say it
+  std::unordered_set<std::string> lenient{};  ///< keywords that are left out
+  bool partial = false;  ///< a keyword that is refused does not keep the others of its schema from being read
 };
 
 class Reader {
@@ -81,6 +82,9 @@ KeywordReader string_keyword(std::string_view keyword);
 KeywordReader array_keyword(std::string_view keyword);
 KeywordReader object_keyword(std::string_view keyword);
 KeywordReader logic_keyword(std::string_view keyword);
+
+void unevaluated_properties(const Reader::Place& at, const Json& value);
+void unevaluated_items(const Reader::Place& at, const Json& value);
 
 /// The regular expression of a format of the specification; empty where the name is not one of them.
 std::string_view format_pattern(std::string_view name);

@@ -131,13 +131,26 @@ void Tables::prune() {
   drop_dead();
 }
 
-bool Tables::array_lives(const ArrayTable& table) const {
+// False where it is certain that the items have fewer values than there must be items.
+bool Tables::has_different(const ArrayTable& table, std::uint32_t least) {
+  std::size_t texts = 0;
+  for (const ArrayTable::Choice& choice : table.rest) {
+    const ValueNode& node = program_.values[choice.value];
+    const auto few = node.arrays.empty() && node.objects.empty() ? store_.texts(node.scalar, 256) : std::nullopt;
+    if (!few) return true;
+    texts += few->size();
+  }
+  return texts >= least;
+}
+
+bool Tables::array_lives(const ArrayTable& table) {
   std::uint32_t least = table.least;
   for (const ArrayTable::Contains& c : table.contains) {
     if (c.least > c.most) return false;
     if (c.least > 0) least = std::max(least, c.from + c.least);
   }
   if (least > table.most) return false;
+  if (table.unique && table.prefix.empty() && least > 1 && !has_different(table, least)) return false;
   const std::uint32_t looked_at = std::min<std::uint32_t>(least, static_cast<std::uint32_t>(table.prefix.size()) + 1);
   for (std::uint32_t i = 0; i < looked_at; ++i) {
     const auto& item = table.item(i);

@@ -29,12 +29,15 @@ class Tables {
   std::uint32_t array_of(const RuleSet& rules);
   std::uint32_t object_of(const RuleSet& rules);
   std::vector<ArrayTable::Choice> item_choices(const RuleSet& rules, std::uint32_t index);
-  void add_members(const RuleSet& rules, const std::vector<Exists>& exists, ObjectTable& table);
+  using Spelled = std::vector<std::pair<std::string, std::uint32_t>>;  ///< names as written, and their members
+  void add_members(const RuleSet& rules, const std::vector<Exists>& exists, ObjectTable& table, Spelled& spelled);
   void add_classes(const RuleSet& rules, const std::vector<Exists>& exists, ObjectTable& table);
+  void name_few(ObjectTable& table, Spelled& spelled);
   std::vector<ObjectTable::Choice> choices(const LitSet& lits, const std::vector<Exists>& exists,
                                            const std::vector<std::uint32_t>& possible);
   void prune();
-  bool array_lives(const ArrayTable& table) const;
+  bool array_lives(const ArrayTable& table);
+  bool has_different(const ArrayTable& table, std::uint32_t least);
   bool object_lives(const ObjectTable& table) const;
   void drop_dead();
 

@@ -27,7 +27,7 @@ const LexemeMask& LexemeMasks::of(ExprStore& store, ExprId state) {
 LexemeMask LexemeMasks::make(ExprStore& store, ExprId state) {
   LexemeMask mask;
   if (from_slice(store, state, mask)) return mask;
-  if (!without(store, state, mask)) {
+  if (!from_search(store, state, mask) && !without(store, state, mask)) {
     mask.words.assign(vocabulary_.words(), 0);
     walk(store, state, mask);
   }
@@ -58,6 +58,53 @@ bool LexemeMasks::from_slice(ExprStore& store, ExprId state, LexemeMask& out) {
     const Vocabulary::Node& node = vocabulary_.nodes()[exit.node];
     for (const Token t : vocabulary_.tokens(node)) set_bit(out.words, t);
     out.exits.push_back({exit.node, kEmptyText});
+  }
+  return true;
+}
+
+// A part of the state's language that any characters lead back to; kNothing where none is seen at once.
+ExprId LexemeMasks::free_part(ExprStore& store, ExprId state, ExprId character) const {
+  using Kind = ExprStore::Kind;
+  const ExprStore::Node n = store.node(state);
+  if (n.kind == Kind::concat) {
+    const ExprStore::Node& head = store.node(n.a);
+    const bool free =
+        head.kind == Kind::repeat && head.a == character && head.least() == 0 && head.most() == kUnbounded;
+    return free ? state : kNothing;
+  }
+  if (n.kind != Kind::any_of && n.kind != Kind::all_of) return kNothing;
+  std::vector<ExprId> found;
+  const std::vector<ExprId> parts(store.parts(state).begin(), store.parts(state).end());
+  for (const ExprId part : parts) {
+    const ExprId free = free_part(store, part, character);
+    if (n.kind == Kind::any_of && free != kNothing) return free;
+    if (n.kind == Kind::all_of && free == kNothing) return kNothing;
+    if (free != kNothing) found.push_back(free);
+  }
+  return n.kind == Kind::all_of ? store.all_of(std::move(found)) : kNothing;
+}
+
+// A pattern that may begin anywhere in a string: whatever is read, the string can go on, so only tokens that are more
+// than characters of a string are looked at.
+bool LexemeMasks::from_search(ExprStore& store, ExprId state, LexemeMask& out) {
+  const ExprId free = writers_ == kNothing ? kNothing : free_part(store, state, writers_);
+  if (free == kNothing || !store.live(free)) return false;
+  const StringSlice& slice = vocabulary_.writers_spelling();
+  const auto& nodes = vocabulary_.nodes();
+  out.words = slice.words;
+  places_[0] = state;
+  for (std::size_t i = 0; i < slice.mixed.size();) {
+    const std::uint32_t n = slice.mixed[i];
+    const Vocabulary::Node& node = nodes[n];
+    const ExprId now = store.step(places_[node.depth - 1u], node.byte);
+    ++i;
+    if (now == kNothing) {
+      while (i < slice.mixed.size() && slice.mixed[i] < node.next) ++i;
+      continue;
+    }
+    places_[node.depth] = now;
+    for (const Token t : vocabulary_.tokens(node)) set_bit(out.words, t);
+    if (store.accepts(now)) out.exits.push_back({n, now});
   }
   return true;
 }

@@ -36,6 +36,8 @@ class LexemeMasks {
  private:
   LexemeMask make(ExprStore& store, ExprId state);
   bool from_slice(ExprStore& store, ExprId state, LexemeMask& out);
+  ExprId free_part(ExprStore& store, ExprId state, ExprId character) const;
+  bool from_search(ExprStore& store, ExprId state, LexemeMask& out);
   bool without(ExprStore& store, ExprId state, LexemeMask& out);
   void walk(ExprStore& store, ExprId state, LexemeMask& out);
   void pack(LexemeMask& mask) const;

@@ -24,19 +24,24 @@ StringSlice make_slice(const Vocabulary& vocabulary, ExprStore& store, ExprId ch
   const ExprId between = store.concat(store.star(character), store.byte('"'));
   std::vector<Place> places(vocabulary.longest() + 1, {between, 0});
   const auto& nodes = vocabulary.nodes();
+  std::vector<std::uint32_t> way(vocabulary.longest() + 1);  // from the root to the node, by depth
+  const auto leave = [&](std::uint32_t n) {
+    for (std::uint32_t d = 1; d < nodes[n].depth; ++d) {
+      if (slice.mixed.empty() || slice.mixed.back() < way[d]) slice.mixed.push_back(way[d]);
+    }
+    for (std::uint32_t below = n; below < nodes[n].next; ++below) slice.mixed.push_back(below);
+    return nodes[n].next;
+  };
   for (std::uint32_t n = 1; n < nodes.size();) {
     const Vocabulary::Node& node = nodes[n];
     const Place before = places[node.depth - 1u];
     const ExprId state = store.step(before.state, node.byte);
-    if (state == kNothing) {
-      n = node.next;
+    if (state == kEmptyText) slice.exits.push_back({n, before.characters});
+    if (state == kEmptyText || state == kNothing) {
+      n = leave(n);
       continue;
     }
-    if (state == kEmptyText) {
-      slice.exits.push_back({n, before.characters});
-      n = node.next;
-      continue;
-    }
+    way[node.depth] = n;
     places[node.depth] = {state, before.characters + (state == between ? 1u : 0u)};
     const std::uint32_t length = places[node.depth].characters + (state == between ? 0u : 1u);
     for (const Token t : vocabulary.tokens(node)) {
@@ -94,9 +99,36 @@ Vocabulary::Vocabulary(const Tokenizer& tokenizer) : size_(tokenizer.size()) {
   }
   for (const std::uint32_t n : open) nodes_[n].next = static_cast<std::uint32_t>(nodes_.size());
 
+  for (const std::uint32_t root : roots_) has_all_bytes_ &= root != 0 && nodes_[root].count > 0;
+
   ExprStore store;
   any_spelling_ = make_slice(*this, store, json_character(store));
   writers_spelling_ = make_slice(*this, store, Alphabet(store, Alphabet::Spelling::json).any());
+}
+
+// From the end: the fewest tokens that spell what is left, by place.
+bool Vocabulary::spell(std::string_view text, std::vector<Token>& out) const {
+  struct Left {
+    std::uint32_t tokens = ~0U;
+    std::uint32_t first = 0;  ///< a node
+  };
+  std::vector<Left> left(text.size() + 1);
+  left.back().tokens = 0;
+  for (std::size_t at = text.size(); at-- > 0;) {
+    std::uint32_t n = roots_[static_cast<std::uint8_t>(text[at])];
+    for (std::size_t end = at + 1; n != 0; ++end) {
+      if (nodes_[n].count > 0 && left[end].tokens < left[at].tokens - 1) left[at] = {left[end].tokens + 1, n};
+      if (end == text.size()) break;
+      const std::uint32_t below = nodes_[n].next;
+      std::uint32_t child = n + 1;
+      while (child < below && nodes_[child].byte < static_cast<std::uint8_t>(text[end])) child = nodes_[child].next;
+      n = child < below && nodes_[child].byte == static_cast<std::uint8_t>(text[end]) ? child : 0;
+    }
+  }
+  if (left[0].tokens == ~0U) return false;
+  for (std::size_t at = 0; at < text.size(); at += nodes_[left[at].first].depth)
+    out.push_back(tokens_[nodes_[left[at].first].first]);
+  return true;
 }
 
 std::shared_ptr<const Vocabulary> Vocabulary::of(const Tokenizer& tokenizer) {

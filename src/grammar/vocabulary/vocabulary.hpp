@@ -28,6 +28,7 @@ struct StringSlice {
   std::vector<std::uint32_t> words;                        ///< a bit a token: those without a closing quote
   std::vector<std::pair<std::uint32_t, Token>> by_length;  ///< characters (a begun one counts) and token, longest first
   std::vector<Exit> exits;
+  std::vector<std::uint32_t> mixed;  ///< nodes, in order, with a token at or below them that is not in `words`
 };
 
 class Vocabulary {
@@ -56,7 +57,10 @@ class Vocabulary {
   }
   std::size_t words() const { return (size_ + 31) / 32; }
   std::size_t size() const { return size_; }
-  std::size_t longest() const { return longest_; }  ///< bytes of the longest token
+  std::size_t longest() const { return longest_; }       ///< bytes of the longest token
+  bool has_all_bytes() const { return has_all_bytes_; }  ///< each byte is a token
+  /// The fewest tokens that spell a text, appended; false where none do. Cost: the tokens that begin at each byte.
+  bool spell(std::string_view text, std::vector<Token>& out) const;
   std::span<const Token> end_tokens() const { return end_; }
   const StringSlice& any_spelling() const { return any_spelling_; }
   const StringSlice& writers_spelling() const { return writers_spelling_; }
@@ -69,6 +73,7 @@ class Vocabulary {
   std::string bytes_;
   std::vector<Token> end_;
   std::uint32_t roots_[256] = {};
+  bool has_all_bytes_ = true;
   StringSlice any_spelling_, writers_spelling_;
 };
 

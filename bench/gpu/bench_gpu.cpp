@@ -1,0 +1,322 @@
+// bench_gpu DEVICE PART [SHAPE [FORMAT]]: one part of what bench/gpu.sh measures, as one line of JSON a figure.
+//
+//   copy       bytes a second that the device copies within its memory (read and written bytes both count)
+//   decode     tokens a second at 1, 8 and 64 sequences, and the share of the copy's bandwidth that a step reaches
+//   prefill    tokens and TFLOP a second of a long prompt
+//   verify     the time of 1, 2, 4, 8 rows of one sequence
+//   speculate  tokens a second with a draft model whose tokens are accepted with probability 0.6 and 0.8, by decree
+//   ttft       time to the first token behind a cached prefix of 16k tokens, and without it
+// SHAPE is one of shapes.hpp's, FORMAT bf16, f16, q8_0, q4_0 or q4_1. Weights are random.
+#include <frugal/core/error.hpp>
+#include <frugal/engine/engine.hpp>
+#include <frugal/torch/backend.hpp>
+
+#include <ATen/ops/empty.h>
+#include <c10/core/InferenceMode.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <functional>
+#include <map>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "gpu/shapes.hpp"
+#include "torch/device.hpp"
+#include "torch/lane.hpp"
+
+namespace frugal::bench {
+namespace {
+
+using Seconds = std::chrono::duration<double>;
+double seconds(Duration d) { return std::chrono::duration_cast<Seconds>(d).count(); }
+double now() { return Seconds(std::chrono::steady_clock::now().time_since_epoch()).count(); }
+
+struct Options {
+  std::string device, part, shape = "tiny", format = "bf16";
+  DType type = DType::bf16;
+  bool small = false;  ///< on a CPU: as few steps as show that the part runs
+};
+
+/// A figure: name, value and unit beside what it was measured on.
+void report(const Options& o, const std::string& name, double value, const char* unit) {
+  std::printf(
+      "{\"part\": \"%s\", \"shape\": \"%s\", \"format\": \"%s\", \"name\": \"%s\", \"value\": %.6g, \"unit\": "
+      "\"%s\"}\n",
+      o.part.c_str(), o.shape.c_str(), o.format.c_str(), name.c_str(), value, unit);
+  std::fflush(stdout);
+}
+
+/// A backend with its models bound, and sequences that only have a length.
+class Rows {
+ public:
+  Rows(const Options& o, std::vector<std::shared_ptr<const Model>> models, std::size_t tokens)
+      : backend_(torch_backend({.device = o.device})) {
+    std::size_t granules = 0;
+    for (const auto& model : models) {
+      const ModelId id = backend_->add_model(model);
+      const std::size_t bytes = page_tokens * backend_->kv_bytes_per_token(id);
+      const std::size_t page = (bytes + granule_bytes - 1) / granule_bytes;
+      geometry_.push_back({page_tokens, page * granule_bytes});
+      granules += (tokens / page_tokens + 64) * page;
+    }
+    backend_->bind_arena({.bytes = granules * granule_bytes, .models = geometry_});
+  }
+
+  struct Sequence {
+    std::vector<Granule> pages;
+    std::uint32_t length = 0;
+  };
+  Sequence sequence(std::size_t tokens, std::size_t model = 0) {
+    Sequence s;
+    for (std::size_t t = 0; t < tokens; t += page_tokens) {
+      s.pages.push_back(next_);
+      next_ += static_cast<Granule>(geometry_[model].page_bytes / granule_bytes);
+    }
+    return s;
+  }
+
+  /// Runs `rows` rows of each sequence, with one draw a row; the sequences grow. Seconds on the clock.
+  double step(std::vector<Sequence>& sequences, std::size_t rows, std::size_t model = 0, bool draws = true) {
+    const std::vector<Token> tokens(rows, 7);
+    const std::vector<DrawSpec> specs(draws ? rows : 0, DrawSpec{.sampling = &greedy_});
+    std::vector<Segment> segments;
+    for (Sequence& s : sequences) {
+      segments.push_back({.tokens = tokens, .start = s.length, .pages = s.pages, .draws = specs});
+      s.length += static_cast<std::uint32_t>(rows);
+    }
+    drawn_.resize(segments.size() * specs.size());
+    const double before = now();
+    const Ticket ticket = backend_->submit({ModelId{static_cast<std::uint32_t>(model)}, segments, drawn_});
+    device_seconds_ = seconds(backend_->wait(ticket).device_time.value_or(Duration{}));
+    return now() - before;
+  }
+  /// Of the last step, by the device's clock; 0 on a CPU.
+  double device_seconds() const { return device_seconds_; }
+
+  /// Fills a sequence up to a length.
+  void fill(Sequence& s, std::uint32_t length, std::size_t model = 0) {
+    while (s.length < length) {
+      std::vector<Sequence> one{s};
+      step(one, std::min<std::size_t>(1024, length - s.length), model, false);
+      s = one.front();
+    }
+  }
+
+  std::size_t kv_bytes(std::size_t model = 0) const {
+    return backend_->kv_bytes_per_token(ModelId{static_cast<std::uint32_t>(model)});
+  }
+
+ private:
+  static constexpr std::uint32_t page_tokens = 16;
+  std::unique_ptr<Backend> backend_;
+  std::vector<PageGeometry> geometry_;
+  Granule next_ = 0;
+  std::vector<TokenScore> drawn_;
+  double device_seconds_ = 0;
+  const Sampling greedy_;
+};
+
+double median(std::vector<double> v) {
+  std::nth_element(v.begin(), v.begin() + static_cast<std::ptrdiff_t>(v.size() / 2), v.end());
+  return v[v.size() / 2];
+}
+
+/// Bytes a second, read and written.
+double copy_bandwidth(const Options& o) {
+  const c10::InferenceMode mode;
+  const aten::Device device = aten::open_device({.device = o.device});
+  const aten::Lane lane(device.device);
+  return lane.on([&] {
+    const std::int64_t bytes = o.small ? std::int64_t{1} << 24 : std::int64_t{1} << 30;
+    const auto options = at::TensorOptions(at::kByte).device(device.device);
+    const at::Tensor from = at::empty({bytes}, options), to = at::empty({bytes}, options);
+    std::vector<double> rates;
+    for (int i = 0; i < 20; ++i) {
+      const double before = now();
+      to.copy_(from);
+      lane.wait();
+      rates.push_back(2.0 * static_cast<double>(bytes) / (now() - before));
+    }
+    return median(rates);
+  });
+}
+
+void copy(const Options& o) { report(o, "copy", copy_bandwidth(o) / 1e9, "GB/s"); }
+
+void decode(const Options& o) {
+  const auto model = shaped_model(o.shape, o.type);
+  const double bandwidth = copy_bandwidth(o);
+  const std::uint32_t context = o.small ? 32 : 512;
+  const int steps = o.small ? 3 : 64;
+  Rows rows(o, {model}, (o.small ? 3 : 74) * (context + 128));
+  for (const std::size_t batch : {1U, 8U, 64U}) {
+    if (o.small && batch > 1) break;
+    std::vector<Rows::Sequence> sequences;
+    for (std::size_t i = 0; i < batch; ++i) {
+      sequences.push_back(rows.sequence(context + 128));
+      rows.fill(sequences.back(), context);
+    }
+    for (int i = 0; i < 8; ++i) rows.step(sequences, 1);
+    std::vector<double> wall, device;
+    for (int i = 0; i < steps; ++i) {
+      wall.push_back(rows.step(sequences, 1));
+      device.push_back(rows.device_seconds());
+    }
+    const double took = median(wall), length = static_cast<double>(sequences.front().length);
+    const double bytes = static_cast<double>(bytes_read(*model)) +
+                         static_cast<double>(batch) * length * static_cast<double>(rows.kv_bytes());
+    const std::string at = " at batch " + std::to_string(batch);
+    report(o, "decode" + at, static_cast<double>(batch) / took, "tok/s");
+    report(o, "step" + at, took * 1e3, "ms");
+    report(o, "device's share of the step" + at, median(device) / took, "");
+    report(o, "share of copy bandwidth" + at, bytes / took / bandwidth, "");
+  }
+}
+
+void prefill(const Options& o) {
+  const auto model = shaped_model(o.shape, o.type);
+  const std::uint32_t length = o.small ? 64 : 8192;
+  Rows rows(o, {model}, 8 * length);
+  for (const std::size_t chunk : {512U, 1024U, 2048U, 4096U}) {
+    if (o.small && chunk > 512) break;
+    std::vector<double> rates;
+    std::vector<Rows::Sequence> one{rows.sequence(length)};
+    for (int round = 0; round < 3; ++round) {
+      double took = 0;
+      one.front().length = 0;
+      while (one.front().length < length)
+        took += rows.step(one, std::min<std::size_t>(chunk, length - one.front().length), 0, false);
+      rates.push_back(static_cast<double>(length) / took);
+    }
+    const std::string with = " in chunks of " + std::to_string(chunk);
+    report(o, "prefill" + with, median(rates), "tok/s");
+    report(o, "prefill" + with, median(rates) * operations_a_row(*model) / 1e12, "TFLOP/s");
+  }
+}
+
+void verify(const Options& o) {
+  const auto model = shaped_model(o.shape, o.type);
+  const std::uint32_t context = o.small ? 32 : 1024;
+  Rows rows(o, {model}, 16 * (context + 1024));
+  std::map<std::size_t, double> times;
+  for (const std::size_t width : {1U, 2U, 4U, 8U, 16U}) {
+    std::vector<Rows::Sequence> one{rows.sequence(context + 1024)};
+    rows.fill(one.front(), context);
+    std::vector<double> wall;
+    for (int i = 0; i < (o.small ? 3 : 40); ++i) {
+      one.front().length = context;
+      wall.push_back(rows.step(one, width));
+    }
+    times[width] = median(wall);
+    report(o, std::to_string(width) + " rows", times[width] * 1e3, "ms");
+  }
+  report(o, "8 rows against 1", times[8] / times[1], "x");
+}
+
+/// Rounds of `drafts` draft steps and one verification; each draft holds with probability `acceptance`.
+double speculative_rate(const Options& o, Rows& rows, std::size_t drafts, double acceptance) {
+  const std::uint32_t context = o.small ? 32 : 512;
+  std::vector<Rows::Sequence> target{rows.sequence(context + 1024, 0)}, draft{rows.sequence(context + 1024, 1)};
+  rows.fill(target.front(), context, 0), rows.fill(draft.front(), context, 1);
+  std::mt19937 random(1);
+  std::bernoulli_distribution holds(acceptance);
+  const int rounds = o.small ? 3 : 60;
+  double took = 0, tokens = 0;
+  for (int round = -5; round < rounds; ++round) {
+    double spent = 0;
+    for (std::size_t i = 0; i < drafts; ++i) spent += rows.step(draft, i == 0 ? 2 : 1, 1);
+    spent += rows.step(target, drafts + 1, 0);
+    std::size_t accepted = 0;
+    while (accepted < drafts && holds(random)) ++accepted;
+    target.front().length = draft.front().length = context;  // what was accepted makes no difference to the next round
+    if (round >= 0) took += spent, tokens += static_cast<double>(accepted + 1);
+  }
+  return tokens / took;
+}
+
+void speculate(const Options& o) {
+  const auto target = shaped_model(o.shape, o.type);
+  const auto draft = shaped_model(o.small ? "tiny" : "smollm2-135m", o.type, target->spec().vocab);
+  Rows rows(o, {target, draft}, 24 * 1600);
+  std::vector<Rows::Sequence> one{rows.sequence(1600)};
+  rows.fill(one.front(), o.small ? 32 : 512);
+  std::vector<double> wall;
+  for (int i = 0; i < (o.small ? 3 : 40); ++i) wall.push_back(rows.step(one, 1));
+  const double plain = 1.0 / median(wall);
+  report(o, "without drafts", plain, "tok/s");
+  for (const double acceptance : {0.6, 0.8}) {
+    double best = 0;
+    std::size_t best_drafts = 0;
+    for (const std::size_t drafts : {2U, 4U, 6U, 8U}) {
+      const double rate = speculative_rate(o, rows, drafts, acceptance);
+      if (rate > best) best = rate, best_drafts = drafts;
+    }
+    const std::string at = " at acceptance " + std::to_string(acceptance).substr(0, 3);
+    report(o, "with " + std::to_string(best_drafts) + " drafts" + at, best, "tok/s");
+    report(o, "speculation against none" + at, best / plain, "x");
+  }
+}
+
+void ttft(const Options& o) {
+  const auto model = shaped_model(o.shape, o.type);
+  const std::size_t prefix = o.small ? 256 : 16384;
+  EngineOptions options;
+  options.backend = torch_backend({.device = o.device});
+  options.models = {{"m", model}};
+  options.prefix_cache = greedy_dual_size();
+  options.kv_bytes = (3 * prefix + 4096) * 2 * model->spec().layers * model->spec().kv_width() * 4;
+  options.prefill_chunk = 1024, options.step_tokens = 2048;
+  Engine engine(std::move(options));
+  const auto ask = [&](Token seed, Token last) {
+    TokenPrompt prompt;
+    for (std::size_t i = 0; i < prefix; ++i) prompt.tokens.push_back(static_cast<Token>((i * 31 + i / 7) % 97) + seed);
+    for (int i = 0; i < 16; ++i) prompt.tokens.push_back(last);
+    Request request{prompt};
+    request.max_tokens = 1;
+    const double before = now();
+    const Answer answer = engine.submit(std::move(request)).wait();
+    if (answer.finish.error) throw *answer.finish.error;
+    return now() - before;
+  };
+  ask(100, 1);
+  report(o, "first token, prefix computed", ask(200, 2) * 1e3, "ms");
+  std::vector<double> warm;
+  for (Token i = 0; i < 8; ++i) warm.push_back(ask(200, 10 + i));
+  report(o, "first token, prefix of 16k cached", median(warm) * 1e3, "ms");
+}
+
+int run(const Options& o) {
+  const std::map<std::string, std::function<void(const Options&)>> parts{{"copy", copy},           {"decode", decode},
+                                                                         {"prefill", prefill},     {"verify", verify},
+                                                                         {"speculate", speculate}, {"ttft", ttft}};
+  const auto part = parts.find(o.part);
+  if (part == parts.end()) return std::fputs("bench_gpu: unknown part\n", stderr), 2;
+  if (!is_shape(o.shape)) return std::fputs("bench_gpu: unknown shape\n", stderr), 2;
+  try {
+    part->second(o);
+  } catch (const Error& e) {
+    std::fprintf(stderr, "bench_gpu: %s\n", e.message().c_str());
+    return e.code() == Errc::unavailable ? 4 : 1;
+  }
+  return 0;
+}
+
+}  // namespace
+}  // namespace frugal::bench
+
+int main(int argc, char** argv) {
+  using namespace frugal;
+  bench::Options o;
+  const std::map<std::string, DType> formats{
+      {"bf16", DType::bf16}, {"f16", DType::f16}, {"q8_0", DType::q8_0}, {"q4_0", DType::q4_0}, {"q4_1", DType::q4_1}};
+  if (argc < 3) return std::fputs("usage: bench_gpu DEVICE PART [SHAPE [FORMAT]]\n", stderr), 2;
+  o.device = argv[1], o.part = argv[2];
+  if (argc > 3) o.shape = argv[3];
+  if (argc > 4) o.format = argv[4];
+  if (formats.count(o.format) == 0) return std::fputs("bench_gpu: unknown format\n", stderr), 2;
+  o.type = formats.at(o.format), o.small = o.device == "cpu";
+  return bench::run(o);
+}

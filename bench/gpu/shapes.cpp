@@ -1,0 +1,85 @@
+#include "gpu/shapes.hpp"
+
+#include <algorithm>
+#include <cstddef>
+#include <vector>
+
+#include "model/validate.hpp"
+#include "support/tiny_model.hpp"
+
+namespace frugal::bench {
+namespace {
+
+DecoderSpec llama(std::uint32_t layers, std::uint32_t d_model, std::uint32_t d_ff, std::uint32_t heads) {
+  DecoderSpec s;
+  s.architecture = "llama";
+  s.layers = layers, s.d_model = d_model, s.d_ff = d_ff, s.heads = heads;
+  s.context = 1U << 17, s.rope_theta = 500000.0;
+  return s;
+}
+
+DecoderSpec spec_of(std::string_view shape) {
+  DecoderSpec s;
+  if (shape == "llama-3-8b") s = llama(32, 4096, 14336, 32), s.kv_heads = 8, s.vocab = 128256;
+  if (shape == "llama-3.2-1b") s = llama(16, 2048, 8192, 32), s.kv_heads = 8, s.vocab = 128256, s.tied_head = true;
+  if (shape == "smollm2-135m") s = llama(30, 576, 1536, 9), s.kv_heads = 3, s.vocab = 49152, s.tied_head = true;
+  if (shape == "tiny") s = llama(2, 64, 128, 4), s.kv_heads = 2, s.vocab = 512, s.tied_head = true;
+  if (s.layers != 0) s.head_dim = s.rope_dims = s.d_model / s.heads;
+  return s;
+}
+
+struct Storage {
+  std::vector<std::byte> matrices;
+  std::vector<float> ones;
+};
+
+bool is_matrix(const Tensor& t) { return t.rows > 1; }
+
+}  // namespace
+
+bool is_shape(std::string_view shape) { return spec_of(shape).layers != 0; }
+
+std::shared_ptr<const Model> shaped_model(std::string_view shape, DType type, std::uint32_t vocab) {
+  ModelParts parts;
+  parts.spec = spec_of(shape);
+  if (!is_shape(shape)) return nullptr;
+  if (vocab != 0) parts.spec.vocab = vocab;
+  parts.name = shape;
+  std::size_t largest = 0, widest = 0;
+  for (const model::Wanted& want : model::wanted_tensors(parts.spec)) {
+    Tensor& t =
+        parts.tensors.emplace_back(Tensor{want.name, want.rows > 1 ? type : DType::f32, want.rows, want.cols, {}});
+    if (is_matrix(t)) largest = std::max<std::size_t>(largest, t.rows * t.row_bytes());
+    widest = std::max<std::size_t>(widest, t.cols);
+  }
+  const auto storage = std::make_shared<Storage>();
+  const std::vector<std::byte> pattern = testing::random_blocks(type, 1U << 18, 0.02F, 1);
+  storage->matrices.resize(largest);
+  for (std::size_t at = 0; at < largest; at += pattern.size())
+    std::copy_n(pattern.begin(), std::min(pattern.size(), largest - at),
+                storage->matrices.begin() + static_cast<std::ptrdiff_t>(at));
+  storage->ones.assign(widest, 1.0F);
+  for (Tensor& t : parts.tensors)
+    t.data = is_matrix(t) ? std::span<const std::byte>(storage->matrices).first(t.rows * t.row_bytes())
+                          : std::as_bytes(std::span<const float>(storage->ones)).first(t.row_bytes());
+  parts.storage = storage;
+  return std::make_shared<const Model>(std::move(parts));
+}
+
+std::uint64_t bytes_read(const Model& model) {
+  std::uint64_t bytes = 0;
+  for (const Tensor& t : model.tensors()) bytes += t.rows * t.row_bytes();
+  if (!model.spec().tied_head) bytes -= model.embedding().rows * model.embedding().row_bytes();
+  return bytes;
+}
+
+double operations_a_row(const Model& model) {
+  double values = 0;
+  for (const Tensor& t : model.tensors())
+    if (is_matrix(t)) values += static_cast<double>(t.rows) * static_cast<double>(t.cols);
+  if (!model.spec().tied_head)
+    values -= static_cast<double>(model.embedding().rows) * static_cast<double>(model.embedding().cols);
+  return 2.0 * values;
+}
+
+}  // namespace frugal::bench

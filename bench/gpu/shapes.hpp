@@ -1,0 +1,24 @@
+// Models of well-known shapes with random weights: what a pass costs depends on shapes and types, not on values. All
+// matrices of a model are views of one buffer, so that even the largest shape takes little memory of the host; a
+// backend makes its own copy of each on the device.
+#pragma once
+
+#include <frugal/model/model.hpp>
+
+#include <memory>
+#include <string_view>
+
+namespace frugal::bench {
+
+/// "llama-3-8b", "llama-3.2-1b", "smollm2-135m" and "tiny".
+bool is_shape(std::string_view shape);
+
+/// Null where it is no shape. `vocab` other than 0 replaces the shape's own, for a draft model beside a larger one.
+std::shared_ptr<const Model> shaped_model(std::string_view shape, DType type, std::uint32_t vocab = 0);
+
+/// Bytes of weights that a pass of one row reads: all but an embedding that is not the head too.
+std::uint64_t bytes_read(const Model& model);
+/// Multiplications and additions of one row, attention left out.
+double operations_a_row(const Model& model);
+
+}  // namespace frugal::bench

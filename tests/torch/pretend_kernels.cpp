@@ -1,0 +1,27 @@
+#include "torch/pretend_kernels.hpp"
+
+#include <utility>
+
+namespace frugal::testing {
+namespace {
+
+/// The host twin behind a member of the table.
+template <auto Member>
+struct OnDevice;
+template <class... Args, int (*cuda::Kernels::*Member)(Args...) noexcept>
+struct OnDevice<Member> {
+  static int run(Args... args) noexcept {
+    const PretendDevice::Unlocked unlocked;
+    return (cuda::host_kernels().*Member)(args...);
+  }
+};
+
+constexpr cuda::Kernels table{OnDevice<&cuda::Kernels::draw>::run, OnDevice<&cuda::Kernels::add_norm>::run,
+                              OnDevice<&cuda::Kernels::rope_append>::run, OnDevice<&cuda::Kernels::unpack>::run,
+                              OnDevice<&cuda::Kernels::product>::run};
+
+}  // namespace
+
+const cuda::Kernels& pretend_kernels() { return table; }
+
+}  // namespace frugal::testing
