@@ -14,7 +14,7 @@ import urllib.request
 from harness.rows import Row
 from suites.prefix import free_port, questions
 
-SLOTS, ANSWER, SECONDS = 16, 32, 40
+SLOTS, ANSWER, SECONDS = 16, 32, 25
 TTFT_LIMIT, TPOT_LIMIT = 1.0, 0.1
 INTRO = "You answer customers of a shop for garden tools. Be short and friendly, and never promise a date. "
 

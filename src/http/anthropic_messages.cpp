@@ -1,6 +1,8 @@
 // Anthropic's messages, streamed: https://docs.anthropic.com/en/api/messages. System messages move to their own field,
 // tool results become blocks of a user's turn, cache points become cache_control on the last block of their message.
 #include <algorithm>
+#include <cctype>
+#include <charconv>
 #include <map>
 #include <utility>
 
@@ -82,6 +84,36 @@ Json tool_of(const Json& tool) {
   return out;
 }
 
+// Reads a number of at most two digits off the front; none = there is no such (eight digits are a date).
+std::optional<int> version_part(std::string_view& name) {
+  std::size_t digits = 0;
+  while (digits < name.size() && std::isdigit(static_cast<unsigned char>(name[digits])) != 0) ++digits;
+  if (digits == 0 || digits > 2) return std::nullopt;
+  int value = 0;
+  std::from_chars(name.data(), name.data() + digits, value);
+  name.remove_prefix(std::min(name.size(), digits + 1));
+  return value;
+}
+
+// Claude 3 and 4 up to Opus and Sonnet 4.6 and Haiku 4.5 take temperature, top_p and top_k; later models answer 400. A
+// Claude that is not known here is taken for a later one, another maker's model behind this API takes them.
+bool takes_sampling(const HttpOptions& o) {
+  if (o.takes_sampling) return *o.takes_sampling;
+  std::string_view name(o.model);
+  const std::size_t at = name.find("claude-");
+  if (at == std::string_view::npos) return true;
+  name.remove_prefix(at + 7);
+  if (name.substr(0, 7) == "instant") return true;
+  if (std::string_view old = name; const std::optional<int> major = version_part(old)) return *major <= 3;
+  const std::size_t dash = name.find('-');
+  if (dash == std::string_view::npos) return false;
+  const bool haiku = name.substr(0, dash) == "haiku";
+  name.remove_prefix(dash + 1);
+  const std::optional<int> major = version_part(name);
+  if (!major || *major != 4) return major && *major < 4;
+  return version_part(name).value_or(0) <= (haiku ? 5 : 6);
+}
+
 std::optional<Error> unsayable_here(const Request& r, const HttpOptions& o) {
   if (std::optional<Error> no = unsayable(r, o)) return no;
   const auto no = [&](const char* what) { return Error(Errc::unsupported, "endpoint " + o.name + ": " + what); };
@@ -90,6 +122,9 @@ std::optional<Error> unsayable_here(const Request& r, const HttpOptions& o) {
   if (s.presence_penalty != 0.0F || s.frequency_penalty != 0.0F || s.min_p != 0.0F || s.repetition_penalty != 1.0F)
     return no("this API has no penalties and no min_p");
   if (s.temperature > 1.0F) return no("this API's temperature ends at 1");
+  const bool asks = (s.temperature != 0.0F && s.temperature != 1.0F) || s.top_p != 1.0F || s.top_k != 0;
+  if (asks && !takes_sampling(o))
+    return no("this model takes no temperature, top_p or top_k (HttpOptions::takes_sampling)");
   if (s.seed) return no("this API takes no seed");
   const Chat& chat = std::get<Chat>(r.prompt);
   if (!chat.variables.empty()) return no("this API has no template and so no variables");
@@ -181,7 +216,7 @@ class AnthropicMessages final : public Api {
     for (const Json& tool : *tools) body["tools"].push_back(tool_of(tool));
     add_messages(body, chat);
     body["stream"] = true;
-    body["temperature"] = r.sampling.temperature;
+    if (takes_sampling(o)) body["temperature"] = r.sampling.temperature;
     if (r.sampling.top_p != 1.0F) body["top_p"] = r.sampling.top_p;
     if (r.sampling.top_k != 0) body["top_k"] = r.sampling.top_k;
     if (!r.stop.empty()) body["stop_sequences"] = r.stop;

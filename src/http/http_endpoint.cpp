@@ -1,11 +1,11 @@
 #include <frugal/core/error.hpp>
 #include <frugal/http/http_endpoint.hpp>
 
-#include <cmath>
 #include <utility>
 
 #include "endpoint/guarded_sink.hpp"
 #include "endpoint/refusal.hpp"
+#include "http/options.hpp"
 #include "http/traffic.hpp"
 
 namespace frugal {
@@ -15,26 +15,10 @@ namespace {
 using http::Traffic;
 using http::Transfer;
 
-HttpOptions checked(HttpOptions o) {
-  const auto refuse = [](const std::string& why) { throw Error(Errc::invalid_argument, "HttpOptions: " + why); };
-  if (o.name.empty()) refuse("name is empty");
-  if (o.model.empty()) refuse("model is empty");
-  if (o.url.rfind("http://", 0) != 0 && o.url.rfind("https://", 0) != 0)
-    refuse("url must begin with http:// or https://, and is \"" + o.url + "\"");
-  if (o.url.find_first_of(" \r\n") != std::string::npos) refuse("url holds a blank or a line end");
-  if (o.max_running == 0) refuse("max_running is 0");
-  if (!(o.retries.budget >= 0 && std::isfinite(o.retries.budget))) refuse("retries.budget is not a share");
-  for (const auto& [name, value] : o.headers)
-    if (name.empty() || (name + value).find_first_of("\r\n") != std::string::npos)
-      refuse("a header is empty or holds a line end");
-  while (!o.url.empty() && o.url.back() == '/') o.url.pop_back();
-  return o;
-}
-
 }  // namespace
 
 struct HttpEndpoint::Impl {
-  Impl(HttpOptions o, Watchers& watchers) : options(checked(std::move(o))), traffic(options, watchers) {}
+  Impl(HttpOptions o, Watchers& watchers) : options(http::checked(std::move(o))), traffic(options, watchers) {}
   Call begin(HttpEndpoint& self, Request request, const std::shared_ptr<Sink>& sink, const Traffic::Ticket& ticket);
 
   const HttpOptions options;
@@ -82,9 +66,8 @@ Call HttpEndpoint::Impl::begin(HttpEndpoint& self, Request request, const std::s
   if (!post) return refuse(post.error());
   const auto transfer = std::make_shared<Transfer>(o, std::move(request), sink, ticket.id, std::move(*post));
   Call call(
-      [weak = std::weak_ptr<Transfer>(transfer), endpoint = EndpointRef(self)] {
-        const std::shared_ptr<Transfer> t = weak.lock();
-        if (!t || t->cancelled.exchange(true)) return;
+      [flag = transfer->cancel_flag(), endpoint = EndpointRef(self)] {
+        if (flag->exchange(true)) return;
         if (const EndpointRef::Visit visit = endpoint.enter()) visit->wake();
       },
       ticket.id);

@@ -8,22 +8,15 @@
 
 #include "core/caught.hpp"
 #include "core/splitmix.hpp"
-#include "endpoint/step_scope.hpp"
 
 namespace frugal::http {
 
 namespace {
 
 constexpr std::uint64_t free_retries = 10;
-constexpr int longest_sleep_ms = 60'000;
-constexpr int out_of_memory_sleep_ms = 10;
+constexpr std::chrono::milliseconds longest_sleep{60'000}, out_of_memory_sleep{10};
 
 double uniform(std::uint64_t& state) { return unit_interval(mix64(state += splitmix_gamma)); }
-
-void start_curl_once() {
-  static const CURLcode started = curl_global_init(CURL_GLOBAL_DEFAULT);
-  if (started != CURLE_OK) throw Error(Errc::unavailable, std::string("libcurl: ") + curl_easy_strerror(started));
-}
 
 }  // namespace
 
@@ -32,10 +25,9 @@ Traffic::Traffic(const HttpOptions& options, Watchers& watchers)
       clock_(options.clock != nullptr ? *options.clock : steady_clock()),
       watchers_(watchers),
       who_("endpoint " + options.name),
+      errands_(options.log),
+      hedging_(options.hedging),
       jitter_(options.seed) {
-  start_curl_once();
-  multi_.reset(curl_multi_init());
-  if (!multi_) throw Error(Errc::out_of_memory, "HttpEndpoint: out of memory");
   try {
     thread_ = std::thread([this] { run(); });
   } catch (const std::system_error& error) {
@@ -50,9 +42,9 @@ void Traffic::stop() {
     const std::lock_guard lock(mutex_);
     stopping_ = true;
   }
-  curl_multi_wakeup(multi_.get());
+  wire_.wake();
   if (thread_.joinable()) thread_.join();
-  while (run_errand()) {
+  while (errands_.run()) {
   }
 }
 
@@ -71,7 +63,7 @@ bool Traffic::enqueue(const Held& transfer) {
     ++live_;
     ++stats_.requests;
   }
-  curl_multi_wakeup(multi_.get());
+  wire_.wake();
   return true;
 }
 
@@ -80,7 +72,7 @@ void Traffic::wake() noexcept {
     const std::lock_guard lock(mutex_);
     woken_ = true;
   }
-  curl_multi_wakeup(multi_.get());
+  wire_.wake();
 }
 
 bool Traffic::idle() const {
@@ -101,6 +93,7 @@ HttpStats Traffic::stats() const {
 }
 
 bool Traffic::may_retry() const {
+  const std::lock_guard lock(mutex_);
   return double(stats_.retries) < double(free_retries) + options_.retries.budget * double(stats_.requests);
 }
 
@@ -115,17 +108,17 @@ Traffic::Orders Traffic::take_orders() {
 
 void Traffic::run() {
   for (;;) {
-    int sleep = out_of_memory_sleep_ms;
+    std::chrono::milliseconds sleep = out_of_memory_sleep;
     try {
       if (!turn()) break;
-      hand_on_errands();
+      errands_.hand_on(watchers_);
       watchers_.step_ended();
-      sleep = sleep_ms(now());
+      sleep = time_to_sleep(now());
     } catch (...) {  // no memory: what was left undone is done in the next turn
       const std::lock_guard lock(mutex_);
       woken_ = true;
     }
-    curl_multi_poll(multi_.get(), nullptr, 0, sleep, nullptr);
+    wire_.sleep(sleep);
   }
   end_everything();
 }
@@ -136,63 +129,28 @@ bool Traffic::turn() {
   waiting_.splice(waiting_.end(), orders.arrived);
   set_lost_alarms();
   if (orders.stop) return false;
-  StepScope scope;
-  const struct Handing {  // also where memory runs out half-way
-    Traffic& traffic;
-    StepScope& scope;
-    ~Handing() {
-      const std::lock_guard lock(traffic.mutex_);
-      traffic.errands_.splice(traffic.errands_.end(), scope.errands);
-    }
-  } handing{*this, scope};
+  const Errands::Scope scope(errands_);
   if (orders.woken) {
     end_cancelled(now());
     resume_paused();
   }
   begin_due(now());
-  move_bytes();
+  wire_.move();
+  drop_losers();
   end_done(now());
   end_late(now());
   return true;
 }
 
-void Traffic::move_bytes() {
-  int active = 0;
-  curl_multi_perform(multi_.get(), &active);
-}
-
-// Whoever waits does them; nobody waits, so this thread does.
-void Traffic::hand_on_errands() {
-  {
-    const std::lock_guard lock(mutex_);
-    if (errands_.empty()) return;
-  }
-  if (!watchers_.empty()) return watchers_.call_one();
-  while (run_errand()) {
-  }
-}
-
-bool Traffic::run_errand() {
-  std::list<std::function<void()>> job;
-  {
-    const std::lock_guard lock(mutex_);
-    if (errands_.empty()) return false;
-    job.splice(job.end(), errands_, errands_.begin());
-  }
-  try {
-    job.front()();
-  } catch (...) {
-    if (options_.log) options_.log(LogLevel::error, 0, "work after a step failed: " + caught_text());
-  }
-  return true;
-}
-
 void Traffic::begin_due(TimePoint now) {
+  held_until_ = now;
   for (auto t = waiting_.begin(); t != waiting_.end() && running_.size() < options_.max_running;) {
     if ((*t)->not_before() > now) {
       ++t;
       continue;
     }
+    if (options_.obey_rate_limits) held_until_ = limits_.open_at((*t)->need(), now);
+    if (held_until_ > now) return;  // in the order in which they came
     const Held transfer = *t;
     t = waiting_.erase(t);
     begin(transfer, now);
@@ -200,27 +158,40 @@ void Traffic::begin_due(TimePoint now) {
 }
 
 void Traffic::begin(const Held& transfer, TimePoint now) {
-  if (transfer->cancelled.load()) return end_as(transfer, FinishReason::cancelled, std::nullopt, now);
+  if (transfer->cancelled()) return end_as(transfer, FinishReason::cancelled, std::nullopt, now);
   try {
     transfer->begin_try(now);
-    transfer->on_first_byte = [this, held = std::weak_ptr(transfer)] { watch_clock(held.lock()); };
+    listen_to(transfer);
     running_.emplace(transfer->handle(), transfer);
-    if (const CURLMcode code = curl_multi_add_handle(multi_.get(), transfer->handle()); code != CURLM_OK)
+    if (const CURLMcode code = wire_.add(transfer->handle()); code != CURLM_OK)
       throw Error(Errc::unavailable, who_ + ": " + curl_multi_strerror(code));
   } catch (...) {
     return end_as(transfer, FinishReason::error, caught_error(Errc::invalid_argument, who_ + ": the key's callback"),
                   now);
   }
+  limits_.begun(transfer->need());
+  transfer->unanswered = true;
   watch_clock(transfer);
   const std::lock_guard lock(mutex_);
   ++stats_.tries;
   on_wire_ = running_.size();
 }
 
+void Traffic::listen_to(const Held& transfer) {
+  transfer->on_first_byte = [this, weak = std::weak_ptr(transfer)] { first_byte(weak.lock()); };
+  transfer->on_limits = [this, weak = std::weak_ptr(transfer)](const LimitReport& report) {
+    const Held t = weak.lock();
+    if (std::exchange(t->unanswered, false)) limits_.gone(t->need());
+    limits_.heard(report, now());
+  };
+  const bool alone = transfer->rival.expired();
+  transfer->hedge_after.reset();
+  if (const std::optional<Duration> patience = hedging_.patience(); patience && alone)
+    transfer->hedge_after = now() + *patience;
+}
+
 void Traffic::end_done(TimePoint now) {
-  int left = 0;
-  while (const CURLMsg* message = curl_multi_info_read(multi_.get(), &left)) {
-    if (message->msg != CURLMSG_DONE) continue;
+  while (const CURLMsg* message = wire_.next_done()) {
     const auto found = running_.find(message->easy_handle);
     if (found == running_.end()) continue;
     const Held transfer = found->second;
@@ -233,7 +204,10 @@ void Traffic::end_done(TimePoint now) {
 }
 
 void Traffic::end_try(const Held& transfer, CURLcode result, TimePoint now) {
-  const bool again = may_retry() && !transfer->cancelled.load() && transfer->plan_retry(result, now, uniform(jitter_));
+  if (const std::optional<Duration> pause = transfer->pause(); pause && *pause <= options_.retries.longest)
+    limits_.close_until(now + *pause);
+  const bool again = transfer->rival.expired() && may_retry() && !transfer->cancelled() &&
+                     transfer->plan_retry(result, now, uniform(jitter_));
   if (!again) {
     Finish end = transfer->outcome(result, now);
     return finish(transfer, std::move(end));
@@ -248,16 +222,18 @@ void Traffic::end_try(const Held& transfer, CURLcode result, TimePoint now) {
 void Traffic::end_cancelled(TimePoint now) {
   std::vector<Held> gone;
   for (const auto& [handle, t] : running_)
-    if (t->cancelled.load()) gone.push_back(t);
+    if (t->cancelled()) gone.push_back(t);
   for (const Held& t : waiting_)
-    if (t->cancelled.load()) gone.push_back(t);
+    if (t->cancelled()) gone.push_back(t);
   for (const Held& t : gone) give_up(t, now);
 }
 
 void Traffic::end_late(TimePoint now) {
   while (const std::optional<Held> t = alarms_.take_due(now)) {
     give_up(*t, now);
-    if ((*t)->live()) watch_clock(*t);
+    if (!(*t)->live()) continue;
+    if ((*t)->hedge_after && *(*t)->hedge_after <= now) hedge(*t, now);
+    watch_clock(*t);
   }
 }
 
@@ -291,8 +267,9 @@ void Traffic::set_lost_alarms() noexcept {
 }
 
 void Traffic::leave_wire(const Held& transfer) noexcept {
+  if (std::exchange(transfer->unanswered, false)) limits_.gone(transfer->need());
   if (transfer->handle() == nullptr) return;
-  curl_multi_remove_handle(multi_.get(), transfer->handle());
+  wire_.remove(transfer->handle());
   running_.erase(transfer->handle());
   transfer->end_try();
   const std::lock_guard lock(mutex_);
@@ -313,6 +290,11 @@ void Traffic::end_as(const Held& transfer, FinishReason reason, std::optional<Er
 }
 
 void Traffic::finish(const Held& transfer, Finish end) noexcept {
+  if (const Held rival = transfer->rival.lock()) {
+    const bool failed = end.reason == FinishReason::error || end.reason == FinishReason::refused;
+    if (failed && !rival->lost) return drop(transfer, false);  // the other one answers
+    drop(rival, true);
+  }
   leave_wire(transfer);
   std::erase(waiting_, transfer);
   alarms_.erase(transfer);
@@ -335,17 +317,20 @@ void Traffic::note_end(const Transfer& transfer, const Finish& end) const noexce
   }
 }
 
-int Traffic::sleep_ms(TimePoint now) const {
-  if (alarms_lost_) return out_of_memory_sleep_ms;
+std::chrono::milliseconds Traffic::time_to_sleep(TimePoint now) const {
+  if (alarms_lost_) return out_of_memory_sleep;
   std::optional<TimePoint> next = alarms_.next();
   if (running_.size() < options_.max_running)
-    for (const Held& t : waiting_) next = next ? std::min(*next, t->not_before()) : t->not_before();
-  if (!next) return longest_sleep_ms;
-  const auto left = std::chrono::ceil<std::chrono::milliseconds>(*next - now).count();
-  return static_cast<int>(std::clamp<std::int64_t>(left, 0, longest_sleep_ms));
+    for (const Held& t : waiting_)
+      if (const TimePoint at = std::max(t->not_before(), held_until_); at != TimePoint::max())
+        next = next ? std::min(*next, at) : at;
+  if (!next) return longest_sleep;
+  return std::clamp(std::chrono::ceil<std::chrono::milliseconds>(*next - now), std::chrono::milliseconds(0),
+                    longest_sleep);
 }
 
 void Traffic::end_everything() noexcept {
+  const Errands::Scope scope(errands_);
   const TimePoint at = now();
   while (!waiting_.empty()) end_as(Held(waiting_.front()), FinishReason::cancelled, std::nullopt, at);
   while (!running_.empty()) end_as(Held(running_.begin()->second), FinishReason::cancelled, std::nullopt, at);

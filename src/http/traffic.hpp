@@ -12,7 +12,6 @@
 #include <frugal/endpoint/endpoint.hpp>
 #include <frugal/http/http_endpoint.hpp>
 
-#include <functional>
 #include <list>
 #include <memory>
 #include <mutex>
@@ -23,7 +22,11 @@
 #include <vector>
 
 #include "http/alarms.hpp"
+#include "http/errands.hpp"
+#include "http/hedging.hpp"
+#include "http/rate_limits.hpp"
 #include "http/transfer.hpp"
+#include "http/wire.hpp"
 
 namespace frugal::http {
 
@@ -52,7 +55,7 @@ class Traffic {
   /// Ends every live request as cancelled, joins the thread, and does what callbacks left. Idempotent.
   void stop();
   /// Work that a callback left for after a step; false = there is none.
-  bool run_errand();
+  bool run_errand() { return errands_.run(); }
 
   bool idle() const;
   Load load() const;
@@ -67,9 +70,13 @@ class Traffic {
   void run();
   bool turn();
   Orders take_orders();
-  void move_bytes();
   void begin_due(TimePoint now);
   void begin(const Held& transfer, TimePoint now);
+  void listen_to(const Held& transfer);
+  void first_byte(const Held& transfer);
+  void hedge(const Held& slow, TimePoint now);
+  void drop_losers() noexcept;
+  void drop(const Held& loser, bool paid) noexcept;
   void end_done(TimePoint now);
   void end_try(const Held& transfer, CURLcode result, TimePoint now);
   void end_cancelled(TimePoint now);
@@ -82,35 +89,35 @@ class Traffic {
   void leave_wire(const Held& transfer) noexcept;
   void watch_clock(const Held& transfer) noexcept;
   void set_lost_alarms() noexcept;
-  int sleep_ms(TimePoint now) const;
+  std::chrono::milliseconds time_to_sleep(TimePoint now) const;
   void end_everything() noexcept;
-  void hand_on_errands();
   bool may_retry() const;
   TimePoint now() const { return clock_.now(); }
-
-  struct MultiDeleter {
-    void operator()(CURLM* multi) const { curl_multi_cleanup(multi); }
-  };
 
   const HttpOptions& options_;
   const Clock& clock_;
   Watchers& watchers_;
   const std::string who_;
-  std::unique_ptr<CURLM, MultiDeleter> multi_;
+  Wire wire_;
 
   mutable std::mutex mutex_;  // guards what follows, up to the blank line
   std::list<Held> inbox_;
-  std::list<std::function<void()>> errands_;
   bool stopping_ = false, woken_ = false;
   std::size_t live_ = 0, on_wire_ = 0;
   std::uint64_t last_id_ = 0;
   HttpStats stats_;
+
+  Errands errands_;
 
   // The thread's own.
   std::list<Held> waiting_;  // for a place on the wire, or for the time of their next try
   std::unordered_map<CURL*, Held> running_;
   Alarms<Held> alarms_;
   bool alarms_lost_ = false;  // there was no memory for one
+  RateLimits limits_;
+  TimePoint held_until_{};  // what waits is held back by the limits until then; max = until an answer comes
+  Hedging hedging_;
+  bool losers_ = false;  // a first byte decided a race in this turn
   std::uint64_t jitter_;
 
   std::thread thread_;

@@ -37,22 +37,37 @@ std::optional<TimePoint> after(TimePoint from, Duration wait) {
   return from + wait;
 }
 
+}  // namespace
+
 std::string user_agent() {
   const Version v = version();
   return "frugal/" + std::to_string(v.major) + "." + std::to_string(v.minor) + "." + std::to_string(v.patch);
 }
-
-}  // namespace
 
 Transfer::Transfer(const HttpOptions& options, Request request, std::shared_ptr<Sink> sink, RequestId id, Post post)
     : options_(options),
       clock_(options.clock != nullptr ? *options.clock : steady_clock()),
       api_(api_of(options.api)),
       request_(std::move(request)),
-      sink_(std::move(sink), &options.log, id),
+      sink_(std::make_shared<GuardedSink>(std::move(sink), &options.log, id)),
+      cancelled_(std::make_shared<std::atomic<bool>>(false)),
       id_(id),
       post_(std::move(post)),
       submitted_(clock_.now()) {}
+
+std::shared_ptr<Transfer> Transfer::beside(const Transfer& first) {
+  auto second = std::make_shared<Transfer>(first.options_, first.request_, nullptr, first.id_, first.post_);
+  second->sink_ = first.sink_;
+  second->cancelled_ = first.cancelled_;
+  second->submitted_ = first.submitted_;
+  second->first_try_ = first.first_try_;
+  second->tries_ = first.options_.retries.most;  // it is not tried again
+  return second;
+}
+
+LimitNeed Transfer::need() const noexcept {
+  return {.input = double(post_.body.size()) / 4, .output = double(request_.max_tokens)};
+}
 
 void Transfer::set_headers() {
   headers_.reset();
@@ -128,9 +143,11 @@ std::size_t Transfer::on_header(char* data, std::size_t size, std::size_t count,
 }
 
 void Transfer::header(std::string_view line) {
+  if (line == "\r\n" && !limits_.empty() && on_limits) on_limits(std::exchange(limits_, {}));
   const std::size_t colon = line.find(':');
   if (colon == std::string_view::npos) return;
   const std::string name = lower(line.substr(0, colon)), value = lower(line.substr(colon + 1));
+  limits_.note(name, value, clock_.wall_now());
   if (name == "content-type") is_event_stream_ = value.find("text/event-stream") != std::string::npos;
   if (name != "retry-after") return;
   char* end = nullptr;
@@ -145,7 +162,8 @@ std::size_t Transfer::on_body(char* data, std::size_t size, std::size_t count, v
 
 // What is returned other than the number of bytes makes curl pause or end the transfer.
 std::size_t Transfer::body(std::string_view bytes) {
-  if (sink_.full()) {
+  if (lost) return 0;
+  if (sink_->full()) {
     paused_ = true;
     return CURL_WRITEFUNC_PAUSE;
   }
@@ -166,6 +184,7 @@ void Transfer::read(std::string_view bytes) {
     return;
   }
   if (!std::exchange(got_bytes_, true) && on_first_byte) on_first_byte();
+  if (lost) return;
   too_large_ = !events_.feed(bytes, [this](const SseEvent& event) { take(event); });
 }
 
@@ -175,7 +194,7 @@ void Transfer::take(const SseEvent& event) {
   ++pieces_;
   if (!first_text_) first_text_ = last_byte_;
   try {
-    sink_.on_delta(std::move(delta));
+    sink_->on_delta(std::move(delta));
   } catch (...) {  // the caller has given up; GuardedSink has noted why
     sink_threw_ = true;
     throw;
@@ -183,7 +202,7 @@ void Transfer::take(const SseEvent& event) {
 }
 
 bool Transfer::resume() {
-  if (!paused_ || sink_.full()) return false;
+  if (!paused_ || sink_->full()) return false;
   paused_ = false;
   last_byte_ = clock_.now();  // the silence was the reader's
   curl_easy_pause(easy_.get(), CURLPAUSE_CONT);
@@ -191,7 +210,7 @@ bool Transfer::resume() {
 }
 
 std::optional<Transfer::Overdue> Transfer::overdue(TimePoint now) const {
-  if (cancelled.load()) return Overdue{FinishReason::cancelled, std::nullopt};
+  if (cancelled()) return Overdue{FinishReason::cancelled, std::nullopt};
   if (request_.deadline && now >= *request_.deadline) return Overdue{FinishReason::deadline, std::nullopt};
   const auto late = [&](const std::string& what) {
     return Overdue{FinishReason::error, Error(Errc::unavailable, "endpoint " + options_.name + ": " + what)};
@@ -208,6 +227,7 @@ std::optional<Transfer::Overdue> Transfer::overdue(TimePoint now) const {
 
 std::optional<TimePoint> Transfer::next_check() const {
   std::optional<TimePoint> next = earlier(request_.deadline, after(submitted_, options_.timeouts.total));
+  if (easy_ && fresh()) next = earlier(next, hedge_after);
   if (!easy_ || paused_) return next;
   return earlier(next,
                  fresh() ? after(try_began_, options_.timeouts.first_byte) : after(last_byte_, options_.timeouts.gap));
@@ -216,10 +236,10 @@ std::optional<TimePoint> Transfer::next_check() const {
 bool Transfer::plan_retry(CURLcode result, TimePoint now, double jitter) {
   const HttpRetries& r = options_.retries;
   if (!fresh() || sink_threw_ || broken_ || tries_ > r.most) return false;
-  const bool lost = result == CURLE_COULDNT_CONNECT || result == CURLE_COULDNT_RESOLVE_HOST ||
-                    result == CURLE_OPERATION_TIMEDOUT || result == CURLE_GOT_NOTHING || result == CURLE_RECV_ERROR ||
-                    result == CURLE_SEND_ERROR;
-  if (!lost && !(result == CURLE_OK && worth_a_retry(status_))) return false;
+  const bool unheard = result == CURLE_COULDNT_CONNECT || result == CURLE_COULDNT_RESOLVE_HOST ||
+                       result == CURLE_OPERATION_TIMEDOUT || result == CURLE_GOT_NOTHING ||
+                       result == CURLE_RECV_ERROR || result == CURLE_SEND_ERROR;
+  if (!unheard && !(result == CURLE_OK && worth_a_retry(status_))) return false;
   if (retry_after_ && *retry_after_ > r.longest) return false;
   const double ceiling = std::min(std::ldexp(double(r.base.count()), static_cast<int>(std::min(tries_ - 1, 30U))),
                                   double(r.longest.count()));
@@ -285,13 +305,24 @@ Finish Transfer::finished(FinishReason reason, std::optional<Error> error, TimeP
     attempt.model = f.model;
     attempt.usage = f.usage;
     f.ledger.attempts.push_back(std::move(attempt));
+    if (also) add_lost(f);
   }
   return f;
 }
 
+// What the losing try cost is the provider's secret; its prompt is the same, and is taken as paid for.
+void Transfer::add_lost(Finish& f) const {
+  Attempt attempt = *also;
+  attempt.model = f.model;
+  attempt.usage = Usage{.input = f.usage.input};
+  f.usage += attempt.usage;
+  f.ledger.attempts.push_back(std::move(attempt));
+  if (f.detail.empty()) f.detail = "hedged: a second try was cancelled; its prompt is counted, its output is not known";
+}
+
 void Transfer::deliver(Finish finish) noexcept {
   live_ = false;
-  sink_.on_finish(std::move(finish));
+  sink_->on_finish(std::move(finish));
 }
 
 }  // namespace frugal::http

@@ -18,9 +18,12 @@
 
 #include "endpoint/guarded_sink.hpp"
 #include "http/api.hpp"
+#include "http/rate_limits.hpp"
 #include "http/sse.hpp"
 
 namespace frugal::http {
+
+std::string user_agent();
 
 struct CurlDeleter {
   void operator()(CURL* easy) const { curl_easy_cleanup(easy); }
@@ -30,6 +33,8 @@ struct CurlDeleter {
 class Transfer {
  public:
   Transfer(const HttpOptions& options, Request request, std::shared_ptr<Sink> sink, RequestId id, Post post);
+  /// A second try of the same request beside the first; has the same reader and is cancelled with it.
+  static std::shared_ptr<Transfer> beside(const Transfer& first);
 
   /// Sets up a fresh try. Throws Error(out_of_memory or invalid_argument).
   void begin_try(TimePoint now);
@@ -61,13 +66,36 @@ class Transfer {
   void deliver(Finish finish) noexcept;
   /// The Finish has not been given yet.
   bool live() const noexcept { return live_; }
+  /// It never will be: its rival gives it.
+  void retire() noexcept { live_ = false; }
+  /// The pause that the answer asked for together with a 429 or 503.
+  std::optional<Duration> pause() const noexcept {
+    return status_ == 429 || status_ == 503 ? retry_after_ : std::nullopt;
+  }
 
   RequestId id() const noexcept { return id_; }
   std::uint64_t bytes_in() const noexcept { return bytes_in_; }
 
-  std::atomic<bool> cancelled{false};
+  bool cancelled() const noexcept { return cancelled_->load(); }
+  using Flag = std::shared_ptr<std::atomic<bool>>;
+  const Flag& cancel_flag() const noexcept { return cancelled_; }
+
+  /// Expected, for admission. Counted from a byte in four, because the tokenizer is not known.
+  LimitNeed need() const noexcept;
+  bool answered() const noexcept { return got_bytes_; }
+  Duration first_byte_wait() const noexcept { return last_byte_ - try_began_; }
+
+  /// A try that runs beside this one; the first byte decides between them. Null where there is none.
+  std::weak_ptr<Transfer> rival{};
+  bool lost = false;                       ///< the rival was first: whatever comes is dropped
+  bool unanswered = false;                 ///< counted by the limits
+  std::optional<TimePoint> hedge_after{};  ///< when a second try is worth its price
+  std::optional<Attempt> also{};           ///< a second try that was paid for and lost
+
   /// Called in curl's callback when the first byte of an answer has come: next_check() has changed.
   std::function<void()> on_first_byte{};
+  /// Called there with what the headers of an answer say about limits, where they say something.
+  std::function<void(const LimitReport&)> on_limits{};
 
  private:
   static std::size_t on_body(char* data, std::size_t size, std::size_t count, void* self);
@@ -78,13 +106,15 @@ class Transfer {
   void take(const SseEvent& event);
   Error failure(CURLcode result) const;
   void set_headers();
+  void add_lost(Finish& finish) const;
   bool fresh() const noexcept { return !got_bytes_; }
 
   const HttpOptions& options_;
   const Clock& clock_;
   const Api& api_;
   Request request_;
-  GuardedSink sink_;
+  std::shared_ptr<GuardedSink> sink_;
+  Flag cancelled_;
   RequestId id_;
   Post post_;
   std::unique_ptr<CURL, CurlDeleter> easy_{};
@@ -99,6 +129,7 @@ class Transfer {
   std::optional<Error> broken_{};  ///< memory did not suffice for what came
   std::string error_body_{};
   std::optional<Duration> retry_after_{};
+  LimitReport limits_{};
   std::uint32_t tries_ = 0;
   std::uint64_t pieces_ = 0, bytes_in_ = 0;
   TimePoint submitted_, try_began_{}, last_byte_{}, not_before_{};

@@ -2,6 +2,7 @@
 // on where it was.
 #include "tools/batch_input.hpp"
 #include "tools/batch_output.hpp"
+#include "tools/batch_provider.hpp"
 #include "tools/commands.hpp"
 #include "tools/console.hpp"
 #include "tools/files.hpp"
@@ -36,6 +37,7 @@ namespace {
 struct BatchFlags {
   std::string input, output;
   EngineFlags engine{};
+  ProviderFlags provider{};
   OpenAiDefaults defaults{};
   std::vector<std::string> served{};
   std::uint32_t parallel = 32;
@@ -45,6 +47,7 @@ struct BatchFlags {
 constexpr const char* batch_examples = R"(Examples:
   frugal batch in.jsonl out.jsonl --model M.gguf --serve-as gpt-4o-mini
   frugal batch in.jsonl out.jsonl --model M.gguf --kv-mib 2048 --parallel 64 --speculate suffix
+  frugal batch in.jsonl out.jsonl --provider openai --model gpt-4o-mini --key-file openai.key
 A line of the input, in the format of OpenAI's batch files (the url may also be /v1/completions):
   {"custom_id": "1", "method": "POST", "url": "/v1/chat/completions", "body": {"model": "gpt-4o-mini",
    "messages": [{"role": "user", "content": "Hello"}], "max_tokens": 20}}
@@ -65,6 +68,8 @@ struct Tally {
   TokenLedger tokens{};
   DraftLedger drafts{};
   Duration elapsed{};
+  std::optional<double> cost{};  ///< dollars, at a provider's batch price; of the answers whose price is known
+  std::size_t unpriced = 0;      ///< answers of a provider whose price is not known
 
   int exit_code() const { return known_failed + malformed + failed + left == 0 ? 0 : 1; }
 };
@@ -164,9 +169,36 @@ class Run {
   }
 
   void answer() {
+    if (flags_.provider.provider.empty())
+      answer_here();
+    else
+      answer_there();
+  }
+
+  /// The provider's answers are safe once they are in the output: then its batch may be forgotten.
+  void answer_there() {
+    std::vector<Request> requests;
+    std::erase_if(open_, [&](const BatchLine* line) { return !takes(flags_.engine.model, *line); });
+    for (const BatchLine* line : open_) {
+      requests.push_back(line->request);
+      requests.back().model.clear();
+      if (!line->has_seed) requests.back().sampling.seed.reset();
+    }
+    if (requests.empty()) return;
+    Pace pace(flags_.engine.quiet);
+    BatchOptions batch;
+    batch.on_answer = [&](std::size_t index, const Answer& a) { keep(*open_[index], a, nullptr); };
+    batch.progress = [&](const BatchProgress& p) { pace.at(p); };
+    const ProviderRun run{flags_.engine.model, flags_.output + ".batches", flags_.engine.quiet};
+    tally_.elapsed = run_provider_batch(flags_.provider, run, std::move(requests), batch).elapsed;
+    output_.sync();
+    if (tally_.left == 0) std::filesystem::remove(run.state_file);
+  }
+
+  void answer_here() {
     const auto model = load_with_progress(flags_.engine.model, flags_.engine.quiet);
     std::vector<Request> requests;
-    std::erase_if(open_, [&](const BatchLine* line) { return !takes(*model, *line); });
+    std::erase_if(open_, [&](const BatchLine* line) { return !takes(model->name(), *line); });
     if (open_.empty()) return;
     for (const BatchLine* line : open_) requests.push_back(line->request);
     EngineOptions options;
@@ -183,15 +215,15 @@ class Run {
   }
 
   /// Whether the line asks for this model; if not, it fails.
-  bool takes(const Model& model, const BatchLine& line) {
+  bool takes(const std::string& name, const BatchLine& line) {
     const std::string& asked = line.request.model;
-    const bool ours = asked.empty() || asked == model.name() || asked == flags_.engine.model ||
+    const bool ours = asked.empty() || asked == name || asked == flags_.engine.model ||
                       std::find(flags_.served.begin(), flags_.served.end(), asked) != flags_.served.end();
     if (!ours)
       fail(line, {404,
                   Error(Errc::invalid_argument, flags_.input + ": line " + std::to_string(line.number) +
                                                     ": body.model: " + asked.substr(0, 80) + " is not here, only " +
-                                                    model.name() + "; --serve-as gives it a further name"),
+                                                    name + "; --serve-as gives it a further name"),
                   "body.model"});
     return ours;
   }
@@ -208,10 +240,20 @@ class Run {
                                flags_.input + ": line " + std::to_string(line.number) + ": " + end.error->message()),
                          {}});
     output_.append(answered_line(line, answer, tokenizer));
+    if (!flags_.provider.provider.empty()) add_cost(end);
     ++tally_.answered;
     tally_.usage += end.usage;
     tally_.tokens += end.ledger.total();
     tally_.drafts += end.ledger.drafts();
+  }
+
+  void add_cost(const Finish& end) {
+    std::optional<double> cost = batch_cost(flags_.provider, end.model, end.usage);
+    if (!cost) cost = batch_cost(flags_.provider, flags_.engine.model, end.usage);
+    if (cost)
+      tally_.cost = tally_.cost.value_or(0) + *cost;
+    else
+      ++tally_.unpriced;
   }
 
   void fail(const BatchLine& line, const BatchFault& fault) {
@@ -237,6 +279,12 @@ std::vector<std::string> summary_of(const Tally& t) {
   if (t.left > 0) counts += ", " + std::to_string(t.left) + " left for the next run";
   text.push_back(counts);
   if (t.answered == 0) return text;
+  if (t.cost || t.unpriced > 0) {
+    char dollars[48];
+    std::snprintf(dollars, sizeof dollars, "$%.6f", t.cost.value_or(0));
+    text.push_back("cost at the provider's batch price: " + (t.cost ? dollars : std::string("unknown")) +
+                   (t.cost && t.unpriced > 0 ? ", without " + std::to_string(t.unpriced) + " of unknown price" : ""));
+  }
   const double seconds = std::max(1e-9, std::chrono::duration<double>(t.elapsed).count());
   char rate[96];
   std::snprintf(rate, sizeof rate, " in %.1f s: %.1f requests and %.0f tokens of answers a second", seconds,
@@ -265,6 +313,8 @@ std::string summary_json(const Tally& t) {
                              {"seconds", std::chrono::duration<double>(t.elapsed).count()},
                              {"usage", to_json(t.usage)},
                              {"tokens", to_json(t.tokens)}};
+  if (t.cost) out["cost"] = *t.cost;
+  if (t.unpriced > 0) out["unpriced"] = t.unpriced;
   if (t.drafts.drafted > 0) out["drafts"] = to_json(t.drafts);
   return out.dump() + "\n";
 }
@@ -285,6 +335,7 @@ Command add_batch(CLI::App& parent) {
   app->add_option("output", flags->output, "Where the answers go; what it holds already is not answered again")
       ->required();
   add_engine_flags(*app, flags->engine);
+  add_provider_flags(*app, flags->provider);
   app->add_option("--serve-as", flags->served, "A further name by which lines may ask for the model; may be repeated")
       ->allow_extra_args(false);
   app->add_option("--parallel", flags->parallel, "Most answers that are computed together")

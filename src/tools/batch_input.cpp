@@ -76,7 +76,8 @@ class Reader {
     try {
       line.request = request_of_openai(line.kind, body, defaults_);
       line.request.id = *line.custom_id;
-      if (!line.request.sampling.seed) line.request.sampling.seed = model::Hash().add(*line.custom_id).value();
+      line.has_seed = line.request.sampling.seed.has_value();
+      if (!line.has_seed) line.request.sampling.seed = model::Hash().add(*line.custom_id).value();
     } catch (const FieldError& e) {
       line.fault =
           BatchFault{openai_status(e.code()), Error(e.code(), where_ + ": body." + e.message()), "body." + e.param()};

@@ -24,7 +24,8 @@ struct BatchLine {
   std::optional<std::string> custom_id;  ///< none where the line has none
   std::string id{};                      ///< 16 digits that depend on the line's text alone
   OpenAiKind kind = OpenAiKind::chat_completion;
-  Request request{};  ///< with a seed in any case; its id is the custom_id
+  Request request{};      ///< with a seed in any case; its id is the custom_id
+  bool has_seed = false;  ///< the line's own
   std::optional<BatchFault> fault{};
 
   /// Not a request: no JSON, no custom_id or one that stands on an earlier line, an unknown method or url.

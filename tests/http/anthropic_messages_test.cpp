@@ -147,3 +147,31 @@ TEST_CASE("a status that is no success becomes an error with the API's own words
   CHECK(worth_a_retry(503));
   CHECK_FALSE(worth_a_retry(400));
 }
+
+TEST_CASE("messages: a temperature goes only to models that take one") {
+  const auto body_for = [](const std::string& model, std::optional<bool> takes = std::nullopt) {
+    HttpOptions o = options();
+    o.model = model;
+    o.takes_sampling = takes;
+    return nlohmann::json::parse(anthropic_messages().post(ask(), o).value().body);
+  };
+  for (const char* takes :
+       {"m", "claude-2.1", "claude-instant-1.2", "claude-3-5-haiku-latest", "claude-3-opus-20240229", "claude-opus-4-1",
+        "claude-sonnet-4-20250514", "claude-opus-4-6", "anthropic/claude-sonnet-4.5", "claude-haiku-4-5-20251001"})
+    CHECK(body_for(takes).contains("temperature"));
+  for (const char* refuses : {"claude-opus-4-7", "us.anthropic.claude-opus-4-8-v1:0", "claude-opus-5",
+                              "claude-sonnet-5", "claude-haiku-4-6", "claude-fable-5", "claude-next"})
+    CHECK_FALSE(body_for(refuses).contains("temperature"));
+  CHECK(body_for("claude-next", true).contains("temperature"));
+  CHECK_FALSE(body_for("claude-3-opus", false).contains("temperature"));
+  HttpOptions o = options();
+  o.model = "claude-opus-5";
+  Request r = ask();
+  r.sampling.temperature = 1;
+  CHECK(anthropic_messages().post(r, o).has_value());
+  r.sampling.temperature = 0.7F;
+  CHECK(anthropic_messages().post(r, o).error().code() == Errc::unsupported);
+  r.sampling.temperature = 0;
+  r.sampling.top_k = 5;
+  CHECK_FALSE(anthropic_messages().post(r, o).has_value());
+}

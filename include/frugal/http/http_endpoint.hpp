@@ -17,6 +17,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -48,6 +49,16 @@ struct HttpRetries {
   double budget = 0.1;  ///< tries that are retries, as a share of all requests so far (ten are always allowed)
 };
 
+/// A second try beside one that is slow to answer; the first of the two to send a byte is kept, the other is cancelled.
+/// Costs the prompt twice where it happens: the ledger has an attempt for it that was not accepted, whose input is that
+/// of the answer and whose output is not known. Off unless `budget` is set.
+struct HttpHedging {
+  double budget = 0;          ///< second tries as a share of all requests, e.g. 0.01
+  double quantile = 0.99;     ///< of the times to the first byte of the last 512 answers: beyond it a try is slow
+  std::uint32_t learn = 100;  ///< answers before the first second try
+  Duration least = std::chrono::milliseconds(10);  ///< no try is slow before that
+};
+
 struct HttpOptions {
   std::string name;  ///< of the endpoint, for ledgers and cascades
   HttpApi api = HttpApi::openai_chat;
@@ -60,8 +71,14 @@ struct HttpOptions {
   /// llama.cpp). Without it a request that uses them is refused: an API would ignore them silently.
   bool extended_sampling = false;
   bool completion_tokens_field = false;  ///< the limit is called max_completion_tokens (OpenAI's own models want it)
+  /// Anthropic's API: the model takes temperature, top_p and top_k. None = by its name: up to Opus and Sonnet 4.6 and
+  /// Haiku 4.5, and models of other makers. Where it does not, a temperature of 0 or 1 is not sent and others are refused.
+  std::optional<bool> takes_sampling{};
   HttpTimeouts timeouts{};
   HttpRetries retries{};
+  HttpHedging hedging{};
+  /// New tries wait where the provider's headers say that it would refuse them (x-ratelimit-*, anthropic-ratelimit-*).
+  bool obey_rate_limits = true;
   std::uint32_t max_running = 256;   ///< requests on the wire at once; more wait
   std::uint32_t max_waiting = 4096;  ///< beyond that, start() refuses with Errc::busy
   std::string ca_file{};             ///< a bundle of certificates to trust instead of the system's
@@ -74,6 +91,7 @@ struct HttpOptions {
 
 struct HttpStats {
   std::uint64_t requests = 0, tries = 0, retries = 0, bytes_in = 0;
+  std::uint64_t hedges = 0;  ///< second tries beside a slow one
 };
 
 class FRUGAL_API HttpEndpoint final : public Endpoint {

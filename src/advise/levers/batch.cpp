@@ -56,7 +56,7 @@ Judgement judge_batch(const Facts& facts) {
                  (assumed ? "; a batch interface, whose price is not in the book, costs half" : "");
   j.experiment = "ask the owners of " + list_of(names) +
                  " by when they need the answers; send one day's work through the "
-                 "batch interface";
+                 "batch interface (frugal batch --provider, HttpBatchEndpoint)";
   return j;
 }
 
