@@ -7,6 +7,7 @@
 #include <frugal/endpoint/cascade.hpp>
 #include <frugal/endpoint/endpoint.hpp>
 #include <frugal/endpoint/metered.hpp>
+#include <frugal/endpoint/split.hpp>
 #include <frugal/engine/engine.hpp>
 #include <frugal/meter/budget.hpp>
 #include <frugal/meter/meter.hpp>

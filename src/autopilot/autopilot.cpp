@@ -24,6 +24,7 @@ AutopilotOptions checked(AutopilotOptions o) {
   require(o.models.empty() || o.models.size() == o.tiers.size(), "models must have one entry for each tier");
   require(share(o.shadow_share), "shadow_share is not in (0, 1]");
   require(share(o.audit_share), "audit_share is not in (0, 1]: without audits nobody would see the bound break");
+  require(o.control_share >= 0 && o.control_share < 1, "control_share is not in [0, 1)");
   require(o.reserve >= 0 && o.reserve < 1, "reserve is not in [0, 1)");
   require(o.false_alarm > 0 && o.false_alarm < 0.25, "false_alarm is not in (0, 0.25)");
   require(o.shadow_outcomes >= 20, "shadow_outcomes is below 20");
@@ -100,10 +101,37 @@ void Autopilot::Shared::say(LogLevel level, const std::string& what) const {
   if (log) log(level, 0, what);
 }
 
-void Autopilot::Shared::count(bool accepted) {
+std::optional<std::uint64_t> Autopilot::Shared::count(bool accepted, bool audited, std::uint64_t began) {
   const std::lock_guard lock(mutex);
   ++stats.requests;
   if (accepted) ++stats.accepted;
+  if (began != epoch || !account) return std::nullopt;
+  if (accepted || fitted->guarantee().kind == Guarantee::Kind::max_loss) ++answers;
+  if (!accepted || !audited) return std::nullopt;
+  open_audits.push_back({.answers = answers});
+  return first_open + open_audits.size() - 1;
+}
+
+void Autopilot::Shared::Costs::add(double cost) {
+  if (!std::isfinite(cost)) return;
+  const double off = cost - mean;
+  mean += off / static_cast<double>(++n);
+  squares += off * (cost - mean);
+}
+
+PilotCost Autopilot::Shared::Costs::seen() const {
+  return {n, mean, n < 2 ? 0 : std::sqrt(squares / static_cast<double>(n - 1))};
+}
+
+void Autopilot::Shared::spent(const Finish& finish, bool control) {
+  const double cost = price(finish);
+  const std::lock_guard lock(mutex);
+  (control ? control_costs : policy_costs).add(cost);
+}
+
+bool Autopilot::Shared::is_control(RequestId id) const {
+  constexpr std::uint64_t other_sequence = 0x636f6e74726f6cULL;  // than that of the audits
+  return uniform_at(options.seed ^ other_sequence, id.value) < options.control_share;
 }
 
 void Autopilot::Shared::failed(const Usage& usage) {
@@ -112,28 +140,58 @@ void Autopilot::Shared::failed(const Usage& usage) {
   ++stats.audits_failed;
 }
 
-void Autopilot::Shared::audited(std::optional<double> wrong, const Usage& usage, std::uint64_t began) {
-  if (!wrong) return failed(usage);
+std::string Autopilot::Shared::audits_so_far() const {
+  return std::to_string(counted) + " audits, mean error " +
+         std::to_string(counted == 0 ? 0 : wrong_sum / static_cast<double>(counted)) + ", p-value " +
+         std::to_string(drift->p_value());
+}
+
+void Autopilot::Shared::audited(const Audit& audit, const Usage& usage) {
   const std::lock_guard lock(mutex);
   stats.audit_usage += usage;
-  if (began != epoch || !drift) return;
-  ++stats.audits;
-  ++counted;
-  wrong_sum += *wrong;
-  drift->add(*wrong);
-  const double p = drift->p_value();
-  const auto of = [&] {
-    return std::to_string(counted) + " audits, mean error " + std::to_string(wrong_sum / static_cast<double>(counted)) +
-           ", p-value " + std::to_string(p);
-  };
-  if (p <= options.false_alarm) {
-    ++stats.turned_off;
-    drift.reset();
-    set_stage(PilotStage::off, "the audits show that the bound is broken: " + of());
-  } else if (p <= 4 * options.false_alarm && stage.load() == PilotStage::on) {
-    ++stats.tightened;
-    set_stage(PilotStage::tightened, "the audits raise doubt about the bound: " + of());
+  if (!audit.wrong) ++stats.audits_failed;
+  if (audit.epoch != epoch || !drift) return;
+  if (audit.wrong) {
+    ++stats.audits;
+    ++counted;
+    wrong_sum += *audit.wrong;
+    drift->add(*audit.wrong);
+    const double p = drift->p_value();
+    if (p <= options.false_alarm) return turn_off("the audits show that the bound is broken: " + audits_so_far());
+    if (p <= 4 * options.false_alarm && stage.load() == PilotStage::on) {
+      ++stats.tightened;
+      set_stage(PilotStage::tightened, "the audits raise doubt about the bound: " + audits_so_far());
+    }
   }
+  settle(audit);
+}
+
+void Autopilot::Shared::settle(const Audit& audit) {
+  if (!audit.number || *audit.number < first_open) return;
+  Open& own = open_audits[*audit.number - first_open];
+  own.ended = true;
+  own.wrong = audit.wrong;
+  while (!open_audits.empty() && open_audits.front().ended) {
+    const Open oldest = open_audits.front();
+    open_audits.pop_front();
+    ++first_open;
+    if (!oldest.wrong) continue;
+    account->add(*oldest.wrong);
+    if (!promised_from) continue;
+    const double most = promised * static_cast<double>(std::max(oldest.answers, *promised_from));
+    if (account->wrong_at_most() > most)
+      return turn_off("wrong answers that got through may be more than the limit allows: at most " +
+                      std::to_string(account->wrong_at_most()) + " of " + std::to_string(oldest.answers) + "; " +
+                      audits_so_far());
+  }
+}
+
+void Autopilot::Shared::turn_off(const std::string& why) {
+  ++stats.turned_off;
+  drift.reset();
+  account.reset();
+  open_audits.clear();
+  set_stage(PilotStage::off, why);
 }
 
 void Autopilot::Shared::recorded(Outcome outcome, const Usage& usage, std::uint64_t began) {
@@ -148,7 +206,15 @@ void Autopilot::Shared::recorded(Outcome outcome, const Usage& usage, std::uint6
 void Autopilot::Shared::turn_on(FittedCascade policy) {
   open = policy.policy(served);
   tight = policy.tightened(served);
-  drift.emplace(policy.guarantee().limit);
+  const Guarantee& certified = policy.guarantee();
+  drift.emplace(certified.limit);
+  account.emplace(options.audit_share, 1 - certified.confidence);
+  const Guarantee& wanted_of_all = options.fit.guarantee;
+  promised = wanted_of_all.kind == certified.kind ? std::max(wanted_of_all.limit, certified.limit) : certified.limit;
+  promised_from = account->enough(certified.limit, promised);
+  answers = first_open = 0;
+  policy_costs = control_costs = {};
+  open_audits.clear();
   fitted = std::move(policy);
   wrong_sum = 0;
   counted = 0;
@@ -205,7 +271,11 @@ AutopilotStats Autopilot::stats() const {
   out.stage = s.stage.load();
   out.recorded = s.outcomes.rows.size();
   if (s.counted > 0) out.audited_error = s.wrong_sum / static_cast<double>(s.counted);
+  out.policy_cost = s.policy_costs.seen();
+  out.control_cost = s.control_costs.seen();
   if (s.drift) out.p_value = s.drift->p_value();
+  if (s.account) out.wrong_at_most = s.account->wrong_at_most();
+  if (s.account) out.promised_from = s.promised_from;
   return out;
 }
 
@@ -267,6 +337,8 @@ void Autopilot::restart() {
   s.wanted = s.options.shadow_outcomes;
   s.fitted.reset();
   s.drift.reset();
+  s.account.reset();
+  s.open_audits.clear();
   s.set_stage(PilotStage::shadow, "restarted");
 }
 

@@ -19,6 +19,8 @@ bool is_whole(FinishReason reason) {
   return reason == FinishReason::stop || reason == FinishReason::length || reason == FinishReason::capped;
 }
 
+bool is_on(PilotStage stage) { return stage == PilotStage::on || stage == PilotStage::tightened; }
+
 class PilotPolicy final : public CascadePolicy {
  public:
   explicit PilotPolicy(std::shared_ptr<Shared> shared) : shared_(std::move(shared)) {}
@@ -26,7 +28,7 @@ class PilotPolicy final : public CascadePolicy {
 
   std::size_t first(const RequestView& request, std::size_t endpoints) override {
     const std::shared_ptr<CascadePolicy> policy = now();
-    return policy ? policy->first(request, endpoints) : shared_->last();
+    return policy && !shared_->is_control(request.id) ? policy->first(request, endpoints) : shared_->last();
   }
   Verdict judge(const AttemptView& attempt) override {
     if (attempt.endpoint >= shared_->last()) return {};
@@ -143,16 +145,30 @@ class PilotSink final : public Sink {
   void on_finish(Finish finish) override {
     answer_.finish = finish;
     const std::optional<std::size_t> tier = answered_by(finish);
-    shared_->count(tier && *tier < shared_->last());
+    const bool accepted = tier && *tier < shared_->last(), in_service = is_on(shared_->stage.load());
+    const bool control = in_service && shared_->is_control(finish.request);
+    if (control) copy_.reset();  // says nothing of the policy
+    const std::optional<std::uint64_t> number = shared_->count(accepted, accepted && copy_ && in_service, epoch_);
+    // A request that names its tier is in neither group.
+    note_cost(finish, tier && in_service && (!control || *tier == shared_->last()), control);
     out_->on_finish(std::move(finish));
     try {
-      if (copy_ && tier) follow_up(*tier);
+      if (copy_ && tier) follow_up(*tier, number);
     } catch (...) {
+      shared_->audited({{}, epoch_, number}, {});
       shared_->say(LogLevel::warning, "an audit could not begin: " + caught_text());
     }
   }
 
  private:
+  void note_cost(const Finish& finish, bool counts, bool control) const {
+    try {
+      if (counts) shared_->spent(finish, control);
+    } catch (...) {
+      shared_->say(LogLevel::warning, "AutopilotOptions::cost threw: " + caught_text());
+    }
+  }
+
   // None = nobody's whole answer was given.
   std::optional<std::size_t> answered_by(const Finish& finish) const {
     if (!is_whole(finish.reason)) return std::nullopt;
@@ -161,26 +177,26 @@ class PilotSink final : public Sink {
     return std::nullopt;
   }
 
-  void follow_up(std::size_t tier) {
+  void follow_up(std::size_t tier, std::optional<std::uint64_t> number) {
     const PilotStage stage = shared_->stage.load();
     if (stage == PilotStage::shadow) {
       if (tier == shared_->last())
         std::make_shared<ShadowRun>(shared_, std::move(*copy_), std::move(answer_), epoch_)->next();
       return;
     }
-    if (stage == PilotStage::off) return;
+    if (!is_on(stage)) return;
     if (tier == shared_->last()) {
       // No loss by an answer that is the last tier's own; an error among accepted ones is not asked about it.
-      if (shared_->bounds_loss()) shared_->audited(0.0, {}, epoch_);
+      if (shared_->bounds_loss()) shared_->audited({0.0, epoch_, {}}, {});
       return;
     }
     Request again = *copy_;
     ask_again(shared_, std::move(again), shared_->last(),
-              [shared = shared_, request = std::move(*copy_), text = std::move(answer_.text),
-               epoch = epoch_](const Answer& reference) {
+              [shared = shared_, request = std::move(*copy_), text = std::move(answer_.text), epoch = epoch_,
+               number](const Answer& reference) {
                 const bool whole = is_whole(reference.finish.reason);
-                shared->audited(whole ? shared->grade(request, text, reference.text) : std::nullopt,
-                                reference.finish.usage, epoch);
+                shared->audited({whole ? shared->grade(request, text, reference.text) : std::nullopt, epoch, number},
+                                reference.finish.usage);
               });
   }
 

@@ -4,9 +4,11 @@
 #include <frugal/version.hpp>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstdio>
 #include <limits>
+#include <numeric>
 #include <optional>
 #include <string>
 #include <utility>
@@ -84,23 +86,40 @@ bool likely_to_pass(const Tally& t, const Guarantee& g, double n, double horizon
   return mean + level * std::sqrt(std::max(variance, 1e-9) * spread) <= g.limit;
 }
 
-// The rule that would cost least among those whose held-out results leave room for the guarantee. A later one must be
-// clearly cheaper than those before it: small differences are noise.
+// How far into a limit some rows go: 1 = they are at it.
+double used_up(const Tally& t, const Guarantee& g) {
+  if (g.kind == Kind::max_loss) return t.loss() / g.limit;
+  return t.accepted == 0 ? 0 : (double(t.errors) + 0.5) / (double(t.accepted) + 1) / g.limit;
+}
+
+// The cost of a candidate on held-out rows: the mean of what it spends where the guarantee leaves room, and at quarters
+// of the limit. One threshold alone would be too noisy to choose by where outcomes are few.
+double expected_cost(const Graded& graded, const Candidate& c, const FitOptions& o, const Split& parts) {
+  constexpr std::size_t quarters = 4;
+  const double horizon = static_cast<double>(horizon_of(o.guarantee, graded.outcomes->rows.size()));
+  const auto scores = calibrate::held_out_scores(graded, c, o.guarantee, parts.train);
+  const auto at = [&](double threshold) { return calibrate::tally(graded, parts.train, scores, threshold, c.mode); };
+  std::array<double, quarters + 1> least{};
+  least.fill(at(-std::numeric_limits<double>::infinity()).cost_of_last);  // where nothing else is possible
+  for (const double threshold : calibrate::threshold_grid(scores)) {
+    const Tally t = at(threshold);
+    for (std::size_t i = 0; i < quarters; ++i)
+      if (used_up(t, o.guarantee) <= double(i + 1) / quarters) least[i] = std::min(least[i], t.cost);
+    if (t.cost < least[quarters] && likely_to_pass(t, o.guarantee, double(parts.calibration.size()), horizon))
+      least[quarters] = t.cost;
+  }
+  return std::accumulate(least.begin(), least.end(), 0.0) / double(least.size());
+}
+
+// The candidate that costs least. A later one must be clearly cheaper than those before it: small differences are noise.
 Candidate choose(const Graded& graded, const FitOptions& o, const Split& parts) {
   const std::vector<Candidate> all = calibrate::candidates(graded, o.guarantee);
   Candidate best = all.front();
   double least = std::numeric_limits<double>::infinity();
-  const double horizon = static_cast<double>(horizon_of(o.guarantee, graded.outcomes->rows.size()));
   for (const Candidate& c : all) {
-    const auto scores = calibrate::held_out_scores(graded, c, o.guarantee, parts.train);
-    double cheapest = std::numeric_limits<double>::infinity();
-    for (const double threshold : calibrate::threshold_grid(scores)) {
-      const Tally t = calibrate::tally(graded, parts.train, scores, threshold, c.mode);
-      if (t.cost >= cheapest || !likely_to_pass(t, o.guarantee, double(parts.calibration.size()), horizon)) continue;
-      cheapest = t.cost;
-    }
-    if (cheapest >= clearly_cheaper * least) continue;
-    least = cheapest;
+    const double cost = expected_cost(graded, c, o, parts);
+    if (cost >= clearly_cheaper * least) continue;
+    least = cost;
     best = c;
   }
   return best;
@@ -360,6 +379,11 @@ expected<FittedCascade> fit_cascade(const Outcomes& outcomes, const FitOptions& 
         Errc::invalid_argument,
         "fit_cascade: " +
             infeasible(failed, o, horizon, level / (o.guarantee.kind == Kind::max_error ? double(starts) : 1.0)));
+  if (best->tally.cost_of_last > 0 && best->tally.cost >= best->tally.cost_of_last)
+    return unexpected(Errc::invalid_argument,
+                      "fit_cascade: no useful threshold is feasible: the bound can be kept, at " +
+                          number(100 * best->tally.cost / best->tally.cost_of_last) +
+                          " % of the cost of always asking the last tier");
   rule->facts = facts_of(*best, parts, outcomes.rows.size());
   rule->facts.thresholds = static_cast<std::uint64_t>(
       std::count_if(certified.begin(), certified.end(), [](const Certified& c) { return c.best.has_value(); }));

@@ -118,9 +118,9 @@ std::vector<Candidate> candidates(const Graded& graded, const Guarantee& guarant
   for (const bool weigh : {true, false})
     for (const double penalty : {40.0, 10.0, 160.0}) {
       if (weigh && guarantee.kind == Guarantee::Kind::max_error) continue;
-      all.push_back({Mode::route, false, weigh, penalty});
-      if (prompts) all.push_back({Mode::route, true, weigh, penalty});
       if (answers) all.push_back({Mode::judge, true, weigh, penalty});
+      if (prompts) all.push_back({Mode::route, true, weigh, penalty});
+      all.push_back({Mode::route, false, weigh, penalty});
     }
   return all;
 }

@@ -11,11 +11,13 @@
 namespace frugal {
 
 Cascade::Shared::Shared(CascadeOptions o)
-    : name(std::move(o.name)), policy(std::move(o.policy)), clock(o.clock), log(guarded_log(std::move(o.log), "")) {
-  const bool holes = std::count(o.tiers.begin(), o.tiers.end(), nullptr) > 0;
-  if (o.tiers.empty() || holes) throw Error(Errc::invalid_argument, "CascadeOptions::tiers is empty or holds a null");
+    : name(std::move(o.name)),
+      policy(std::move(o.policy)),
+      tiers(o.tiers, "CascadeOptions::tiers"),
+      clock(o.clock),
+      log(guarded_log(std::move(o.log), "")),
+      streaming(o.streaming) {
   if (!policy) throw Error(Errc::invalid_argument, "CascadeOptions::policy is null");
-  for (const Endpoint* tier : o.tiers) tiers.push_back({EndpointRef(*tier), std::string(tier->name())});
 }
 
 Cascade::Cascade(CascadeOptions options) : shared_(std::make_shared<Shared>(std::move(options))) {}
@@ -59,60 +61,28 @@ Call Cascade::start(Request request, std::shared_ptr<Sink> sink) {
 }
 
 Progress Cascade::step() {
-  const auto busier = [](Progress a, Progress b) { return std::min(a, b); };  // in the order of the enumerators
-  Progress all = Progress::idle;
-  for (const Shared::Tier& tier : shared_->tiers)
-    if (const EndpointRef::Visit visit = tier.endpoint.enter()) all = busier(all, visit->step());
+  const Progress all = shared_->tiers.step();
   if (all != Progress::idle) return all;
   const std::lock_guard lock(shared_->mutex);
   return shared_->live.empty() ? Progress::idle : Progress::waiting;
 }
 
-void Cascade::watch(Waker& waker, bool every_step) {
-  for (const Shared::Tier& tier : shared_->tiers)
-    if (const EndpointRef::Visit visit = tier.endpoint.enter()) visit->watch(waker, every_step);
-}
-
-void Cascade::unwatch(Waker& waker) {
-  for (const Shared::Tier& tier : shared_->tiers)
-    if (const EndpointRef::Visit visit = tier.endpoint.enter()) visit->unwatch(waker);
-}
-
-void Cascade::wake() {
-  for (const Shared::Tier& tier : shared_->tiers)
-    if (const EndpointRef::Visit visit = tier.endpoint.enter()) visit->wake();
-}
-
-std::optional<TimePoint> Cascade::next_deadline() const {
-  std::optional<TimePoint> first;
-  for (const Shared::Tier& tier : shared_->tiers) {
-    const EndpointRef::Visit visit = tier.endpoint.enter();
-    const std::optional<TimePoint> t = visit ? visit->next_deadline() : std::nullopt;
-    if (t && (!first || *t < *first)) first = t;
-  }
-  return first;
-}
+void Cascade::watch(Waker& waker, bool every_step) { shared_->tiers.watch(waker, every_step); }
+void Cascade::unwatch(Waker& waker) { shared_->tiers.unwatch(waker); }
+void Cascade::wake() { shared_->tiers.wake(); }
+std::optional<TimePoint> Cascade::next_deadline() const { return shared_->tiers.next_deadline(); }
 
 Load Cascade::load() const {
-  Load sum{.running = 0, .waiting = 0};
-  for (std::size_t i = 0; i < shared_->tiers.size(); ++i) {
-    const EndpointRef::Visit visit = shared_->tiers[i].endpoint.enter();
-    const Load load = visit ? visit->load() : Load{.running = 0, .waiting = 0, .accepting = false};
-    const auto add = [](std::optional<std::uint32_t>& to, std::optional<std::uint32_t> n) {
-      to = to && n ? std::optional(*to + *n) : std::nullopt;
-    };
-    add(sum.running, load.running);
-    add(sum.waiting, load.waiting);
-    if (i == 0) sum.free_tokens = load.free_tokens;
-    sum.accepting = i == 0 ? load.accepting : sum.accepting || load.accepting;
-  }
+  const std::vector<Load> loads = shared_->tiers.loads();
+  Load sum = Members::sum(loads);
+  sum.accepting = std::any_of(loads.begin(), loads.end(), [](const Load& load) { return load.accepting; });
   return sum;
 }
 
 std::vector<std::string> Cascade::may_answer(std::string_view model) const {
   std::vector<std::string> all;
   bool known = model.empty() || model == shared_->name;
-  for (const Shared::Tier& tier : shared_->tiers) {
+  for (const Members::Member& tier : shared_->tiers) {
     known |= tier.name == model;
     const EndpointRef::Visit visit = tier.endpoint.enter();
     if (!visit) continue;

@@ -16,6 +16,7 @@ struct CascadeRequest::Try final : Sink {
   void on_prompt(std::span<const Token> tokens) override { request->prompt(number, tokens); }
   void on_delta(Delta delta) override { request->piece(number, std::move(delta)); }
   void on_finish(Finish finish) override { request->finished(number, std::move(finish)); }
+  bool full() const override { return request->passing_on_ && request->out_->full(); }
   const std::shared_ptr<CascadeRequest> request;
   const std::size_t number;
 };
@@ -83,7 +84,7 @@ expected<std::size_t> CascadeRequest::first_tier() {
   }
   if (const std::optional<std::size_t> named = named_tier()) return *named;
   std::string known = cascade_->name;
-  for (const Cascade::Shared::Tier& tier : cascade_->tiers) known += ", " + tier.name;
+  for (const Members::Member& tier : cascade_->tiers) known += ", " + tier.name;
   return unexpected(Errc::invalid_argument,
                     "no tier or model of the cascade is named \"" + model_ + "\" (tiers: " + known + ")");
 }
@@ -105,6 +106,7 @@ void CascadeRequest::start() {
 void CascadeRequest::begin(std::size_t tier) {
   tier_ = tier;
   answer_ = {};
+  passing_on_ = cascade_->streaming == CascadeStreaming::commit && is_last();
   began_ = cascade_->clock.now();
   std::size_t number = 0;
   bool cancelled = false;
@@ -162,11 +164,28 @@ void CascadeRequest::piece(std::size_t number, Delta delta) {
   if (!is_current(number)) return;
   answer_.text += delta.text;
   answer_.tokens.insert(answer_.tokens.end(), delta.tokens.begin(), delta.tokens.end());
+  if (passing_on_) {
+    answer_.scores.insert(answer_.scores.end(), delta.scores.begin(), delta.scores.end());
+    return pass_on(number, std::move(delta));
+  }
   for (TokenScore& score : delta.scores) answer_.scores.push_back(std::move(score));
-  if (watches_ && tier_ + 1 < tiers() && tries_.size() + 1 < tiers()) watch_running();
+  if (watches_ && !is_last()) watch_running(number);
 }
 
-void CascadeRequest::watch_running() {
+// The caller's sink may throw: the tier then gives the answer up.
+void CascadeRequest::pass_on(std::size_t number, Delta delta) {
+  if (delta.text.empty() && delta.tokens.empty()) return;
+  if (!asked_for_scores_) delta.scores.clear();
+  const std::lock_guard telling(telling_);
+  if (!is_current(number)) return;
+  if (passed_++ == 0) {
+    first_seen_ = cascade_->clock.now();
+    first_tokens_ = std::max<std::uint64_t>(1, delta.tokens.size());
+  }
+  out_->on_delta(std::move(delta));
+}
+
+void CascadeRequest::watch_running(std::size_t number) {
   {
     const std::lock_guard lock(mutex_);
     if (state_.abandoned || state_.failed || state_.cancelled) return;
@@ -179,6 +198,11 @@ void CascadeRequest::watch_running() {
     verdict = cascade_->policy->judge_running(attempt(request, std::nullopt));
   } catch (...) {
     failed = policy_error();
+  }
+  if (!failed && verdict.commit && !verdict.next && cascade_->streaming == CascadeStreaming::commit) {
+    committed_ = verdict;
+    passing_on_ = true;
+    return pass_on(number, {answer_.text, answer_.tokens, answer_.scores});
   }
   if (!failed && (!verdict.next || *verdict.next == tier_)) return;
   Call running;
@@ -223,6 +247,8 @@ void CascadeRequest::conclude(Finish end, const State& at) {
   const bool given_up = !abandoned && (end.reason == FinishReason::cancelled || end.reason == FinishReason::deadline);
   if (abandoned) {
     verdict = *at.abandoned;
+  } else if (committed_) {
+    verdict.score = committed_->score;
   } else if (!given_up && !failed) {
     try {
       const RequestView request = view();
@@ -238,7 +264,7 @@ void CascadeRequest::conclude(Finish end, const State& at) {
     end.error = std::move(failed);
     return give(std::move(end), tries_.size() - 1);
   }
-  const bool last = tier_ + 1 == tiers() || tries_.size() >= tiers();  // no policy can go in circles
+  const bool last = committed_ || tier_ + 1 == tiers() || tries_.size() >= tiers();  // no policy can go in circles
   if (given_up || last || !verdict.next || *verdict.next == tier_) return settle(std::move(end));
   if (is_whole(end.reason) && !answer_.text.empty()) kept_ = tries_.size() - 1;
   hand_over(end);
@@ -279,7 +305,7 @@ void CascadeRequest::hand_over(const Finish& end) {
 // No further tier will be asked. What was paid for is given where nothing better came.
 void CascadeRequest::settle(Finish end) {
   const bool better = is_whole(end.reason) && !answer_.text.empty();
-  if (!better && end.reason != FinishReason::cancelled && give_kept(end)) return;
+  if (!better && passed_ == 0 && end.reason != FinishReason::cancelled && give_kept(end)) return;
   const bool began = std::any_of(tries_.begin(), tries_.end(),
                                  [](const Ended& t) { return t.answer.finish.reason != FinishReason::refused; });
   if (end.reason == FinishReason::refused && began) end.reason = FinishReason::error;
@@ -327,8 +353,13 @@ void CascadeRequest::give(Finish end, std::optional<std::size_t> given) {
     const std::lock_guard telling(telling_);
     if (has_try) {
       Answer& answer = tries_[*given].answer;
-      const bool any = !answer.tokens.empty() || !answer.text.empty();
+      const bool any = passed_ == 0 && (!answer.tokens.empty() || !answer.text.empty());
       if (any) end.timing.ttft = end.timing.e2e;
+      if (passed_ > 0) {
+        end.timing.ttft = first_seen_ - submitted_;
+        end.timing.in_one_piece = passed_ == 1;
+        end.timing.first_tokens = first_tokens_;
+      }
       try {
         if (any) out_->on_delta({std::move(answer.text), std::move(answer.tokens), std::move(answer.scores)});
       } catch (...) {  // a reader that throws has given up

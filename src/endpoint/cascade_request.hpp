@@ -15,6 +15,7 @@
 
 #include "core/guarded.hpp"
 #include "endpoint/guarded_sink.hpp"
+#include "endpoint/members.hpp"
 
 namespace frugal {
 
@@ -23,15 +24,12 @@ class CascadeRequest;
 struct Cascade::Shared {
   explicit Shared(CascadeOptions o);
 
-  struct Tier {
-    EndpointRef endpoint;
-    std::string name;
-  };
   std::string name;
   std::shared_ptr<CascadePolicy> policy;
-  std::vector<Tier> tiers;
+  Members tiers;
   GuardedClock clock;
   LogSink log;
+  const CascadeStreaming streaming;
   std::mutex asking;  // one question to the policy at a time
 
   std::mutex mutex;  // guards the two below
@@ -74,7 +72,10 @@ class CascadeRequest final : public std::enable_shared_from_this<CascadeRequest>
   void begin(std::size_t tier);
   void prompt(std::size_t number, std::span<const Token> tokens);
   void piece(std::size_t number, Delta delta);
-  void watch_running();
+  void watch_running(std::size_t number);
+  void pass_on(std::size_t number, Delta delta);
+  /// No tier comes after the attempt that runs.
+  bool is_last() const { return tier_ + 1 == tiers() || tries_.size() + 1 >= tiers(); }
   void finished(std::size_t number, Finish end);
   void conclude(Finish end, const State& at);
   void record(const Finish& end, std::optional<double> score);
@@ -103,7 +104,12 @@ class CascadeRequest final : public std::enable_shared_from_this<CascadeRequest>
   TimePoint began_{};
   Answer answer_{};
   std::vector<Ended> tries_{};
-  std::optional<std::size_t> kept_{};  // the latest whole answer that was rejected: a place in tries_
+  std::optional<std::size_t> kept_{};   // the latest whole answer that was rejected: a place in tries_
+  std::optional<Verdict> committed_{};  // to the attempt that runs
+  std::uint64_t passed_ = 0;            // pieces of it that the caller has
+  std::uint64_t first_tokens_ = 1;      // of the first of them
+  TimePoint first_seen_{};
+  std::atomic<bool> passing_on_{false};  // pieces go to the caller as they come
 
   std::mutex mutex_;
   State state_{};

@@ -13,17 +13,33 @@ CascadePolicy::~CascadePolicy() = default;
 
 namespace {
 
+// Nearest rank: the ceil(q n)-th smallest margin, the smallest for q = 0.
+std::optional<double> margin_quantile(std::span<const TokenScore> scores, double quantile) {
+  if (scores.empty()) return std::nullopt;
+  std::vector<float> margins;
+  margins.reserve(scores.size());
+  for (const TokenScore& token : scores) margins.push_back(std::isnan(token.margin) ? 0.0F : token.margin);
+  const double rank = std::ceil(quantile * static_cast<double>(margins.size()));
+  const auto nth = margins.begin() + std::max<std::ptrdiff_t>(static_cast<std::ptrdiff_t>(rank) - 1, 0);
+  std::nth_element(margins.begin(), nth, margins.end());
+  return static_cast<double>(*nth);
+}
+
+void check_margins(const std::string& policy, double threshold, double quantile) {
+  const auto share = [](double x) { return x >= 0 && x <= 1; };  // false for NaN
+  if (!share(threshold)) throw Error(Errc::invalid_argument, policy + ": the threshold is not in [0, 1]");
+  if (!share(quantile)) throw Error(Errc::invalid_argument, policy + ": the quantile is not in [0, 1]");
+}
+
 class MarginThreshold final : public CascadePolicy {
  public:
   MarginThreshold(double threshold, double quantile) : threshold_(threshold), quantile_(quantile) {
-    const auto share = [](double x) { return x >= 0 && x <= 1; };  // false for NaN
-    if (!share(threshold)) throw Error(Errc::invalid_argument, "margin_threshold: the threshold is not in [0, 1]");
-    if (!share(quantile)) throw Error(Errc::invalid_argument, "margin_threshold: the quantile is not in [0, 1]");
+    check_margins("margin_threshold", threshold, quantile);
   }
   std::string_view name() const override { return "margin_threshold"; }
   std::size_t first(const RequestView&, std::size_t) override { return 0; }
   Verdict judge(const AttemptView& attempt) override {
-    const std::optional<double> measured = score(attempt.scores);
+    const std::optional<double> measured = margin_quantile(attempt.scores, quantile_);
     const bool whole = attempt.finish != FinishReason::error && attempt.finish != FinishReason::refused;
     const bool good = whole && !attempt.text.empty() && measured && *measured >= threshold_;
     if (good || attempt.endpoint + 1 >= attempt.endpoints) return {.score = measured};
@@ -31,18 +47,34 @@ class MarginThreshold final : public CascadePolicy {
   }
 
  private:
-  // Nearest rank: the ceil(q n)-th smallest margin, the smallest for q = 0.
-  std::optional<double> score(std::span<const TokenScore> scores) const {
-    if (scores.empty()) return std::nullopt;
-    std::vector<float> margins;
-    margins.reserve(scores.size());
-    for (const TokenScore& token : scores) margins.push_back(std::isnan(token.margin) ? 0.0F : token.margin);
-    const double rank = std::ceil(quantile_ * static_cast<double>(margins.size()));
-    const auto nth = margins.begin() + std::max<std::ptrdiff_t>(static_cast<std::ptrdiff_t>(rank) - 1, 0);
-    std::nth_element(margins.begin(), nth, margins.end());
-    return static_cast<double>(*nth);
-  }
+  double threshold_, quantile_;
+};
 
+class CommitAfter final : public CascadePolicy {
+ public:
+  CommitAfter(std::shared_ptr<CascadePolicy> inner, std::size_t tokens, double threshold, double quantile)
+      : inner_(std::move(inner)), tokens_(tokens), threshold_(threshold), quantile_(quantile) {
+    check_margins("commit_after", threshold, quantile);
+    if (tokens == 0) throw Error(Errc::invalid_argument, "commit_after: no tokens to judge by");
+  }
+  std::string_view name() const override { return inner_->name(); }
+  std::size_t first(const RequestView& request, std::size_t endpoints) override {
+    return inner_->first(request, endpoints);
+  }
+  Verdict judge(const AttemptView& attempt) override { return inner_->judge(attempt); }
+  bool judges_running() const override { return true; }
+  Verdict judge_running(const AttemptView& attempt) override {
+    Verdict verdict = inner_->judges_running() ? inner_->judge_running(attempt) : Verdict{};
+    if (verdict.next || attempt.scores.size() < tokens_) return verdict;
+    const std::optional<double> measured = margin_quantile(attempt.scores.first(tokens_), quantile_);
+    if (!(*measured >= threshold_)) return verdict;
+    return {.score = measured, .commit = true};
+  }
+  void learn(const CascadeOutcome& outcome) override { inner_->learn(outcome); }
+
+ private:
+  std::shared_ptr<CascadePolicy> inner_;
+  std::size_t tokens_;
   double threshold_, quantile_;
 };
 
@@ -113,6 +145,11 @@ std::shared_ptr<CascadePolicy> when(std::function<bool(const RequestView&)> pred
                                     std::shared_ptr<CascadePolicy> then, std::shared_ptr<CascadePolicy> otherwise) {
   return std::make_shared<When>(present(std::move(predicate), "when"), present(std::move(then), "when"),
                                 std::move(otherwise));
+}
+
+std::shared_ptr<CascadePolicy> commit_after(std::shared_ptr<CascadePolicy> inner, std::size_t tokens, double threshold,
+                                            double quantile) {
+  return std::make_shared<CommitAfter>(present(std::move(inner), "commit_after"), tokens, threshold, quantile);
 }
 
 std::shared_ptr<CascadePolicy> limited(std::shared_ptr<CascadePolicy> inner, std::size_t most) {

@@ -79,6 +79,27 @@ TEST_CASE("an infeasible bound says the smallest feasible one, and whether more 
   CHECK(mentions(bad.error(), "wrong too often"));
 }
 
+TEST_CASE("a judge is chosen where only few answers may be taken, though asking the small tier is paid for each") {
+  Outcomes outcomes = make({.n = 1500});
+  for (Outcome& row : outcomes.rows) row.type = "one";  // nothing but the score tells answers apart
+  const expected<FittedCascade> fitted = fit_cascade(outcomes, error_at_most(0.08));
+  REQUIRE(fitted);
+  CHECK(fitted->method() == "judge");
+  CHECK(fitted->facts().accepted_share < 0.5);
+  CHECK(fitted->facts().cost_share < 1);
+}
+
+TEST_CASE("a policy that would save nothing is no policy: the refusal says what it would cost") {
+  Outcomes outcomes = make({.n = 2000, .prompts = false});
+  for (Outcome& row : outcomes.rows) row.attempts[0].cost = 1.2 * row.attempts[1].cost;
+  const expected<FittedCascade> fitted =
+      fit_cascade(outcomes, {.guarantee = {.kind = Guarantee::Kind::max_loss, .limit = 0.2}});
+  REQUIRE_FALSE(fitted);
+  CAPTURE(fitted.error().message());
+  CHECK(mentions(fitted.error(), "no useful threshold is feasible"));
+  CHECK(mentions(fitted.error(), "of the cost of always asking the last tier"));
+}
+
 TEST_CASE("options out of range and outcomes too few are refused by name") {
   const Outcomes all = make({.n = 100});
   const auto refused = [&](FitOptions o, const char* what, const Outcomes& outcomes) {

@@ -77,6 +77,44 @@ TEST_CASE("when: others go to another policy, or straight to the last endpoint")
   CHECK_THROWS_AS(when(easy, std::shared_ptr<CascadePolicy>()), Error);
 }
 
+TEST_CASE("commit_after judges by the first tokens alone, and leaves everything else to the inner policy") {
+  const auto policy = commit_after(margin_threshold(0.5, 0), 2, 0.8, 0);
+  CHECK(policy->name() == "margin_threshold");
+  CHECK(policy->judges_running());
+  CHECK(policy->first({}, 3) == 0);
+  const RequestView request;
+  const auto running = [&](const std::vector<float>& values) {
+    const std::vector<TokenScore> scores = margins(values);
+    return policy->judge_running({.request = request, .endpoints = 3, .text = "so far", .scores = scores});
+  };
+  CHECK(running({}) == Verdict{});
+  CHECK(running({0.9F}) == Verdict{});
+  CHECK(running({0.9F, 0.85F}).commit);
+  CHECK(running({0.9F, 0.85F}).score == Catch::Approx(0.85));
+  CHECK(running({0.9F, 0.85F, 0.1F}).commit);
+  CHECK_FALSE(running({0.9F, 0.7F, 1.0F, 1.0F}).commit);
+  CHECK_FALSE(running({0.9F, std::numeric_limits<float>::quiet_NaN()}).commit);
+  CHECK(judge(*policy, {0.9F, 0.85F, 0.1F}).next == 1);  // not committed to by its end: judged as a whole
+}
+
+TEST_CASE("an inner policy that abandons a running answer comes before the commitment") {
+  struct Abandons final : CascadePolicy {
+    std::string_view name() const override { return "abandons"; }
+    std::size_t first(const RequestView&, std::size_t) override { return 0; }
+    Verdict judge(const AttemptView&) override { return {}; }
+    bool judges_running() const override { return true; }
+    Verdict judge_running(const AttemptView& a) override {
+      return a.scores.size() >= 2 ? Verdict{.next = 1} : Verdict{};
+    }
+  };
+  const auto policy = commit_after(std::make_shared<Abandons>(), 2, 0.5, 0);
+  const RequestView request;
+  const auto scores = margins({1.0F, 1.0F});
+  const Verdict verdict = policy->judge_running({.request = request, .endpoints = 2, .scores = scores});
+  CHECK(verdict.next == 1);
+  CHECK_FALSE(verdict.commit);
+}
+
 TEST_CASE("limited accepts whatever comes after the last escalation") {
   const auto policy = limited(margin_threshold(0.5, 0), 1);
   const RequestView request;

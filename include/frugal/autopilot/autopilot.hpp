@@ -44,6 +44,9 @@ struct AutopilotOptions {
   std::size_t shadow_outcomes = 1000;          ///< recorded before the first fit; at least 20
   std::size_t most_outcomes = 20000;           ///< kept; where no fit was feasible by then, recording ends
   double shadow_share = 1, audit_share = 0.1;  ///< of the requests, by a hash of their numbers
+  /// While it is on, so many of the requests go to the last tier whatever the policy thinks, by a hash of their numbers:
+  /// a control group, so that stats() has the saving on today's traffic without bias. In [0, 1); 0 = none.
+  double control_share = 0;
   double false_alarm =
       0.05;  ///< chance that audits ever turn it off while the bound is kept; doubt comes at 4 times that
   std::int32_t priority = -1000;  ///< taken off the request's own, for audits and shadow runs
@@ -51,10 +54,17 @@ struct AutopilotOptions {
   /// Null: 1 where they are not the same_answer().
   std::function<std::optional<double>(const Request& request, std::string_view answer, std::string_view reference)>
       wrong{};
-  std::function<double(const Finish&)> cost{};  ///< of an attempt, for fits; null = its seconds
-  std::uint64_t seed = 1;                       ///< of the choice of what is audited
-  const Clock* clock = nullptr;                 ///< null = the process's steady clock; must outlive it
+  /// Of an attempt, for fits, or of a whole request, for stats(); null = its seconds.
+  std::function<double(const Finish&)> cost{};
+  std::uint64_t seed = 1;        ///< of the choice of what is audited
+  const Clock* clock = nullptr;  ///< null = the process's steady clock; must outlive it
   LogSink log{};
+};
+
+/// What requests cost, as AutopilotOptions::cost says.
+struct PilotCost {
+  std::uint64_t n = 0;
+  double mean = 0, deviation = 0;  ///< of a request; the standard deviation
 };
 
 struct AutopilotStats {
@@ -63,8 +73,18 @@ struct AutopilotStats {
   std::uint64_t audits = 0, audits_failed = 0;  ///< counted; not counted, because the last tier or the grade failed
   double audited_error = 0;                     ///< mean grade of the counted audits since it was turned on
   double p_value = 1;                           ///< of "the bound is kept"; valid at every moment (DriftTest)
-  std::uint64_t recorded = 0;                   ///< outcomes at hand for a fit
+  /// Of the answers accepted since it was turned on, as far as their audits have ended: at most so many were wrong, with
+  /// the guarantee's confidence at all moments together, whatever drifted (AuditAccount). None in shadow and off.
+  std::optional<double> wrong_at_most{};
+  /// Over runs of at least so many answers the limit in AutopilotOptions::fit is kept with that confidence, drift or not
+  /// (answers = accepted ones for max_error, requests for max_loss). Fewer audits or less reserve make it larger; none =
+  /// without a reserve there is no such promise.
+  std::optional<std::uint64_t> promised_from{};
+  std::uint64_t recorded = 0;  ///< outcomes at hand for a fit
   std::uint64_t tightened = 0, turned_off = 0, fits = 0, infeasible = 0;
+  /// Of answers given while it was on or tightened: by the policy, and of the control group. The policy's cost share is
+  /// the ratio of the means; audits are not in it.
+  PilotCost policy_cost{}, control_cost{};
   Usage audit_usage{};  ///< of audits and shadow runs: paid for beside the answers
 };
 

@@ -58,12 +58,14 @@ struct Timing {
   /// none = unknown.
   std::optional<Duration> stalled{};
   bool in_one_piece = false;  ///< the caller saw nothing until the end (a cascade, an answer that was not streamed)
+  /// Tokens that the caller saw at once at first: more than one where a cascade held the beginning back.
+  std::uint64_t first_tokens = 1;
 
-  /// Time per output token after the first: (e2e - ttft) / (output - 1), of the answer's own tokens
-  /// (Finish::answer_usage). Undefined, so none, below two tokens and for an answer in one piece.
+  /// Time per output token after the first ones: (e2e - ttft) / (output - first_tokens), of the answer's own tokens
+  /// (Finish::answer_usage). Undefined, so none, where no token came later and for an answer in one piece.
   std::optional<Duration> tpot(std::uint64_t output_tokens) const {
-    if (output_tokens < 2 || in_one_piece) return std::nullopt;
-    return (e2e - ttft) / static_cast<Duration::rep>(output_tokens - 1);
+    if (output_tokens < 2 || output_tokens <= first_tokens || in_one_piece) return std::nullopt;
+    return (e2e - ttft) / static_cast<Duration::rep>(output_tokens - first_tokens);
   }
 };
 

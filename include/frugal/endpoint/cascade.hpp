@@ -1,5 +1,5 @@
 // Cascade: the cheapest endpoint first, the next one where a policy is not content. Escalates by text (the request is
-// sent again, so vocabularies may differ) and buffers: the caller sees only the answer that is given, in one piece.
+// sent again, so vocabularies may differ). The caller sees only the answer that is given, never one that was rejected.
 // Every attempt is in the ledger, the rejected ones with what they cost.
 //
 // An answer that was rejected is kept: where the escalation is refused or fails and nothing better came, the caller gets
@@ -17,11 +17,23 @@
 #include <frugal/endpoint/endpoint.hpp>
 #include <frugal/policy/cascade.hpp>
 
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <vector>
 
 namespace frugal {
+
+/// What the caller sees of an answer before its end. TTFT and TPOT are those the caller saw.
+enum class CascadeStreaming : std::uint8_t {
+  /// Nothing: the answer that is given comes in one piece. TTFT is the whole time; there is no TPOT.
+  buffer,
+  /// What nothing can reject any more: the last tier's answer from its first piece, another one from the moment at which
+  /// the policy commits to it (Verdict::commit, e.g. commit_after), what was held back until then in one piece. TTFT is
+  /// that moment; TPOT counts the tokens after that piece. Where an answer fails after its beginning was passed on, the
+  /// request ends with an error, since a rejected answer that was kept can no longer take its place.
+  commit,
+};
 
 struct CascadeOptions {
   std::string name = "cascade";
@@ -29,6 +41,7 @@ struct CascadeOptions {
   std::shared_ptr<CascadePolicy> policy;
   const Clock* clock = nullptr;  ///< null = the process's steady clock; must outlive the cascade's requests
   LogSink log{};                 ///< for what a policy throws where no answer is lost by it
+  CascadeStreaming streaming = CascadeStreaming::buffer;
 };
 
 class FRUGAL_API Cascade final : public Endpoint {

@@ -22,6 +22,9 @@ struct Verdict {
   std::optional<std::size_t>
       next{};                     ///< none = accept; else the endpoint that answers instead, not the one just judged
   std::optional<double> score{};  ///< what was judged by, for the ledger; none = nothing was measured
+  /// Of a running answer, and without `next`: it is good enough whatever follows. Under CascadeStreaming::commit the
+  /// caller gets it from here on as it comes, and judge() is not asked about it.
+  bool commit = false;
   bool accepted() const noexcept { return !next.has_value(); }
   friend bool operator==(const Verdict&, const Verdict&) = default;
 };
@@ -78,6 +81,11 @@ FRUGAL_API std::shared_ptr<CascadePolicy> margin_threshold(double threshold, dou
 FRUGAL_API std::shared_ptr<CascadePolicy> when(std::function<bool(const RequestView&)> predicate,
                                                std::shared_ptr<CascadePolicy> then,
                                                std::shared_ptr<CascadePolicy> otherwise = nullptr);
+/// The inner policy, which also commits to a running answer whose first `tokens` tokens (at least 1) have a margin of at
+/// least `threshold` at this quantile (as margin_threshold), so that CascadeStreaming::commit can pass it on. What follows
+/// is not judged: a certificate of the inner policy does not speak of answers that were committed to.
+FRUGAL_API std::shared_ptr<CascadePolicy> commit_after(std::shared_ptr<CascadePolicy> inner, std::size_t tokens,
+                                                       double threshold, double quantile = 0.1);
 /// The inner policy, but the attempt after `most` escalations is accepted whatever it is.
 FRUGAL_API std::shared_ptr<CascadePolicy> limited(std::shared_ptr<CascadePolicy> inner, std::size_t most);
 
