@@ -1,4 +1,4 @@
-"""mutants.py FRUGAL CORPUS [--count N] [--kind NAME]...: damaged files through the program, as users hand them over.
+"""mutants.py FRUGAL CORPUS [--count N] [--first N] [--kind NAME]...: damaged files through the program, as users hand them over.
 
 Each kind of file is damaged at random N times (environment FRUGAL_MUTANTS, else 60) and given to the command that reads it. A mutant
 fails where the program crashes, computes for more than 10 s, needs more than 2 GB, ends with a code other than 0, 1 and 2, says nothing
@@ -197,12 +197,15 @@ class Bench:
         command = ("advise", "replay")[i % 2]
         return [command, str(path), "--quiet", *(["--json"] if i // 2 % 2 else [])], bool(i // 2 % 2), None
 
-    def run(self, kind, count):
-        """The seeds as they are come first: they must be served, or the mutants would test nothing."""
+    def run(self, kind, count, first=0):
+        """The seeds as they are come first: they must be served, or the mutants would test nothing. Mutants before `first` are made and passed
+        over."""
         rng, failed, ended, seeds = random.Random("20261126" + kind), 0, {}, self.seeds[kind]
         for i in range(-2 * len(seeds), count):
             self.chosen = i % len(seeds) if i < 0 else rng.randrange(len(seeds))
             data = seeds[self.chosen] if i < 0 else damaged(seeds[self.chosen], rng)
+            if 0 <= i < first:
+                continue
             command, is_json, npy = self.job(kind, data, i)
             before = children_seconds()
             done = subprocess.run([self.frugal, *command], capture_output=True, input=b"Hello w\xc3\xb6rld <|im_end|>" if kind == "tokenizer" else b"",
@@ -219,7 +222,7 @@ class Bench:
                 kept.write_bytes(data)
                 print("%s mutant %d: %s: frugal %s\n  kept as %s; %s" % (kind, i, fault, " ".join(command), kept.resolve(),
                                                                         done.stderr[-300:].decode(errors="replace")))
-        print("%s: %d mutants, exit codes %s, %d wrong" % (kind, count, dict(sorted(ended.items())), failed), flush=True)
+        print("%s: %d mutants, exit codes %s, %d wrong" % (kind, max(0, count - first), dict(sorted(ended.items())), failed), flush=True)
         return failed
 
 
@@ -242,12 +245,13 @@ def main():
     parser.add_argument("corpus", type=pathlib.Path)
     parser.add_argument("--count", type=int, default=int(os.environ.get("FRUGAL_MUTANTS", "0")),
                         help="of each kind; 60, or 15 where LibTorch is linked and each start takes a third of a second")
+    parser.add_argument("--first", type=int, default=0, help="go on from here: the mutants are the same in every run")
     parser.add_argument("--kind", action="append")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
         bench = Bench(os.path.abspath(options.frugal), options.corpus, pathlib.Path(scratch))
         count = options.count or (15 if bench.own > 200 << 20 else 60)
-        failed = line_that_does_not_fit(bench) + sum(bench.run(kind, count) for kind in options.kind or bench.seeds)
+        failed = line_that_does_not_fit(bench) + sum(bench.run(kind, count, options.first) for kind in options.kind or bench.seeds)
         return 1 if failed else 0
 
 
