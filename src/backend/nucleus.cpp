@@ -8,7 +8,7 @@ namespace frugal::backend {
 namespace {
 
 constexpr float minus_infinity = -std::numeric_limits<float>::infinity();
-constexpr std::size_t samples = 2048;    // about; the peaks come on top
+constexpr std::size_t samples = 1024;    // about; the peaks come on top
 constexpr float bins_per_octave = 8.0F;  // of the weight
 
 /// One group of row_lanes in so many is sampled.
