@@ -119,7 +119,7 @@ void Candidates::keep_top_k(std::size_t k) {
 }
 
 // That fifth of the part's range of logits in which the mass is reached; takes what stands before it off the mass.
-Candidates::Part Candidates::narrow(const RowKernels& kernels, WeightScale scale, const Part& part, Memory& memory,
+Candidates::Part Candidates::narrow(const RowKernels& kernels, WeightScale scale, const Part& part, ListMemory& memory,
                                     std::uint64_t& mass) {
   const auto [low, high] = range_of({part.x, part.size});
   std::array<float, row_limits> limits;

@@ -35,6 +35,15 @@ FRUGAL_API std::uint64_t least_weight_of(float min_p) noexcept;
 /// ceil(total * share), exact. `share` in [0, 1).
 std::uint64_t share_of(std::uint64_t total, float share) noexcept;
 
+/// Where RowKernels::gather writes a list: grows and keeps its size.
+struct ListMemory {
+  std::vector<float> x{};
+  std::vector<Token> ids{};  ///< of tokens, or places in another list
+  void reserve(std::size_t n) {
+    if (x.size() < n) x.resize(n), ids.resize(n);
+  }
+};
+
 struct Candidates {
   std::vector<Token> ids{};        ///< rising
   std::vector<float> x{};          ///< logits after bias, penalties and mask
@@ -74,19 +83,12 @@ struct Candidates {
     const Token* ids;
     std::size_t size;
   };
-  struct Memory {
-    std::vector<float> x{};
-    std::vector<Token> ids{};
-    void reserve(std::size_t n) {
-      if (x.size() < n) x.resize(n), ids.resize(n);
-    }
-  };
-  static Part narrow(const RowKernels& kernels, WeightScale scale, const Part& part, Memory& memory,
+  static Part narrow(const RowKernels& kernels, WeightScale scale, const Part& part, ListMemory& memory,
                      std::uint64_t& mass);
   Place reach(const RowKernels& kernels, WeightScale scale, const Part& part, std::uint64_t mass);
   bool before(std::size_t a, std::size_t b) const noexcept { return x[a] != x[b] ? x[a] > x[b] : a < b; }
 
-  std::array<Memory, 2> memory_{};  // by turns
+  std::array<ListMemory, 2> memory_{};  // by turns
   std::vector<std::uint64_t> part_weights_{};
   std::vector<std::uint32_t> order_{};
 };

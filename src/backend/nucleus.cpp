@@ -122,11 +122,10 @@ void Nucleus::keep_listed(const RowKernels& kernels, WeightScale scale, const Ca
   kernels.weights(&last_.x, 1, scale, &one);
   LogitRange alike{.least = last_.x};
   if (std::isfinite(last_.x)) alike.below = std::nextafter(last_.x, -minus_infinity);
-  if (alike_.x.size() < list.size + row_lanes)
-    alike_.x.resize(list.size + row_lanes), alike_.at.resize(alike_.x.size());
-  const std::size_t count = kernels.gather(list.x.data(), list.size, alike, alike_.at.data(), alike_.x.data());
+  alike_.reserve(list.size + row_lanes);
+  const std::size_t count = kernels.gather(list.x.data(), list.size, alike, alike_.ids.data(), alike_.x.data());
   for (std::size_t i = 0; i < count; ++i) {
-    const Token id = list.ids[static_cast<std::size_t>(alike_.at[i])];
+    const Token id = list.ids[static_cast<std::size_t>(alike_.ids[i])];
     if (alike_.x[i] != last_.x || id <= last_.id) continue;
     kept_[static_cast<std::size_t>(id) / row_block] -= one;
     total_ -= one;

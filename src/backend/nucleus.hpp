@@ -53,10 +53,7 @@ class Nucleus {
   std::array<float, row_limits> limits_{};  // falling
   std::vector<std::uint64_t> sums_{};       // [blocks][width]
   std::vector<std::uint64_t> kept_{};       // [blocks]
-  struct Alike {
-    std::vector<float> x{};
-    std::vector<Token> at{};
-  } alike_{};  // as high as the last one
+  ListMemory alike_{};                      // as high as the last one: places in the list
   static constexpr std::size_t part_size = 256;
   std::array<std::uint64_t, 320> bins_{};  // the estimate: weight by bins of the logit
   std::uint64_t estimated_ = 0;            // their sum
