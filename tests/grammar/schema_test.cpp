@@ -1,4 +1,4 @@
-#include "grammar/byte_judge.hpp"
+#include "grammar/schema_cases.hpp"
 
 #include <frugal/grammar/object_schema.hpp>
 
@@ -7,29 +7,6 @@
 
 using namespace frugal;
 using namespace frugal::test;
-
-namespace {
-
-struct Case {
-  const char* schema;
-  std::vector<const char*> yes, no;
-};
-
-void check(const std::vector<Case>& cases) {
-  for (const Case& c : cases) {
-    const auto source = grammar::json_schema(c.schema);
-    for (const char* text : c.yes) {
-      CAPTURE(c.schema, text);
-      CHECK(accepts(source, text));
-    }
-    for (const char* text : c.no) {
-      CAPTURE(c.schema, text);
-      CHECK_FALSE(accepts(source, text));
-    }
-  }
-}
-
-}  // namespace
 
 TEST_CASE("the empty schema takes any JSON and nothing else") {
   check({{"{}",

@@ -1,33 +1,10 @@
 // unevaluatedProperties and unevaluatedItems: which members and items are left to them depends on what else holds.
-#include "grammar/byte_judge.hpp"
+#include "grammar/schema_cases.hpp"
 
 #include <catch2/catch_test_macros.hpp>
 
 using namespace frugal;
 using namespace frugal::test;
-
-namespace {
-
-struct Case {
-  const char* schema;
-  std::vector<const char*> yes, no;
-};
-
-void check(const std::vector<Case>& cases) {
-  for (const Case& c : cases) {
-    const auto source = grammar::json_schema(c.schema);
-    for (const char* text : c.yes) {
-      CAPTURE(c.schema, text);
-      CHECK(accepts(source, text));
-    }
-    for (const char* text : c.no) {
-      CAPTURE(c.schema, text);
-      CHECK_FALSE(accepts(source, text));
-    }
-  }
-}
-
-}  // namespace
 
 TEST_CASE("unevaluatedProperties speaks of the members that no schema at the same place has evaluated") {
   check(
