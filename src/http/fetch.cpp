@@ -13,7 +13,7 @@
 
 #include "core/caught.hpp"
 #include "core/splitmix.hpp"
-#include "http/transfer.hpp"
+#include "http/easy.hpp"
 
 namespace frugal::http {
 
@@ -30,7 +30,7 @@ class Try {
  public:
   Try(const HttpOptions& options, const Ask& ask, const std::atomic<bool>& stop,
       const std::function<void(std::string_view)>& on_line)
-      : options_(options), ask_(ask), stop_(stop), on_line_(on_line), easy_(curl_easy_init()) {
+      : options_(options), ask_(ask), stop_(stop), on_line_(on_line), easy_(curl_easy_init()), headers_(options) {
     if (!easy_) throw Error(Errc::out_of_memory, "endpoint " + options.name + ": out of memory");
     set_headers();
     set_body();
@@ -54,21 +54,10 @@ class Try {
 
  private:
   void set_headers() {
-    const auto add = [&](const std::string& line) {
-      curl_slist* const longer = curl_slist_append(headers_.get(), line.c_str());
-      if (longer == nullptr) throw Error(Errc::out_of_memory, "endpoint " + options_.name + ": out of memory");
-      static_cast<void>(headers_.release());
-      headers_.reset(longer);
-    };
-    if (ask_.upload.empty()) add("Content-Type: application/json");
-    add("Expect:");
-    if (options_.api == HttpApi::anthropic_messages) add("anthropic-version: 2023-06-01");
-    for (const auto& [name, value] : options_.headers) add(name + ": " + value);
-    const std::string key = options_.key ? options_.key() : std::string();
-    if (key.find_first_of("\r\n") != std::string::npos)
-      throw Error(Errc::invalid_argument, "endpoint " + options_.name + ": the key holds a line end");
-    const KeyHeader header = api_of(options_.api).key_header();
-    if (!key.empty()) add(std::string(header.first) + ": " + header.second + key);
+    if (ask_.upload.empty()) headers_.add("Content-Type: application/json");
+    headers_.add("Expect:");
+    if (options_.api == HttpApi::anthropic_messages) headers_.add("anthropic-version: 2023-06-01");
+    headers_.add_own();
   }
 
   void set_body() {
@@ -94,24 +83,15 @@ class Try {
   void set_rest() {
     CURL* const e = easy_.get();
     curl_easy_setopt(e, CURLOPT_URL, ask_.url.c_str());
-    curl_easy_setopt(e, CURLOPT_PROTOCOLS_STR, "http,https");
     curl_easy_setopt(e, CURLOPT_HTTPHEADER, headers_.get());
-    curl_easy_setopt(e, CURLOPT_USERAGENT, user_agent().c_str());
     curl_easy_setopt(e, CURLOPT_ERRORBUFFER, said_.data());
     curl_easy_setopt(e, CURLOPT_WRITEFUNCTION, &Try::on_body);
     curl_easy_setopt(e, CURLOPT_WRITEDATA, this);
     curl_easy_setopt(e, CURLOPT_NOPROGRESS, 0L);
     curl_easy_setopt(e, CURLOPT_XFERINFOFUNCTION, &Try::on_progress);
     curl_easy_setopt(e, CURLOPT_XFERINFODATA, this);
-    curl_easy_setopt(e, CURLOPT_NOSIGNAL, 1L);
-    curl_easy_setopt(e, CURLOPT_FOLLOWLOCATION, 0L);
-    curl_easy_setopt(e, CURLOPT_SSL_VERIFYPEER, 1L);
-    curl_easy_setopt(e, CURLOPT_SSL_VERIFYHOST, 2L);
-    curl_easy_setopt(e, CURLOPT_PROXY, options_.proxy.c_str());
-    if (!options_.ca_file.empty()) curl_easy_setopt(e, CURLOPT_CAINFO, options_.ca_file.c_str());
+    set_common(e, options_);
     const auto whole = [](Duration d) { return std::max<long>(1, long(d / std::chrono::milliseconds(1))); };
-    if (options_.timeouts.connect > Duration::zero())
-      curl_easy_setopt(e, CURLOPT_CONNECTTIMEOUT_MS, whole(options_.timeouts.connect));
     if (options_.timeouts.gap > Duration::zero()) {
       curl_easy_setopt(e, CURLOPT_LOW_SPEED_LIMIT, 1L);
       curl_easy_setopt(e, CURLOPT_LOW_SPEED_TIME, (whole(options_.timeouts.gap) + 999) / 1000);
@@ -155,7 +135,7 @@ class Try {
   const std::atomic<bool>& stop_;
   const std::function<void(std::string_view)>& on_line_;
   std::unique_ptr<CURL, CurlDeleter> easy_;
-  std::unique_ptr<curl_slist, CurlDeleter> headers_{};
+  HeaderLines headers_;
   std::unique_ptr<curl_mime, MimeDeleter> mime_{};
   std::array<char, CURL_ERROR_SIZE> said_{};
   Got got_{};
@@ -187,11 +167,7 @@ expected<Got> fetch(const HttpOptions& options, const Ask& ask, const std::atomi
       const bool failed = result != CURLE_OK || worth_a_retry(status);
       const bool may = never_there || (ask.repeatable && failed && !one.broken() && !one.any_lines());
       if (failed && may && tries <= options.retries.most) {
-        const Duration ceiling =
-            std::min(options.retries.longest, options.retries.base * (Duration::rep{1} << std::min(tries, 20U)));
-        const Duration wait(
-            static_cast<Duration::rep>(unit_interval(mix64(jitter += splitmix_gamma)) * double(ceiling.count())));
-        if (!pause(wait, stop)) continue;
+        if (!pause(retry_wait(options.retries, tries - 1, uniform(jitter)), stop)) continue;
       }
       if (stop.load()) return unexpected(Errc::unavailable, "endpoint " + options.name + " has been shut down");
       if (result != CURLE_OK) return unexpected(one.failure(result));

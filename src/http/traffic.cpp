@@ -7,7 +7,7 @@
 #include <utility>
 
 #include "core/caught.hpp"
-#include "core/splitmix.hpp"
+#include "http/easy.hpp"
 
 namespace frugal::http {
 
@@ -15,8 +15,6 @@ namespace {
 
 constexpr std::uint64_t free_retries = 10;
 constexpr std::chrono::milliseconds longest_sleep{60'000}, out_of_memory_sleep{10};
-
-double uniform(std::uint64_t& state) { return unit_interval(mix64(state += splitmix_gamma)); }
 
 }  // namespace
 

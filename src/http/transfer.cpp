@@ -1,11 +1,9 @@
 #include "http/transfer.hpp"
 
 #include <frugal/core/error.hpp>
-#include <frugal/version.hpp>
 
 #include <algorithm>
 #include <cctype>
-#include <cmath>
 #include <cstdlib>
 #include <utility>
 
@@ -16,10 +14,6 @@ namespace frugal::http {
 namespace {
 
 constexpr std::size_t most_error_body = 64 << 10;
-
-long in_ms(Duration d) {
-  return static_cast<long>(std::max<std::int64_t>(1, std::chrono::duration_cast<std::chrono::milliseconds>(d).count()));
-}
 
 std::string lower(std::string_view text) {
   std::string out(text);
@@ -39,11 +33,6 @@ std::optional<TimePoint> after(TimePoint from, Duration wait) {
 
 }  // namespace
 
-std::string user_agent() {
-  const Version v = version();
-  return "frugal/" + std::to_string(v.major) + "." + std::to_string(v.minor) + "." + std::to_string(v.patch);
-}
-
 Transfer::Transfer(const HttpOptions& options, Request request, std::shared_ptr<Sink> sink, RequestId id, Post post)
     : options_(options),
       clock_(options.clock != nullptr ? *options.clock : steady_clock()),
@@ -53,6 +42,7 @@ Transfer::Transfer(const HttpOptions& options, Request request, std::shared_ptr<
       cancelled_(std::make_shared<std::atomic<bool>>(false)),
       id_(id),
       post_(std::move(post)),
+      headers_(options_),
       submitted_(clock_.now()) {}
 
 std::shared_ptr<Transfer> Transfer::beside(const Transfer& first) {
@@ -70,22 +60,12 @@ LimitNeed Transfer::need() const noexcept {
 }
 
 void Transfer::set_headers() {
-  headers_.reset();
-  const auto add = [&](const std::string& line) {
-    curl_slist* const longer = curl_slist_append(headers_.get(), line.c_str());
-    if (longer == nullptr) throw Error(Errc::out_of_memory, "endpoint " + options_.name + ": out of memory");
-    static_cast<void>(headers_.release());  // it is the head of `longer`, or there was none
-    headers_.reset(longer);
-  };
-  add("Content-Type: application/json");
-  add("Accept: text/event-stream");
-  add("Expect:");  // no 100-continue: it costs a round trip
-  for (const auto& [name, value] : post_.headers) add(name + ": " + value);
-  for (const auto& [name, value] : options_.headers) add(name + ": " + value);
-  const std::string key = options_.key ? options_.key() : std::string();
-  if (key.find_first_of("\r\n") != std::string::npos)
-    throw Error(Errc::invalid_argument, "endpoint " + options_.name + ": the key holds a line end");
-  if (!key.empty()) add(std::string(api_.key_header().first) + ": " + api_.key_header().second + key);
+  headers_.clear();
+  headers_.add("Content-Type: application/json");
+  headers_.add("Accept: text/event-stream");
+  headers_.add("Expect:");  // no 100-continue: it costs a round trip
+  for (const auto& [name, value] : post_.headers) headers_.add(name + ": " + value);
+  headers_.add_own();
 }
 
 void Transfer::begin_try(TimePoint now) {
@@ -105,31 +85,22 @@ void Transfer::begin_try(TimePoint now) {
   said_.fill('\0');
   curl_easy_setopt(e, CURLOPT_ERRORBUFFER, said_.data());
   curl_easy_setopt(e, CURLOPT_URL, post_.url.c_str());
-  curl_easy_setopt(e, CURLOPT_PROTOCOLS_STR, "http,https");
   curl_easy_setopt(e, CURLOPT_POST, 1L);
   curl_easy_setopt(e, CURLOPT_POSTFIELDS, post_.body.data());
   curl_easy_setopt(e, CURLOPT_POSTFIELDSIZE_LARGE, static_cast<curl_off_t>(post_.body.size()));
   curl_easy_setopt(e, CURLOPT_HTTPHEADER, headers_.get());
-  curl_easy_setopt(e, CURLOPT_USERAGENT, user_agent().c_str());
   curl_easy_setopt(e, CURLOPT_WRITEFUNCTION, &Transfer::on_body);
   curl_easy_setopt(e, CURLOPT_WRITEDATA, this);
   curl_easy_setopt(e, CURLOPT_HEADERFUNCTION, &Transfer::on_header);
   curl_easy_setopt(e, CURLOPT_HEADERDATA, this);
   curl_easy_setopt(e, CURLOPT_PRIVATE, this);
-  curl_easy_setopt(e, CURLOPT_NOSIGNAL, 1L);
-  curl_easy_setopt(e, CURLOPT_FOLLOWLOCATION, 0L);
   curl_easy_setopt(e, CURLOPT_TCP_KEEPALIVE, 1L);
-  curl_easy_setopt(e, CURLOPT_SSL_VERIFYPEER, 1L);
-  curl_easy_setopt(e, CURLOPT_SSL_VERIFYHOST, 2L);
-  curl_easy_setopt(e, CURLOPT_PROXY, options_.proxy.c_str());  // empty = none, whatever the environment says
-  if (!options_.ca_file.empty()) curl_easy_setopt(e, CURLOPT_CAINFO, options_.ca_file.c_str());
-  if (options_.timeouts.connect > Duration::zero())
-    curl_easy_setopt(e, CURLOPT_CONNECTTIMEOUT_MS, in_ms(options_.timeouts.connect));
+  set_common(e, options_);
 }
 
 void Transfer::end_try() {
   easy_.reset();
-  headers_.reset();
+  headers_.clear();
   paused_ = false;
 }
 
@@ -241,9 +212,7 @@ bool Transfer::plan_retry(CURLcode result, TimePoint now, double jitter) {
                        result == CURLE_RECV_ERROR || result == CURLE_SEND_ERROR;
   if (!unheard && !(result == CURLE_OK && worth_a_retry(status_))) return false;
   if (retry_after_ && *retry_after_ > r.longest) return false;
-  const double ceiling = std::min(std::ldexp(double(r.base.count()), static_cast<int>(std::min(tries_ - 1, 30U))),
-                                  double(r.longest.count()));
-  const Duration wait(static_cast<Duration::rep>(jitter * ceiling));
+  const Duration wait = retry_wait(r, tries_ - 1, jitter);
   not_before_ = now + std::max(wait, retry_after_.value_or(Duration::zero()));
   return !request_.deadline || not_before_ < *request_.deadline;
 }

@@ -18,17 +18,11 @@
 
 #include "endpoint/guarded_sink.hpp"
 #include "http/api.hpp"
+#include "http/easy.hpp"
 #include "http/rate_limits.hpp"
 #include "http/sse.hpp"
 
 namespace frugal::http {
-
-std::string user_agent();
-
-struct CurlDeleter {
-  void operator()(CURL* easy) const { curl_easy_cleanup(easy); }
-  void operator()(curl_slist* list) const { curl_slist_free_all(list); }
-};
 
 class Transfer {
  public:
@@ -118,7 +112,7 @@ class Transfer {
   RequestId id_;
   Post post_;
   std::unique_ptr<CURL, CurlDeleter> easy_{};
-  std::unique_ptr<curl_slist, CurlDeleter> headers_{};
+  HeaderLines headers_;
   std::unique_ptr<Reader> reader_{};
   SseParser events_{};
 

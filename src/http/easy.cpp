@@ -1,0 +1,62 @@
+#include "http/easy.hpp"
+
+#include <frugal/core/error.hpp>
+#include <frugal/version.hpp>
+
+#include <algorithm>
+#include <cmath>
+
+#include "core/splitmix.hpp"
+#include "http/api.hpp"
+
+namespace frugal::http {
+
+namespace {
+
+std::string user_agent() {
+  const Version v = version();
+  return "frugal/" + std::to_string(v.major) + "." + std::to_string(v.minor) + "." + std::to_string(v.patch);
+}
+
+}  // namespace
+
+void HeaderLines::add(const std::string& line) {
+  curl_slist* const longer = curl_slist_append(lines_.get(), line.c_str());
+  if (longer == nullptr) throw Error(Errc::out_of_memory, "endpoint " + options_->name + ": out of memory");
+  static_cast<void>(lines_.release());  // it is the head of `longer`, or there was none
+  lines_.reset(longer);
+}
+
+void HeaderLines::add_own() {
+  for (const auto& [name, value] : options_->headers) add(name + ": " + value);
+  const std::string key = options_->key ? options_->key() : std::string();
+  if (key.find_first_of("\r\n") != std::string::npos)
+    throw Error(Errc::invalid_argument, "endpoint " + options_->name + ": the key holds a line end");
+  const KeyHeader header = api_of(options_->api).key_header();
+  if (!key.empty()) add(std::string(header.first) + ": " + header.second + key);
+}
+
+void set_common(CURL* easy, const HttpOptions& options) {
+  curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
+  curl_easy_setopt(easy, CURLOPT_USERAGENT, user_agent().c_str());
+  curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
+  curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
+  curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, 1L);
+  curl_easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, 2L);
+  curl_easy_setopt(easy, CURLOPT_PROXY, options.proxy.c_str());  // empty = none, whatever the environment says
+  if (!options.ca_file.empty()) curl_easy_setopt(easy, CURLOPT_CAINFO, options.ca_file.c_str());
+  if (options.timeouts.connect > Duration::zero()) {
+    const auto ms = std::chrono::duration_cast<std::chrono::milliseconds>(options.timeouts.connect).count();
+    curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, static_cast<long>(std::max<std::int64_t>(1, ms)));
+  }
+}
+
+Duration retry_wait(const HttpRetries& retries, std::uint32_t retry, double drawn) {
+  const double ceiling = std::min(std::ldexp(double(retries.base.count()), static_cast<int>(std::min(retry, 30U))),
+                                  double(retries.longest.count()));
+  return Duration(static_cast<Duration::rep>(drawn * ceiling));
+}
+
+double uniform(std::uint64_t& state) { return unit_interval(mix64(state += splitmix_gamma)); }
+
+}  // namespace frugal::http
