@@ -15,9 +15,9 @@ struct GridRun {
   float scale[2];
 };
 
-bool has_grid(DType type) noexcept;
+FRUGAL_API bool has_grid(DType type) noexcept;
 
 /// Values 32 * run to 32 * run + 31 of a block of 256. `type` has a grid. Compiled without contraction.
-void read_grid_run(DType type, const std::uint8_t* block, std::size_t run, GridRun& out);
+FRUGAL_API void read_grid_run(DType type, const std::uint8_t* block, std::size_t run, GridRun& out);
 
 }  // namespace frugal::model
