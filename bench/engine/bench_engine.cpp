@@ -27,6 +27,7 @@ struct Settings {
   std::string model, prefix_file, kv = "fp16";
   float temperature = 0.0F, top_p = 1.0F;
   unsigned threads = 2, sequences = 1, tokens = 64, prompt = 16, repeat = 3;
+  bool bf16_prompts = false;
   std::vector<std::string> questions;
 };
 
@@ -35,7 +36,9 @@ double seconds(Duration d) { return std::chrono::duration<double>(d).count(); }
 std::unique_ptr<Engine> engine_of(const Settings& s, const std::shared_ptr<const Model>& model, bool cache) {
   EngineOptions o;
   const KvType kv = s.kv == "fp32" ? KvType::fp32 : s.kv == "int8" ? KvType::int8 : KvType::fp16;
-  o.backend = cpu_backend({.threads = s.threads, .kv = kv});
+  o.backend = cpu_backend({.threads = s.threads,
+                           .kv = kv,
+                           .prompts = s.bf16_prompts ? PromptArithmetic::bf16 : PromptArithmetic::exact});
   o.models = {{"model", model}};
   if (cache) o.prefix_cache = lru();
   return std::make_unique<Engine>(std::move(o));
@@ -196,6 +199,7 @@ int main(int argc, char** argv) try {
     sub->add_option("--tokens", s.tokens)->check(CLI::PositiveNumber);
     sub->add_option("--temperature", s.temperature)->check(CLI::NonNegativeNumber);
     sub->add_option("--top-p", s.top_p)->check(CLI::Range(0.0F, 1.0F));
+    sub->add_flag("--bf16-prompts", s.bf16_prompts);
     sub->add_option("--kv", s.kv)->check(CLI::IsMember({"fp16", "fp32", "int8"}));
     return sub;
   };

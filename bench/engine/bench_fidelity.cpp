@@ -31,7 +31,7 @@ constexpr std::uint32_t chunk_tokens = 512, first_scored = 256, scored = chunk_t
 struct Settings {
   std::string model, text, base, kv = "fp16";
   unsigned threads = 2, chunks = 10;
-  bool fine = false;
+  bool fine = false, bf16 = false;
 };
 
 /// A backend with one model and room for one chunk.
@@ -56,7 +56,8 @@ class Scorer {
       const auto wanted = at < first_scored ? std::span<float>{}
                                             : std::span(out).subspan(std::size_t{at - first_scored} * vocab_,
                                                                      std::size_t{rows} * vocab_);
-      const std::array segments{Segment{chunk.subspan(at, rows), at, pages_, {}, wanted}};
+      const std::array segments{Segment{
+          .tokens = chunk.subspan(at, rows), .start = at, .pages = pages_, .logits = wanted, .prompt = rows}};
       backend_->forward({ModelId(0), segments, {}});
     }
     return out;
@@ -177,7 +178,8 @@ void compare(const Settings& s, const std::shared_ptr<const Model>& model) {
   std::vector<Token> tokens(static_cast<std::size_t>(header.chunks) * chunk_tokens);
   in.read(reinterpret_cast<char*>(tokens.data()), static_cast<std::streamsize>(4 * tokens.size()));
   const KvType kv = s.kv == "fp32" ? KvType::fp32 : s.kv == "int8" ? KvType::int8 : KvType::fp16;
-  Scorer ours(cpu_backend({.threads = s.threads, .kv = kv, .fine = s.fine}), model);
+  Scorer ours(cpu_backend({.threads = s.threads, .kv = kv, .fine = s.fine,
+                             .prompts = s.bf16 ? PromptArithmetic::bf16 : PromptArithmetic::exact}), model);
   if (header.vocab != static_cast<std::int32_t>(ours.vocab())) throw Error(Errc::bad_file, s.base + ": other model");
   Divergence d;
   Row row;
@@ -207,6 +209,7 @@ int main(int argc, char** argv) try {
   app.add_option("--threads", s.threads);
   app.add_option("--kv", s.kv)->check(CLI::IsMember({"fp16", "fp32", "int8"}));
   app.add_flag("--fine", s.fine);
+  app.add_flag("--bf16-prompts", s.bf16, "all rows count as prompt rows");
   CLI11_PARSE(app, argc, argv);
   const auto model = load_model(s.model);
   if (!std::filesystem::exists(s.base)) write_base(s, model);

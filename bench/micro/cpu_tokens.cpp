@@ -1,5 +1,6 @@
-// cpu_tokens MODEL [threads] [kernels]: tokens per second of whole forward passes of CpuBackend: prefill of 512 tokens,
-// decode after 0 and 1024 tokens, and steps of several sequences. Best of several.
+// cpu_tokens MODEL [threads] [kernels] [prefill] [bf16]: tokens per second of whole forward passes of CpuBackend: prefill of 512
+// tokens, decode after 0 and 1024 tokens, and steps of several sequences; or prefill alone, for a profiler. Best of
+// several.
 #include "cpu/factory.hpp"
 
 #include <frugal/core/error.hpp>
@@ -60,7 +61,11 @@ struct Bench {
     std::vector<std::vector<Granule>> tables;
     for (std::uint32_t s = 0; s < sequences; ++s) tables.push_back(pages(s));
     std::vector<Segment> segments;
-    for (std::uint32_t s = 0; s < sequences; ++s) segments.push_back({tokens, start, tables[s], {&draw, 1}, {}});
+    for (std::uint32_t s = 0; s < sequences; ++s) {
+      Segment segment{tokens, start, tables[s], {&draw, 1}, {}};
+      if (rows > 8) segment.prompt = rows;
+      segments.push_back(segment);
+    }
     std::vector<TokenScore> drawn(sequences);
     const auto begin = Steady::now();
     backend->forward({ModelId(0), segments, drawn});
@@ -75,9 +80,13 @@ double best(int times, F f) {
   return least;
 }
 
-void measure(Bench& b) {
-  const double prefill = best(5, [&](std::uint32_t) { return b.step_ms(1, 0, 512); });
+void measure_prefill(Bench& b, int times) {
+  const double prefill = best(times, [&](std::uint32_t) { return b.step_ms(1, 0, 512); });
   std::printf("prefill 512: %.1f ms, %.0f tok/s\n", prefill, 512e3 / prefill);
+}
+
+void measure(Bench& b) {
+  measure_prefill(b, 9);
   for (std::uint32_t s = 0; s < most_sequences; ++s) b.step_ms(s + 1, 0, 16);
   const double decode = best(200, [&](std::uint32_t i) { return b.step_ms(1, 16 + i % 64, 1); });
   std::printf("decode at 16..80: %.2f ms, %.0f tok/s\n", decode, 1e3 / decode);
@@ -97,18 +106,22 @@ void measure(Bench& b) {
 }  // namespace
 
 int main(int argc, char** argv) try {
-  if (argc < 2) return std::fprintf(stderr, "usage: cpu_tokens MODEL [threads] [kernels]\n"), 2;
+  if (argc < 2) return std::fprintf(stderr, "usage: cpu_tokens MODEL [threads] [kernels] [prefill] [bf16]\n"), 2;
   const cpu::Kernels* kernels = cpu::available_kernels().front();
   for (const cpu::Kernels* k : cpu::available_kernels())
     if (argc > 3 && k->name == argv[3]) kernels = k;
   CpuOptions options;
   options.threads = argc > 2 ? static_cast<unsigned>(std::atoi(argv[2])) : 2;
+  if (argv[argc - 1] == std::string_view("bf16")) options.prompts = PromptArithmetic::bf16;
   const auto start = Steady::now();
   auto model = load_model(argv[1]);
   std::printf("load_model %.0f ms; %s, %u threads\n", ms_since(start), std::string(kernels->name).c_str(),
               options.threads);
   Bench bench(std::move(model), options, *kernels);
-  measure(bench);
+  if (argc > 4 && argv[4] == std::string_view("prefill"))
+    measure_prefill(bench, 30);
+  else
+    measure(bench);
 } catch (const Error& error) {
   std::fprintf(stderr, "%s\n", error.what());
   return 1;

@@ -41,7 +41,7 @@ def run(bench):
     yield Row("fidelity", case, "same top token", "%", default["same_top"], peer["same_top"], "llama.cpp", None)
     yield Row("fidelity", case, "mean KL", "nats", default["mean_kl"], MOST_KL, "allowed", 1.0, False)
     yield Row("fidelity", case, "same top token", "%", default["same_top"], LEAST_SAME_TOP, "wanted", 1.0)
-    for name, more in {"int8 KV": ["--kv", "int8"], "fp32 KV": ["--kv", "fp32"], "fine": ["--fine"]}.items():
+    for name, more in {"int8 KV": ["--kv", "int8"], "fp32 KV": ["--kv", "fp32"], "fine": ["--fine"], "prompts in bf16": ["--bf16-prompts"]}.items():
         other = mine(*more)
         yield Row("fidelity", name, "mean KL", "nats", other["mean_kl"])
         yield Row("fidelity", name, "same top token", "%", other["same_top"])

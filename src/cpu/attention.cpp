@@ -82,7 +82,10 @@ void Decoder::attend_tile(unsigned m, std::uint32_t layer, const Piece& tile, st
   task.keys = own.keys.data(), task.values = own.values.data();
   task.q = own.queries.data(), task.out = own.mixed.data(), task.scratch = own.scratch.data();
   task.begins = own.begins.data(), task.ends = own.ends.data();
-  kernels_->attend(task);
+  if (tile.bf16)
+    kernels_->bf16->attend(task, own.attend_room.data());
+  else
+    kernels_->attend(task);
   for (std::uint32_t i = 0; i < task.queries; ++i) {
     float* out = attn_.data() + (tile.offset + i / group) * attn_stride_ + (head * group + i % group) * spec.head_dim;
     std::memcpy(out, own.mixed.data() + i * dims_, spec.head_dim * sizeof(float));

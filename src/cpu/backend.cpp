@@ -34,12 +34,16 @@ std::string_view text(KvKind kind) { return kind == KvKind::fp32 ? "fp32" : kind
 class CpuBackend final : public Backend {
  public:
   CpuBackend(const CpuOptions& options, const Kernels& kernels)
-      : kernels_(kernels), kv_(kind_of(options.kv)), fine_(options.fine), crew_(options.threads, true) {}
+      : kernels_(kernels),
+        arithmetic_{kind_of(options.kv), options.fine,
+                    options.prompts == PromptArithmetic::bf16 && kernels.bf16 != nullptr},
+        crew_(options.threads, true) {}
 
   std::string_view name() const override { return "cpu"; }
   BackendTraits traits() const override {
     BackendTraits t;
     t.device = "cpu (" + std::string(kernels_.name);
+    if (arithmetic_.bf16_prompts) t.device += ", prompts in bf16";
     if (!refused_kernels().empty()) t.device += "; " + std::string(refused_kernels());
     t.device += ")";
     t.batch_invariant = true;
@@ -54,7 +58,7 @@ class CpuBackend final : public Backend {
     if (model == nullptr) throw Error(Errc::invalid_argument, "add_model: null model");
     if (arena_.data() != nullptr) throw Error(Errc::invalid_argument, "add_model after bind_arena");
     decoders_.push_back(
-        std::make_unique<Decoder>(shared_weights(std::move(model), crew_), kernels_, crew_, kv_, fine_));
+        std::make_unique<Decoder>(shared_weights(std::move(model), crew_), kernels_, crew_, arithmetic_));
     workspace_bytes_ = std::max(workspace_bytes_, decoders_.back()->workspace_bytes());
     free_bytes_ = available_memory();
     return ModelId(static_cast<std::uint32_t>(decoders_.size() - 1));
@@ -93,8 +97,9 @@ class CpuBackend final : public Backend {
   std::uint64_t layout_fingerprint(ModelId id) const override {
     const Model& model = decoder(id).model();
     if (id.index() >= bound_.models.size()) return 0;
-    // `fine` decides the numbers that keys and values are computed from.
-    const std::string order = "cpu 1 [layer][K|V][head][token] " + std::string(text(kv_)) + (fine_ ? " fine" : "");
+    // These decide the numbers that keys and values are computed from.
+    const std::string order = "cpu 1 [layer][K|V][head][token] " + std::string(text(arithmetic_.kv)) +
+                              (arithmetic_.fine ? " fine" : "") + (arithmetic_.bf16_prompts ? " bf16 prompts" : "");
     return backend::layout_number(order, model.spec(), model.fingerprint(), bound_.models[id.index()].page_tokens);
   }
 
@@ -115,8 +120,7 @@ class CpuBackend final : public Backend {
   }
 
   const Kernels& kernels_;
-  KvKind kv_;
-  bool fine_;
+  Arithmetic arithmetic_;
   Crew crew_;
   std::vector<std::unique_ptr<Decoder>> decoders_;
   HugeBuffer arena_;
@@ -129,6 +133,8 @@ class CpuBackend final : public Backend {
 
 std::unique_ptr<Backend> backend_with(const CpuOptions& options, const Kernels& kernels) {
   if (options.threads == 0) throw Error(Errc::invalid_argument, "CpuOptions.threads must be at least 1");
+  if (options.fine && options.prompts == PromptArithmetic::bf16)
+    throw Error(Errc::invalid_argument, "CpuOptions.fine means 16-bit inputs, CpuOptions.prompts = bf16 8-bit ones");
   try {
     return std::make_unique<CpuBackend>(options, kernels);
   } catch (...) {  // the system starts no more threads

@@ -12,10 +12,14 @@ namespace frugal::cpu {
 namespace {
 
 constexpr std::uint32_t head_rows = 32;  // logits held at once
-constexpr std::uint32_t tile_rows = 8;
+constexpr std::uint32_t tile_rows = 8, bf16_tile_rows = 16;
 std::uint32_t widest_feed_forward(const DecoderSpec& s) {
   return s.experts.count == 0 ? s.d_ff : std::max(s.experts.d_ff, s.experts.shared_d_ff);
 }
+
+/// Floats from row to row, an odd number of cache lines: a strip's 16 outputs of all rows would else meet in few sets of
+/// the first-level cache.
+std::size_t odd_lines(std::size_t floats) { return (floats / 16 | 1) * 16; }
 
 /// Exponent bits of all ones, whatever the sign: infinities and NaN are the greatest such integers.
 bool all_finite(const float* x, std::size_t n) {
@@ -26,19 +30,24 @@ bool all_finite(const float* x, std::size_t n) {
 
 }  // namespace
 
-Decoder::Decoder(std::shared_ptr<const DecoderWeights> weights, const Kernels& kernels, Crew& crew, KvKind kv,
-                 bool fine)
-    : weights_(std::move(weights)), kernels_(&kernels), crew_(&crew), kv_(kv), fine_(fine) {
+Decoder::Decoder(std::shared_ptr<const DecoderWeights> weights, const Kernels& kernels, Crew& crew,
+                 Arithmetic arithmetic)
+    : weights_(std::move(weights)),
+      kernels_(&kernels),
+      crew_(&crew),
+      kv_(arithmetic.kv),
+      fine_(arithmetic.fine),
+      bf16_prompts_(arithmetic.bf16_prompts) {
   const DecoderSpec& s = model().spec();
-  d_stride_ = round_up(s.d_model, 32), ff_stride_ = round_up(widest_feed_forward(s), 32),
-  attn_stride_ = round_up(s.q_width(), 32);
+  d_stride_ = round_up(s.d_model, 32), attn_stride_ = round_up(s.q_width(), 32);
+  ff_stride_ = odd_lines(round_up(widest_feed_forward(s), 32));
   k_at_ = round_up(s.q_width(), 16), v_at_ = k_at_ + round_up(s.kv_width(), 16);
-  qkv_stride_ = v_at_ + round_up(s.kv_width(), 16);
-  // An odd number of cache lines: a strip's 16 logits of all rows would else meet in one set of the first-level cache.
-  vocab_stride_ = (round_up(s.vocab, 16) / 16 | 1) * 16, dims_ = round_up(s.head_dim, 16);
+  qkv_stride_ = odd_lines(v_at_ + round_up(s.kv_width(), 16));
+  vocab_stride_ = odd_lines(round_up(s.vocab, 16)), dims_ = round_up(s.head_dim, 16);
+  rounded_stride_ = (std::max({d_stride_, ff_stride_, attn_stride_}) / 32 | 1) * 32;
   heads_.head_bytes = head_bytes(kv_, s.head_dim);
   heads_.heads = s.kv_heads;
-  const std::size_t queries = tile_rows * (s.heads / s.kv_heads);
+  const std::size_t queries = (bf16_prompts_ ? bf16_tile_rows : tile_rows) * (s.heads / s.kv_heads);
   private_.resize(crew.members());
   errors_.resize(crew.members());
   broken_.resize(head_rows);
@@ -50,6 +59,8 @@ Decoder::Decoder(std::shared_ptr<const DecoderWeights> weights, const Kernels& k
     p.scratch.assign(attend_scratch(queries, dims_), 0.0F);
     p.left.assign(std::max({d_stride_, ff_stride_, attn_stride_}), 0.0F);
     p.panels.resize(Panels::bytes(2 * replicated_rows, std::max({d_stride_, ff_stride_, attn_stride_}) / 32));
+    if (bf16_prompts_)
+      p.opened = HugeBuffer(bf16_room_bytes), p.attend_room = HugeBuffer(attend_bf16_room(queries, dims_));
   }
 }
 
@@ -63,7 +74,8 @@ std::size_t Decoder::workspace_bytes() const {
   if (s.post_norms || s.experts.count != 0) row += d_stride_;
   if (s.experts.count != 0) row += d_stride_;
   const std::size_t blocks = std::max({d_stride_, ff_stride_, attn_stride_}) / 32;
-  return (step_rows * row + head_rows * vocab_stride_) * sizeof(float) + Panels::bytes(2 * step_rows, blocks);
+  const std::size_t rounded = bf16_prompts_ ? step_rows * rounded_stride_ * sizeof(std::uint16_t) : 0;
+  return (step_rows * row + head_rows * vocab_stride_) * sizeof(float) + Panels::bytes(2 * step_rows, blocks) + rounded;
 }
 
 void Decoder::bind(std::uint8_t* arena, std::uint32_t page_tokens) {
@@ -79,26 +91,39 @@ void Decoder::copy_page(const PageCopy& copy) const {
                     copy.tokens * heads_.head_bytes);
 }
 
+/// Where prompts are computed in their own way, their rows come first in a step, so in the batch as well.
 void Decoder::forward(const Batch& batch) {
   last_layer_ = backend::layers_of(batch, model().spec());
+  if (bf16_prompts_) add_segments(batch, true);
+  add_segments(batch, false);
+  if (rows_ > 0) run_step();
+}
+
+/// The prompt rows of all segments, or what is left.
+void Decoder::add_segments(const Batch& batch, bool prompts) {
   std::size_t drawn = 0;
   for (const Segment& s : batch.segments) {
     const auto total = static_cast<std::uint32_t>(s.tokens.size());
-    for (std::uint32_t first = 0; first < total;) {
-      const std::uint32_t rows = std::min(total - first, step_rows - rows_);
-      add_rows(s, first, rows, batch.drawn.data() + drawn);
+    const std::uint32_t own = bf16_prompts_ ? std::min(s.prompt, total) : 0, end = prompts ? own : total;
+    for (std::uint32_t first = prompts ? 0 : own; first < end;) {
+      const std::uint32_t rows = std::min(end - first, step_rows - rows_);
+      if (first != 0) lone_tiles_ = false;
+      add_rows(s, {first, rows}, batch.drawn.data() + drawn);
+      if (prompts) prompt_rows_ += rows;
       first += rows;
       if (rows_ == step_rows) run_step();
     }
     drawn += s.draws.size();
   }
-  if (rows_ > 0) run_step();
 }
 
-void Decoder::add_rows(const Segment& segment, std::uint32_t first, std::uint32_t rows, TokenScore* scores) {
-  if (rows > tile_rows) lone_tiles_ = false;
-  for (std::uint32_t r = 0; r < rows; r += tile_rows)
-    tiles_.push_back({&segment, first + r, std::min(tile_rows, rows - r), rows_ + r});
+void Decoder::add_rows(const Segment& segment, Rows part, TokenScore* scores) {
+  const auto [first, rows] = part;
+  const bool bf16 = bf16_prompts_ && first < segment.prompt;
+  const std::uint32_t most = bf16 ? bf16_tile_rows : tile_rows;
+  if (rows > most) lone_tiles_ = false;
+  for (std::uint32_t r = 0; r < rows; r += most)
+    tiles_.push_back({&segment, first + r, std::min(most, rows - r), rows_ + r, bf16});
   const std::size_t vocab = model().spec().vocab, copied = segment.logits.size() / vocab;
   const std::size_t total = segment.tokens.size(), draws = segment.draws.size();
   const std::size_t d_model = model().spec().d_model, seen = backend::hidden_rows(segment, model().spec());
@@ -132,6 +157,7 @@ void Decoder::reserve(std::uint32_t rows) {
     if (s.experts.count != 0) normed_.assign(n * d_stride_, 0.0F), chosen_.resize(n), shared_.resize(n);
     routed_.resize(s.experts.count);
     panels_ = HugeBuffer(Panels::bytes(2 * n, std::max({d_stride_, ff_stride_, attn_stride_}) / 32));
+    if (bf16_prompts_) rounded_ = HugeBuffer((n + 15) / 16 * 16 * rounded_stride_ * sizeof(std::uint16_t));
   }
   const std::size_t logits = std::min<std::size_t>(wanted_.size(), head_rows) * vocab_stride_;
   if (logits_.size() < logits) logits_.resize(logits);
@@ -140,7 +166,7 @@ void Decoder::reserve(std::uint32_t rows) {
 void Decoder::run_step() {
   struct Forget {  // also when draw throws
     Decoder& d;
-    ~Forget() { d.rows_ = 0, d.tiles_.clear(), d.wanted_.clear(), d.hidden_.clear(), d.lone_tiles_ = true; }
+    ~Forget() { d.rows_ = d.prompt_rows_ = 0, d.tiles_.clear(), d.wanted_.clear(), d.hidden_.clear(), d.lone_tiles_ = true; }
   } forget{*this};
   reserve(rows_);
   plan_narrowing();
@@ -201,6 +227,7 @@ void Decoder::keep_rows() {
   for (Hidden& h : hidden_)
     if (h.layer == last_layer_) h.row = place_of(h.row);
   rows_ = static_cast<std::uint32_t>(kept_.size());
+  prompt_rows_ = place_of(prompt_rows_);
 }
 
 /// The residual stream stands still from here to the next layer's feed-forward, which no member begins before all have
@@ -269,7 +296,7 @@ void Decoder::heads(unsigned m) {
     if (m == 0) drawn_->store(0, std::memory_order_relaxed);
     crew_->meet();
     const Product head[] = {{&weights_->head, nullptr, nullptr, logits_.data(), vocab_stride_, Ending::store, fine_}};
-    multiply(*kernels_, *crew_, head, panels);
+    multiply(*kernels_, *crew_, head, {{}, panels});
     crew_->meet();
     if (spec.logit_softcap != 0.0F) cap_logits(rows);
     draw_rows(m, static_cast<std::uint32_t>(start), rows);

@@ -35,13 +35,20 @@ struct PagedHeads {
   }
 };
 
+/// In which numbers a decoder computes.
+struct Arithmetic {
+  KvKind kv = KvKind::fp16;
+  bool fine = false;          ///< 16-bit inputs before every matrix
+  bool bf16_prompts = false;  ///< rows of prompts in bf16: the kernels have it, and `fine` is off
+};
+
 class Decoder {
  public:
   /// Up to so many rows every member quantises for itself: cheaper than a meeting.
   static constexpr std::uint32_t replicated_rows = 2;
   static constexpr std::uint32_t step_rows = 256;  ///< activations of a step stay in the second-level cache
 
-  Decoder(std::shared_ptr<const DecoderWeights> weights, const Kernels& kernels, Crew& crew, KvKind kv, bool fine);
+  Decoder(std::shared_ptr<const DecoderWeights> weights, const Kernels& kernels, Crew& crew, Arithmetic arithmetic);
   Decoder(Decoder&&) = default;
 
   const Model& model() const { return *weights_->model; }
@@ -54,10 +61,15 @@ class Decoder {
   void forward(const Batch& batch);
 
  private:
+  /// Rows [first, first + count) of a segment.
+  struct Rows {
+    std::uint32_t first, count;
+  };
   /// Rows [first, first + rows) of a segment, at [offset, offset + rows) of the step.
   struct Piece {
     const Segment* segment;
     std::uint32_t first, rows, offset;
+    bool bf16;  ///< of a prompt that is computed so
   };
   struct Wanted {
     std::uint32_t row;     ///< in the step
@@ -77,11 +89,13 @@ class Decoder {
     std::vector<std::uint32_t> begins, ends;
     std::vector<const std::uint8_t*> keys, values;
     std::vector<std::uint8_t> panels;
+    HugeBuffer opened, attend_room;  ///< where prompts are computed in bf16: weights; queries, keys and values
     backend::Drawer drawer;
     std::unique_ptr<RowHelpers> helpers = std::make_unique<RowHelpers>();  ///< of its draws
   };
 
-  void add_rows(const Segment& segment, std::uint32_t first, std::uint32_t rows, TokenScore* scores);
+  void add_segments(const Batch& batch, bool prompts);
+  void add_rows(const Segment& segment, Rows rows, TokenScore* scores);
   void run_step();
   void reserve(std::uint32_t rows);
   void layers(unsigned m);
@@ -89,12 +103,16 @@ class Decoder {
   void plan_narrowing();
   void keep_rows();
   void write_hidden(unsigned m, std::uint32_t layer);
-  Panels prepare(unsigned m, const float* x, std::size_t stride, const PaddedFloats* norm, bool fine = false);
+  Inputs prepare(unsigned m, const float* x, std::size_t stride, const PaddedFloats* norm, bool fine = false);
+  /// How many rows there are, and how many of the first ones are of prompts in bf16.
+  struct RowCounts {
+    std::uint32_t rows, prompt;
+  };
   template <class Source>
-  Panels prepare_rows(unsigned m, std::uint32_t rows, std::size_t stride, bool fine, Source source);
+  Inputs prepare_rows(unsigned m, RowCounts counts, std::size_t stride, bool fine, Source source);
   void project(unsigned m, const LayerWeights& w);
   void feed_forward(unsigned m, const LayerWeights& w);
-  void gated(unsigned m, const GatedWeights& w, const Panels& x, Ending ending, float* out);
+  void gated(unsigned m, const GatedWeights& w, const Inputs& x, Ending ending, float* out);
   void activate(std::uint32_t rows, std::size_t width);
   void add_branch(unsigned m, const PaddedFloats& norm);
   void mixture(unsigned m, const LayerWeights& w);
@@ -114,7 +132,7 @@ class Decoder {
   const Kernels* kernels_;
   Crew* crew_;
   KvKind kv_;
-  bool fine_;
+  bool fine_, bf16_prompts_;
   PagedHeads heads_;
 
   std::size_t d_stride_, qkv_stride_, k_at_, v_at_, attn_stride_, ff_stride_, vocab_stride_, dims_;
@@ -132,9 +150,12 @@ class Decoder {
   std::vector<std::vector<backend::ChosenExpert>> chosen_;  ///< [rows]
   std::vector<float> shared_;                               ///< [rows], the shared expert's weight
   HugeBuffer panels_;
+  HugeBuffer rounded_;            ///< [rows, rounded_stride_] in bf16, where prompts are computed so
+  std::size_t rounded_stride_{};  ///< an odd number of cache lines, so that 16 rows' lines do not meet in one set
   std::vector<Private> private_;
   std::uint32_t rows_ = 0;           ///< of this step
-  std::vector<Piece> tiles_;         ///< pieces of at most 8 rows: what one attention task takes, for each kv head
+  std::uint32_t prompt_rows_ = 0;    ///< of these, the first ones, which are computed in bf16
+  std::vector<Piece> tiles_;         ///< pieces of at most 8 rows, 16 in bf16: what one attention task takes, for each kv head
   bool lone_tiles_ = true;           ///< no segment has two tiles in this step
   bool narrows_ = false;             ///< not all rows are wanted: the last layer ends with fewer
   std::uint32_t last_layer_ = 0;     ///< layers that this pass runs

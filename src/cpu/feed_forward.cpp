@@ -28,27 +28,34 @@ float dot(const float* a, const float* b, std::size_t n) {
 
 }  // namespace
 
-/// Quantised rows: `source(row)` gives the floats of one.
+/// Rows for products: `source(row)` gives the floats of one.
 template <class Source>
-Panels Decoder::prepare_rows(unsigned m, std::uint32_t rows, std::size_t stride, bool fine, Source source) {
-  const bool mine = rows <= replicated_rows;
+Inputs Decoder::prepare_rows(unsigned m, RowCounts counts, std::size_t stride, bool fine, Source source) {
+  const std::uint32_t rows = counts.rows - counts.prompt;
+  const bool mine = counts.rows <= replicated_rows && counts.prompt == 0;
   Private& own = private_[m];
+  auto* const rounded = reinterpret_cast<std::uint16_t*>(rounded_.data());
   Panels panels{mine ? own.panels.data() : panels_.data(), rows, static_cast<std::uint32_t>(stride / 32)};
   if (fine) panels.rest = panels.data + Panels::bytes(rows, panels.blocks);
-  const auto fill = [&](std::uint32_t row) { panels.fill(*kernels_, row, source(row), own.left.data()); };
+  const auto fill = [&](std::uint32_t row) {
+    if (row < counts.prompt)
+      kernels_->bf16->round(source(row), stride, rounded + row * rounded_stride_);
+    else
+      panels.fill(*kernels_, row - counts.prompt, source(row), own.left.data());
+  };
   if (mine) {
     for (std::uint32_t row = 0; row < rows; ++row) fill(row);
   } else {
-    for (std::uint32_t row = crew_->take(1); row < rows; row = crew_->take(1)) fill(row);
+    for (std::uint32_t row = crew_->take(1); row < counts.rows; row = crew_->take(1)) fill(row);
     crew_->meet();
   }
-  return panels;
+  return {{rounded, rounded_stride_, counts.prompt}, panels, own.opened.data()};
 }
 
-/// Quantised rows of x, normed first where `norm` is given.
-Panels Decoder::prepare(unsigned m, const float* x, std::size_t stride, const PaddedFloats* norm, bool fine) {
+/// Rows of x for products, normed first where `norm` is given.
+Inputs Decoder::prepare(unsigned m, const float* x, std::size_t stride, const PaddedFloats* norm, bool fine) {
   const DecoderSpec& spec = model().spec();
-  return prepare_rows(m, rows_, stride, fine, [&](std::uint32_t row) -> const float* {
+  return prepare_rows(m, {rows_, prompt_rows_}, stride, fine, [&](std::uint32_t row) -> const float* {
     const float* from = x + row * stride;
     if (norm == nullptr) return from;
     kernels_->rms_norm(from, norm->data(), private_[m].row.data(), spec.d_model, spec.rms_eps);
@@ -96,11 +103,11 @@ void Decoder::activate(std::uint32_t rows, std::size_t width) {
 }
 
 /// out = (or +=) (activation(x gate) * (x up)) down for the rows of the panels.
-void Decoder::gated(unsigned m, const GatedWeights& w, const Panels& x, Ending ending, float* out) {
+void Decoder::gated(unsigned m, const GatedWeights& w, const Inputs& x, Ending ending, float* out) {
   const std::size_t width = std::size_t{w.down.blocks} * 32;
   if (width != w.gate.rows && !routed_.empty()) {  // a wider expert may have left something in the last block
     if (m == 0)
-      for (std::uint32_t row = 0; row < x.rows; ++row)
+      for (std::uint32_t row = 0; row < x.rows(); ++row)
         std::fill_n(act_.data() + row * ff_stride_ + w.gate.rows, width - w.gate.rows, 0.0F);
     crew_->meet();
   }
@@ -113,10 +120,10 @@ void Decoder::gated(unsigned m, const GatedWeights& w, const Panels& x, Ending e
                             {&w.up, nullptr, nullptr, up_.data(), ff_stride_, Ending::store, fine_}};
     multiply(*kernels_, *crew_, both, x);
     crew_->meet();
-    activate(x.rows, w.gate.rows);
+    activate(x.rows(), w.gate.rows);
   }
-  const Panels act =
-      prepare_rows(m, x.rows, width, fine_, [&](std::uint32_t row) { return act_.data() + row * ff_stride_; });
+  const Inputs act = prepare_rows(m, {x.rows(), x.prompt.rows}, width, fine_,
+                                  [&](std::uint32_t row) { return act_.data() + row * ff_stride_; });
   const Product down[] = {{&w.down, nullptr, nullptr, out, d_stride_, ending, fine_}};
   multiply(*kernels_, *crew_, down, act);
   crew_->meet();
@@ -164,15 +171,18 @@ void Decoder::mixture(unsigned m, const LayerWeights& w) {
   for (std::uint32_t e = 0; e < w.experts.size(); ++e) {
     const Routed& routed = routed_[e];
     if (routed.rows.empty()) continue;
-    const Panels panels = prepare_rows(m, static_cast<std::uint32_t>(routed.rows.size()), d_stride_, fine_,
-                                       [&](std::uint32_t i) { return normed_.data() + routed.rows[i] * d_stride_; });
-    gated(m, w.experts[e], panels, Ending::store, branch_.data());
+    const auto prompt = std::lower_bound(routed.rows.begin(), routed.rows.end(), prompt_rows_) - routed.rows.begin();
+    const RowCounts counts{static_cast<std::uint32_t>(routed.rows.size()), static_cast<std::uint32_t>(prompt)};
+    const Inputs inputs = prepare_rows(m, counts, d_stride_, fine_, [&](std::uint32_t i) {
+      return normed_.data() + routed.rows[i] * d_stride_;
+    });
+    gated(m, w.experts[e], inputs, Ending::store, branch_.data());
     add_experts(e);
   }
   if (w.shared_gate.empty()) return;
-  const Panels panels =
-      prepare_rows(m, rows_, d_stride_, fine_, [&](std::uint32_t i) { return normed_.data() + i * d_stride_; });
-  gated(m, w.shared, panels, Ending::store, branch_.data());
+  const Inputs inputs = prepare_rows(m, {rows_, prompt_rows_}, d_stride_, fine_,
+                                     [&](std::uint32_t i) { return normed_.data() + i * d_stride_; });
+  gated(m, w.shared, inputs, Ending::store, branch_.data());
   for (std::uint32_t row = crew_->take(1); row < rows_; row = crew_->take(1)) {
     float* x = x_.data() + row * d_stride_;
     const float* y = branch_.data() + row * d_stride_;

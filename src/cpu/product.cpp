@@ -158,21 +158,33 @@ struct Phase {
   Phase& operator=(const Phase&) = delete;
 };
 
+/// Strips [first, last) for the quantised rows.
+void multiply_panels(const Kernels& kernels, Product p, Crew::Share strips, const Inputs& x) {
+  p.out += x.prompt.rows * p.stride;
+  const std::uint32_t rows = x.panels.rows, wide = wide_rows(kernels, p, rows);
+  for (std::uint32_t s = strips.first; s < strips.last; ++s) {
+    const Task task{kernels, p, s, x.panels};
+    if (wide != 0) wide_rows_of(task, wide);
+    if (wide < rows) narrow_rows_of(task, wide);
+  }
+}
+
 }  // namespace
 
-void multiply(const Kernels& kernels, Crew& crew, std::span<const Product> products, const Panels& x) {
-  const Phase phase(x.rows > few_rows ? kernels.wide : nullptr);
+void multiply(const Kernels& kernels, Crew& crew, std::span<const Product> products, const Inputs& x) {
+  const bool mixed = x.prompt.rows != 0;
+  const WideKernels* const wide = x.panels.rows > few_rows ? kernels.wide : nullptr;
+  const Phase phase(mixed ? nullptr : wide);
   std::uint32_t total = 0;
   for (const auto& p : products) total += p.weight->strips;
   for (auto share = crew.take_guided(total); share.first < share.last; share = crew.take_guided(total)) {
     std::uint32_t before = 0;
     for (const auto& p : products) {
       const std::uint32_t first = std::max(share.first, before), last = std::min(share.last, before + p.weight->strips);
-      const std::uint32_t wide = wide_rows(kernels, p, x.rows);
-      for (std::uint32_t s = first; s < last; ++s) {
-        const Task task{kernels, p, s - before, x};
-        if (wide != 0) wide_rows_of(task, wide);
-        if (wide < x.rows) narrow_rows_of(task, wide);
+      if (first < last) {
+        if (mixed) multiply_bf16(kernels, p, {first - before, last - before}, x.prompt, x.room);
+        const Phase own(mixed ? wide : nullptr);
+        multiply_panels(kernels, p, {first - before, last - before}, x);
       }
       before += p.weight->strips;
     }

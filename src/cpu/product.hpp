@@ -54,7 +54,24 @@ struct Product {
   bool fine = false;  ///< with the panels' rest
 };
 
+/// The rows of a phase: the first ones, of prompts, rounded to bf16, and the others quantised.
+struct Inputs {
+  Bf16Rows prompt;
+  Panels panels;
+  std::uint8_t* room = nullptr;  ///< the member's own, where there are prompt rows: [bf16_room_bytes], 64-byte aligned
+
+  std::uint32_t rows() const { return prompt.rows + panels.rows; }
+};
+
+/// Blocks of a strip that are opened at once: two strips' stay near the first-level cache.
+inline constexpr std::uint32_t bf16_open_blocks = 18;
+inline constexpr std::size_t bf16_room_bytes = 2 * bf16_open_blocks * bf16_block_bytes;
+
 /// One member's part; called by all members, who meet afterwards.
-void multiply(const Kernels& kernels, Crew& crew, std::span<const Product> products, const Panels& x);
+void multiply(const Kernels& kernels, Crew& crew, std::span<const Product> products, const Inputs& x);
+
+/// Strips [first, last) of a product for rounded rows, the first ones of `out`; `kernels` has bf16.
+void multiply_bf16(const Kernels& kernels, const Product& product, Crew::Share strips, const Bf16Rows& x,
+                   std::uint8_t* room);
 
 }  // namespace frugal::cpu

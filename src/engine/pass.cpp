@@ -151,6 +151,7 @@ void Pass::forward(ModelSlot& slot, const Plan& plan) {
     segment.pages = s.lane.pages->pages();
     segment.slot = *s.seat;
     segment.adapter = s.adapter;
+    segment.prompt = std::min(p.rows, s.prompt_tokens - std::min(s.prompt_tokens, s.lane.kv));
     for (std::uint32_t i = 0; i < p.draws; ++i) draws.push_back(draw_spec(s, i));
     segment.draws = std::span(draws).last(p.draws);
     segments.push_back(segment);

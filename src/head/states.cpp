@@ -81,6 +81,7 @@ void States::read_shared(std::uint32_t layers) {
     const Segment s{.tokens = std::span(shared_).subspan(at, n),
                     .start = static_cast<std::uint32_t>(at),
                     .pages = shared_pages_,
+                    .prompt = static_cast<std::uint32_t>(n),
                     .hidden = state,
                     .hidden_layer = layers};
     backend_->forward({.model = id_, .segments = {&s, 1}, .drawn = {}, .layers = layers});
@@ -113,6 +114,7 @@ std::vector<Pooled> States::pass(std::span<const std::vector<Token>* const> text
                         .start = static_cast<std::uint32_t>(whole),
                         .pages = row.pages,
                         .slot = static_cast<std::uint32_t>(segments.size()),
+                        .prompt = static_cast<std::uint32_t>(row.tokens.size()),
                         .hidden = row.hidden,
                         .hidden_layer = layers});
   backend_->forward({.model = id_, .segments = segments, .drawn = {}, .layers = layers});

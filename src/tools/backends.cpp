@@ -52,6 +52,8 @@ void add_backend_options(CLI::App& app, BackendChoice& choice) {
   app.add_option("--threads", choice.threads, "Computing threads; 0 = one per processor. The reference always uses one")
       ->check(CLI::Range(0U, 1024U))
       ->capture_default_str();
+  app.add_flag("--bf16-prompts", choice.bf16_prompts,
+               "Prompts in bf16: about twice as fast on processors with AMX, the same elsewhere. The cpu backend only");
 }
 
 std::shared_ptr<Backend> make_backend(const BackendChoice& choice) {
@@ -61,8 +63,12 @@ std::shared_ptr<Backend> make_backend(const BackendChoice& choice) {
   if (choice.device != "cpu" && name != "torch")
     throw Error(Errc::invalid_argument,
                 "--device " + choice.device + ": only the torch backend has devices, not " + name);
+  if (choice.bf16_prompts && name != "cpu")
+    throw Error(Errc::invalid_argument, "--bf16-prompts: only the cpu backend has them, not " + name);
 #ifdef FRUGAL_WITH_CPU
-  if (name == "cpu") return cpu_backend({.threads = threads});
+  if (name == "cpu")
+    return cpu_backend({.threads = threads,
+                        .prompts = choice.bf16_prompts ? PromptArithmetic::bf16 : PromptArithmetic::exact});
 #endif
 #ifdef FRUGAL_WITH_TORCH
   if (name == "torch") return torch_backend({.device = choice.device, .threads = static_cast<int>(threads)});

@@ -18,12 +18,13 @@ struct BackendChoice {
   std::string name{};          ///< empty = built_backends().front()
   std::string device = "cpu";  ///< torch only
   unsigned threads = 0;        ///< 0 = one per processor
+  bool bf16_prompts = false;   ///< cpu only: CpuOptions::prompts
 };
 
 /// Best first.
 std::vector<std::string> built_backends();
 
-/// Adds --backend, --device and --threads.
+/// Adds --backend, --device, --threads and --bf16-prompts.
 void add_backend_options(CLI::App& app, BackendChoice& choice);
 
 /// Throws Error(invalid_argument) for an unknown name, Error(unavailable) for one this build lacks.

@@ -91,7 +91,8 @@ void run_score(const ScoreOptions& o) {
     const std::array segments{Segment{.tokens = std::span(ids).subspan(start, rows),
                                       .start = static_cast<std::uint32_t>(start),
                                       .pages = pages,
-                                      .logits = filled}};
+                                      .logits = filled,
+                                      .prompt = static_cast<std::uint32_t>(rows)}};
     backend->forward({.model = id, .segments = segments, .drawn = {}});
     check_logits(filled, start, vocab, *model);
     file.write(filled);

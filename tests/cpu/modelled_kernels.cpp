@@ -1,3 +1,4 @@
+#include "cpu/kernels/attend_bf16.hpp"
 #include "cpu/kernels/tiles.hpp"
 #include "cpu/modelled_tiles.hpp"
 #include "cpu/tables.hpp"
@@ -17,6 +18,7 @@ const frugal::cpu::Kernels& frugal::testing::modelled_kernels() {
   static const cpu::Kernels table = [] {
     cpu::Kernels k = cpu::portable_kernels();
     k.name = "modelled", k.multiply = cpu::multiply_panel, k.wide = &cpu::Wide<cpu::ModelledTiles>::table;
+    k.bf16 = &cpu::bf16_table<cpu::ModelledBf16Tiles>;
     return k;
   }();
   return table;

@@ -4,6 +4,7 @@
 
 #include "cpu/kernels/tile_config.hpp"
 
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
@@ -60,6 +61,63 @@ struct ModelledTiles {
   template <int Tile>
   static void keep(float* to) {
     std::memcpy(to, configured().tiles[Tile], sizeof configured().tiles[Tile]);
+  }
+};
+
+/// Tiles of bf16: eight of 16 lines of 64 bytes.
+struct ModelledBf16Tiles {
+  struct Unit {
+    bool configured = false;
+    std::uint8_t tiles[8][16][64];
+  };
+  static Unit& unit() {
+    thread_local Unit u;
+    return u;
+  }
+  static Unit& configured() {
+    if (!unit().configured) std::abort();
+    return unit();
+  }
+  static void begin() { unit().configured = true; }
+  static void end() { configured().configured = false; }
+  template <int Tile>
+  static void load(const void* p, std::size_t stride) {
+    for (std::size_t r = 0; r < 16; ++r)
+      std::memcpy(configured().tiles[Tile][r], static_cast<const std::uint8_t*>(p) + r * stride, 64);
+  }
+  template <int Tile>
+  static void clear() {
+    std::memset(configured().tiles[Tile], 0, sizeof configured().tiles[Tile]);
+  }
+  template <int Tile>
+  static void keep(float* to, std::size_t stride = 64) {
+    for (std::size_t r = 0; r < 16; ++r)
+      std::memcpy(reinterpret_cast<std::uint8_t*>(to) + r * stride, configured().tiles[Tile][r], 64);
+  }
+  /// Numbers below 2^-126 are zero, going in and coming out.
+  static float flushed(float x) { return std::fabs(x) < 1.17549435e-38F ? std::copysign(0.0F, x) : x; }
+  static float number(const std::uint8_t* at) {
+    const std::uint32_t bits = static_cast<std::uint32_t>(at[0] | at[1] << 8U) << 16U;
+    float x;
+    std::memcpy(&x, &bits, 4);
+    return flushed(x);
+  }
+  /// tdpbf16ps as its description has it: a chain of fused steps for even inputs and one for odd ones, then their sum.
+  template <int Sums, int Rows, int Weights>
+  static void multiply() {
+    auto& t = configured().tiles;
+    for (std::size_t m = 0; m < 16; ++m)
+      for (std::size_t n = 0; n < 16; ++n) {
+        float even = 0.0F, odd = 0.0F, sum;
+        for (std::size_t k = 0; k < 16; ++k) {
+          const std::uint8_t *a = &t[Rows][m][4 * k], *b = &t[Weights][k][4 * n];
+          even = flushed(std::fma(number(a), number(b), even));
+          odd = flushed(std::fma(number(a + 2), number(b + 2), odd));
+        }
+        std::memcpy(&sum, &t[Sums][m][4 * n], 4);
+        sum = flushed(flushed(sum) + flushed(even + odd));
+        std::memcpy(&t[Sums][m][4 * n], &sum, 4);
+      }
   }
 };
 

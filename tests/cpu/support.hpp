@@ -40,6 +40,9 @@ class Rig {
     return t;
   }
 
+  /// The first so many positions are of a prompt.
+  std::uint32_t prompt = 0;
+
   /// Feeds `tokens` from `start` on in chunks; the logits of every row, [tokens, vocab].
   std::vector<float> logits(std::span<const Token> tokens, std::uint32_t start = 0, std::uint32_t sequence = 0,
                             std::size_t chunk = 1000) {
@@ -47,11 +50,12 @@ class Rig {
     std::vector<float> out(tokens.size() * vocab_);
     for (std::size_t i = 0; i < tokens.size(); i += chunk) {
       const std::size_t n = std::min(chunk, tokens.size() - i);
-      const Segment s{tokens.subspan(i, n),
-                      start + static_cast<std::uint32_t>(i),
-                      pages,
-                      {},
-                      std::span(out).subspan(i * vocab_, n * vocab_)};
+      Segment s{tokens.subspan(i, n),
+                start + static_cast<std::uint32_t>(i),
+                pages,
+                {},
+                std::span(out).subspan(i * vocab_, n * vocab_)};
+      s.prompt = std::min(static_cast<std::uint32_t>(n), prompt - std::min(prompt, s.start));
       backend_->forward({ModelId(0), {&s, 1}, {}});
     }
     return out;

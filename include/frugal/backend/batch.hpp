@@ -63,6 +63,9 @@ struct Segment {
   /// once): a backend may keep counts, masks or random state of the sequence under it.
   std::uint32_t slot = 0;
   AdapterId adapter{};  ///< as Backend::find_adapter() gave it
+  /// How many of the first rows are of the request's prompt. A backend may compute these in numbers of another width
+  /// than an answer's rows, if it is told to; which row has which then depends on nothing else.
+  std::uint32_t prompt = 0;
   /// Empty, or [h, d_model]: hidden states of the last h rows are written here, in fp32. Layer 0 is the embedding, layer
   /// k the residual stream after layer k; with `hidden_normed`, after the model's final norm (last layer only).
   std::span<float> hidden{};

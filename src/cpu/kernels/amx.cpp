@@ -48,7 +48,7 @@ struct NativeTiles {
 const Kernels& amx_kernels() {
   static const Kernels table = [] {
     Kernels k = avx512_kernels();
-    k.name = "avx512-amx", k.wide = &Wide<NativeTiles>::table;
+    k.name = "avx512-amx", k.wide = &Wide<NativeTiles>::table, k.bf16 = &amx_bf16_kernels();
     return k;
   }();
   return table;

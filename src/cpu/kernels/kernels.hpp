@@ -35,6 +35,7 @@ struct AttendTask {
 };
 
 inline constexpr std::uint32_t key_block = 32;
+inline constexpr std::uint32_t tile_queries = 16;                     ///< of a tile of Bf16Kernels::attend
 inline constexpr std::size_t running_floats = 16 * (3 + key_block);  ///< softmax of 16 queries
 
 constexpr std::size_t attend_scratch(std::size_t queries, std::size_t dims) {
@@ -64,6 +65,42 @@ struct WideKernels {
   void (*multiply)(const OpenPart& part, const std::uint8_t* panel, std::size_t lanes, float* tile);
 };
 
+/// Rows rounded to bf16, `stride` numbers apart. The memory must reach to a multiple of 16 rows.
+struct Bf16Rows {
+  const std::uint16_t* data = nullptr;
+  std::size_t stride = 0;
+  std::uint32_t rows = 0;
+};
+
+/// One or two strips (the second may be null), opened.
+struct Bf16Strips {
+  const std::uint8_t* opened[2];
+  std::uint32_t blocks;
+  std::size_t apart;  ///< floats from the first strip's tile to the second's
+};
+
+/// Bytes that Bf16Kernels::attend works in, 64-byte aligned.
+constexpr std::size_t attend_bf16_room(std::size_t queries, std::size_t dims) {
+  const std::size_t tiles = (queries + 15) / 16, depth = (dims + 31) / 32 * 32;
+  return tiles * (32 * depth + 128 + 64 * dims) + key_block * 2 * (depth + dims) + key_block * 96 + 8 * depth;
+}
+
+/// Products and attention in bf16, for prompt rows: see bf16.hpp and attend_bf16.hpp.
+struct Bf16Kernels {
+  /// Called on a thread before and after its multiply calls.
+  void (*begin)();
+  void (*end)();
+  /// Rounds n (a multiple of 32) numbers; `to` is 64-byte aligned.
+  void (*round)(const float* x, std::size_t n, std::uint16_t* to);
+  /// Opens blocks [first, first + count) of a strip of any stored format into `room` [count * bf16_block_bytes],
+  /// 64-byte aligned.
+  void (*open)(const StripView& strip, std::uint32_t first, std::uint32_t count, std::uint8_t* room);
+  /// tiles [strips][rows, 16] += x times the opened blocks; up to 32 rows, of which whole 16 are written.
+  void (*multiply)(const Bf16Rows& x, const Bf16Strips& w, float* tiles);
+  /// `room` instead of the task's scratch.
+  void (*attend)(const AttendTask& task, std::uint8_t* room);
+};
+
 struct Kernels {
   std::string_view name;
   /// multiply can open q4 and q5 strips; else it does not know the opened formats.
@@ -89,6 +126,7 @@ struct Kernels {
   /// Stores one head of n values as `kind` at `to`.
   void (*store_head)(const float* x, std::size_t n, KvKind kind, std::uint8_t* to);
   const WideKernels* wide = nullptr;  ///< or null
+  const Bf16Kernels* bf16 = nullptr;  ///< or null
 
   /// Rows of a whole panel.
   std::uint32_t panel_rows() const { return wide != nullptr ? 16 : 8; }
@@ -111,5 +149,6 @@ const Kernels& avxvnni_kernels();
 const Kernels& avx512_kernels();
 const Kernels& amx_kernels();
 const Kernels& neon_kernels();
+const Bf16Kernels& amx_bf16_kernels();
 
 }  // namespace frugal::cpu

@@ -71,6 +71,9 @@ struct PanelScale {
 /// Room for one opened block of a strip: a byte for each weight, and d and m as fp32.
 inline constexpr std::size_t wide_block_bytes = 512 + 2 * 64;
 
+/// One block of a strip as bf16 weights.
+inline constexpr std::size_t bf16_block_bytes = block_inputs * strip_rows * 2;
+
 constexpr std::size_t panel_block_bytes(std::size_t lanes) { return lanes * (block_inputs + sizeof(PanelScale)); }
 
 }  // namespace frugal::cpu

@@ -3,6 +3,8 @@
 // only by the per-instruction-set files.
 #pragma once
 
+#include "cpu/kernels/expand.hpp"
+#include "cpu/kernels/exponential.hpp"
 #include "cpu/kernels/kernels.hpp"
 #include "cpu/kernels/simd.hpp"
 
@@ -12,22 +14,6 @@ namespace frugal::cpu {
 namespace {
 
 inline float root(float x) { return __builtin_sqrtf(x); }
-
-/// e^x to 2 units in the last place; 0 below -87, finite above 88. The polynomial is the minimax one of degree 5 on
-/// half of ln 2 either way that is 1 and rises by 1 at 0: relative error 1.1e-7.
-inline Vec exp_of(Vec x) {
-  const Vec low = splat(-87.0F);
-  const Vec clamped = smaller(greater(x, low), splat(88.0F));
-  const Vec n = nearest(mul(clamped, splat(1.44269504F)));
-  const Vec r = fma(n, splat(2.12194440e-4F), fma(n, splat(-0.693359375F), clamped));  // ln 2 in two pieces
-  Vec p = splat(0.00831250143F);
-  p = fma(p, r, splat(0.0418903322F));
-  p = fma(p, r, splat(0.166671154F));
-  p = fma(p, r, splat(0.499992303F));
-  p = fma(p, r, splat(1.0F));
-  p = fma(p, r, splat(1.0F));
-  return zero_below(scale_by_power(p, n), x, low);
-}
 
 inline float exp_of(float x) { return sum(exp_of(splat(x))) / 16.0F; }  // sixteen equal lanes: the mean is exact
 
@@ -81,13 +67,6 @@ void silu_mul(float* gate, const float* up, std::size_t n) {
     const Vec sigmoid = divide(one, add(one, exp_of(sub(splat(0.0F), g))));
     store(gate + i, mul(mul(g, sigmoid), load(up + i)));
   }
-}
-
-inline float half_at(const std::uint8_t* p) {
-  std::uint8_t wide[32] = {p[0], p[1]};
-  float lanes[16];
-  store(lanes, load_half(wide));
-  return lanes[0];
 }
 
 /// As fp16, in its range: an infinity in a page would reach queries that give its position the weight 0.

@@ -1,5 +1,5 @@
-// The tiles that tiles.hpp uses, and their shapes: one configuration for all formats and row counts. A panel of fewer
-// than 16 rows is read as if it had 16; the sums of the rows that are not there are never looked at.
+// The tiles that tiles.hpp and bf16.hpp use, and their shapes: one configuration each for all formats and row counts.
+// Fewer than 16 rows are read as if they were 16; the sums of the rows that are not there are never looked at.
 #pragma once
 
 #include <cstdint>
@@ -23,6 +23,13 @@ constexpr TileConfig tile_config() {
   c.rows[0] = c.rows[1] = 16, c.row_bytes[0] = c.row_bytes[1] = 64;
   c.rows[rows_tile] = 16, c.row_bytes[rows_tile] = 32;
   c.rows[weights_tile] = 8, c.row_bytes[weights_tile] = 64;
+  return c;
+}
+
+/// Eight whole tiles.
+constexpr TileConfig bf16_tile_config() {
+  TileConfig c;
+  for (int t = 0; t < 8; ++t) c.rows[t] = 16, c.row_bytes[t] = 64;
   return c;
 }
 
