@@ -32,6 +32,7 @@ struct Way {
   std::uint32_t batch;  ///< sequences in flight at once; 1 = each request alone
   std::uint32_t chunk;  ///< prompt tokens of one sequence in a step
   KvType kv = KvType::fp16;
+  PromptArithmetic prompts = PromptArithmetic::exact;
 };
 
 /// Tokens of the request after the shared ones: mostly short, three that fill pages, key blocks and chunks.
@@ -84,7 +85,7 @@ Pass run_all(Engine& engine, std::vector<Request> work, bool use_prefixes) {
 
 std::unique_ptr<Engine> engine_for(const std::shared_ptr<const Model>& model, const Way& way) {
   EngineOptions o;
-  o.backend = cpu_backend({.threads = way.threads, .kv = way.kv});
+  o.backend = cpu_backend({.threads = way.threads, .kv = way.kv, .prompts = way.prompts});
   o.models = {{"m", model}};
   o.page_tokens = page_tokens;
   o.max_running = way.batch, o.prefill_chunk = way.chunk, o.step_tokens = way.chunk + way.batch;
@@ -92,8 +93,9 @@ std::unique_ptr<Engine> engine_for(const std::shared_ptr<const Model>& model, co
   return std::make_unique<Engine>(std::move(o));
 }
 
-std::vector<Bits> plainly(const std::shared_ptr<const Model>& model, KvType kv, std::uint32_t count) {
-  const Pass pass = run_all(*engine_for(model, {1, 1, 512, kv}), workload(*model, count), false);
+std::vector<Bits> plainly(const std::shared_ptr<const Model>& model, KvType kv, std::uint32_t count,
+                          PromptArithmetic prompts = PromptArithmetic::exact) {
+  const Pass pass = run_all(*engine_for(model, {1, 1, 512, kv, prompts}), workload(*model, count), false);
   CHECK(pass.cached == 0);
   REQUIRE(pass.answers.size() == count);
   // Requests differ, so that answers which change places are seen.
@@ -167,4 +169,12 @@ TEST_CASE("SmolLM2's answers have the same bits however the engine runs them") {
   const auto want = plainly(model, KvType::fp16, full_run() ? requests : 12);
   const std::vector<Way> corners{{2, 3, 1}, {1, 12, 7}, {2, 5, 64}};
   for (const Way& way : full_run() ? matrix(KvType::fp16, true) : corners) check(model, way, want);
+}
+
+TEST_CASE("With prompts in bf16 the answers have the same bits too, alone and in batches, cold and behind prefixes") {
+  const auto model = mixed_model();
+  const auto want = plainly(model, KvType::fp16, requests, PromptArithmetic::bf16);
+  for (const std::uint32_t batch : {1U, 5U, 16U})
+    for (const std::uint32_t chunk : {1U, 7U, 64U, 512U})
+      check(model, {1 + batch % 2, batch, chunk, KvType::fp16, PromptArithmetic::bf16}, want);
 }
