@@ -36,9 +36,8 @@ double seconds(Duration d) { return std::chrono::duration<double>(d).count(); }
 std::unique_ptr<Engine> engine_of(const Settings& s, const std::shared_ptr<const Model>& model, bool cache) {
   EngineOptions o;
   const KvType kv = s.kv == "fp32" ? KvType::fp32 : s.kv == "int8" ? KvType::int8 : KvType::fp16;
-  o.backend = cpu_backend({.threads = s.threads,
-                           .kv = kv,
-                           .prompts = s.bf16_prompts ? PromptArithmetic::bf16 : PromptArithmetic::exact});
+  o.backend = cpu_backend(
+      {.threads = s.threads, .kv = kv, .prompts = s.bf16_prompts ? PromptArithmetic::bf16 : PromptArithmetic::exact});
   o.models = {{"model", model}};
   if (cache) o.prefix_cache = lru();
   return std::make_unique<Engine>(std::move(o));

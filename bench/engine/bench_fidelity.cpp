@@ -56,8 +56,8 @@ class Scorer {
       const auto wanted = at < first_scored ? std::span<float>{}
                                             : std::span(out).subspan(std::size_t{at - first_scored} * vocab_,
                                                                      std::size_t{rows} * vocab_);
-      const std::array segments{Segment{
-          .tokens = chunk.subspan(at, rows), .start = at, .pages = pages_, .logits = wanted, .prompt = rows}};
+      const std::array segments{
+          Segment{.tokens = chunk.subspan(at, rows), .start = at, .pages = pages_, .logits = wanted, .prompt = rows}};
       backend_->forward({ModelId(0), segments, {}});
     }
     return out;
@@ -178,8 +178,11 @@ void compare(const Settings& s, const std::shared_ptr<const Model>& model) {
   std::vector<Token> tokens(static_cast<std::size_t>(header.chunks) * chunk_tokens);
   in.read(reinterpret_cast<char*>(tokens.data()), static_cast<std::streamsize>(4 * tokens.size()));
   const KvType kv = s.kv == "fp32" ? KvType::fp32 : s.kv == "int8" ? KvType::int8 : KvType::fp16;
-  Scorer ours(cpu_backend({.threads = s.threads, .kv = kv, .fine = s.fine,
-                             .prompts = s.bf16 ? PromptArithmetic::bf16 : PromptArithmetic::exact}), model);
+  Scorer ours(cpu_backend({.threads = s.threads,
+                           .kv = kv,
+                           .fine = s.fine,
+                           .prompts = s.bf16 ? PromptArithmetic::bf16 : PromptArithmetic::exact}),
+              model);
   if (header.vocab != static_cast<std::int32_t>(ours.vocab())) throw Error(Errc::bad_file, s.base + ": other model");
   Divergence d;
   Row row;

@@ -63,16 +63,16 @@ void pass(const Kernels& kernels, Crew& crew, const Weights& w, Buffers& b, std:
     const Product o[] = {{m + 3, nullptr, nullptr, out, d_model, Ending::add}};
     const Product gate[] = {{m + 4, m + 5, nullptr, out, d_ff, Ending::gate}};
     const Product down[] = {{m + 6, nullptr, nullptr, out, d_model, Ending::add}};
-    multiply(kernels, crew, qkv, narrow), crew.meet();
-    multiply(kernels, crew, o, narrow), crew.meet();
-    multiply(kernels, crew, gate, narrow), crew.meet();
-    multiply(kernels, crew, down, wide), crew.meet();
+    multiply(kernels, crew, qkv, {{}, narrow}), crew.meet();
+    multiply(kernels, crew, o, {{}, narrow}), crew.meet();
+    multiply(kernels, crew, gate, {{}, narrow}), crew.meet();
+    multiply(kernels, crew, down, {{}, wide}), crew.meet();
   }
 }
 
 void head(const Kernels& kernels, Crew& crew, const Weights& w, Buffers& b, std::uint32_t rows) {
   const Product p[] = {{&w.matrices.back(), nullptr, nullptr, b.out.data(), vocab, Ending::store}};
-  multiply(kernels, crew, p, Panels{b.small.data(), rows, d_model / 32});
+  multiply(kernels, crew, p, {{}, {b.small.data(), rows, d_model / 32}});
 }
 
 template <class F>

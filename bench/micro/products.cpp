@@ -50,7 +50,7 @@ double seconds_of(const Kernels& kernels, const PackedMatrix& w, std::uint32_t r
   for (std::uint32_t r = 0; r < rows; ++r) panels.fill(kernels, r, x.data());
   Crew crew(1);
   const Product p[] = {{&w, nullptr, nullptr, out.data(), w.rows, Ending::store}};
-  return least_seconds(0.05, [&] { crew.run([&](unsigned) { multiply(kernels, crew, p, panels); }); });
+  return least_seconds(0.05, [&] { crew.run([&](unsigned) { multiply(kernels, crew, p, {{}, panels}); }); });
 }
 
 void report(const Kernels& kernels, const Named& format, const Shape& shape, const bench::Peaks& peaks) {

@@ -166,7 +166,9 @@ void Decoder::reserve(std::uint32_t rows) {
 void Decoder::run_step() {
   struct Forget {  // also when draw throws
     Decoder& d;
-    ~Forget() { d.rows_ = d.prompt_rows_ = 0, d.tiles_.clear(), d.wanted_.clear(), d.hidden_.clear(), d.lone_tiles_ = true; }
+    ~Forget() {
+      d.rows_ = d.prompt_rows_ = 0, d.tiles_.clear(), d.wanted_.clear(), d.hidden_.clear(), d.lone_tiles_ = true;
+    }
   } forget{*this};
   reserve(rows_);
   plan_narrowing();

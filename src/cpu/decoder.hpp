@@ -153,11 +153,11 @@ class Decoder {
   HugeBuffer rounded_;            ///< [rows, rounded_stride_] in bf16, where prompts are computed so
   std::size_t rounded_stride_{};  ///< an odd number of cache lines, so that 16 rows' lines do not meet in one set
   std::vector<Private> private_;
-  std::uint32_t rows_ = 0;           ///< of this step
-  std::uint32_t prompt_rows_ = 0;    ///< of these, the first ones, which are computed in bf16
-  std::vector<Piece> tiles_;         ///< pieces of at most 8 rows, 16 in bf16: what one attention task takes, for each kv head
-  bool lone_tiles_ = true;           ///< no segment has two tiles in this step
-  bool narrows_ = false;             ///< not all rows are wanted: the last layer ends with fewer
+  std::uint32_t rows_ = 0;         ///< of this step
+  std::uint32_t prompt_rows_ = 0;  ///< of these, the first ones, which are computed in bf16
+  std::vector<Piece> tiles_;  ///< pieces of at most 8 rows, 16 in bf16: what one attention task takes, for each kv head
+  bool lone_tiles_ = true;    ///< no segment has two tiles in this step
+  bool narrows_ = false;      ///< not all rows are wanted: the last layer ends with fewer
   std::uint32_t last_layer_ = 0;     ///< layers that this pass runs
   std::vector<std::uint32_t> kept_;  ///< rows that are wanted after the last layer, rising
   std::vector<Hidden> hidden_;

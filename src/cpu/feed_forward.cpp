@@ -173,9 +173,8 @@ void Decoder::mixture(unsigned m, const LayerWeights& w) {
     if (routed.rows.empty()) continue;
     const auto prompt = std::lower_bound(routed.rows.begin(), routed.rows.end(), prompt_rows_) - routed.rows.begin();
     const RowCounts counts{static_cast<std::uint32_t>(routed.rows.size()), static_cast<std::uint32_t>(prompt)};
-    const Inputs inputs = prepare_rows(m, counts, d_stride_, fine_, [&](std::uint32_t i) {
-      return normed_.data() + routed.rows[i] * d_stride_;
-    });
+    const Inputs inputs = prepare_rows(m, counts, d_stride_, fine_,
+                                       [&](std::uint32_t i) { return normed_.data() + routed.rows[i] * d_stride_; });
     gated(m, w.experts[e], inputs, Ending::store, branch_.data());
     add_experts(e);
   }

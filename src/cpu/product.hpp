@@ -63,8 +63,8 @@ struct Inputs {
   std::uint32_t rows() const { return prompt.rows + panels.rows; }
 };
 
-/// Blocks of a strip that are opened at once: two strips' stay near the first-level cache.
-inline constexpr std::uint32_t bf16_open_blocks = 18;
+/// Blocks of a strip that are opened at once: two strips' stay in the first-level cache, and the rows beside them.
+inline constexpr std::uint32_t bf16_open_blocks = 9;
 inline constexpr std::size_t bf16_room_bytes = 2 * bf16_open_blocks * bf16_block_bytes;
 
 /// One member's part; called by all members, who meet afterwards.

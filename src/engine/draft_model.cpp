@@ -156,7 +156,8 @@ Segment DraftModelPass::segment_of(const DraftModelSlot& model, Row& row) const 
   segment.start = row.lane->kv;
   segment.pages = row.lane->pages->pages();
   segment.slot = *row.s->seat;
-  if (!row.bridged) segment.prompt = std::min(row.rows, row.s->prompt_tokens - std::min(row.s->prompt_tokens, segment.start));
+  if (!row.bridged)
+    segment.prompt = std::min(row.rows, row.s->prompt_tokens - std::min(row.s->prompt_tokens, segment.start));
   if (!row.draws) return segment;
   const Sequence& s = *row.s;
   row.spec = {};

@@ -67,8 +67,8 @@ std::shared_ptr<Backend> make_backend(const BackendChoice& choice) {
     throw Error(Errc::invalid_argument, "--bf16-prompts: only the cpu backend has them, not " + name);
 #ifdef FRUGAL_WITH_CPU
   if (name == "cpu")
-    return cpu_backend({.threads = threads,
-                        .prompts = choice.bf16_prompts ? PromptArithmetic::bf16 : PromptArithmetic::exact});
+    return cpu_backend(
+        {.threads = threads, .prompts = choice.bf16_prompts ? PromptArithmetic::bf16 : PromptArithmetic::exact});
 #endif
 #ifdef FRUGAL_WITH_TORCH
   if (name == "torch") return torch_backend({.device = choice.device, .threads = static_cast<int>(threads)});

@@ -115,8 +115,8 @@ constexpr DType types[] = {DType::q4_1, DType::q4_0, DType::q4_k, DType::q2_k, D
 TEST_CASE("Numbers are rounded to the nearest bf16, ties to the even one") {
   std::mt19937 random(3);
   std::vector<float> x(32 * 256);
-  for (auto& v : x)
-    do v = std::bit_cast<float>(static_cast<std::uint32_t>(random()));
+  for (auto& v : x) do
+      v = std::bit_cast<float>(static_cast<std::uint32_t>(random()));
     while (!std::isnormal(v) || std::fabs(v) > 3e38F);
   for (std::size_t i = 0; i < 64; ++i) x[i] = std::bit_cast<float>(std::bit_cast<std::uint32_t>(x[i]) & ~0x7FFFU);
   x[64] = 0.0F, x[65] = -0.0F, x[66] = 1e-40F, x[67] = INFINITY;
@@ -154,7 +154,8 @@ TEST_CASE("A bf16 product is that of the rounded numbers to the rounding of fp32
           want += term, size += std::fabs(term);
         }
         CAPTURE(std::string(k->name), r, o, want);
-        REQUIRE(std::fabs(got[r * w.matrix.strips * 16 + o] - want) <= 0.0045 * size);  // weights: 2^-9 each, plus packing
+        REQUIRE(std::fabs(got[r * w.matrix.strips * 16 + o] - want) <=
+                0.0045 * size);  // weights: 2^-9 each, plus packing
       }
   }
 }
@@ -224,8 +225,9 @@ struct Attention {
 
 TEST_CASE("Attention in bf16 is that in fp32 within bf16's rounding, and the same bits from unit and model") {
   const KvKind kind = GENERATE(KvKind::fp16, KvKind::fp32, KvKind::int8);
-  const auto [dim, queries, positions, window] = GENERATE(table<std::uint32_t, std::uint32_t, std::uint32_t, std::uint32_t>(
-      {{64, 48, 70, 0}, {64, 3, 1, 0}, {80, 16, 33, 0}, {128, 17, 200, 50}, {48, 30, 64, 20}, {24, 5, 40, 0}}));
+  const auto [dim, queries, positions, window] =
+      GENERATE(table<std::uint32_t, std::uint32_t, std::uint32_t, std::uint32_t>(
+          {{64, 48, 70, 0}, {64, 3, 1, 0}, {80, 16, 33, 0}, {128, 17, 200, 50}, {48, 30, 64, 20}, {24, 5, 40, 0}}));
   const float softcap = GENERATE(0.0F, 5.0F);
   CAPTURE(dim, queries, positions, window, softcap);
   Attention a(kind, dim, queries, positions, window);
@@ -271,7 +273,8 @@ constexpr std::uint32_t length = 130, prompt = 101;  // crosses key blocks and p
 
 }  // namespace
 
-TEST_CASE("With prompts in bf16 a row has the same bits whatever the chunks, threads, pages, and the unit or its model") {
+TEST_CASE(
+    "With prompts in bf16 a row has the same bits whatever the chunks, threads, pages, and the unit or its model") {
   const bool experts = GENERATE(false, true);
   const auto model = experts ? mixed_model(testing::like_qwen2moe) : mixed_model();
   const auto tokens = some_tokens(length, model->spec().vocab);

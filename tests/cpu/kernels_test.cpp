@@ -58,7 +58,7 @@ std::vector<float> product(const Kernels& kernels, Crew& crew, const PackedMatri
                            std::uint32_t rows, const float* bias = nullptr) {
   std::vector<float> out(std::size_t{rows} * w.strips * 16);
   const Product p[] = {{&w, nullptr, bias, out.data(), w.strips * 16, Ending::store}};
-  crew.run([&](unsigned) { multiply(kernels, crew, p, {x.data(), rows, w.blocks}); });
+  crew.run([&](unsigned) { multiply(kernels, crew, p, {{}, {x.data(), rows, w.blocks}}); });
   return out;
 }
 
@@ -188,9 +188,9 @@ TEST_CASE("The endings add to the output, and gate it") {
   const Product add[] = {{&up.matrix, nullptr, nullptr, sum.data(), out, Ending::add}};
   const Product both[] = {{&gate.matrix, &up.matrix, nullptr, gated.data(), out, Ending::gate}};
   crew.run([&](unsigned) {
-    multiply(k, crew, add, {panels.data(), rows, in / 32});
+    multiply(k, crew, add, {{}, {panels.data(), rows, in / 32}});
     crew.meet();
-    multiply(k, crew, both, {panels.data(), rows, in / 32});
+    multiply(k, crew, both, {{}, {panels.data(), rows, in / 32}});
   });
   for (std::size_t i = 0; i < sum.size(); ++i) {
     REQUIRE(sum[i] == 1.0F + u[i]);
@@ -231,7 +231,7 @@ TEST_CASE("Gated and fine products have the same bits from every kernel table, 1
         std::vector<float> left(in), got(std::size_t{rows} * out);
         for (std::uint32_t r = 0; r < rows; ++r) panels.fill(*k, r, x.data() + r * in, left.data());
         const Product p[] = {{&gate.matrix, &up.matrix, nullptr, got.data(), out, Ending::gate, fine}};
-        crew.run([&](unsigned) { multiply(*k, crew, p, panels); });
+        crew.run([&](unsigned) { multiply(*k, crew, p, {{}, panels}); });
         if (want.empty()) want = got;
         REQUIRE(same_bits(got, want));
       }

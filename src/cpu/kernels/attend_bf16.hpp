@@ -92,28 +92,47 @@ inline void turn_queries(const AttendTask& t, const AttendRoom& room, std::uint3
   }
 }
 
-/// Keys and values [start, start + count), rounded; positions after them are zero.
+/// The usual case of round_block: a whole block of fp16 heads of whole 32 dimensions.
+inline void round_half_block(const AttendTask& t, const AttendRoom& room, std::size_t at) {
+  for (std::uint32_t j = 0; j < key_block; ++j) {
+    const std::uint8_t* key = t.keys[at + j];
+    for (std::size_t d = 0; d < room.depth; d += 32)
+      store_words(room.keys + (j * room.depth + d) * 2, rounded(load_half(key + 2 * d), load_half(key + 2 * d + 32)));
+  }
+  for (std::uint32_t j = 0; j < key_block; j += 2) {
+    const std::uint8_t *even = t.values[at + j], *odd = t.values[at + j + 1];
+    for (std::size_t d = 0; d < room.dims; d += 16)
+      store_words(room.values + d * key_block * 2 + j / 2 * 64,
+                  rounded_pairs(load_half(even + 2 * d), load_half(odd + 2 * d)));
+  }
+}
+
+/// Keys and values [start, start + count), rounded; positions after them are zero. The next block is asked for.
 inline void round_block(const AttendTask& t, const AttendRoom& room, std::uint32_t start, std::uint32_t count) {
   const std::size_t at = start - t.first;
   const std::size_t bytes = head_bytes(t.kind, t.head_dim);
+  for (std::uint32_t j = 0; j < key_block && start + j + key_block < t.last; ++j)
+    for (std::size_t b = 0; b < bytes; b += 64) {
+      __builtin_prefetch(t.keys[at + j + key_block] + b);
+      __builtin_prefetch(t.values[at + j + key_block] + b);
+    }
+  if (count == key_block && t.kind == KvKind::fp16 && t.head_dim == room.depth) return round_half_block(t, room, at);
   float* const first = room.row;
   float* const second = room.row + room.depth;
   std::memset(first, 0, 2 * room.depth * sizeof(float));
-  const auto read = [&](const std::uint8_t* const* heads, std::uint32_t j, float* to) {
-    if (start + j + key_block < t.last)
-      for (std::size_t b = 0; b < bytes; b += 64) __builtin_prefetch(heads[at + j + key_block] + b);
-    expand_head(heads[at + j], t.kind, t.head_dim, to);
-  };
   for (std::uint32_t j = 0; j < count; ++j) {
-    read(t.keys, j, first);
+    expand_head(t.keys[at + j], t.kind, t.head_dim, first);
     round_row(first, room.depth, reinterpret_cast<std::uint16_t*>(room.keys) + j * room.depth);
   }
   std::memset(room.keys + count * room.depth * 2, 0, (key_block - count) * room.depth * 2);
   for (std::uint32_t j = 0; j < key_block; j += 2) {
-    if (j < count) read(t.values, j, first);
-    if (j + 1 < count) read(t.values, j + 1, second);
-    if (j >= count) std::memset(first, 0, room.dims * sizeof(float));
-    if (j + 1 >= count) std::memset(second, 0, room.dims * sizeof(float));
+    for (const std::uint32_t one : {0U, 1U}) {
+      float* const to = one == 0 ? first : second;
+      if (j + one < count)
+        expand_head(t.values[at + j + one], t.kind, t.head_dim, to);
+      else
+        std::memset(to, 0, room.dims * sizeof(float));
+    }
     for (std::size_t d = 0; d < room.dims; d += 16)
       store_words(room.values + d * key_block * 2 + j / 2 * 64, rounded_pairs(load(first + d), load(second + d)));
   }
@@ -231,7 +250,8 @@ void attend_bf16(const AttendTask& t, std::uint8_t* scratch) {
 }
 
 template <class Tiles>
-constexpr Bf16Kernels bf16_table{Tiles::begin, Tiles::end, round_row, open_bf16, multiply_bf16<Tiles>, attend_bf16<Tiles>};
+constexpr Bf16Kernels bf16_table{Tiles::begin, Tiles::end,           round_row,
+                                 open_bf16,    multiply_bf16<Tiles>, attend_bf16<Tiles>};
 
 }  // namespace
 }  // namespace frugal::cpu

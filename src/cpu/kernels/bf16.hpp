@@ -22,6 +22,12 @@ FRUGAL_HOT Vec byte_floats(Words w) {
   if constexpr (Byte == 3) w = _mm512_srli_epi32(w, 24);
   return _mm512_cvtepi32_ps(w);
 }
+/// The four bits from `Bit` on of every lane as a number: a table's index is the lowest four bits of a lane.
+template <int Bit>
+FRUGAL_HOT Vec nibble_floats(Words w) {
+  const __m512 numbers = _mm512_setr_ps(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+  return _mm512_permutexvar_ps(_mm512_srli_epi32(w, Bit), numbers);
+}
 /// 32 numbers rounded to bf16, `low` first.
 FRUGAL_HOT Words rounded(Vec low, Vec high) { return reinterpret_cast<Words>(_mm512_cvtne2ps_pbh(high, low)); }
 /// The same in pairs: even[0], odd[0], even[1], ...
@@ -44,6 +50,12 @@ template <int Byte>
 Vec byte_floats(const Words& w) {
   float lanes[16];
   for (int i = 0; i < 16; ++i) lanes[i] = w.bytes[4 * i + Byte];
+  return load(lanes);
+}
+template <int Bit>
+Vec nibble_floats(const Words& w) {
+  float lanes[16];
+  for (int i = 0; i < 16; ++i) lanes[i] = static_cast<float>(lane_of(w, i) >> Bit & 15);
   return load(lanes);
 }
 inline Words rounded(const Vec& low, const Vec& high) {
@@ -76,6 +88,13 @@ FRUGAL_HOT void open_words(Words w, Vec d, Vec m, std::uint8_t* to) {
   store_words(to + 64, rounded_pairs(fma(byte_floats<2>(w), d, m), fma(byte_floats<3>(w), d, m)));
 }
 
+/// The same of the low (Bit = 0) or high (Bit = 4) halves of the bytes.
+template <int Bit>
+FRUGAL_HOT void open_halves(Words w, Vec d, Vec m, std::uint8_t* to) {
+  store_words(to, rounded_pairs(fma(nibble_floats<Bit>(w), d, m), fma(nibble_floats<Bit + 8>(w), d, m)));
+  store_words(to + 64, rounded_pairs(fma(nibble_floats<Bit + 16>(w), d, m), fma(nibble_floats<Bit + 24>(w), d, m)));
+}
+
 /// Blocks [first, first + count) of a strip as weights d q + m in the order of a tile: line i of 16 has inputs 2i and
 /// 2i + 1 of each of the 16 rows.
 template <Format F>
@@ -84,12 +103,21 @@ void open_strip_bf16(const StripView& strip, std::uint32_t first, std::uint32_t 
   const std::uint8_t* quants = strip.quants + first * shape.quant_bytes;
   const std::uint16_t* scales = strip.scales + first * shape.scale_halves();
   for (std::uint32_t b = 0; b < count; ++b, room += bf16_block_bytes) {
-    const UnpackedBlock block = unpack<F>(quants);
     const BlockScales<F> w(scales);
-    FRUGAL_UNROLL(8)
-    for (int j = 0; j < 8; ++j) {
-      const std::size_t part = j < 4 ? 0 : shape.subs - 1;
-      open_words(block.w[j], w.d[part], is_offset(F) ? mul(w.d[part], splat(-128.0F)) : w.m[part], room + 128 * j);
+    if constexpr (F == Format::q4 || F == Format::q4_half) {
+      FRUGAL_UNROLL(4)
+      for (int j = 0; j < 4; ++j) {
+        const Words both = words_at(quants + 64 * j);
+        open_halves<0>(both, w.d[0], w.m[0], room + 128 * j);
+        open_halves<4>(both, w.d[shape.subs - 1], w.m[shape.subs - 1], room + 128 * (j + 4));
+      }
+    } else {
+      const UnpackedBlock block = unpack<F>(quants);
+      FRUGAL_UNROLL(8)
+      for (int j = 0; j < 8; ++j) {
+        const std::size_t part = j < 4 ? 0 : shape.subs - 1;
+        open_words(block.w[j], w.d[part], is_offset(F) ? mul(w.d[part], splat(-128.0F)) : w.m[part], room + 128 * j);
+      }
     }
     quants += shape.quant_bytes;
     scales += shape.scale_halves();

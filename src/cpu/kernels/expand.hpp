@@ -17,7 +17,8 @@ inline float half_at(const std::uint8_t* p) {
 }
 
 /// The last dimensions of a head that is no multiple of 16 long, and what belongs to no dimension as zeros.
-inline void expand_tail(const std::uint8_t* from, KvKind kind, std::size_t done, std::size_t n, float scale, float* to) {
+inline void expand_tail(const std::uint8_t* from, KvKind kind, std::size_t done, std::size_t n, float scale,
+                        float* to) {
   std::uint8_t bytes[64] = {};
   const std::size_t width = kind == KvKind::fp32 ? 4 : kind == KvKind::fp16 ? 2 : 1;
   std::memcpy(bytes, from + done * width, (n - done) * width);

@@ -35,7 +35,7 @@ struct AttendTask {
 };
 
 inline constexpr std::uint32_t key_block = 32;
-inline constexpr std::uint32_t tile_queries = 16;                     ///< of a tile of Bf16Kernels::attend
+inline constexpr std::uint32_t tile_queries = 16;                    ///< of a tile of Bf16Kernels::attend
 inline constexpr std::size_t running_floats = 16 * (3 + key_block);  ///< softmax of 16 queries
 
 constexpr std::size_t attend_scratch(std::size_t queries, std::size_t dims) {
