@@ -24,6 +24,11 @@ PassReport Backend::wait(Ticket ticket) {
   return {};
 }
 
+Ticket Backend::run_keeping(const Batch& batch, const std::function<void(const Batch&, Ticket)>& pass) {
+  if (tickets_ == nullptr) tickets_ = std::make_unique<backend::Tickets>();
+  return tickets_->run_keeping(batch, pass);
+}
+
 Ticket Backend::run_now(const std::function<void()>& work) {
   if (tickets_ == nullptr) tickets_ = std::make_unique<backend::Tickets>();
   return tickets_->run(work);

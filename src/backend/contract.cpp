@@ -59,8 +59,12 @@ void check_on_host(const Segment& s) {
   if (std::any_of(s.from.begin(), s.from.end(), named)) refuse("tokens of an earlier ticket: call submit()");
 }
 
+void check_drafts_on_host(const Segment& s) {
+  const auto named = [](const DrawSpec& draw) { return draw.draft.ticket != Ticket{}; };
+  if (std::any_of(s.draws.begin(), s.draws.end(), named)) refuse("a draft of an earlier ticket: call submit()");
+}
+
 void check_draft(const DrawSpec& draw, std::uint32_t vocab) {
-  if (draw.draft.ticket != Ticket{}) refuse("a draft of an earlier ticket: call submit()");
   if (draw.draft_distribution.empty()) return;
   if (draw.draft_distribution.size() != vocab) refuse("a draft's distribution is not as long as the vocabulary");
   if (draw.drafted < 0 || static_cast<std::uint32_t>(draw.drafted) >= vocab) {
@@ -154,13 +158,15 @@ std::uint64_t layout_number(std::string_view order, const DecoderSpec& spec, std
   return hash != 0 ? hash : 1;
 }
 
-void check_batch(const Batch& batch, const BoundArena& arena, const DecoderSpec& spec, std::uint32_t max_rows) {
+void check_batch(const Batch& batch, const BoundArena& arena, const DecoderSpec& spec, std::uint32_t max_rows,
+                 bool keeps_distributions) {
   const PageGeometry& geometry = geometry_of(arena, batch.model);
   const std::uint32_t layers = layers_of(batch, spec);
   if (layers > spec.layers) refuse(std::to_string(layers) + " layers of a model of " + std::to_string(spec.layers));
   std::size_t draws = 0, rows = 0;
   for (const Segment& s : batch.segments) {
     check_segment(s, geometry, arena, spec, layers);
+    if (!keeps_distributions) check_drafts_on_host(s);
     draws += s.draws.size(), rows += s.tokens.size();
   }
   if (batch.drawn.size() != draws) refuse("Batch.drawn has another size than there are draws");

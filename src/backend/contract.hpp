@@ -36,9 +36,9 @@ FRUGAL_API BoundArena check_layout(const ArenaLayout& layout, std::span<const st
 FRUGAL_API void check_copies(std::span<const PageCopy> copies, const BoundArena& arena);
 
 /// Throws unless tokens are in the vocabulary, block tables cover the rows and lie in the arena, and the outputs have
-/// the right sizes.
+/// the right sizes. Drafts of earlier passes are for backends that keep distributions themselves.
 FRUGAL_API void check_batch(const Batch& batch, const BoundArena& arena, const DecoderSpec& spec,
-                            std::uint32_t max_rows);
+                            std::uint32_t max_rows, bool keeps_distributions = false);
 
 /// Throws unless the page lies in the arena and `bytes` is what it holds. Returns its offset in the arena.
 FRUGAL_API std::size_t check_page_bytes(ModelId model, Granule page, std::size_t bytes, const BoundArena& arena,

@@ -49,18 +49,6 @@ void check(std::span<const float> logits, const DrawSpec& spec) {
   if (spec.sampling == nullptr) throw Error(Errc::invalid_argument, "draw: DrawSpec.sampling is null");
 }
 
-void check_draft(const DrawSpec& spec, std::size_t vocab, std::size_t tokens) {
-  const auto fail = [](const std::string& what) { throw Error(Errc::invalid_argument, "draw: the draft " + what); };
-  if (spec.draft_distribution.size() != vocab) {
-    fail("has a distribution of " + std::to_string(spec.draft_distribution.size()) + " tokens, the vocabulary " +
-         std::to_string(vocab));
-  }
-  const std::string name = "token " + std::to_string(spec.drafted);
-  if (!in_range(spec.drafted, tokens)) fail(name + " is outside the vocabulary");
-  if (!(spec.draft_distribution[static_cast<std::size_t>(spec.drafted)] > 0.0F))
-    fail(name + " has no probability where it is said to be drawn from");
-}
-
 /// A row and its peaks by lanes.
 struct Row {
   std::span<const float> x{};
@@ -86,6 +74,18 @@ struct Choice {
 };
 
 }  // namespace
+
+void check_draft(const DrawSpec& spec, std::size_t vocab, std::size_t tokens) {
+  const auto fail = [](const std::string& what) { throw Error(Errc::invalid_argument, "draw: the draft " + what); };
+  if (spec.draft_distribution.size() != vocab) {
+    fail("has a distribution of " + std::to_string(spec.draft_distribution.size()) + " tokens, the vocabulary " +
+         std::to_string(vocab));
+  }
+  const std::string name = "token " + std::to_string(spec.drafted);
+  if (!in_range(spec.drafted, tokens)) fail(name + " is outside the vocabulary");
+  if (!(spec.draft_distribution[static_cast<std::size_t>(spec.drafted)] > 0.0F))
+    fail(name + " has no probability where it is said to be drawn from");
+}
 
 struct Drawer::Work {
   explicit Work(const RowKernels& k) : kernels(k), passes(k) {}

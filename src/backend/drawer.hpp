@@ -22,6 +22,10 @@
 
 namespace frugal::backend {
 
+/// Throws Error(invalid_argument) where the draft to judge is no token of the first `tokens`, or `spec.draft_distribution`
+/// has not `vocab` entries or no probability for it.
+FRUGAL_API void check_draft(const DrawSpec& spec, std::size_t vocab, std::size_t tokens);
+
 class FRUGAL_API Drawer {
  public:
   Drawer();

@@ -52,15 +52,23 @@ Ticket Tickets::run(const std::function<void()>& work) {
 }
 
 Ticket Tickets::run(const Batch& batch, const std::function<void(const Batch&)>& forward) {
+  return run_patched(batch, true, [&](const Batch& whole, Ticket) { forward(whole); });
+}
+
+Ticket Tickets::run_keeping(const Batch& batch, const std::function<void(const Batch&, Ticket)>& pass) {
+  return run_patched(batch, false, pass);
+}
+
+Ticket Tickets::run_patched(const Batch& batch, bool keeps, const std::function<void(const Batch&, Ticket)>& forward) {
   Pass& pass = open();
   try {
     if (needs_patch(batch)) {
-      const Patch patch = patched(batch, pass);
+      const Patch patch = patched(batch, pass, keeps);
       Batch whole = batch;
       whole.segments = patch.segments;
-      forward(whole);
+      forward(whole, pass.ticket);
     } else {
-      forward(batch);
+      forward(batch, pass.ticket);
     }
     for (const TokenScore& score : batch.drawn) pass.drawn.push_back(score.token);
   } catch (...) {
@@ -100,7 +108,23 @@ void Tickets::patch_tokens(Segment& segment, std::vector<Token>& tokens) const {
   segment.from = {};
 }
 
-Tickets::Patch Tickets::patched(const Batch& batch, Pass& pass) const {
+/// Where the distributions are kept here, the draft's is filled in, and the draw's own goes to `kept`.
+void Tickets::patch_draw(DrawSpec& draw, std::vector<float>& kept, bool keeps) const {
+  if (draw.draft.ticket != Ticket{}) {
+    const Pass& drafts = named(draw.draft);
+    draw.drafted = drafts.drawn[draw.draft.draw];
+    if (keeps) {
+      if (draw.draft.draw >= drafts.kept.size() || drafts.kept[draw.draft.draw].empty())
+        refuse(text(draw.draft.ticket) + " did not keep the distribution of its draw " +
+               std::to_string(draw.draft.draw));
+      draw.draft_distribution = drafts.kept[draw.draft.draw];
+      draw.draft = {};
+    }
+  }
+  if (keeps && draw.keep_distribution && draw.distribution == nullptr) draw.distribution = &kept;
+}
+
+Tickets::Patch Tickets::patched(const Batch& batch, Pass& pass, bool keeps) const {
   Patch patch;
   patch.segments.assign(batch.segments.begin(), batch.segments.end());
   patch.tokens.resize(batch.segments.size());
@@ -113,19 +137,7 @@ Tickets::Patch Tickets::patched(const Batch& batch, Pass& pass) const {
     s.draws = std::span(patch.draws).subspan(first, s.draws.size());
     first += s.draws.size();
   }
-  for (std::size_t i = 0; i < patch.draws.size(); ++i) {
-    DrawSpec& draw = patch.draws[i];
-    if (draw.draft.ticket != Ticket{}) {
-      const Pass& drafts = named(draw.draft);
-      if (draw.draft.draw >= drafts.kept.size() || drafts.kept[draw.draft.draw].empty())
-        refuse(text(draw.draft.ticket) + " did not keep the distribution of its draw " +
-               std::to_string(draw.draft.draw));
-      draw.draft_distribution = drafts.kept[draw.draft.draw];
-      draw.drafted = drafts.drawn[draw.draft.draw];
-      draw.draft = {};
-    }
-    if (draw.keep_distribution && draw.distribution == nullptr) draw.distribution = &pass.kept[i];
-  }
+  for (std::size_t i = 0; i < patch.draws.size(); ++i) patch_draw(patch.draws[i], pass.kept[i], keeps);
   return patch;
 }
 

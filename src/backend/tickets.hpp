@@ -19,6 +19,8 @@ class Tickets {
   Ticket run(const std::function<void()>& work);
   /// Runs the batch through `forward`, with tokens and draft distributions of earlier passes filled in.
   Ticket run(const Batch& batch, const std::function<void(const Batch&)>& forward);
+  /// The same for a backend that keeps distributions itself: `draft` and `keep_distribution` reach it as they are.
+  Ticket run_keeping(const Batch& batch, const std::function<void(const Batch&, Ticket)>& pass);
   /// Throws what the work threw; Error(invalid_argument) where the ticket is unknown or was waited for before.
   void wait(Ticket ticket);
 
@@ -33,8 +35,10 @@ class Tickets {
   };
   struct Patch;
   Pass& open();
+  Ticket run_patched(const Batch& batch, bool keeps, const std::function<void(const Batch&, Ticket)>& forward);
   const Pass& named(DrawRef ref) const;
-  Patch patched(const Batch& batch, Pass& pass) const;
+  Patch patched(const Batch& batch, Pass& pass, bool keeps) const;
+  void patch_draw(DrawSpec& draw, std::vector<float>& kept, bool keeps) const;
   void patch_tokens(Segment& segment, std::vector<Token>& tokens) const;
 
   std::uint64_t next_ = 1;

@@ -99,4 +99,13 @@ FRUGAL_DEVICE void add_shared(unsigned long long& to, unsigned long long value) 
 #endif
 }
 
+/// The value of a shared counter, which then goes up by one.
+FRUGAL_DEVICE std::uint32_t next_of(std::uint32_t& counter) {
+#if defined(__CUDA_ARCH__)
+  return atomicAdd(&counter, 1U);
+#else
+  return counter++;
+#endif
+}
+
 }  // namespace frugal::cuda

@@ -7,7 +7,7 @@
 namespace frugal::cuda {
 namespace {
 
-__global__ void __launch_bounds__(draw_threads) draw_kernel(const DrawRow* rows, Drawn* out) {
+__global__ void __launch_bounds__(draw_threads, 2) draw_kernel(const DrawRow* rows, Drawn* out) {
   __shared__ DrawShared shared;
   const Drawn drawn = drawn_from(Block{draw_threads}, rows[blockIdx.x], shared);
   if (threadIdx.x == 0) out[blockIdx.x] = drawn;

@@ -1,6 +1,5 @@
 // Draws one token from one row of logits, by the random rule of docs/decisions/005, token for token as backend::Drawer
-// does on the host: one block a row. Lists of the most likely tokens, drafts drawn at random and distributions stay with the
-// host.
+// does on the host: one block a row. Judging drafts, distributions and lists of the most likely tokens: judge.hpp.
 //
 // Filters are a radix selection. Logits become whole numbers in the same order; per digit of 8 bits one pass counts, or
 // sums the weights of, what has the digits found so far. All sums are whole numbers, so the order in which threads add
@@ -13,12 +12,19 @@
 
 namespace frugal::cuda {
 
-/// What bias and penalties change of one token. Tokens differ.
+/// What bias and penalties change of one token. A row has them by rising token; where a bias stands more than once, each
+/// has an entry, in the order in which they are added, and the counts stand in the first.
 struct Adjustment {
   std::int32_t token;
   float bias;               ///< 0 = none
   std::uint32_t repeated;   ///< it stands in prompt or output
   std::uint32_t in_output;  ///< how often it stands in the output
+};
+
+/// One of the most likely tokens.
+struct Listed {
+  std::int32_t token;
+  float logit;  ///< NaN as minus infinity
 };
 
 /// One row. Pointers are the device's; the arrays must not overlap.
@@ -39,6 +45,14 @@ struct DrawRow {
   std::uint64_t number = 0;        ///< counter_number(seed, position, purpose)
   bool scores = false;             ///< fill the rest of Drawn: two more passes
   float score_scale = 0.0F;        ///< log2(e): weights at temperature 1
+  // Where a draft is judged: what it was drawn from [tokens], and counter_number() of accept and residual.
+  const float* draft = nullptr;  ///< null = an own draw
+  std::int32_t drafted = -1;     ///< below `tokens`
+  std::uint64_t accept = 0, residual = 0;
+  float* distribution = nullptr;  ///< [width], or null: receives what the draw is made from
+  std::uint32_t width = 0;        ///< at least `tokens`; what is beyond them gets 0
+  Listed* list = nullptr;         ///< [listed]: receives the greatest logits of the row, in any order
+  std::uint32_t listed = 0;       ///< at most `tokens`; more than 0 fills the rest of Drawn
 };
 
 /// What comes back. Scores are of the model's own distribution, before bias, penalties and mask.
@@ -65,12 +79,10 @@ struct DrawShared {
   std::uint32_t first, count;  ///< a range of tokens
   std::int32_t token;
   float second;
+  bool masked;                       ///< row.mask holds
+  std::uint32_t listed;              ///< tokens in row.list
+  unsigned long long p_mass, other;  ///< of the distribution; of the draft's, then of what takes the draft's place
 };
-
-/// The token, or -1 where none can be drawn; valid in every thread.
-FRUGAL_DEVICE std::int32_t draw_row(const Block& block, const DrawRow& row, DrawShared& s);
-/// The same with scores where the row asks for them; valid in every thread.
-FRUGAL_DEVICE Drawn drawn_from(const Block& block, const DrawRow& row, DrawShared& s);
 
 namespace draw {
 
@@ -109,38 +121,44 @@ FRUGAL_DEVICE std::uint64_t multiply_high(std::uint64_t a, std::uint64_t b) {
   return a1 * b1 + (middle >> 32) + (((middle & 0xFFFFFFFFU) + a0 * b1) >> 32);
 }
 
-FRUGAL_DEVICE bool is_allowed(const DrawRow& row, std::uint32_t i) {
-  return row.mask == nullptr || (i / 32 < row.mask_words && (row.mask[i / 32] >> i % 32 & 1U) != 0);
+FRUGAL_DEVICE bool is_allowed(const DrawRow& row, const DrawShared& s, std::uint32_t i) {
+  return !s.masked || (i / 32 < row.mask_words && (row.mask[i / 32] >> i % 32 & 1U) != 0);
+}
+
+/// All changes of the token whose entries begin at `at`.
+FRUGAL_DEVICE void adjust_token(const DrawRow& row, std::uint32_t at) {
+  const Adjustment& change = row.adjustments[at];
+  float value = row.x[change.token];
+  for (std::uint32_t b = at; b < row.adjustment_count && row.adjustments[b].token == change.token; ++b)
+    if (row.adjustments[b].bias != 0.0F) value = added(value, row.adjustments[b].bias);
+  if (row.repetition != 1.0F && change.repeated != 0)
+    value = value > 0.0F ? divided(value, row.repetition) : multiplied(value, row.repetition);
+  if (change.in_output != 0)
+    value = added(value, -added(row.presence, multiplied(row.frequency, static_cast<float>(change.in_output))));
+  row.x[change.token] = value;
 }
 
 /// x = the row after bias and penalties, NaN and what the mask forbids as minus infinity; its peak.
 FRUGAL_DEVICE void adjust(const Block& block, const DrawRow& row, DrawShared& s) {
   block.each([&](std::uint32_t t) {
     s.finite[t] = 0;
+    if (t == 0) s.masked = row.mask != nullptr;
     for (std::uint32_t i = t; i < row.tokens; i += block.threads) {
       row.x[i] = row.logits[i];
       s.finite[t] |= is_finite(row.logits[i]) ? 1U : 0U;
     }
   });
   block.each([&](std::uint32_t t) {
-    for (std::uint32_t a = t; a < row.adjustment_count; a += block.threads) {
-      const Adjustment& change = row.adjustments[a];
-      float value = row.x[change.token];
-      if (change.bias != 0.0F) value = added(value, change.bias);
-      if (row.repetition != 1.0F && change.repeated != 0)
-        value = value > 0.0F ? value / row.repetition : multiplied(value, row.repetition);
-      if (change.in_output != 0)
-        value = added(value, -added(row.presence, multiplied(row.frequency, static_cast<float>(change.in_output))));
-      row.x[change.token] = value;
-    }
+    for (std::uint32_t a = t; a < row.adjustment_count; a += block.threads)
+      if (a == 0 || row.adjustments[a - 1].token != row.adjustments[a].token) adjust_token(row, a);
   });
   block.each([&](std::uint32_t t) {
     s.best[t] = float_of(lowest);
     s.at[t] = row.tokens;
     for (std::uint32_t i = t; i < row.tokens; i += block.threads) {
-      const float value = is_allowed(row, i) ? clean(row.x[i]) : float_of(lowest);
+      const float value = is_allowed(row, s, i) ? clean(row.x[i]) : float_of(lowest);
       row.x[i] = value;
-      if (is_allowed(row, i) && (s.at[t] == row.tokens || value > s.best[t])) s.best[t] = value, s.at[t] = i;
+      if (is_allowed(row, s, i) && (s.at[t] == row.tokens || value > s.best[t])) s.best[t] = value, s.at[t] = i;
     }
   });
   block.each([&](std::uint32_t t) {
@@ -157,13 +175,20 @@ FRUGAL_DEVICE void adjust(const Block& block, const DrawRow& row, DrawShared& s)
 
 /// The weight of token i, 0 where it cannot be drawn.
 FRUGAL_DEVICE std::uint64_t weight_at(const DrawRow& row, const DrawShared& s, std::uint32_t i) {
-  return is_allowed(row, i) ? weight_of(row.x[i], s.max, row.scale) : 0;
+  return is_allowed(row, s, i) ? weight_of(row.x[i], s.max, row.scale) : 0;
+}
+
+/// From here on all of the row stays.
+FRUGAL_DEVICE void keep_all(const Block& block, const DrawRow& row, DrawShared& s) {
+  block.each([&](std::uint32_t t) {
+    if (t == 0) s.key = 0, s.last = row.tokens;
+  });
 }
 
 /// Not after the last token that stays.
 FRUGAL_DEVICE bool stays(const DrawRow& row, const DrawShared& s, std::uint32_t i) {
   const std::uint32_t key = key_of(row.x[i]);
-  return is_allowed(row, i) && (key > s.key || (key == s.key && i <= s.last));
+  return is_allowed(row, s, i) && (key > s.key || (key == s.key && i <= s.last));
 }
 
 /// Finds the token at which the running sum of f, in id order, exceeds s.rest: s.token. The sum over all must.
@@ -262,78 +287,47 @@ FRUGAL_DEVICE void sum_all(const Block& block, const DrawRow& row, DrawShared& s
   });
 }
 
-}  // namespace draw
+/// The weight of what the draw is made from; 0 of what the filters drop.
+FRUGAL_DEVICE std::uint64_t kept_at(const DrawRow& row, const DrawShared& s, std::uint32_t i) {
+  if (!stays(row, s, i)) return 0;
+  const std::uint64_t w = weight_at(row, s, i);
+  return w >= row.least_weight ? w : 0;
+}
 
-FRUGAL_DEVICE std::int32_t draw_row(const Block& block, const DrawRow& row, DrawShared& s) {
-  draw::adjust(block, row, s);
-  if (s.any_finite == 0 || s.argmax == row.tokens) return -1;
-  if (!(row.scale > 0.0F)) return static_cast<std::int32_t>(s.argmax);
-  block.each([&](std::uint32_t t) {
-    if (t == 0) s.key = 0, s.last = row.tokens;
-  });
-  const auto kept = [&](std::uint32_t i) -> unsigned long long {
-    if (!draw::stays(row, s, i)) return 0;
-    const std::uint64_t w = draw::weight_at(row, s, i);
-    return w >= row.least_weight ? w : 0;
-  };
+enum class Kind { nothing, greedy, weighed };
+
+/// Bias, penalties, mask and filters: which tokens a draw is made from. s.argmax of a greedy one, s.total of a weighed.
+FRUGAL_DEVICE Kind choose(const Block& block, const DrawRow& row, DrawShared& s) {
+  adjust(block, row, s);
+  if (s.any_finite == 0 || s.argmax == row.tokens) return Kind::nothing;
+  if (!(row.scale > 0.0F)) return Kind::greedy;
+  keep_all(block, row, s);
   if (row.top_k > 0 && row.top_k < row.tokens) {
-    draw::sum_all(block, row, s,
-                  [&](std::uint32_t i) -> unsigned long long { return draw::is_allowed(row, i) ? 1 : 0; });
-    if (s.total > row.top_k) draw::keep<false>(block, row, s, row.top_k);
+    sum_all(block, row, s, [&](std::uint32_t i) -> unsigned long long { return is_allowed(row, s, i) ? 1 : 0; });
+    if (s.total > row.top_k) keep<false>(block, row, s, row.top_k);
   }
   if (row.top_p) {
-    draw::sum_all(block, row, s, [&](std::uint32_t i) -> unsigned long long {
-      return draw::stays(row, s, i) ? draw::weight_at(row, s, i) : 0;
-    });
-    const std::uint64_t part = draw::multiply_high(s.total, row.share), more = s.total * row.share != 0 ? 1 : 0;
-    draw::keep<true>(block, row, s, part + more > 0 ? part + more : 1);
+    sum_all(block, row, s,
+            [&](std::uint32_t i) -> unsigned long long { return stays(row, s, i) ? weight_at(row, s, i) : 0; });
+    const std::uint64_t part = multiply_high(s.total, row.share), more = s.total * row.share != 0 ? 1 : 0;
+    keep<true>(block, row, s, part + more > 0 ? part + more : 1);
   }
-  draw::sum_all(block, row, s, kept);
-  block.each([&](std::uint32_t t) {
-    if (t == 0) s.rest = draw::multiply_high(row.number, s.total);
-  });
-  draw::locate(block, row, s, kept);
-  return s.token;
+  sum_all(block, row, s, [&](std::uint32_t i) -> unsigned long long { return kept_at(row, s, i); });
+  return Kind::weighed;
 }
 
-namespace draw {
-
-/// s.max and s.second: the two greatest logits, NaN as minus infinity.
-FRUGAL_DEVICE void peaks(const Block& block, const DrawRow& row, DrawShared& s) {
+/// s.token = the token at row.number / 2^64 of what was chosen.
+FRUGAL_DEVICE void pick(const Block& block, const DrawRow& row, DrawShared& s, Kind kind) {
+  if (kind == Kind::weighed) {
+    block.each([&](std::uint32_t t) {
+      if (t == 0) s.rest = multiply_high(row.number, s.total);
+    });
+    return locate(block, row, s, [&](std::uint32_t i) -> unsigned long long { return kept_at(row, s, i); });
+  }
   block.each([&](std::uint32_t t) {
-    float a = float_of(lowest), b = a;
-    for (std::uint32_t i = t; i < row.tokens; i += block.threads) {
-      const float x = clean(row.logits[i]);
-      if (x > a)
-        b = a, a = x;
-      else if (x > b)
-        b = x;
-    }
-    s.best[t] = a, s.below[t] = b;
-  });
-  block.each([&](std::uint32_t t) {
-    if (t != 0) return;
-    float a = s.best[0], b = s.below[0];
-    for (std::uint32_t u = 1; u < block.threads; ++u) {
-      const float lower = s.best[u] < a ? s.best[u] : a;
-      b = lower > b ? lower : b;
-      b = s.below[u] > b ? s.below[u] : b;
-      a = s.best[u] > a ? s.best[u] : a;
-    }
-    s.max = a, s.second = b;
+    if (t == 0) s.token = kind == Kind::greedy ? static_cast<std::int32_t>(s.argmax) : -1;
   });
 }
 
 }  // namespace draw
-
-FRUGAL_DEVICE Drawn drawn_from(const Block& block, const DrawRow& row, DrawShared& s) {
-  const std::int32_t token = draw_row(block, row, s);
-  if (!row.scores || token < 0) return {token, 0.0F, 0.0F, 0.0F, 0};
-  draw::peaks(block, row, s);
-  draw::sum_all(block, row, s, [&](std::uint32_t i) -> unsigned long long {
-    return draw::weight_of(row.logits[i], s.max, row.score_scale);
-  });
-  return {token, draw::clean(row.logits[token]), s.max, s.second, s.total};
-}
-
 }  // namespace frugal::cuda

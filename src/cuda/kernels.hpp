@@ -3,7 +3,7 @@
 #pragma once
 
 #include "cuda/add_norm.hpp"
-#include "cuda/draw.hpp"
+#include "cuda/judge.hpp"
 #include "cuda/packed.hpp"
 #include "cuda/rope_append.hpp"
 

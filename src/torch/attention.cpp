@@ -8,6 +8,7 @@
 #include <ATen/ops/scaled_dot_product_attention.h>
 #include <ATen/ops/softmax.h>
 #include <ATen/ops/tanh.h>
+#include <ATen/ops/tensor.h>
 #include <ATen/ops/zeros.h>
 #include <c10/util/Exception.h>
 
@@ -39,12 +40,9 @@ bool has_fused_attention(c10::Device device, c10::ScalarType type, std::int64_t 
   if (device.is_cpu() || head_dim % 8 != 0 || head_dim > 256) return false;
   try {
     const at::Tensor x = at::zeros({1, 1, head_dim}, at::TensorOptions(type).device(device));
-    Parcel parcel;
-    const auto starts = parcel.add(std::vector<std::int32_t>{0, 1}), count = parcel.add(std::vector<std::int32_t>{1});
-    parcel.send(device);
-    const at::Tensor s = parcel.tensor(starts, at::kInt);
-    at::_flash_attention_forward(x, x, x, s, s, 1, 1, 0.0, true, false, 1.0, std::nullopt, std::nullopt,
-                                 parcel.tensor(count, at::kInt));
+    const at::Tensor starts = at::tensor({0, 1}, at::TensorOptions(at::kInt)).to(device);
+    at::_flash_attention_forward(x, x, x, starts, starts, 1, 1, 0.0, true, false, 1.0, std::nullopt, std::nullopt,
+                                 starts.narrow(0, 1, 1));
     return true;
   } catch (const c10::OutOfMemoryError&) {
     throw;

@@ -27,6 +27,7 @@
 #include "torch/halved.hpp"
 #include "torch/lane.hpp"
 #include "torch/outputs.hpp"
+#include "torch/parcel.hpp"
 
 namespace frugal {
 namespace {
@@ -47,7 +48,12 @@ class TorchBackend final : public Backend {
   }
 
  public:
-  explicit TorchBackend(aten::Device device) : device_(std::move(device)), lane_(device_.device), timer_(lane_) {}
+  explicit TorchBackend(aten::Device device)
+      : device_(std::move(device)),
+        lane_(device_.device),
+        timer_(lane_),
+        parcel_(device_.device),
+        outputs_(device_, lane_) {}
 
   std::string_view name() const override { return "torch"; }
 
@@ -103,12 +109,17 @@ class TorchBackend final : public Backend {
     });
   }
 
-  void forward(const Batch& batch) override {
+  void forward(const Batch& batch) override { forward(batch, Ticket{}); }
+
+  /// Where the pass has a ticket, draws may name distributions that are on the device, and leave theirs there.
+  void forward(const Batch& batch, Ticket ticket) {
     aten::Decoder& d = decoder(batch.model);
-    backend::check_batch(batch, geometry_, d.spec(), traits().max_rows);
+    backend::check_batch(batch, geometry_, d.spec(), BackendTraits{}.max_rows, ticket != Ticket{});
     device_time_.reset();
     if (batch.segments.empty()) return;
-    const auto pass = [&](const Batch& part) { guarded("torch: forward", [&] { run(part, d); }); };
+    const auto pass = [&](const Batch& part) {
+      guarded("torch: forward", [&] { run(part, d, ticket, batch.drawn.data()); });
+    };
     try {
       aten::run_or_halve(batch, d.spec().d_model, d.spec().vocab, pass);
     } catch (const Error& error) {
@@ -120,7 +131,11 @@ class TorchBackend final : public Backend {
   /// The pass is done when this returns; the ticket keeps how long the device took.
   Ticket submit(const Batch& batch) override {
     device_time_.reset();
-    const Ticket ticket = Backend::submit(batch);
+    const Ticket ticket =
+        device_.kernels == nullptr ? Backend::submit(batch) : run_keeping(batch, [&](const Batch& pass, Ticket t) {
+          outputs_.kept.open(t);
+          forward(pass, t);
+        });
     device_times_[ticket.value % ticket_memory] = device_time_;
     return ticket;
   }
@@ -224,18 +239,34 @@ class TorchBackend final : public Backend {
     head(c.to).copy_(head(c.from));
   }
 
-  void run(const Batch& batch, aten::Decoder& d) {
+  /// One copy goes to the device; nobody waits before the end.
+  void run(const Batch& batch, aten::Decoder& d, Ticket ticket, const TokenScore* first) {
     timer_.start();
-    const at::Tensor hidden = d.run(d.plan(batch.segments), backend::layers_of(batch, d.spec()),
+    parcel_.open(lane_);
+    aten::PlannedStep planned = d.plan(batch.segments, parcel_);
+    aten::Outputs outputs(batch, d.spec().vocab, outputs_, ticket, first);
+    outputs.plan(parcel_);
+    parcel_.settle();
+    outputs.settle(parcel_);
+    parcel_.send(lane_);
+    const at::Tensor hidden = d.run(d.finish(std::move(planned), parcel_), backend::layers_of(batch, d.spec()),
                                     [&](std::uint32_t layer, const at::Tensor& x) { copy_hidden(batch, d, layer, x); });
-    aten::fill_outputs(
-        batch, d.spec().vocab, hidden, [&](const at::Tensor& rows) { return d.logits(rows); }, device_, lane_);
-    if (const std::optional<Duration> took = timer_.stop()) device_time_ = device_time_.value_or(Duration{}) + *took;
+    outputs.run(parcel_, hidden, [&](const at::Tensor& rows) { return d.logits(rows); });
+    finish(outputs);
+  }
+
+  /// The only wait of a pass whose draws are made in one part.
+  void finish(aten::Outputs& outputs) {
+    const std::optional<Duration> took = timer_.stop();
+    outputs.finish();
+    if (took) device_time_ = device_time_.value_or(Duration{}) + *took;
   }
 
   aten::Device device_;
   aten::Lane lane_;
   aten::DeviceTimer timer_;
+  aten::Parcel parcel_;
+  aten::OutputPlace outputs_;
   std::optional<Duration> device_time_;  // of the last pass
   std::array<std::optional<Duration>, ticket_memory> device_times_{};
   std::optional<std::size_t> bound_free_bytes_;

@@ -96,7 +96,7 @@ at::Tensor Decoder::logits(const at::Tensor& hidden) const {
   at::Tensor y = ops_.linear(norm(hidden, weights_->weights.output_norm), weights_->weights.head);
   if (const double cap = static_cast<double>(spec().logit_softcap); cap != 0.0)
     y = at::tanh(y.to(at::kFloat) / cap) * cap;
-  return y.to(at::kFloat).contiguous();
+  return y;
 }
 
 at::Tensor Decoder::normed(const at::Tensor& hidden) const {

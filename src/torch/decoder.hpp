@@ -34,6 +34,12 @@ struct StepPlan {
   LayerPlan full, windowed;                            // each empty where no layer is of that kind
 };
 
+/// Where a step's arrays lie in its parcel.
+struct PlannedStep {
+  Parcel::Slot tokens, row_pages, row_slots, positions;
+  std::optional<Attention::Planned> full, windowed;
+};
+
 /// Rows whose logits are made at a time: a prefill that asks for all of them would not fit otherwise.
 inline constexpr std::uint32_t head_rows = 256;
 
@@ -50,15 +56,17 @@ class Decoder {
   void bind(const at::Tensor& arena, const PageGeometry& geometry);
   const KvView& kv() const { return kv_; }
 
-  /// One copy to the device, which nobody waits for, except where a position is the first beyond all tables.
-  StepPlan plan(std::span<const Segment> segments);
+  /// Puts a step's arrays into `parcel`. Waits only where a position is the first beyond all tables.
+  PlannedStep plan(std::span<const Segment> segments, Parcel& parcel);
+  /// After the parcel was settled.
+  StepPlan finish(PlannedStep planned, const Parcel& parcel) const;
   /// The residual stream after the first `layers` layers, fp32 [rows, d_model]; writes K/V of every row in them. `after`
   /// is shown the stream before the first layer (0) and after each (1, 2, ...).
   at::Tensor run(const StepPlan& plan, std::uint32_t layers,
                  const std::function<void(std::uint32_t layer, const at::Tensor& x)>& after) const;
   /// The final norm, fp32.
   at::Tensor normed(const at::Tensor& hidden) const;
-  /// fp32 logits on the device, [rows, vocab], contiguous.
+  /// Logits on the device, [rows, vocab], in the compute type or fp32.
   at::Tensor logits(const at::Tensor& hidden) const;
 
  private:

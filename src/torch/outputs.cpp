@@ -7,7 +7,6 @@
 
 #include <algorithm>
 #include <cstdint>
-#include <optional>
 #include <span>
 #include <string>
 #include <utility>
@@ -47,119 +46,230 @@ std::vector<WantedRow> wanted_rows(const Batch& batch, std::uint32_t vocab) {
   return all;
 }
 
-at::Tensor select_rows(const at::Tensor& from, const std::vector<std::int64_t>& rows) {
-  if (wide(rows.size()) == from.size(0)) return from;  // rows ascend: all of them
-  Parcel parcel;
-  const Parcel::Slot slot = parcel.add(rows);
-  parcel.send(from.device());
-  return at::index_select(from, 0, parcel.tensor(slot, at::kLong));
+}  // namespace
+
+void KeptDistributions::open(Ticket ticket) {
+  Pass& pass = ring_[ticket.value % ring_.size()];
+  pass.ticket = ticket;
+  pass.rows.clear();
 }
 
-/// The draws of a piece of rows that the device makes.
-class DeviceDraws {
+void KeptDistributions::keep(Ticket ticket, std::size_t draw, const at::Tensor& row) {
+  Pass& pass = ring_[ticket.value % ring_.size()];
+  if (pass.rows.size() <= draw) pass.rows.resize(draw + 1);
+  pass.rows[draw] = row;
+}
+
+at::Tensor KeptDistributions::named(DrawRef ref) const {
+  const Pass& pass = ring_[ref.ticket.value % ring_.size()];
+  if (pass.ticket != ref.ticket || ref.draw >= pass.rows.size() || !pass.rows[ref.draw].defined())
+    throw Error(Errc::invalid_argument, "backend: ticket " + std::to_string(ref.ticket.value) +
+                                            " did not keep the distribution of its draw " + std::to_string(ref.draw));
+  return pass.rows[ref.draw];
+}
+
+/// head_rows rows at most.
+class Outputs::Piece {
  public:
-  /// Takes the row's draw if the device can make it.
-  bool take(const WantedRow& w, std::int64_t at, std::uint32_t vocab) {
-    std::optional<cuda::PreparedDraw> p = cuda::prepare(*w.draw, vocab);
-    if (!p) return false;
-    rows_.push_back({p->row, at, payload_.add(p->adjustments), payload_.add(w.draw->mask), w.drawn});
-    return true;
-  }
-
-  void start(const at::Tensor& logits, const Device& device, const Lane& lane) {
-    if (rows_.empty()) return;
-    payload_.send(device.device);
-    const std::int64_t count = wide(rows_.size()), vocab = logits.size(1);
-    work_ = at::empty({count, vocab}, logits.options());
-    std::vector<cuda::DrawRow> rows;
-    for (std::size_t i = 0; i < rows_.size(); ++i) {
-      Row& r = rows_[i];
-      r.row.logits = static_cast<const float*>(logits.const_data_ptr()) + r.at * vocab;
-      r.row.x = static_cast<float*>(work_.data_ptr()) + wide(i) * vocab;
-      r.row.adjustments = static_cast<const cuda::Adjustment*>(payload_.address(r.adjustments));
-      r.row.mask = static_cast<const std::uint32_t*>(payload_.address(r.mask));
-      rows.push_back(r.row);
-    }
-    const Parcel::Slot slot = table_.add(rows);
-    table_.send(device.device);
-    const at::Tensor out = at::empty({count, wide(sizeof(cuda::Drawn))}, logits.options().dtype(at::kByte));
-    const int status =
-        device.kernels->draw(static_cast<const cuda::DrawRow*>(table_.address(slot)), static_cast<std::uint32_t>(count),
-                             static_cast<cuda::Drawn*>(out.data_ptr()), lane.native());
-    if (status != 0) throw Error(Errc::device, "torch: draws cannot be started: CUDA error " + std::to_string(status));
-    drawn_ = queued_to_host(out);
-  }
-
-  /// After the lane was waited for.
-  void finish() const {
-    if (rows_.empty()) return;
-    const auto* const drawn = static_cast<const cuda::Drawn*>(drawn_.const_data_ptr());
-    for (std::size_t i = 0; i < rows_.size(); ++i) *rows_[i].drawn = cuda::score_of(drawn[i], rows_[i].row);
-  }
-
- private:
-  struct Row {
-    cuda::DrawRow row;
-    std::int64_t at;
-    Parcel::Slot adjustments, mask;
-    TokenScore* drawn;
-  };
-  std::vector<Row> rows_;
-  Parcel payload_, table_;
-  at::Tensor work_, drawn_;
-};
-
-/// One head_rows of rows at most.
-class Piece {
- public:
-  Piece(std::span<const WantedRow> wanted, std::uint32_t vocab, const Device& device) : device_(device) {
+  Piece(std::span<const WantedRow> wanted, std::uint32_t vocab, std::int64_t all_rows, OutputPlace& place)
+      : place_(place), vocab_(vocab), count_(wide(wanted.size())) {
+    if (count_ != all_rows)
+      for (const WantedRow& w : wanted) rows_.push_back(w.row);
     for (std::size_t i = 0; i < wanted.size(); ++i) {
       const WantedRow& w = wanted[i];
-      const bool taken = device.kernels != nullptr && w.draw != nullptr && draws_.take(w, wide(i), vocab);
-      if (taken && w.logits.empty()) continue;
+      const bool here = place.device.kernels != nullptr && w.draw != nullptr;
+      if (here) draws_.push_back({cuda::prepare(*w.draw, vocab), w.draw, w.drawn, wide(i)});
+      if (here && w.logits.empty()) continue;
       at_host_.push_back(wide(i));
-      rows_.push_back({w.logits, taken ? nullptr : w.draw, w.drawn});
+      host_rows_.push_back({w.logits, here ? nullptr : w.draw, w.drawn});
     }
   }
 
-  void run(const at::Tensor& logits, const Lane& lane, backend::Drawer& drawer) {
-    draws_.start(logits, device_, lane);
-    at::Tensor host;
-    if (!rows_.empty()) host = queued_to_host(select_rows(logits, at_host_));
-    lane.wait();
-    draws_.finish();
-    const auto vocab = static_cast<std::size_t>(logits.size(1));
-    for (std::size_t i = 0; i < rows_.size(); ++i) {
-      const std::span<const float> x(static_cast<const float*>(host.const_data_ptr()) + i * vocab, vocab);
-      if (!rows_[i].logits.empty()) std::copy(x.begin(), x.end(), rows_[i].logits.begin());
-      if (rows_[i].draw != nullptr) *rows_[i].drawn = drawer.draw(x, *rows_[i].draw);
+  void plan(Parcel& parcel) {
+    rows_slot_ = parcel.add(rows_);
+    if (wide(at_host_.size()) != count_) host_slot_ = parcel.add(at_host_);
+    table_slot_ = parcel.reserve<cuda::DrawRow>(draws_.size());
+    for (Draw& d : draws_) plan(parcel, d);
+  }
+
+  /// Takes the memory that all parts share.
+  void reserve() {
+    if (draws_.empty()) return;
+    place_.logits.floats(count_, vocab_), place_.work.floats(wide(draws_.size()), vocab_);
+    place_.distributions.floats(asked_, vocab_), records();
+  }
+
+  /// Where everything lies is known now. `keep` gives the place of a distribution that stays on the device, if it does.
+  template <class Keep>
+  void settle(Parcel& parcel, Keep keep) {
+    if (draws_.empty()) return;
+    auto* const logits = static_cast<float*>(place_.logits.floats(count_, vocab_).data_ptr());
+    auto* const work = static_cast<float*>(place_.work.floats(wide(draws_.size()), vocab_).data_ptr());
+    auto* const lists = reinterpret_cast<cuda::Listed*>(static_cast<std::byte*>(records().data_ptr()) +
+                                                        draws_.size() * sizeof(cuda::Drawn));
+    if (asked_ > 0) asked_rows_ = place_.distributions.floats(asked_, vocab_);
+    std::vector<cuda::DrawRow> table;
+    for (std::size_t i = 0; i < draws_.size(); ++i) {
+      Draw& d = draws_[i];
+      cuda::DrawRow& row = d.prepared.row;
+      row.logits = logits + d.at * vocab_, row.x = work + wide(i) * vocab_, row.list = lists + d.list;
+      row.adjustments = static_cast<const cuda::Adjustment*>(parcel.address(d.adjustments));
+      row.mask = static_cast<const std::uint32_t*>(parcel.address(d.mask));
+      if (cuda::judges(*d.spec))
+        row.draft = static_cast<const float*>(d.kept.defined() ? d.kept.const_data_ptr() : parcel.address(d.draft));
+      d.staying = keep(d.drawn, *d.spec);
+      const at::Tensor into = d.staying.defined() || d.asked < 0 ? d.staying : asked_rows_.select(0, d.asked);
+      row.distribution = into.defined() ? static_cast<float*>(into.data_ptr()) : nullptr;
+      table.push_back(row);
+    }
+    parcel.fill(table_slot_, std::span<const cuda::DrawRow>(table));
+  }
+
+  void run(const Parcel& parcel, const at::Tensor& hidden, const HeadOf& head) {
+    at::Tensor logits =
+        head(rows_.empty() ? hidden : at::index_select(hidden, 0, parcel.tensor(rows_slot_, at::kLong)));
+    if (draws_.empty()) {
+      logits = logits.to(at::kFloat).contiguous();
+    } else {
+      logits = place_.logits.floats(count_, vocab_).copy_(logits);
+      start_draws(parcel);
+    }
+    if (host_rows_.empty()) return;
+    const bool all = wide(at_host_.size()) == count_;
+    host_ = place_.returns.bring(Returns::logits,
+                                 all ? logits : at::index_select(logits, 0, parcel.tensor(host_slot_, at::kLong)));
+  }
+
+  void finish(backend::Drawer& drawer) {
+    const auto vocab = static_cast<std::size_t>(vocab_);
+    finish_draws(vocab);
+    for (std::size_t i = 0; i < host_rows_.size(); ++i) {
+      const std::span<const float> x(static_cast<const float*>(host_.const_data_ptr()) + i * vocab, vocab);
+      if (!host_rows_[i].logits.empty()) std::copy(x.begin(), x.end(), host_rows_[i].logits.begin());
+      if (host_rows_[i].draw != nullptr) *host_rows_[i].drawn = drawer.draw(x, *host_rows_[i].draw);
     }
   }
 
  private:
+  /// A draw that the device makes.
+  struct Draw {
+    cuda::PreparedDraw prepared;
+    const DrawSpec* spec;
+    TokenScore* drawn;
+    std::int64_t at;  // row of the piece
+    Parcel::Slot adjustments{}, mask{}, draft{};
+    at::Tensor kept{};        // what the draft was drawn from, where that is on the device
+    at::Tensor staying{};     // where its own distribution stays
+    std::size_t list = 0;     // where its list begins
+    std::int64_t asked = -1;  // row of the distributions that the host asked for
+  };
   struct AtHost {
     std::span<float> logits;
     const DrawSpec* draw;
     TokenScore* drawn;
   };
-  const Device& device_;
-  DeviceDraws draws_;
-  std::vector<std::int64_t> at_host_;
-  std::vector<AtHost> rows_;
+
+  void plan(Parcel& parcel, Draw& d) {
+    d.adjustments = parcel.add(d.prepared.adjustments);
+    d.mask = parcel.add(d.spec->mask);
+    d.list = listed_;
+    listed_ += d.prepared.row.listed;
+    if (d.spec->distribution != nullptr) d.asked = asked_++;
+    if (!cuda::judges(*d.spec)) return;
+    const auto vocab = static_cast<std::size_t>(vocab_);
+    if (d.spec->draft.ticket == Ticket{}) {
+      backend::check_draft(*d.spec, vocab, d.prepared.row.tokens);
+      d.draft = parcel.add(d.spec->draft_distribution);
+      return;
+    }
+    d.kept = place_.kept.named(d.spec->draft);
+    if (d.kept.size(0) != vocab_ || d.spec->drafted < 0 ||
+        static_cast<std::uint32_t>(d.spec->drafted) >= d.prepared.row.tokens)
+      throw Error(Errc::invalid_argument, "draw: the draft token " + std::to_string(d.spec->drafted) + " of " +
+                                              std::to_string(d.kept.size(0)) + " is outside the vocabulary of " +
+                                              std::to_string(d.prepared.row.tokens));
+  }
+
+  at::Tensor records() {
+    return place_.records.bytes(draws_.size() * sizeof(cuda::Drawn) + listed_ * sizeof(cuda::Listed));
+  }
+
+  void start_draws(const Parcel& parcel) {
+    const auto* const table = static_cast<const cuda::DrawRow*>(parcel.address(table_slot_));
+    const at::Tensor out = records();
+    const int status = place_.device.kernels->draw(table, static_cast<std::uint32_t>(draws_.size()),
+                                                   static_cast<cuda::Drawn*>(out.data_ptr()), place_.lane.native());
+    if (status != 0) throw Error(Errc::device, "torch: draws cannot be started: CUDA error " + std::to_string(status));
+    records_ = place_.returns.bring(Returns::records, out);
+    for (const Draw& d : draws_)
+      if (d.staying.defined() && d.asked >= 0) asked_rows_.select(0, d.asked).copy_(d.staying);
+    if (asked_ > 0) asked_host_ = place_.returns.bring(Returns::distributions, asked_rows_);
+  }
+
+  void finish_draws(std::size_t vocab) const {
+    if (draws_.empty()) return;
+    const auto* const drawn = static_cast<const cuda::Drawn*>(records_.const_data_ptr());
+    const auto* const lists = reinterpret_cast<const cuda::Listed*>(drawn + draws_.size());
+    for (std::size_t i = 0; i < draws_.size(); ++i) {
+      const Draw& d = draws_[i];
+      *d.drawn = cuda::score_of(drawn[i], d.prepared.row, {lists + d.list, d.prepared.row.listed});
+      if (d.asked < 0) continue;
+      const auto* const p =
+          static_cast<const float*>(asked_host_.const_data_ptr()) + static_cast<std::size_t>(d.asked) * vocab;
+      d.spec->distribution->assign(p, p + vocab);
+    }
+  }
+
+  OutputPlace& place_;
+  std::int64_t vocab_, count_, asked_ = 0;
+  std::size_t listed_ = 0;
+  std::vector<std::int64_t> rows_, at_host_;  // of the batch; of the piece. rows_ is empty where it is all of them
+  Parcel::Slot rows_slot_, host_slot_, table_slot_;
+  std::vector<Draw> draws_;
+  std::vector<AtHost> host_rows_;
+  at::Tensor records_, host_, asked_rows_, asked_host_;
 };
 
-}  // namespace
-
-void fill_outputs(const Batch& batch, std::uint32_t vocab, const at::Tensor& hidden, const HeadOf& head,
-                  const Device& device, const Lane& lane) {
+Outputs::Outputs(const Batch& batch, std::uint32_t vocab, OutputPlace& place, Ticket ticket, const TokenScore* first)
+    : place_(place), vocab_(vocab), ticket_(ticket), first_(first) {
   const std::vector<WantedRow> wanted = wanted_rows(batch, vocab);
-  backend::Drawer drawer;
+  std::size_t rows = 0;
+  for (const Segment& s : batch.segments) rows += s.tokens.size();
   for (std::size_t at = 0; at < wanted.size(); at += head_rows) {
     const auto part = std::span(wanted).subspan(at, std::min<std::size_t>(head_rows, wanted.size() - at));
-    std::vector<std::int64_t> rows;
-    for (const WantedRow& w : part) rows.push_back(w.row);
-    Piece(part, vocab, device).run(head(select_rows(hidden, rows)), lane, drawer);
+    pieces_.push_back(std::make_unique<Piece>(part, vocab, wide(rows), place));
   }
+}
+
+Outputs::~Outputs() = default;
+
+void Outputs::plan(Parcel& parcel) {
+  for (const auto& piece : pieces_) piece->plan(parcel);
+}
+
+void Outputs::settle(Parcel& parcel) {
+  const auto keep = [&](const TokenScore* drawn, const DrawSpec& spec) -> at::Tensor {
+    if (!spec.keep_distribution || ticket_ == Ticket{}) return {};
+    const at::Tensor row = at::empty({vocab_}, at::TensorOptions(at::kFloat).device(place_.device.device));
+    place_.kept.keep(ticket_, static_cast<std::size_t>(drawn - first_), row);
+    return row;
+  };
+  for (const auto& piece : pieces_) piece->reserve();
+  for (const auto& piece : pieces_) piece->settle(parcel, keep);
+}
+
+void Outputs::run(const Parcel& parcel, const at::Tensor& hidden, const HeadOf& head) {
+  place_.returns.open();
+  for (const auto& piece : pieces_) {
+    piece->run(parcel, hidden, head);
+    if (piece == pieces_.back()) break;
+    place_.lane.wait();
+    piece->finish(drawer_);
+  }
+}
+
+void Outputs::finish() {
+  if (!pieces_.empty()) pieces_.back()->finish(drawer_);
 }
 
 }  // namespace frugal::aten

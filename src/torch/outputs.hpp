@@ -1,24 +1,86 @@
-// What a pass gives back: logits of the rows that ask, and draws. A draw that the kernels of src/cuda can make is made on
-// the device, and one record of 24 bytes comes to the host; all others bring their row of logits and are drawn there.
+// What a pass gives back: logits of the rows that ask, and draws. Where the kernels of src/cuda are, every draw is made on
+// the device and only what was asked for comes to the host: 24 bytes a draw, 8 a listed token, a row of floats for a
+// distribution. Where they are not, each row of logits comes and is drawn from there.
 #pragma once
 
 #include <frugal/backend/batch.hpp>
 
 #include <ATen/core/Tensor.h>
 
+#include <array>
 #include <functional>
+#include <memory>
+#include <span>
+#include <vector>
 
+#include "backend/drawer.hpp"
 #include "torch/device.hpp"
 #include "torch/lane.hpp"
+#include "torch/parcel.hpp"
 
 namespace frugal::aten {
 
-/// Makes fp32 logits [n, vocab] on the device of n rows of the residual stream.
+/// Makes logits [n, vocab] on the device, of any float type, of n rows of the residual stream.
 using HeadOf = std::function<at::Tensor(const at::Tensor& rows)>;
 
-/// Fills the batch's logits and draws from the residual stream [rows, d_model]. Waits for the device once for every
-/// head_rows rows that give something back, else not at all.
-void fill_outputs(const Batch& batch, std::uint32_t vocab, const at::Tensor& hidden, const HeadOf& head,
-                  const Device& device, const Lane& lane);
+/// Distributions that later passes may name, of the last `ticket_memory` passes; they stay on the device.
+class KeptDistributions {
+ public:
+  /// Forgets the pass before that had this ticket's place.
+  void open(Ticket ticket);
+  void keep(Ticket ticket, std::size_t draw, const at::Tensor& row);
+  /// fp32 [vocab]. Throws Error(invalid_argument) where it was not kept.
+  at::Tensor named(DrawRef ref) const;
+
+ private:
+  struct Pass {
+    Ticket ticket{};
+    std::vector<at::Tensor> rows{};  // by draw
+  };
+  std::array<Pass, ticket_memory> ring_{};
+};
+
+/// What outputs need of the backend; all of it outlives them.
+struct OutputPlace {
+  const Device& device;
+  const Lane& lane;
+  Grown logits, work, records, distributions;  // of the device
+  Returns returns;
+  KeptDistributions kept;
+
+  OutputPlace(const Device& d, const Lane& l)
+      : device(d),
+        lane(l),
+        logits(d.device),
+        work(d.device),
+        records(d.device),
+        distributions(d.device),
+        returns(d.device) {}
+};
+
+/// The outputs of one pass.
+class Outputs {
+ public:
+  /// `ticket` names the pass where draws may be kept; `first` is the pass's first draw of all, where this is a part of it.
+  Outputs(const Batch& batch, std::uint32_t vocab, OutputPlace& place, Ticket ticket, const TokenScore* first);
+  ~Outputs();
+
+  /// Puts what draws read into the parcel, before and after its settle().
+  void plan(Parcel& parcel);
+  void settle(Parcel& parcel);
+  /// After the parcel was sent: queues all work. Waits for the lane only between parts of head_rows rows.
+  void run(const Parcel& parcel, const at::Tensor& hidden, const HeadOf& head);
+  /// After the lane was waited for: fills the batch's logits and draws.
+  void finish();
+
+ private:
+  class Piece;
+  std::vector<std::unique_ptr<Piece>> pieces_;
+  OutputPlace& place_;
+  std::int64_t vocab_;
+  Ticket ticket_;
+  const TokenScore* first_;
+  backend::Drawer drawer_;
+};
 
 }  // namespace frugal::aten

@@ -2,31 +2,79 @@
 
 #include <ATen/ops/empty.h>
 
-namespace frugal::aten {
+#include <algorithm>
 
-void Parcel::send(c10::Device device) {
-  if (bytes_.empty()) {
-    sent_ = at::empty({0}, at::TensorOptions(at::kByte).device(device));
-    return;
+namespace frugal::aten {
+namespace {
+
+constexpr std::size_t least_parcel = std::size_t{64} << 10;
+
+Grown pinned_for(c10::Device device) { return Grown(c10::Device(c10::DeviceType::CPU), !device.is_cpu()); }
+
+}  // namespace
+
+at::Tensor Grown::bytes(std::size_t wanted, std::size_t kept) {
+  const auto size = static_cast<std::int64_t>(wanted);
+  if (!bytes_.defined() || bytes_.size(0) < size) {
+    const auto options = at::TensorOptions(at::kByte);
+    at::Tensor larger = at::empty({size}, pinned_ ? options.pinned_memory(true) : options.device(device_));
+    if (kept > 0) std::memcpy(larger.data_ptr(), bytes_.const_data_ptr(), kept);
+    bytes_ = std::move(larger);
+    ++moves_;
   }
-  const auto options = at::TensorOptions(at::kByte).pinned_memory(!device.is_cpu());
-  const at::Tensor host = at::empty({static_cast<std::int64_t>(bytes_.size())}, options);
-  std::memcpy(host.data_ptr(), bytes_.data(), bytes_.size());
-  sent_ = host.to(device, /*non_blocking=*/true);
+  return bytes_.narrow(0, 0, size);
+}
+
+at::Tensor Grown::floats(std::int64_t rows, std::int64_t cols) {
+  return bytes(static_cast<std::size_t>(rows * cols) * sizeof(float)).view(at::kFloat).view({rows, cols});
+}
+
+Parcel::Parcel(c10::Device device)
+    : device_(device), pinned_{pinned_for(device), pinned_for(device)}, device_bytes_(device) {}
+
+void Parcel::open(const Lane& lane) {
+  turn_ = 1 - turn_;
+  used_ = 0;
+  if (std::optional<c10::Event>& sent = sent_[turn_]; lane.stream() && sent && !sent->query()) sent->synchronize();
+  host_ = pinned_[turn_].bytes(least_parcel);
+}
+
+void Parcel::grow(std::size_t bytes) {
+  if (bytes > static_cast<std::size_t>(host_.size(0)))
+    host_ = pinned_[turn_].bytes(std::max(bytes, 2 * static_cast<std::size_t>(host_.size(0))), used_);
+  used_ = bytes;
+}
+
+/// As large as the host's, so that both grow by doubling.
+void Parcel::settle() {
+  on_device_ = device_.is_cpu() ? host_ : device_bytes_.bytes(static_cast<std::size_t>(host_.size(0)));
+}
+
+const void* Parcel::address(Slot slot) const {
+  return slot.count == 0 ? nullptr : static_cast<const std::byte*>(on_device_.const_data_ptr()) + slot.at;
+}
+
+void Parcel::send(const Lane& lane) {
+  if (device_.is_cpu() || used_ == 0) return;
+  const auto bytes = static_cast<std::int64_t>(used_);
+  on_device_.narrow(0, 0, bytes).copy_(host_.narrow(0, 0, bytes), /*non_blocking=*/true);
+  std::optional<c10::Event>& sent = sent_[turn_];
+  if (!sent) sent.emplace(lane.stream()->device_type());
+  sent->record(*lane.stream());
 }
 
 at::Tensor Parcel::tensor(Slot slot, c10::ScalarType type) const {
   const auto bytes = static_cast<std::int64_t>(slot.count * c10::elementSize(type));
-  return sent_.narrow(0, static_cast<std::int64_t>(slot.at), bytes).view(type);
+  return on_device_.narrow(0, static_cast<std::int64_t>(slot.at), bytes).view(type);
 }
 
-const void* Parcel::address(Slot slot) const {
-  return slot.count == 0 ? nullptr : static_cast<const std::byte*>(sent_.const_data_ptr()) + slot.at;
-}
+Returns::Returns(c10::Device device)
+    : pinned_{{{pinned_for(device), pinned_for(device), pinned_for(device)},
+               {pinned_for(device), pinned_for(device), pinned_for(device)}}} {}
 
-at::Tensor queued_to_host(const at::Tensor& t) {
+at::Tensor Returns::bring(Kind kind, const at::Tensor& t) {
   if (t.device().is_cpu()) return t;
-  const at::Tensor host = at::empty(t.sizes(), at::TensorOptions(t.scalar_type()).pinned_memory(true));
+  const at::Tensor host = pinned_[turn_][kind].bytes(t.nbytes()).view(t.scalar_type()).view(t.sizes());
   host.copy_(t, /*non_blocking=*/true);
   return host;
 }

@@ -1,4 +1,4 @@
-// Decoder::plan: what all layers of a step share, made on the host and sent to the device in one copy.
+// Decoder::plan: what all layers of a step share, made on the host, and what it becomes on the device.
 #include <ATen/ops/empty.h>
 
 #include <algorithm>
@@ -28,7 +28,7 @@ void Decoder::cover(std::int64_t positions) {
   counting_ = made.to(device_.device);
 }
 
-StepPlan Decoder::plan(std::span<const Segment> segments) {
+PlannedStep Decoder::plan(std::span<const Segment> segments, Parcel& parcel) {
   std::vector<std::int64_t> tokens, pages, slots, positions;
   for (const Segment& s : segments) {
     for (std::size_t i = 0; i < s.tokens.size(); ++i) {
@@ -44,20 +44,21 @@ StepPlan Decoder::plan(std::span<const Segment> segments) {
   const DecoderSpec& s = spec();
   const bool any_full = s.sliding_window == 0 || std::any_of(s.full_attention.begin(), s.full_attention.end(),
                                                              [](std::uint8_t full) { return full != 0; });
-  Parcel parcel;
-  const auto token_slot = parcel.add(tokens), page_slot = parcel.add(pages), slot_slot = parcel.add(slots),
-             position_slot = parcel.add(positions);
-  std::optional<Attention::Planned> full, windowed;
-  if (any_full) full = attention_.plan(segments, 0, kv_.page_tokens, parcel);
-  if (s.sliding_window != 0) windowed = attention_.plan(segments, s.sliding_window, kv_.page_tokens, parcel);
-  parcel.send(device_.device);
+  PlannedStep planned{parcel.add(tokens), parcel.add(pages), parcel.add(slots), parcel.add(positions), {}, {}};
+  if (any_full) planned.full = attention_.plan(segments, 0, kv_.page_tokens, parcel);
+  if (s.sliding_window != 0) planned.windowed = attention_.plan(segments, s.sliding_window, kv_.page_tokens, parcel);
+  return planned;
+}
 
+StepPlan Decoder::finish(PlannedStep planned, const Parcel& parcel) const {
   StepPlan plan;
-  plan.tokens = parcel.tensor(token_slot, at::kLong), plan.row_pages = parcel.tensor(page_slot, at::kLong);
-  plan.row_slots = parcel.tensor(slot_slot, at::kLong), plan.positions = parcel.tensor(position_slot, at::kLong);
-  if (full) plan.full = finish(std::move(*full), parcel, plan.positions, angles_);
-  if (windowed)
-    plan.windowed = finish(std::move(*windowed), parcel, plan.positions, local_angles_ ? *local_angles_ : angles_);
+  plan.tokens = parcel.tensor(planned.tokens, at::kLong), plan.row_pages = parcel.tensor(planned.row_pages, at::kLong);
+  plan.row_slots = parcel.tensor(planned.row_slots, at::kLong);
+  plan.positions = parcel.tensor(planned.positions, at::kLong);
+  if (planned.full) plan.full = finish(std::move(*planned.full), parcel, plan.positions, angles_);
+  if (planned.windowed)
+    plan.windowed =
+        finish(std::move(*planned.windowed), parcel, plan.positions, local_angles_ ? *local_angles_ : angles_);
   return plan;
 }
 

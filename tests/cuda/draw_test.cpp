@@ -1,6 +1,6 @@
 // The device's draw on the host, thread after thread, against the host's own: the same tokens
 // and scores, draw for draw.
-#include "cuda/draw.hpp"
+#include "cuda/judge.hpp"
 
 #include <catch2/catch_test_macros.hpp>
 
@@ -8,40 +8,18 @@
 #include <array>
 #include <cmath>
 #include <memory>
-#include <optional>
 #include <random>
 #include <vector>
 
 #include "backend/draw_cases.hpp"
 #include "backend/drawer.hpp"
-#include "cuda/draw_spec.hpp"
+#include "cuda/drawn_here.hpp"
 
 namespace frugal::cuda {
 namespace {
 
 using testing::DrawCase;
 using testing::random_draw_case;
-
-/// What a device would be given; the memory between the arrays would show a step outside them.
-std::optional<TokenScore> drawn_here(const DrawCase& c, const DrawSpec& spec, std::uint32_t threads) {
-  std::optional<PreparedDraw> p = prepare(spec, static_cast<std::uint32_t>(c.logits.size()));
-  if (!p) return std::nullopt;
-  std::vector<float> x(p->row.tokens);
-  p->row.logits = c.logits.data();
-  p->row.x = x.data();
-  p->row.mask = spec.mask.empty() ? nullptr : spec.mask.data();
-  p->row.adjustments = p->adjustments.data();
-  const auto shared = std::make_unique<DrawShared>();
-  return score_of(drawn_from(Block{threads}, p->row, *shared), p->row);
-}
-
-/// The same bits; one NaN is like another.
-bool same(float a, float b) { return (std::isnan(a) && std::isnan(b)) || bits_of(a) == bits_of(b); }
-
-bool bias_stands_twice(const DrawCase& c) {
-  const auto& bias = c.sampling.logit_bias;
-  return bias.size() == 2 && bias[0].first == bias[1].first;
-}
 
 TEST_CASE("a block draws and scores what the host does, whatever its number of threads") {
   backend::Drawer drawer;
@@ -52,16 +30,11 @@ TEST_CASE("a block draws and scores what the host does, whatever its number of t
     if (seed % 9 == 0) c.sampling.temperature = 0.0F, ++greedy;
     DrawSpec spec = c.spec();
     spec.scores = seed % 2 == 0;
-    const auto got = drawn_here(c, spec, std::array<std::uint32_t, 3>{32, 128, draw_threads}[seed % 3]);
-    if (!got) {
-      REQUIRE(bias_stands_twice(c));
-      continue;
-    }
-    const TokenScore want = drawer.draw(c.logits, spec);
-    REQUIRE(got->token == want.token);
-    REQUIRE(same(got->logprob, want.logprob));
-    REQUIRE(same(got->margin, want.margin));
-    drawn += got->token >= 0 ? 1 : 0;
+    const TokenScore got = drawn_here(c, spec, threads_of(seed)), want = drawer.draw(c.logits, spec);
+    REQUIRE(got.token == want.token);
+    REQUIRE(same(got.logprob, want.logprob));
+    REQUIRE(same(got.margin, want.margin));
+    drawn += got.token >= 0 ? 1 : 0;
     scored += want.logprob != 0.0F ? 1 : 0;
   }
   CHECK(drawn > 5000);
@@ -84,12 +57,11 @@ TEST_CASE("a block draws and scores wide and flat rows as the host does") {
     if (seed % 4 == 2) c.sampling.top_k = 5000;
     DrawSpec spec = c.spec();
     spec.scores = true;
-    const auto got = drawn_here(c, spec, draw_threads);
+    const TokenScore got = drawn_here(c, spec, draw_threads);
     const TokenScore want = drawer.draw(c.logits, spec);
-    REQUIRE(got);
-    REQUIRE(got->token == want.token);
-    REQUIRE(same(got->logprob, want.logprob));
-    REQUIRE(same(got->margin, want.margin));
+    REQUIRE(got.token == want.token);
+    REQUIRE(same(got.logprob, want.logprob));
+    REQUIRE(same(got.margin, want.margin));
   }
 }
 
@@ -104,22 +76,6 @@ TEST_CASE("weights on a device are the host's to the last bit") {
     backend::portable_row_kernels().weights(x.data(), x.size(), scale, w.data());
     for (std::size_t i = 0; i < x.size(); ++i) REQUIRE(draw::weight_of(x[i], scale.max, scale.scale) == w[i]);
   }
-}
-
-TEST_CASE("draws that report the most likely tokens or judge drafts stay with the host") {
-  const DrawCase c = random_draw_case(1);
-  const auto stays = [&](auto change) {
-    DrawSpec spec = c.spec();
-    change(spec);
-    return !prepare(spec, static_cast<std::uint32_t>(c.logits.size())).has_value();
-  };
-  std::vector<float> distribution;
-  CHECK_FALSE(stays([](DrawSpec&) {}));
-  CHECK_FALSE(stays([](DrawSpec& s) { s.scores = true; }));
-  CHECK(stays([](DrawSpec& s) { s.top_logprobs = 3; }));
-  CHECK(stays([](DrawSpec& s) { s.keep_distribution = true; }));
-  CHECK(stays([&](DrawSpec& s) { s.distribution = &distribution; }));
-  CHECK(stays([&](DrawSpec& s) { s.draft_distribution = c.logits; }));
 }
 
 }  // namespace

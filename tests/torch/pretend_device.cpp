@@ -172,6 +172,7 @@ at::Tensor copy_from(const at::Tensor& from, const at::Tensor& to, bool queued) 
   }
   TORCH_CHECK(host.is_contiguous() && from.dtype() == to.dtype(), "pretend: a queued copy that converts");
   ++copies.counts.queued_copies;
+  (is_ours(from) ? copies.counts.bytes_down : copies.counts.bytes_up) += from.nbytes();
   const PretendDevice::Unlocked unlocked;
   if (is_ours(from)) {
     copies.from_device(pretend::current_stream(), as_host(from).clone().contiguous(), to);

@@ -21,7 +21,10 @@ struct PretendCounts {
   std::uint64_t on_default_stream = 0;  ///< operations and copies beside any stream of the caller's own
   std::uint64_t blocking_copies = 0;    ///< between host and device, a value read by the host included
   std::uint64_t queued_copies = 0;
+  std::uint64_t bytes_up = 0, bytes_down = 0;  ///< of queued copies
   std::uint64_t waits = 0;
+  std::uint64_t grown = 0;   ///< allocations that no memory given back before could serve
+  std::uint64_t pinned = 0;  ///< allocations of pinned memory
 };
 
 /// One in a process; registered with LibTorch when it is first asked for. Not for several threads at a time.

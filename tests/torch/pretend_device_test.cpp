@@ -48,7 +48,8 @@ TEST_CASE("queued copies of the pretend device arrive when they are waited for, 
   const aten::Lane lane(pretend().device());
   lane.on([&] {
     const at::Tensor there = device_floats(4) + 3.0;
-    const at::Tensor here = aten::queued_to_host(there);
+    aten::Returns returns(pretend().device());
+    const at::Tensor here = returns.bring(aten::Returns::records, there);
     CHECK(std::isnan(here.data_ptr<float>()[0]));
     lane.wait();
     CHECK(here.data_ptr<float>()[0] == 3.0F);

@@ -61,6 +61,7 @@ std::size_t Memory::place(std::size_t bytes) {
   }
   TORCH_CHECK(top_ + bytes <= range, "pretend: the range of addresses is full");
   const std::size_t at = top_;
+  ++Copies::get().counts.grown;
   top_ += bytes;
   if (unlocked_ > 0) protect(false);
   return at;
@@ -123,6 +124,7 @@ c10::DataPtr Pinned::allocate(std::size_t bytes) {
   auto* const p = static_cast<char*>(std::aligned_alloc(64, size));
   TORCH_CHECK(p != nullptr, "pretend: no pinned memory");
   blocks_[p] = size;
+  ++Copies::get().counts.pinned;
   return {p, p, &Pinned::release, c10::Device(c10::DeviceType::CPU)};
 }
 

@@ -129,6 +129,9 @@ class FRUGAL_API Backend {
  protected:
   /// For synchronous work: runs it now and keeps what it throws for wait().
   Ticket run_now(const std::function<void()>& work);
+  /// The default submit(), for a backend that keeps distributions itself: `pass` gets the tokens of earlier passes filled
+  /// in, `drafted` too, and is to resolve `draft` and `keep_distribution`.
+  Ticket run_keeping(const Batch& batch, const std::function<void(const Batch&, Ticket)>& pass);
 
  private:
   std::unique_ptr<backend::Tickets> tickets_;

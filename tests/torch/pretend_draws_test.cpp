@@ -1,0 +1,184 @@
+// Draws on a device with its own memory are what draw() makes of the same logits, bit for bit: lists, distributions, and
+// drafts that were drawn at random. Only what was asked for comes to the host.
+#include <frugal/backend/sampling.hpp>
+#include <frugal/core/error.hpp>
+
+#include <catch2/catch_test_macros.hpp>
+
+#include <string>
+#include <vector>
+
+#include "torch/pretend_rig.hpp"
+
+namespace frugal::testing {
+namespace {
+
+constexpr std::uint32_t rows = 5, prompt = 6;
+
+/// A sequence whose rows after the prompt all draw and bring their logits.
+struct Chain {
+  Rig rig{on_pretend(true)(), {tiny_model()}};
+  std::uint32_t vocab = rig.models[0]->spec().vocab;
+  std::vector<Granule> pages = rig.pages(48);
+  std::vector<Token> tokens = some_tokens(prompt + rows);
+  std::vector<float> logits = std::vector<float>(rows * std::size_t{vocab});
+  std::vector<TokenScore> drawn = std::vector<TokenScore>(rows);
+
+  Chain() { rig.run(std::span(tokens).first(prompt), 0, pages); }
+
+  Ticket submit(const std::vector<DrawSpec>& draws, bool with_logits = true) {
+    Segment s{.tokens = std::span(tokens).subspan(prompt), .start = prompt, .pages = pages, .draws = draws};
+    if (with_logits) s.logits = logits;
+    drawn.assign(draws.size(), {});
+    return rig.backend->submit({.model = ModelId{0}, .segments = {&s, 1}, .drawn = drawn});
+  }
+  std::span<const float> row(std::size_t i) const { return std::span(logits).subspan(i * vocab, vocab); }
+};
+
+void equal(const TokenScore& got, const TokenScore& want) {
+  CHECK(got.token == want.token);
+  CHECK(got.logprob == want.logprob);
+  CHECK(got.margin == want.margin);
+  REQUIRE(got.top.size() == want.top.size());
+  for (std::size_t i = 0; i < got.top.size(); ++i) {
+    CHECK(got.top[i].token == want.top[i].token);
+    CHECK(got.top[i].logprob == want.top[i].logprob);
+  }
+}
+
+TEST_CASE("draws on a device give lists and distributions as draw() does, and a bias that stands twice") {
+  Chain chain;
+  const Sampling hot{.temperature = 0.9F, .top_p = 0.9F};
+  const Sampling biased{
+      .temperature = 0.7F, .repetition_penalty = 1.3F, .logit_bias = {{7, 0.1F}, {7, 0.7F}, {9, -1.0F}}};
+  std::vector<std::vector<float>> got(rows), want(rows);
+  std::vector<DrawSpec> draws;
+  for (std::uint32_t i = 0; i < rows; ++i) {
+    DrawSpec d{.sampling = i % 2 == 0 ? &hot : &biased, .prompt = chain.tokens, .seed = 4, .position = 9 + i};
+    d.scores = i != 1, d.top_logprobs = i, d.distribution = i != 2 ? &got[i] : nullptr;
+    draws.push_back(d);
+  }
+  chain.rig.backend->wait(chain.submit(draws));
+  for (std::uint32_t i = 0; i < rows; ++i) {
+    INFO("row " << i);
+    if (draws[i].distribution != nullptr) draws[i].distribution = &want[i];
+    equal(chain.drawn[i], draw(chain.row(i), draws[i]));
+    CHECK(got[i] == want[i]);
+  }
+}
+
+/// What judging each row's draft gives on the host: `drafts` were drawn from `q`.
+std::vector<TokenScore> judged(const Chain& chain, std::vector<DrawSpec> specs,
+                               const std::vector<std::vector<float>>& q, const std::vector<Token>& drafts) {
+  std::vector<TokenScore> out;
+  for (std::size_t i = 0; i < specs.size(); ++i) {
+    specs[i].draft = {}, specs[i].draft_distribution = q[i], specs[i].drafted = drafts[i];
+    out.push_back(draw(chain.row(i), specs[i]));
+  }
+  return out;
+}
+
+TEST_CASE("drafts are judged on the device by distributions that never left it, or by those of the host") {
+  int accepted = 0, fallen = 0;
+  for (std::uint64_t seed = 0; seed < 24; ++seed) {
+    INFO("seed " << seed);
+    Chain chain;
+    const Sampling flat{.temperature = 1.6F}, hot{.temperature = 0.9F, .top_k = 60};
+    std::vector<DrawSpec> drafts, verify;
+    std::vector<std::vector<float>> q(rows);
+    for (std::uint32_t i = 0; i < rows; ++i) {
+      drafts.push_back({.sampling = &flat, .seed = seed, .position = 9 + i, .purpose = DrawPurpose::draft});
+      drafts.back().keep_distribution = true;
+      if (i % 2 == 0) drafts.back().distribution = &q[i];  // to the host as well
+      verify.push_back({.sampling = &hot, .seed = seed, .position = 9 + i, .scores = true});
+    }
+    const Ticket first = chain.submit(drafts);
+    chain.rig.backend->wait(first);
+    std::vector<Token> tokens;
+    for (std::uint32_t i = 0; i < rows; ++i) {
+      tokens.push_back(chain.drawn[i].token);
+      const std::vector<float> p = draw_distribution(chain.row(i), drafts[i]);
+      if (i % 2 == 0) CHECK(q[i] == p);
+      q[i] = p;
+      verify[i].draft = {first, i};
+    }
+    pretend().reset_counts();
+    chain.rig.backend->wait(chain.submit(verify));
+    const auto want = judged(chain, verify, q, tokens);
+    for (std::uint32_t i = 0; i < rows; ++i) {
+      equal(chain.drawn[i], want[i]);
+      ++(chain.drawn[i].token == tokens[i] ? accepted : fallen);
+      verify[i].draft = {}, verify[i].draft_distribution = q[i], verify[i].drafted = tokens[i];
+    }
+    chain.rig.backend->wait(chain.submit(verify));
+    for (std::uint32_t i = 0; i < rows; ++i) equal(chain.drawn[i], want[i]);
+  }
+  CHECK(accepted > 20);
+  CHECK(fallen > 20);
+}
+
+TEST_CASE("a verify chain brings 24 bytes a draw to the host and carries no distribution") {
+  Chain chain;
+  const Sampling hot{.temperature = 0.9F};
+  std::vector<DrawSpec> drafts(rows), verify(rows);
+  for (std::uint32_t i = 0; i < rows; ++i) {
+    drafts[i].sampling = verify[i].sampling = &hot;
+    drafts[i].keep_distribution = true;
+  }
+  const Ticket first = chain.submit(drafts, false);
+  chain.rig.backend->wait(first);
+  for (std::uint32_t i = 0; i < rows; ++i) verify[i].draft = {first, i};
+  pretend().reset_counts();
+  chain.rig.backend->wait(chain.submit(verify, false));
+  CHECK(pretend().counts().bytes_down == rows * 24);
+  CHECK(pretend().counts().bytes_up < chain.vocab * sizeof(float) * 3);
+  CHECK(pretend().counts().waits == 1);
+}
+
+TEST_CASE("a draft whose distribution the device has not is refused, with what is missing") {
+  Chain chain;
+  const Sampling hot{.temperature = 0.9F};
+  const std::vector<DrawSpec> plain{{.sampling = &hot}};
+  const auto refusal = [&](const DrawSpec& spec) -> std::string {
+    try {
+      chain.rig.backend->wait(chain.submit({spec}));
+    } catch (const Error& e) {
+      CHECK(e.code() == Errc::invalid_argument);
+      return e.what();
+    }
+    return "";
+  };
+  const Ticket first = chain.submit(plain);
+  chain.rig.backend->wait(first);
+  CHECK(refusal({.sampling = &hot, .draft = {first, 0}}).find("did not keep") != std::string::npos);
+  CHECK(refusal({.sampling = &hot, .draft = {first, 1}}).find("has 1 draws") != std::string::npos);
+  const std::vector<float> q(chain.vocab, 0.0F);
+  CHECK(refusal({.sampling = &hot, .draft_distribution = q, .drafted = 3}).find("no probability") != std::string::npos);
+  CHECK(refusal({}).find("sampling is null") != std::string::npos);
+  CHECK(chain.rig.backend->healthy());
+}
+
+TEST_CASE("a pass in halves keeps the distributions of all its draws") {
+  Chain chain, whole;
+  const Sampling hot{.temperature = 0.9F};
+  std::vector<DrawSpec> drafts(rows), verify(rows);
+  for (std::uint32_t i = 0; i < rows; ++i) {
+    drafts[i].sampling = verify[i].sampling = &hot;
+    drafts[i].seed = i, drafts[i].keep_distribution = true;
+  }
+  const auto answer = [&](Chain& c, std::size_t more) {
+    pretend().limit_memory(pretend().bytes_in_use() + more);
+    const Ticket first = c.submit(drafts, false);
+    c.rig.backend->wait(first);
+    pretend().limit_memory(std::size_t{1} << 32);
+    for (std::uint32_t i = 0; i < rows; ++i) verify[i].draft = {first, i};
+    c.rig.backend->wait(c.submit(verify, false));
+    std::vector<Token> tokens;
+    for (const TokenScore& s : c.drawn) tokens.push_back(s.token);
+    return tokens;
+  };
+  CHECK(answer(chain, std::size_t{24} << 10) == answer(whole, std::size_t{1} << 30));
+}
+
+}  // namespace
+}  // namespace frugal::testing

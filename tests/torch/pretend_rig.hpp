@@ -1,0 +1,48 @@
+// Backends on the pretend device, and sequences that decode on one.
+#pragma once
+
+#include "support/any_backend.hpp"
+#include "support/tiny_model.hpp"
+#include "torch/factory.hpp"
+#include "torch/pretend_kernels.hpp"
+
+namespace frugal::testing {
+
+inline PretendDevice& pretend() { return PretendDevice::get(); }
+
+/// With frugal's kernels, or with LibTorch's operations alone.
+inline MakeBackend on_pretend(bool kernels) {
+  return [kernels] {
+    return aten::make_backend({.device = pretend().device(),
+                               .compute = c10::ScalarType::Float,
+                               .name = "pretend",
+                               .kernels = kernels ? &pretend_kernels() : nullptr});
+  };
+}
+
+/// One decode row for each of `sequences`, after their prompts.
+struct Decoding {
+  Decoding(std::unique_ptr<Backend> backend, std::size_t sequences) : rig(std::move(backend), {tiny_model()}) {
+    for (std::size_t i = 0; i < sequences; ++i) {
+      pages.push_back(rig.pages(48));
+      tokens.push_back(some_tokens(1, static_cast<std::uint32_t>(i)));
+      rig.run(some_tokens(9 + i, static_cast<std::uint32_t>(i)), 0, pages.back());
+    }
+  }
+  void step(const DrawSpec& draw) {
+    std::vector<Segment> segments;
+    for (std::size_t i = 0; i < pages.size(); ++i)
+      segments.push_back(
+          {.tokens = tokens[i], .start = static_cast<std::uint32_t>(9 + i), .pages = pages[i], .draws = {&draw, 1}});
+    drawn.assign(pages.size(), {});
+    const Ticket t = rig.backend->submit({.model = ModelId{0}, .segments = segments, .drawn = drawn});
+    report = rig.backend->wait(t);
+  }
+  Rig rig;
+  std::vector<std::vector<Granule>> pages;
+  std::vector<std::vector<Token>> tokens;
+  std::vector<TokenScore> drawn;
+  PassReport report;
+};
+
+}  // namespace frugal::testing
