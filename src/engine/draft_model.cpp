@@ -1,4 +1,5 @@
 #include "engine/draft_model.hpp"
+#include "engine/run_pass.hpp"
 
 #include <frugal/backend/sampling.hpp>
 #include <frugal/backend/verification.hpp>
@@ -44,6 +45,8 @@ struct DraftModelPass::Row {
   DraftLane* lane;
   bool bridged;
   bool random;
+  bool kept = false;    // the backend draws, and has the distribution when the draft is judged
+  DrawRef drawn{};      // where kept
   Sampling sampling{};  // where bridged
   std::vector<Token> own{};
   std::uint32_t context = 0;  // tokens that are no drafts
@@ -51,7 +54,7 @@ struct DraftModelPass::Row {
   bool draws = false;
   bool done = false;
   DrawSpec spec{};
-  std::vector<float> logits{};  // [vocab] where random
+  std::vector<float> logits{};  // [vocab] where random, and drawn here
 
   std::vector<Token>& tokens() { return bridged ? own : s->drafts->chain.tokens; }
   std::uint32_t drafted() { return size_of(tokens()) - context; }
@@ -106,14 +109,22 @@ void DraftModelPass::draft(DraftModelSlot& model, std::span<const Order> orders,
     for (Sequence* s : orders) {
       lane_of(model, *s).close_until(step + pause_steps);
       s->drafts->chain.cut(0);
-      s->drafts->chain.q.clear();
+      s->drafts->chain.q.clear(), s->drafts->chain.kept.clear();
     }
     throw;
   }
 }
 
+// Where draws are made on a device, the rows of logits need not leave it. A ticket is remembered for so many passes only,
+// and the drafts of other models may come before the verification.
+bool DraftModelPass::backend_keeps(const DraftModelSlot& model, std::uint32_t drafts) const {
+  if (model.bridge != nullptr || model.slot.model->spec().vocab != model.target->model->spec().vocab) return false;
+  return drafts * host_.options->draft_models.size() < ticket_memory / 2 && host_.store->backend.traits().device_draws;
+}
+
 DraftModelPass::Row DraftModelPass::row_of(const DraftModelSlot& model, Sequence& s) const {
   Row row{&s, &lane_of(model, s), model.bridge != nullptr, draws_at_random(model, s)};
+  row.kept = row.random && backend_keeps(model, s.drafts->chain.plan.tokens);
   if (row.bridged) row.own = row.lane->translation->context();
   if (row.bridged && row.random) row.sampling = without_tokens(s.request.sampling);
   row.context = size_of(row.tokens());
@@ -173,7 +184,9 @@ Segment DraftModelPass::segment_of(const DraftModelSlot& model, Row& row) const 
     row.spec.output = std::span(row.tokens()).subspan(s.prompt_tokens);
     if (s.constraint) row.spec.mask = s.constraint->mask(row.drafted());
   }
-  if (row.random) {
+  row.spec.keep_distribution = row.kept;
+  if (row.kept) row.spec.purpose = DrawPurpose::draft;
+  if (row.random && !row.kept) {
     row.logits.resize(model.slot.model->spec().vocab);
     segment.logits = row.logits;
   } else {
@@ -194,10 +207,9 @@ void DraftModelPass::forward(DraftModelSlot& model, std::vector<Row>& all) {
     total += row->rows;
   }
   std::vector<TokenScore> drawn(draws);
-  Backend& backend = host_.store->backend;
   const TimePoint before = host_.clock->now();
-  const PassReport pass = backend.wait(backend.submit({model.slot.id, segments, drawn}));
-  const Duration took = pass.device_time.value_or(host_.clock->now() - before);
+  const PassDone pass = run_pass(host_.store->backend, host_.options->log, {model.slot.id, segments, drawn});
+  const Duration took = pass.report.device_time.value_or(host_.clock->now() - before);
   measure(model, {static_cast<std::uint32_t>(rows.size()), total}, took);
   if (host_.options->observer) host_.options->observer->on_draft_pass(model.slot.id, total, took);
 
@@ -213,7 +225,8 @@ void DraftModelPass::forward(DraftModelSlot& model, std::vector<Row>& all) {
       if (row->bridged) row->lane->previous = row->own;
       offer(model, *row->s);
     }
-    take(model, *row, row->random ? draw_at_random(model, *row) : drawn[next++].token);
+    row->drawn = {pass.ticket, static_cast<std::uint32_t>(next)};
+    take(model, *row, row->random && !row->kept ? draw_at_random(model, *row) : drawn[next++].token);
   }
 }
 
@@ -262,10 +275,12 @@ void DraftModelPass::take(const DraftModelSlot& model, Row& row, Token token) co
   row.done = token < 0 || (!row.bridged && static_cast<std::uint32_t>(token) >= model.target->model->tokens());
   if (!row.done && !row.bridged && row.s->constraint) row.done = !row.s->constraint->follow(token);
   if (row.done) {
-    if (row.random) row.s->drafts->chain.q.resize(row.bridged ? row.drafted() : row.s->drafts->chain.size());
+    if (row.random && !row.kept)
+      row.s->drafts->chain.q.resize(row.bridged ? row.drafted() : row.s->drafts->chain.size());
     return;
   }
   row.tokens().push_back(token);
+  if (row.kept) row.s->drafts->chain.kept.push_back(row.drawn);
   const Tokenizer* tokenizer = model.slot.model->tokenizer();
   row.done = row.drafted() >= row.s->drafts->chain.plan.tokens || (tokenizer != nullptr && tokenizer->is_end(token));
 }

@@ -59,6 +59,7 @@ class DraftModelPass {
     std::uint32_t segments, rows;
   };
   bool prepare(DraftModelSlot& model, Sequence& s, std::uint64_t step) const;
+  bool backend_keeps(const DraftModelSlot& model, std::uint32_t drafts) const;
   Row row_of(const DraftModelSlot& model, Sequence& s) const;
   void forward(DraftModelSlot& model, std::vector<Row>& all);
   std::vector<Row*> plan(std::vector<Row>& all) const;

@@ -2,6 +2,7 @@
 // token has no way into it: guesses live in the chain and nowhere else.
 #pragma once
 
+#include <frugal/backend/batch.hpp>
 #include <frugal/draft/drafter.hpp>
 #include <frugal/draft/vocabulary_bridge.hpp>
 #include <frugal/policy/speculation.hpp>
@@ -23,6 +24,7 @@ struct Chain {
   std::uint32_t committed = 0;
   std::vector<Token> tokens{};
   std::vector<std::vector<float>> q{};  ///< [drafts][vocab] where they were drawn at random, else empty
+  std::vector<DrawRef> kept{};          ///< [drafts] instead of q where the backend has the distributions
   double draft_seconds = 0;             ///< this sequence's share
 
   std::uint32_t size() const { return static_cast<std::uint32_t>(tokens.size()) - committed; }
@@ -34,17 +36,18 @@ struct Chain {
     draft_seconds = 0;
     committed = static_cast<std::uint32_t>(sequence.size());
     tokens.assign(sequence.begin(), sequence.end());
-    q.clear();
+    q.clear(), kept.clear();
   }
   /// No more than so many drafts.
   void cut(std::uint32_t most) {
     if (size() <= most) return;
     tokens.resize(committed + most);
     if (q.size() > most) q.resize(most);
+    if (kept.size() > most) kept.resize(most);
   }
   void clear() {
     tokens.clear();
-    q.clear();
+    q.clear(), kept.clear();
     committed = 0;
   }
   /// Begun, and not yet filled.

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "core/caught.hpp"
+#include "engine/run_pass.hpp"
 #include "engine/say.hpp"
 #include "engine/views.hpp"
 
@@ -26,6 +27,7 @@ DrawSpec draw_spec(const Sequence& s, std::uint32_t drafts) {
   if (!s.drafts || s.drafts->chain.size() == 0) return spec;
   const Chain& chain = s.drafts->chain;
   spec.output = std::span(chain.tokens).subspan(s.prompt_tokens, s.output_tokens() + drafts);
+  if (drafts < chain.size() && drafts < chain.kept.size()) spec.draft = chain.kept[drafts];
   if (drafts < chain.size() && drafts < chain.q.size()) {
     spec.draft_distribution = chain.q[drafts];
     spec.drafted = chain.drafts()[drafts];
@@ -161,7 +163,7 @@ void Pass::forward(ModelSlot& slot, const Plan& plan) {
   std::vector<TokenScore> drawn(draws.size());
   const TimePoint before = clock_.now();
   try {
-    const PassReport pass = options_.backend->wait(options_.backend->submit({slot.id, segments, drawn}));
+    const PassReport pass = run_pass(*options_.backend, options_.log, {slot.id, segments, drawn}).report;
     report.forward = pass.device_time.value_or(clock_.now() - before);
   } catch (...) {
     throw caught_error(Errc::internal, "backend " + std::string(options_.backend->name()));

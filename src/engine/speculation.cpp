@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "core/caught.hpp"
+#include "engine/run_pass.hpp"
 #include "engine/say.hpp"
 #include "engine/views.hpp"
 
@@ -263,7 +264,7 @@ void Speculation::trial(const ModelSlot& slot, std::uint32_t rows, PassCost cost
   Duration took = Duration::max();
   for (int i = 0; i < 3; ++i) {
     const TimePoint before = clock_.now();
-    const PassReport pass = options_.backend->wait(options_.backend->submit({slot.id, std::span(&segment, 1), drawn}));
+    const PassReport pass = run_pass(*options_.backend, options_.log, {slot.id, std::span(&segment, 1), drawn}).report;
     took = std::min<Duration>(took, pass.device_time.value_or(clock_.now() - before));
   }
   cost.model = slot.id;

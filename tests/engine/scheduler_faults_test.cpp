@@ -4,6 +4,7 @@
 #include <catch2/catch_test_macros.hpp>
 
 #include <string>
+#include <utility>
 
 #include "engine/fixture.hpp"
 #include "engine/speculation_fixture.hpp"
@@ -131,6 +132,27 @@ TEST_CASE("a policy that throws where it is not asked for a request costs no ans
     CHECK(logged.find("wild") != std::string::npos);
     engine.check_integrity();
   }
+}
+
+/// Gives something up in its first pass.
+struct GivesUp final : BackendWrapper {
+  using BackendWrapper::BackendWrapper;
+  PassReport wait(Ticket ticket) override {
+    PassReport report = BackendWrapper::wait(ticket);
+    if (!std::exchange(told, true)) report.gave_up = "no more graphs: the device says so";
+    return report;
+  }
+  bool told = false;
+};
+
+TEST_CASE("what a backend gives up goes to the log with the backend's name, and costs no answer") {
+  std::string logged;
+  EngineOptions options = options_with(wordy_backend());
+  options.backend = std::make_shared<GivesUp>(options.backend);
+  options.log = [&](LogLevel, std::uint64_t, std::string_view line) { logged += std::string(line) + '\n'; };
+  Engine engine(std::move(options));
+  CHECK(engine.run(request_for(prompt_of(100), 12)).finish.reason == FinishReason::length);
+  CHECK(logged.find("backend scripted: no more graphs: the device says so") != std::string::npos);
 }
 
 TEST_CASE("a stop text that does not occur changes nothing of an answer that a policy trims") {

@@ -2,9 +2,12 @@
 // drafts that were drawn at random. Only what was asked for comes to the host.
 #include <frugal/backend/sampling.hpp>
 #include <frugal/core/error.hpp>
+#include <frugal/engine/engine.hpp>
+#include <frugal/policy/speculation.hpp>
 
 #include <catch2/catch_test_macros.hpp>
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -166,18 +169,67 @@ TEST_CASE("a pass in halves keeps the distributions of all its draws") {
     drafts[i].sampling = verify[i].sampling = &hot;
     drafts[i].seed = i, drafts[i].keep_distribution = true;
   }
-  const auto answer = [&](Chain& c, std::size_t more) {
+  const auto draft = [&](Chain& c, std::size_t more) -> std::optional<Ticket> {
     pretend().limit_memory(pretend().bytes_in_use() + more);
-    const Ticket first = c.submit(drafts, false);
-    c.rig.backend->wait(first);
+    const Ticket ticket = c.submit(drafts, false);
     pretend().limit_memory(std::size_t{1} << 32);
+    try {
+      c.rig.backend->wait(ticket);
+      return ticket;
+    } catch (const Error& e) {
+      CHECK(e.code() == Errc::out_of_memory);
+      return std::nullopt;
+    }
+  };
+  const auto tokens = [&](Chain& c, Ticket first) {
     for (std::uint32_t i = 0; i < rows; ++i) verify[i].draft = {first, i};
     c.rig.backend->wait(c.submit(verify, false));
-    std::vector<Token> tokens;
-    for (const TokenScore& s : c.drawn) tokens.push_back(s.token);
-    return tokens;
+    std::vector<Token> all;
+    for (const TokenScore& s : c.drawn) all.push_back(s.token);
+    return all;
   };
-  CHECK(answer(chain, std::size_t{24} << 10) == answer(whole, std::size_t{1} << 30));
+  std::optional<Ticket> halves;
+  std::size_t more = 0;
+  while (!halves) halves = draft(chain, more += 512);  // the least with which it ends: single rows, or nearly
+  CHECK(more > 512);
+  CHECK(tokens(chain, *halves) == tokens(whole, *draft(whole, std::size_t{1} << 30)));
+}
+
+TEST_CASE("an engine whose draft model draws at random takes 24 bytes a draw from the device, and no row of logits") {
+  EngineOptions options;
+  const std::shared_ptr<Backend> backend = on_pretend(true)();
+  options.backend = backend;
+  const auto target = tiny_model({.logit_scale = 4.0F});
+  options.models = {{"a", target}};
+  options.draft_models = {
+      {.target = "a", .model = tiny_model({.layers = 1, .logit_scale = 4.0F}), .name = "d", .sampled = true}};
+  options.speculation = fixed_drafts(3);
+  options.kv_bytes = std::size_t{8} << 20;
+  Engine engine(std::move(options));
+  pretend().reset_counts();
+  std::vector<Stream> streams;
+  for (std::uint32_t i = 0; i < 4; ++i) {
+    Request request{TokenPrompt{some_tokens(20 + i)}};
+    request.max_tokens = 24, request.sampling.temperature = 0.8F;
+    streams.push_back(engine.submit(std::move(request)));
+  }
+  std::uint64_t verified = 0, accepted = 0;
+  for (Stream& s : streams) {
+    const Answer answer = s.wait();
+    CHECK(!answer.finish.error);
+    CHECK(answer.tokens.size() == 24);
+    verified += answer.finish.ledger.drafts().verified, accepted += answer.finish.ledger.drafts().accepted;
+  }
+  CHECK(verified > 20);
+  CHECK(accepted > 0);
+  CHECK(accepted < verified);
+  const PretendCounts counts = pretend().counts();
+  CHECK(counts.blocking_copies == 0);
+  CHECK(counts.bytes_down % 24 == 0);
+  const std::uint64_t passes = counts.queued_copies / 2, row = target->spec().vocab * sizeof(float);
+  CHECK(counts.bytes_down < passes * row / 2);
+  CHECK(counts.bytes_up < passes * row * 8);
+  engine.check_integrity();
 }
 
 }  // namespace

@@ -81,6 +81,8 @@ struct PageWrite {
 /// What wait() knows about the work of a ticket.
 struct PassReport {
   std::optional<Duration> device_time{};  ///< time the device worked on it; none = not measured: time it from outside
+  bool replayed = false;                  ///< it was one recorded graph
+  std::string gave_up{};  ///< where recording graphs failed and passes run without them from now on: why, told once
 };
 
 class FRUGAL_API Backend {
