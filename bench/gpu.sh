@@ -7,7 +7,7 @@
 #   FOLDER/gpu.sh [PART ...]    there: run what was carried over that machine's LibTorch
 #   bench/gpu.sh --dry-run      the same parts on this machine's processor with a tiny model: shows that they run, measures nothing
 #
-# Parts, in order: correct (the tests labelled gpu), copy, decode, prefill, verify, speculate, ttft, peers (a plain loop of torch's, and vLLM,
+# Parts, in order: correct (the tests labelled gpu), copy, decode, prefill, verify, graphs, speculate, ttft, peers (a plain loop of torch's, and vLLM,
 # where python3 has them). Each has a limit of time of its own, all together 8 minutes (LIMIT=SECONDS); a part that fails does not stop the others.
 # SHAPES="llama-3-8b smollm2-135m" and FORMATS="bf16 q8_0" choose what is measured. Figures go to a table and to gpu.json beside it (OUT=FOLDER).
 # FRUGAL_GPU_BUILD=FOLDER takes the programs from a build folder as it is.
@@ -43,7 +43,7 @@ pack() {  # pack FOLDER
   local made=${FRUGAL_GPU_BUILD:-$here/../build/gpu} bytes
   mkdir -p "$1"
   [ -n "${FRUGAL_GPU_BUILD:-}" ] || build "$made"
-  cp "$made/bin/tests/test_gpu" "$made/bin/bench/bench_gpu" "$here/gpu.sh" "$here/gpu/torch_loop.py" "$1"
+  cp "$made/bin/tests/test_gpu" "$made/bin/bench/bench_gpu" "$here/gpu.sh" "$here"/gpu/*.py "$1"
   strip "$1/test_gpu" "$1/bench_gpu"
   bytes=$(du -sb "$1" | cut -f 1)
   [ "$bytes" -le 67108864 ] || die "$1 holds $bytes bytes, more than 64 MB"
@@ -88,13 +88,15 @@ run_part() {
     decode) for shape in $shapes; do for format in $formats; do part 60 "decode $shape $format" "$bench" $device decode "$shape" "$format"; done; done ;;
     prefill) for shape in $shapes; do part 40 "prefill $shape" "$bench" $device prefill "$shape" bf16; done ;;
     verify) for shape in $shapes; do for format in $formats; do part 40 "verify $shape $format" "$bench" $device verify "$shape" "$format"; done; done ;;
+    graphs) part 60 "graphs ${shapes%% *}" "$bench" $device graphs "${shapes%% *}" bf16 ;;
     speculate) part 60 speculate "$bench" $device speculate "${shapes%% *}" bf16 ;;
     ttft) part 60 ttft "$bench" $device ttft "${ttft_shape:-llama-3.2-1b}" bf16 ;;
     peers)
       [ $device = cpu ] && return
       python3 -c 'import torch, sys; sys.exit(not torch.cuda.is_available())' 2>/dev/null || { echo "gpu: peers: python3 has no torch with CUDA"; return; }
-      for shape in $shapes; do part 60 "torch loop $shape" python3 "$loop" "$shape"; done
-      python3 -c 'import vllm' 2>/dev/null || echo "gpu: peers: python3 has no vLLM"
+      for shape in $shapes; do part 60 "torch loop $shape" python3 "$loops/torch_loop.py" "$shape"; done
+      python3 -c 'import vllm' 2>/dev/null || { echo "gpu: peers: python3 has no vLLM"; return; }
+      part 120 vllm python3 "$loops/vllm_loop.py" "${ttft_shape:-llama-3.2-1b}"
       ;;
     *) die "unknown part $1 (see --help)" ;;
   esac
@@ -136,7 +138,7 @@ case ${1:-} in
   -h | --help) sed -n '2,18s/^# \{0,1\}//p' "$0"; exit ;;
   -*) die "unknown option $1 (see --help)" ;;
 esac
-if [ $# = 0 ]; then set -- correct copy decode prefill verify speculate ttft peers; fi
+if [ $# = 0 ]; then set -- correct copy decode prefill verify graphs speculate ttft peers; fi
 found=$(devices)
 if [ $dry = 1 ]; then
   device=cpu shapes=tiny formats="bf16 q8_0" ttft_shape=tiny found="this machine's processor, nothing measured"
@@ -146,12 +148,12 @@ elif [ -z "$found" ]; then
 fi
 echo "$found"
 if [ -x "$here/test_gpu" ]; then
-  tests=$here/test_gpu bench=$here/bench_gpu loop=$here/torch_loop.py
+  tests=$here/test_gpu bench=$here/bench_gpu loops=$here
 else
   mkdir -p "$here/../build"
   [ -n "${FRUGAL_GPU_BUILD:-}" ] || build "$here/../build/gpu"
   made=${FRUGAL_GPU_BUILD:-$here/../build/gpu}
-  tests=$made/bin/tests/test_gpu bench=$made/bin/bench/bench_gpu loop=$here/gpu/torch_loop.py
+  tests=$made/bin/tests/test_gpu bench=$made/bin/bench/bench_gpu loops=$here/gpu
 fi
 began=$SECONDS
 all_parts "$found" "$@"

@@ -4,6 +4,7 @@
 //   decode     tokens a second at 1, 8 and 64 sequences, and the share of the copy's bandwidth that a step reaches
 //   prefill    tokens and TFLOP a second of a long prompt
 //   verify     the time of 1, 2, 4, 8 rows of one sequence
+//   graphs     the step of 1, 8 and 64 sequences as one recorded graph against the same work queued call by call, by turns
 //   speculate  tokens a second with a draft model whose tokens are accepted with probability 0.6 and 0.8, by decree
 //   ttft       time to the first token behind a cached prefix of 16k tokens, and without it
 // SHAPE is one of shapes.hpp's, FORMAT bf16, f16, q8_0, q4_0 or q4_1. Weights are random.
@@ -52,8 +53,8 @@ void report(const Options& o, const std::string& name, double value, const char*
 /// A backend with its models bound, and sequences that only have a length.
 class Rows {
  public:
-  Rows(const Options& o, std::vector<std::shared_ptr<const Model>> models, std::size_t tokens)
-      : backend_(torch_backend({.device = o.device})) {
+  Rows(const Options& o, std::vector<std::shared_ptr<const Model>> models, std::size_t tokens, bool graphs = false)
+      : backend_(torch_backend({.device = o.device, .graphs = graphs})) {
     std::size_t granules = 0;
     for (const auto& model : models) {
       const ModelId id = backend_->add_model(model);
@@ -90,11 +91,15 @@ class Rows {
     drawn_.resize(segments.size() * specs.size());
     const double before = now();
     const Ticket ticket = backend_->submit({ModelId{static_cast<std::uint32_t>(model)}, segments, drawn_});
-    device_seconds_ = seconds(backend_->wait(ticket).device_time.value_or(Duration{}));
+    const PassReport pass = backend_->wait(ticket);
+    device_seconds_ = seconds(pass.device_time.value_or(Duration{}));
+    replayed_ = pass.replayed;
+    if (!pass.gave_up.empty()) throw Error(Errc::device, pass.gave_up);
     return now() - before;
   }
   /// Of the last step, by the device's clock; 0 on a CPU.
   double device_seconds() const { return device_seconds_; }
+  bool replayed() const { return replayed_; }
 
   /// Fills a sequence up to a length.
   void fill(Sequence& s, std::uint32_t length, std::size_t model = 0) {
@@ -116,6 +121,7 @@ class Rows {
   Granule next_ = 0;
   std::vector<TokenScore> drawn_;
   double device_seconds_ = 0;
+  bool replayed_ = false;
   const Sampling greedy_;
 };
 
@@ -173,6 +179,32 @@ void decode(const Options& o) {
     report(o, "step" + at, took * 1e3, "ms");
     report(o, "device's share of the step" + at, median(device) / took, "");
     report(o, "share of copy bandwidth" + at, bytes / took / bandwidth, "");
+  }
+}
+
+/// Both sides step by turns over the same weights. A processor records nothing: there both run as they are.
+void graphs(const Options& o) {
+  const auto model = shaped_model(o.shape, o.type);
+  const std::uint32_t context = o.small ? 32 : 512;
+  const std::size_t tokens = (o.small ? 3 : 74) * (context + 128);
+  Rows queued(o, {model}, tokens), recorded(o, {model}, tokens, !o.small);
+  for (const std::size_t batch : {1U, 8U, 64U}) {
+    if (o.small && batch > 1) break;
+    std::vector<Rows::Sequence> a, b;
+    for (std::size_t i = 0; i < batch; ++i) {
+      a.push_back(queued.sequence(context + 128)), b.push_back(recorded.sequence(context + 128));
+      queued.fill(a.back(), context), recorded.fill(b.back(), context);
+    }
+    std::vector<double> one_by_one, at_once;
+    for (int i = -8; i < (o.small ? 3 : 64); ++i) {
+      const double x = queued.step(a, 1), y = recorded.step(b, 1);
+      if (i < 0) continue;
+      if (!o.small && !recorded.replayed()) throw Error(Errc::device, "a steady step was not replayed");
+      one_by_one.push_back(x), at_once.push_back(y);
+    }
+    const std::string at = " at batch " + std::to_string(batch);
+    report(o, "recorded step" + at, median(at_once) * 1e3, "ms");
+    report(o, "queued against recorded" + at, median(one_by_one) / median(at_once), "x");
   }
 }
 
@@ -289,9 +321,9 @@ void ttft(const Options& o) {
 }
 
 int run(const Options& o) {
-  const std::map<std::string, std::function<void(const Options&)>> parts{{"copy", copy},           {"decode", decode},
-                                                                         {"prefill", prefill},     {"verify", verify},
-                                                                         {"speculate", speculate}, {"ttft", ttft}};
+  const std::map<std::string, std::function<void(const Options&)>> parts{
+      {"copy", copy},     {"decode", decode},       {"prefill", prefill}, {"verify", verify},
+      {"graphs", graphs}, {"speculate", speculate}, {"ttft", ttft}};
   const auto part = parts.find(o.part);
   if (part == parts.end()) return std::fputs("bench_gpu: unknown part\n", stderr), 2;
   if (!is_shape(o.shape)) return std::fputs("bench_gpu: unknown shape\n", stderr), 2;

@@ -3,6 +3,7 @@
 #include <memory>
 
 #include "cuda/dispatch.hpp"
+#include "cuda/graphs.hpp"
 
 namespace frugal::cuda {
 namespace {
@@ -59,6 +60,7 @@ const Kernels& host_kernels() noexcept { return table; }
 
 #if !defined(FRUGAL_HAS_DEVICE_KERNELS)
 const Kernels* device_kernels() noexcept { return nullptr; }
+const GraphCalls* device_graphs() noexcept { return nullptr; }
 #endif
 
 }  // namespace frugal::cuda

@@ -53,26 +53,39 @@ bool has_fused_attention(c10::Device device, c10::ScalarType type, std::int64_t 
   }
 }
 
-Attention::Planned Attention::plan(std::span<const Segment> segments, std::int64_t window, std::int64_t page_tokens,
-                                   Parcel& parcel) const {
+/// Pages of a padded sequence: no window needs all of them where it is short.
+std::int64_t Attention::padded_pages(const Paging& p) {
+  const std::int64_t all = p.shape->pages;
+  return p.window == 0 ? all : std::min(all, (p.window + p.shape->rows) / p.page_tokens + 2);
+}
+
+Attention::Planned Attention::plan(std::span<const Segment> segments, const Paging& paging, Parcel& parcel) const {
   Planned out;
   AttentionPlan& plan = out.plan;
-  plan.window = window;
+  const std::int64_t window = plan.window = paging.window, page_tokens = paging.page_tokens;
+  const std::int64_t padded = paging.shape == nullptr ? 0 : padded_pages(paging);
   std::vector<std::int64_t> pages;
   std::vector<std::int32_t> row_starts{0}, key_starts{0}, key_counts;
-  std::int64_t row = 0;
+  const auto end_sequence = [&](std::int64_t rows, std::int64_t keys) {
+    pages.resize(std::max(pages.size(), static_cast<std::size_t>(wide(key_counts.size() + 1) * padded)),
+                 paging.scratch);
+    row_starts.push_back(row_starts.back() + static_cast<std::int32_t>(rows));
+    key_starts.push_back(static_cast<std::int32_t>(wide(pages.size()) * page_tokens));
+    key_counts.push_back(static_cast<std::int32_t>(keys));
+    plan.most_rows = std::max(plan.most_rows, rows), plan.most_keys = std::max(plan.most_keys, keys);
+  };
   for (const Segment& s : segments) {
-    SequencePlan p{.first_row = row, .rows = wide(s.tokens.size()), .start = s.start};
+    SequencePlan p{.first_row = row_starts.back(), .rows = wide(s.tokens.size()), .start = s.start};
     p.first_position = first_key(p.start, window) / page_tokens * page_tokens;
     p.first_key = wide(pages.size()) * page_tokens;
-    row += p.rows;
     for (std::int64_t at = p.first_position; at < p.end(); at += page_tokens)
       pages.push_back(s.pages[static_cast<std::size_t>(at / page_tokens)]);
-    row_starts.push_back(static_cast<std::int32_t>(row));
-    key_starts.push_back(static_cast<std::int32_t>(wide(pages.size()) * page_tokens));
-    key_counts.push_back(static_cast<std::int32_t>(p.keys()));
-    plan.most_rows = std::max(plan.most_rows, p.rows), plan.most_keys = std::max(plan.most_keys, p.keys());
+    end_sequence(paging.shape == nullptr ? p.rows : paging.shape->rows, p.keys());
     plan.sequences.push_back(std::move(p));
+  }
+  if (paging.shape != nullptr) {
+    while (key_counts.size() < paging.shape->sequences) end_sequence(paging.shape->rows, paging.shape->rows);
+    plan.most_keys = padded * page_tokens;
   }
   out.pages = parcel.add(pages);
   if (!fused_) return out;

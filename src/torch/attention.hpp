@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "torch/parcel.hpp"
+#include "torch/step_graphs.hpp"
 
 namespace frugal::aten {
 
@@ -60,9 +61,16 @@ class Attention {
   /// Chooses between one call for all sequences and one for each.
   void use_fused(bool fused) { fused_ = fused && spec_.attention_softcap == 0.0F; }
 
-  /// Puts a step's arrays into `parcel`; finish() takes them out on the device, once it was sent.
+  /// Puts a step's arrays into `parcel`; finish() takes them out on the device, once it was sent. A padded step needs the
+  /// fused call.
   class Planned;
-  Planned plan(std::span<const Segment> segments, std::int64_t window, std::int64_t page_tokens, Parcel& parcel) const;
+  struct Paging {
+    std::int64_t window = 0, page_tokens = 0;
+    const StepShape* shape = nullptr;  // null = as the segments are
+    std::int64_t scratch = 0;          // a page that belongs to nobody
+  };
+  Planned plan(std::span<const Segment> segments, const Paging& paging, Parcel& parcel) const;
+  bool is_fused() const { return fused_; }
   /// `positions` [rows] of the step, `counting` = 0, 1, 2, ... on the device.
   AttentionPlan finish(Planned planned, const Parcel& parcel, const at::Tensor& positions,
                        const at::Tensor& counting) const;
@@ -71,6 +79,7 @@ class Attention {
   at::Tensor run(const AttentionPlan& plan, const at::Tensor& q, const KvView& kv, std::int64_t layer) const;
 
  private:
+  static std::int64_t padded_pages(const Paging& p);
   at::Tensor fused(const AttentionPlan& plan, const at::Tensor& q, const at::Tensor& keys,
                    const at::Tensor& values) const;
   at::Tensor one(const SequencePlan& s, const at::Tensor& q, const at::Tensor& keys, const at::Tensor& values) const;

@@ -28,6 +28,7 @@
 #include "torch/lane.hpp"
 #include "torch/outputs.hpp"
 #include "torch/parcel.hpp"
+#include "torch/step_graphs.hpp"
 
 namespace frugal {
 namespace {
@@ -53,7 +54,10 @@ class TorchBackend final : public Backend {
         lane_(device_.device),
         timer_(lane_),
         parcel_(device_.device),
-        outputs_(device_, lane_) {}
+        outputs_(device_, lane_) {
+    if (device_.make_recorder != nullptr)
+      graphs_ = std::make_unique<aten::StepGraphs>(device_.make_recorder(lane_, device_.device));
+  }
 
   std::string_view name() const override { return "torch"; }
 
@@ -91,13 +95,16 @@ class TorchBackend final : public Backend {
     std::vector<std::size_t> kv;
     for (const auto& d : decoders_) kv.push_back(d->kv_bytes_per_token());
     geometry_ = backend::check_layout(layout, kv);
+    if (graphs_) graphs_->clear();
     const std::optional<std::size_t> free = device_.is_host() ? std::nullopt : free_bytes();
     guarded("torch: arena", [&] {
       const auto options = at::TensorOptions(at::kByte).device(device_.device);
-      arena_ = at::empty({static_cast<std::int64_t>(layout.bytes)}, options);
+      arena_ = at::empty({static_cast<std::int64_t>(layout.bytes + scratch_bytes())}, options);
+      arena_.narrow(0, static_cast<std::int64_t>(layout.bytes), static_cast<std::int64_t>(scratch_bytes())).zero_();
       // What a pass will need is taken once, so that it is there: LibTorch keeps it for the passes.
       if (!device_.is_host()) at::empty({static_cast<std::int64_t>(workspace())}, options);
-      for (std::size_t i = 0; i < decoders_.size(); ++i) decoders_[i]->bind(arena_, geometry_.models[i]);
+      for (std::size_t i = 0; i < decoders_.size(); ++i)
+        decoders_[i]->bind(arena_, geometry_.models[i], static_cast<std::int64_t>(layout.bytes / granule_bytes));
     });
     bound_free_bytes_ = free;
   }
@@ -115,7 +122,7 @@ class TorchBackend final : public Backend {
   void forward(const Batch& batch, Ticket ticket) {
     aten::Decoder& d = decoder(batch.model);
     backend::check_batch(batch, geometry_, d.spec(), BackendTraits{}.max_rows, ticket != Ticket{});
-    device_time_.reset();
+    report_ = {};
     if (batch.segments.empty()) return;
     const auto pass = [&](const Batch& part) {
       guarded("torch: forward", [&] { run(part, d, ticket, batch.drawn.data()); });
@@ -130,19 +137,19 @@ class TorchBackend final : public Backend {
 
   /// The pass is done when this returns; the ticket keeps how long the device took.
   Ticket submit(const Batch& batch) override {
-    device_time_.reset();
+    report_ = {};
     const Ticket ticket =
         device_.kernels == nullptr ? Backend::submit(batch) : run_keeping(batch, [&](const Batch& pass, Ticket t) {
           outputs_.kept.open(t);
           forward(pass, t);
         });
-    device_times_[ticket.value % ticket_memory] = device_time_;
+    reports_[ticket.value % ticket_memory] = report_;
     return ticket;
   }
   PassReport wait(Ticket ticket) override {
-    const std::optional<Duration> took = std::exchange(device_times_[ticket.value % ticket_memory], std::nullopt);
+    PassReport report = std::exchange(reports_[ticket.value % ticket_memory], {});
     Backend::wait(ticket);
-    return {.device_time = took};
+    return report;
   }
 
   bool healthy() const noexcept override { return healthy_.load(std::memory_order_relaxed); }
@@ -243,15 +250,30 @@ class TorchBackend final : public Backend {
   void run(const Batch& batch, aten::Decoder& d, Ticket ticket, const TokenScore* first) {
     timer_.start();
     parcel_.open(lane_);
-    aten::PlannedStep planned = d.plan(batch.segments, parcel_);
-    aten::Outputs outputs(batch, d.spec().vocab, outputs_, ticket, first);
+    const std::optional<aten::StepShape> padded =
+        graphs_ && d.can_be_recorded() ? aten::step_shape(batch, geometry_.models[batch.model.index()].page_tokens)
+                                       : std::nullopt;
+    const aten::StepShape* const shape = padded ? &*padded : nullptr;
+    const aten::PlannedStep planned = d.plan(batch.segments, shape, parcel_);
+    aten::Outputs outputs({batch, d.spec().vocab, ticket, first, shape}, outputs_);
     outputs.plan(parcel_);
     parcel_.settle();
     outputs.settle(parcel_);
     parcel_.send(lane_);
-    const at::Tensor hidden = d.run(d.finish(std::move(planned), parcel_), backend::layers_of(batch, d.spec()),
-                                    [&](std::uint32_t layer, const at::Tensor& x) { copy_hidden(batch, d, layer, x); });
-    outputs.run(parcel_, hidden, [&](const at::Tensor& rows) { return d.logits(rows); });
+    const auto work = [&] {
+      const at::Tensor hidden =
+          d.run(d.finish(planned, parcel_), backend::layers_of(batch, d.spec()),
+                [&](std::uint32_t layer, const at::Tensor& x) { copy_hidden(batch, d, layer, x); });
+      outputs.run(parcel_, hidden, [&](const at::Tensor& rows) { return d.logits(rows); });
+    };
+    if (padded) {
+      report_.replayed = graphs_->run({batch.model, *padded}, moves(), work);
+      if (const std::string why = graphs_->failure(); !why.empty())
+        report_.gave_up = "steps are no longer recorded as graphs: " + why;
+    } else {
+      work();
+    }
+    outputs.bring(parcel_);
     finish(outputs);
   }
 
@@ -259,7 +281,22 @@ class TorchBackend final : public Backend {
   void finish(aten::Outputs& outputs) {
     const std::optional<Duration> took = timer_.stop();
     outputs.finish();
-    if (took) device_time_ = device_time_.value_or(Duration{}) + *took;
+    if (took) report_.device_time = report_.device_time.value_or(Duration{}) + *took;
+  }
+
+  /// Another number when memory that recorded steps read or write lies elsewhere. Models may share all but their tables.
+  std::uint64_t moves() const {
+    std::uint64_t sum = parcel_.moves() + outputs_.logits.moves() + outputs_.work.moves() + outputs_.records.moves();
+    for (const auto& d : decoders_) sum += d->moves();
+    return sum;
+  }
+
+  /// The page that rows write to which pad a step.
+  std::size_t scratch_bytes() const {
+    std::size_t most = 0;
+    if (graphs_)
+      for (const PageGeometry& g : geometry_.models) most = std::max(most, g.page_bytes);
+    return most;
   }
 
   aten::Device device_;
@@ -267,8 +304,9 @@ class TorchBackend final : public Backend {
   aten::DeviceTimer timer_;
   aten::Parcel parcel_;
   aten::OutputPlace outputs_;
-  std::optional<Duration> device_time_;  // of the last pass
-  std::array<std::optional<Duration>, ticket_memory> device_times_{};
+  std::unique_ptr<aten::StepGraphs> graphs_;  // null = no step is recorded
+  PassReport report_;                         // of the last pass
+  std::array<PassReport, ticket_memory> reports_{};
   std::optional<std::size_t> bound_free_bytes_;
   std::vector<std::unique_ptr<aten::Decoder>> decoders_;
   backend::BoundArena geometry_;

@@ -60,7 +60,8 @@ std::size_t Decoder::workspace_bytes(std::uint32_t rows) const {
   return rows * (streams + std::max(qkv, ffn)) + std::max(head, expanded);
 }
 
-void Decoder::bind(const at::Tensor& arena, const PageGeometry& geometry) {
+void Decoder::bind(const at::Tensor& arena, const PageGeometry& geometry, std::int64_t scratch) {
+  scratch_ = scratch;
   const std::size_t bytes = static_cast<std::size_t>(arena.numel());
   kv_.arena = arena.view(device_.compute);
   kv_.granule = wide(granule_bytes / c10::elementSize(device_.compute));
@@ -68,6 +69,10 @@ void Decoder::bind(const at::Tensor& arena, const PageGeometry& geometry) {
   kv_.page_tokens = geometry.page_tokens;
   kv_.width = spec().kv_width();
   attention_.use_fused(has_fused_attention(device_.device, device_.compute, spec().head_dim));
+}
+
+bool Decoder::can_be_recorded() const {
+  return attention_.is_fused() && ops_.has_rope_append(spec()) && spec().experts.count == 0;
 }
 
 at::Tensor Decoder::run(const StepPlan& plan, std::uint32_t layers,

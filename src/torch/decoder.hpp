@@ -53,11 +53,16 @@ class Decoder {
   std::size_t kv_bytes_per_token() const;
   /// Bytes that a pass of so many rows takes at most for activations, keys of the arena that it gathers left out.
   std::size_t workspace_bytes(std::uint32_t rows) const;
-  void bind(const at::Tensor& arena, const PageGeometry& geometry);
+  /// `scratch`: a page of the arena that belongs to nobody, for rows that pad a step.
+  void bind(const at::Tensor& arena, const PageGeometry& geometry, std::int64_t scratch);
   const KvView& kv() const { return kv_; }
 
   /// Puts a step's arrays into `parcel`. Waits only where a position is the first beyond all tables.
-  PlannedStep plan(std::span<const Segment> segments, Parcel& parcel);
+  PlannedStep plan(std::span<const Segment> segments, const StepShape* shape, Parcel& parcel);
+  /// Whether a step queues the same work whatever its content: attention is one call, nothing is chosen by the host.
+  bool can_be_recorded() const;
+  /// Goes up when tables that a step reads lie elsewhere.
+  std::uint64_t moves() const { return moves_; }
   /// After the parcel was settled.
   StepPlan finish(PlannedStep planned, const Parcel& parcel) const;
   /// The residual stream after the first `layers` layers, fp32 [rows, d_model]; writes K/V of every row in them. `after`
@@ -93,6 +98,8 @@ class Decoder {
   at::Tensor counting_;                    // int64 0, 1, 2, ... as far as positions went
   Attention attention_;
   KvView kv_;
+  std::int64_t scratch_ = 0;
+  std::uint64_t moves_ = 0;
 };
 
 }  // namespace frugal::aten

@@ -79,12 +79,17 @@ Device open_device(const TorchOptions& options) {
     }
     const c10::ScalarType compute = compute_type(options.compute, cuda);
     if (options.threads < 0) throw Error(Errc::invalid_argument, "torch: threads is negative");
+    if (options.graphs && (!cuda || cuda_recorder() == nullptr || !Lane::tells_native()))
+      throw Error(Errc::unavailable,
+                  cuda ? "torch: graphs need frugal built with FRUGAL_CUDA, over LibTorch 2.11 or later"
+                       : "torch: graphs are for device cuda");
     const c10::Device device = cuda ? open_cuda(name) : c10::Device(c10::DeviceType::CPU);
     if (options.threads > 0) at::set_num_threads(options.threads);
     return {.device = device,
             .compute = compute,
             .name = device.str(),
-            .kernels = cuda && Lane::tells_native() ? cuda::device_kernels() : nullptr};
+            .kernels = cuda && Lane::tells_native() ? cuda::device_kernels() : nullptr,
+            .make_recorder = options.graphs ? cuda_recorder() : nullptr};
   });
 }
 

@@ -9,6 +9,7 @@
 #include <string>
 
 #include "cuda/kernels.hpp"
+#include "torch/recorder.hpp"
 
 namespace frugal::aten {
 
@@ -17,6 +18,8 @@ struct Device {
   c10::ScalarType compute;  ///< of weights, activations inside a layer, keys and values; the residual stream is fp32
   std::string name;         ///< "cpu", "cuda:0"
   const cuda::Kernels* kernels = nullptr;  ///< frugal's own; null = LibTorch's operations do all, draws are the host's
+
+  MakeRecorder make_recorder = nullptr;  ///< null = no step is recorded
 
   bool is_host() const { return device.is_cpu(); }
 };

@@ -30,12 +30,13 @@ struct WantedRow {
   std::span<float> logits{};  // [vocab] to be filled, or empty
 };
 
-std::vector<WantedRow> wanted_rows(const Batch& batch, std::uint32_t vocab) {
+/// `shape`: rows stand where padding has put them.
+std::vector<WantedRow> wanted_rows(const Batch& batch, std::uint32_t vocab, const StepShape* shape) {
   std::vector<WantedRow> all;
   std::size_t end = 0, drawn = 0;
   for (const Segment& s : batch.segments) {
     const std::size_t rows = s.tokens.size(), copied = s.logits.size() / vocab;
-    end += rows;
+    end += shape == nullptr ? rows : shape->rows;
     for (std::size_t left = backend::wanted_rows(s, vocab); left > 0; --left) {
       WantedRow w{.row = wide(end - left)};
       if (left <= copied) w.logits = s.logits.subspan((copied - left) * vocab, vocab);
@@ -71,31 +72,34 @@ at::Tensor KeptDistributions::named(DrawRef ref) const {
 /// head_rows rows at most.
 class Outputs::Piece {
  public:
-  Piece(std::span<const WantedRow> wanted, std::uint32_t vocab, std::int64_t all_rows, OutputPlace& place)
-      : place_(place), vocab_(vocab), count_(wide(wanted.size())) {
+  /// `all_rows`: of the batch. Where it is `padded`, logits of all of them are made, and each has a place for a draw.
+  Piece(std::span<const WantedRow> wanted, std::uint32_t vocab, std::int64_t all_rows, bool padded, OutputPlace& place)
+      : place_(place), vocab_(vocab), count_(padded ? all_rows : wide(wanted.size())) {
     if (count_ != all_rows)
       for (const WantedRow& w : wanted) rows_.push_back(w.row);
     for (std::size_t i = 0; i < wanted.size(); ++i) {
       const WantedRow& w = wanted[i];
       const bool here = place.device.kernels != nullptr && w.draw != nullptr;
-      if (here) draws_.push_back({cuda::prepare(*w.draw, vocab), w.draw, w.drawn, wide(i)});
+      const std::size_t slot = padded ? static_cast<std::size_t>(w.row) : draws_.size();
+      if (here) draws_.push_back({cuda::prepare(*w.draw, vocab), w.draw, w.drawn, padded ? w.row : wide(i), slot});
       if (here && w.logits.empty()) continue;
       at_host_.push_back(wide(i));
       host_rows_.push_back({w.logits, here ? nullptr : w.draw, w.drawn});
     }
+    table_rows_ = padded ? static_cast<std::size_t>(all_rows) : draws_.size();
   }
 
   void plan(Parcel& parcel) {
     rows_slot_ = parcel.add(rows_);
     if (wide(at_host_.size()) != count_) host_slot_ = parcel.add(at_host_);
-    table_slot_ = parcel.reserve<cuda::DrawRow>(draws_.size());
+    table_slot_ = parcel.reserve<cuda::DrawRow>(table_rows_);
     for (Draw& d : draws_) plan(parcel, d);
   }
 
   /// Takes the memory that all parts share.
   void reserve() {
     if (draws_.empty()) return;
-    place_.logits.floats(count_, vocab_), place_.work.floats(wide(draws_.size()), vocab_);
+    place_.logits.floats(count_, vocab_), place_.work.floats(wide(table_rows_), vocab_);
     place_.distributions.floats(asked_, vocab_), records();
   }
 
@@ -104,15 +108,14 @@ class Outputs::Piece {
   void settle(Parcel& parcel, Keep keep) {
     if (draws_.empty()) return;
     auto* const logits = static_cast<float*>(place_.logits.floats(count_, vocab_).data_ptr());
-    auto* const work = static_cast<float*>(place_.work.floats(wide(draws_.size()), vocab_).data_ptr());
+    auto* const work = static_cast<float*>(place_.work.floats(wide(table_rows_), vocab_).data_ptr());
     auto* const lists = reinterpret_cast<cuda::Listed*>(static_cast<std::byte*>(records().data_ptr()) +
-                                                        draws_.size() * sizeof(cuda::Drawn));
+                                                        table_rows_ * sizeof(cuda::Drawn));
     if (asked_ > 0) asked_rows_ = place_.distributions.floats(asked_, vocab_);
-    std::vector<cuda::DrawRow> table;
-    for (std::size_t i = 0; i < draws_.size(); ++i) {
-      Draw& d = draws_[i];
+    std::vector<cuda::DrawRow> table(table_rows_);  // what pads it has no tokens
+    for (Draw& d : draws_) {
       cuda::DrawRow& row = d.prepared.row;
-      row.logits = logits + d.at * vocab_, row.x = work + wide(i) * vocab_, row.list = lists + d.list;
+      row.logits = logits + d.at * vocab_, row.x = work + wide(d.slot) * vocab_, row.list = lists + d.list;
       row.adjustments = static_cast<const cuda::Adjustment*>(parcel.address(d.adjustments));
       row.mask = static_cast<const std::uint32_t*>(parcel.address(d.mask));
       if (cuda::judges(*d.spec))
@@ -120,7 +123,7 @@ class Outputs::Piece {
       d.staying = keep(d.drawn, *d.spec);
       const at::Tensor into = d.staying.defined() || d.asked < 0 ? d.staying : asked_rows_.select(0, d.asked);
       row.distribution = into.defined() ? static_cast<float*>(into.data_ptr()) : nullptr;
-      table.push_back(row);
+      table[d.slot] = row;
     }
     parcel.fill(table_slot_, std::span<const cuda::DrawRow>(table));
   }
@@ -134,7 +137,13 @@ class Outputs::Piece {
       logits = place_.logits.floats(count_, vocab_).copy_(logits);
       start_draws(parcel);
     }
+    logits_ = logits;
+  }
+
+  void bring(const Parcel& parcel) {
+    bring_draws();
     if (host_rows_.empty()) return;
+    const at::Tensor logits = std::exchange(logits_, {});
     const bool all = wide(at_host_.size()) == count_;
     host_ = place_.returns.bring(Returns::logits,
                                  all ? logits : at::index_select(logits, 0, parcel.tensor(host_slot_, at::kLong)));
@@ -156,7 +165,8 @@ class Outputs::Piece {
     cuda::PreparedDraw prepared;
     const DrawSpec* spec;
     TokenScore* drawn;
-    std::int64_t at;  // row of the piece
+    std::int64_t at;   // row of the piece
+    std::size_t slot;  // of the table
     Parcel::Slot adjustments{}, mask{}, draft{};
     at::Tensor kept{};        // what the draft was drawn from, where that is on the device
     at::Tensor staying{};     // where its own distribution stays
@@ -191,16 +201,20 @@ class Outputs::Piece {
   }
 
   at::Tensor records() {
-    return place_.records.bytes(draws_.size() * sizeof(cuda::Drawn) + listed_ * sizeof(cuda::Listed));
+    return place_.records.bytes(table_rows_ * sizeof(cuda::Drawn) + listed_ * sizeof(cuda::Listed));
   }
 
   void start_draws(const Parcel& parcel) {
     const auto* const table = static_cast<const cuda::DrawRow*>(parcel.address(table_slot_));
     const at::Tensor out = records();
-    const int status = place_.device.kernels->draw(table, static_cast<std::uint32_t>(draws_.size()),
+    const int status = place_.device.kernels->draw(table, static_cast<std::uint32_t>(table_rows_),
                                                    static_cast<cuda::Drawn*>(out.data_ptr()), place_.lane.native());
     if (status != 0) throw Error(Errc::device, "torch: draws cannot be started: CUDA error " + std::to_string(status));
-    records_ = place_.returns.bring(Returns::records, out);
+  }
+
+  void bring_draws() {
+    if (draws_.empty()) return;
+    records_ = place_.returns.bring(Returns::records, records());
     for (const Draw& d : draws_)
       if (d.staying.defined() && d.asked >= 0) asked_rows_.select(0, d.asked).copy_(d.staying);
     if (asked_ > 0) asked_host_ = place_.returns.bring(Returns::distributions, asked_rows_);
@@ -209,10 +223,9 @@ class Outputs::Piece {
   void finish_draws(std::size_t vocab) const {
     if (draws_.empty()) return;
     const auto* const drawn = static_cast<const cuda::Drawn*>(records_.const_data_ptr());
-    const auto* const lists = reinterpret_cast<const cuda::Listed*>(drawn + draws_.size());
-    for (std::size_t i = 0; i < draws_.size(); ++i) {
-      const Draw& d = draws_[i];
-      *d.drawn = cuda::score_of(drawn[i], d.prepared.row, {lists + d.list, d.prepared.row.listed});
+    const auto* const lists = reinterpret_cast<const cuda::Listed*>(drawn + table_rows_);
+    for (const Draw& d : draws_) {
+      *d.drawn = cuda::score_of(drawn[d.slot], d.prepared.row, {lists + d.list, d.prepared.row.listed});
       if (d.asked < 0) continue;
       const auto* const p =
           static_cast<const float*>(asked_host_.const_data_ptr()) + static_cast<std::size_t>(d.asked) * vocab;
@@ -222,28 +235,30 @@ class Outputs::Piece {
 
   OutputPlace& place_;
   std::int64_t vocab_, count_, asked_ = 0;
-  std::size_t listed_ = 0;
+  std::size_t listed_ = 0, table_rows_ = 0;
   std::vector<std::int64_t> rows_, at_host_;  // of the batch; of the piece. rows_ is empty where it is all of them
   Parcel::Slot rows_slot_, host_slot_, table_slot_;
   std::vector<Draw> draws_;
   std::vector<AtHost> host_rows_;
-  at::Tensor records_, host_, asked_rows_, asked_host_;
+  at::Tensor logits_, records_, host_, asked_rows_, asked_host_;
 };
 
-Outputs::Outputs(const Batch& batch, std::uint32_t vocab, OutputPlace& place, Ticket ticket, const TokenScore* first)
-    : place_(place), vocab_(vocab), ticket_(ticket), first_(first) {
-  const std::vector<WantedRow> wanted = wanted_rows(batch, vocab);
+Outputs::Outputs(const OutputsOf& of, OutputPlace& place)
+    : place_(place), vocab_(of.vocab), ticket_(of.ticket), first_(of.first) {
+  const std::vector<WantedRow> wanted = wanted_rows(of.batch, of.vocab, of.shape);
   std::size_t rows = 0;
-  for (const Segment& s : batch.segments) rows += s.tokens.size();
+  for (const Segment& s : of.batch.segments) rows += s.tokens.size();
+  if (of.shape != nullptr) rows = of.shape->all_rows();
   for (std::size_t at = 0; at < wanted.size(); at += head_rows) {
     const auto part = std::span(wanted).subspan(at, std::min<std::size_t>(head_rows, wanted.size() - at));
-    pieces_.push_back(std::make_unique<Piece>(part, vocab, wide(rows), place));
+    pieces_.push_back(std::make_unique<Piece>(part, of.vocab, wide(rows), of.shape != nullptr, place));
   }
 }
 
 Outputs::~Outputs() = default;
 
 void Outputs::plan(Parcel& parcel) {
+  place_.returns.open();
   for (const auto& piece : pieces_) piece->plan(parcel);
 }
 
@@ -259,13 +274,17 @@ void Outputs::settle(Parcel& parcel) {
 }
 
 void Outputs::run(const Parcel& parcel, const at::Tensor& hidden, const HeadOf& head) {
-  place_.returns.open();
   for (const auto& piece : pieces_) {
     piece->run(parcel, hidden, head);
     if (piece == pieces_.back()) break;
+    piece->bring(parcel);
     place_.lane.wait();
     piece->finish(drawer_);
   }
+}
+
+void Outputs::bring(const Parcel& parcel) {
+  if (!pieces_.empty()) pieces_.back()->bring(parcel);
 }
 
 void Outputs::finish() {

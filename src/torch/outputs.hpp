@@ -17,6 +17,7 @@
 #include "torch/device.hpp"
 #include "torch/lane.hpp"
 #include "torch/parcel.hpp"
+#include "torch/step_graphs.hpp"
 
 namespace frugal::aten {
 
@@ -58,18 +59,29 @@ struct OutputPlace {
         returns(d.device) {}
 };
 
+/// Whose outputs they are.
+struct OutputsOf {
+  const Batch& batch;
+  std::uint32_t vocab = 0;
+  Ticket ticket{};                    // where draws may be kept
+  const TokenScore* first = nullptr;  // the pass's first draw of all, where `batch` is a part of it
+  const StepShape* shape = nullptr;   // null = not padded; else at least one draw, and neither logits nor hidden states
+};
+
 /// The outputs of one pass.
 class Outputs {
  public:
-  /// `ticket` names the pass where draws may be kept; `first` is the pass's first draw of all, where this is a part of it.
-  Outputs(const Batch& batch, std::uint32_t vocab, OutputPlace& place, Ticket ticket, const TokenScore* first);
+  Outputs(const OutputsOf& of, OutputPlace& place);
   ~Outputs();
 
   /// Puts what draws read into the parcel, before and after its settle().
   void plan(Parcel& parcel);
   void settle(Parcel& parcel);
-  /// After the parcel was sent: queues all work. Waits for the lane only between parts of head_rows rows.
+  /// After the parcel was sent: queues all work. Waits for the lane only between parts of head_rows rows. Of a padded step
+  /// it queues the same work every time.
   void run(const Parcel& parcel, const at::Tensor& hidden, const HeadOf& head);
+  /// Queues what comes to the host.
+  void bring(const Parcel& parcel);
   /// After the lane was waited for: fills the batch's logits and draws.
   void finish();
 

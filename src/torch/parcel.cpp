@@ -3,6 +3,7 @@
 #include <ATen/ops/empty.h>
 
 #include <algorithm>
+#include <bit>
 
 namespace frugal::aten {
 namespace {
@@ -13,11 +14,15 @@ Grown pinned_for(c10::Device device) { return Grown(c10::Device(c10::DeviceType:
 
 }  // namespace
 
+/// Small arrays grow by doubling, so that they seldom move.
 at::Tensor Grown::bytes(std::size_t wanted, std::size_t kept) {
   const auto size = static_cast<std::int64_t>(wanted);
   if (!bytes_.defined() || bytes_.size(0) < size) {
+    constexpr std::size_t small = std::size_t{1} << 20, least = 4096;
+    const std::size_t room = wanted < small ? std::bit_ceil(std::max(wanted, least)) : wanted;
     const auto options = at::TensorOptions(at::kByte);
-    at::Tensor larger = at::empty({size}, pinned_ ? options.pinned_memory(true) : options.device(device_));
+    at::Tensor larger =
+        at::empty({static_cast<std::int64_t>(room)}, pinned_ ? options.pinned_memory(true) : options.device(device_));
     if (kept > 0) std::memcpy(larger.data_ptr(), bytes_.const_data_ptr(), kept);
     bytes_ = std::move(larger);
     ++moves_;

@@ -18,8 +18,8 @@ std::int64_t wide(std::size_t n) { return static_cast<std::int64_t>(n); }
 
 /// Tables grow by doubling, so a sequence meets few steps that wait for them.
 void Decoder::cover(std::int64_t positions) {
-  angles_.cover(positions);
-  if (local_angles_) local_angles_->cover(positions);
+  if (angles_.cover(positions)) ++moves_;
+  if (local_angles_ && local_angles_->cover(positions)) ++moves_;
   const std::int64_t have = counting_.defined() ? counting_.size(0) : 0;
   if (positions <= have) return;
   const at::Tensor made =
@@ -28,9 +28,15 @@ void Decoder::cover(std::int64_t positions) {
   counting_ = made.to(device_.device);
 }
 
-PlannedStep Decoder::plan(std::span<const Segment> segments, Parcel& parcel) {
+/// Rows that pad a step write to the page that belongs to nobody.
+PlannedStep Decoder::plan(std::span<const Segment> segments, const StepShape* shape, Parcel& parcel) {
   std::vector<std::int64_t> tokens, pages, slots, positions;
+  const auto pad = [&](std::size_t rows) {
+    tokens.resize(tokens.size() + rows), slots.resize(tokens.size()), positions.resize(tokens.size());
+    pages.resize(tokens.size(), scratch_);
+  };
   for (const Segment& s : segments) {
+    if (shape != nullptr) pad(shape->rows - s.tokens.size());
     for (std::size_t i = 0; i < s.tokens.size(); ++i) {
       const std::size_t position = s.start + i, page_tokens = static_cast<std::size_t>(kv_.page_tokens);
       tokens.push_back(s.tokens[i]);
@@ -39,14 +45,16 @@ PlannedStep Decoder::plan(std::span<const Segment> segments, Parcel& parcel) {
       positions.push_back(wide(position));
     }
   }
+  if (shape != nullptr) pad(shape->all_rows() - tokens.size());
   cover(*std::max_element(positions.begin(), positions.end()) + 1);
 
   const DecoderSpec& s = spec();
   const bool any_full = s.sliding_window == 0 || std::any_of(s.full_attention.begin(), s.full_attention.end(),
                                                              [](std::uint8_t full) { return full != 0; });
   PlannedStep planned{parcel.add(tokens), parcel.add(pages), parcel.add(slots), parcel.add(positions), {}, {}};
-  if (any_full) planned.full = attention_.plan(segments, 0, kv_.page_tokens, parcel);
-  if (s.sliding_window != 0) planned.windowed = attention_.plan(segments, s.sliding_window, kv_.page_tokens, parcel);
+  if (any_full) planned.full = attention_.plan(segments, {0, kv_.page_tokens, shape, scratch_}, parcel);
+  if (s.sliding_window != 0)
+    planned.windowed = attention_.plan(segments, {s.sliding_window, kv_.page_tokens, shape, scratch_}, parcel);
   return planned;
 }
 

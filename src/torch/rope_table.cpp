@@ -14,9 +14,9 @@ namespace frugal::aten {
 RopeTable::RopeTable(std::vector<double> frequencies, float scale, c10::Device device)
     : frequencies_(std::move(frequencies)), scale_(scale), device_(device) {}
 
-void RopeTable::cover(std::int64_t positions) {
+bool RopeTable::cover(std::int64_t positions) {
   const std::int64_t have = table_.defined() ? table_.size(0) : 0;
-  if (positions <= have) return;
+  if (positions <= have) return false;
   const std::int64_t more = std::max<std::int64_t>({positions - have, have, 1024});
   const std::size_t half = frequencies_.size();
   const at::Tensor made = at::empty({more, 2, static_cast<std::int64_t>(half)}, at::TensorOptions(at::kFloat));
@@ -28,6 +28,7 @@ void RopeTable::cover(std::int64_t positions) {
   }
   const at::Tensor sent = made.to(device_);
   table_ = have == 0 ? sent : at::cat({table_, sent});
+  return true;
 }
 
 RopeTable::Angles RopeTable::at(const at::Tensor& positions) const {

@@ -14,8 +14,9 @@ class RopeTable {
   /// `frequencies` [rope_dims / 2]; both values are multiplied by `scale`.
   RopeTable(std::vector<double> frequencies, float scale, c10::Device device);
 
-  /// Makes sure that there are `positions` of them. What is missing is computed and sent, at least as many as there are.
-  void cover(std::int64_t positions);
+  /// Makes sure that there are `positions` of them. What is missing is computed and sent, at least as many as there are;
+  /// true where the table lies elsewhere now.
+  bool cover(std::int64_t positions);
   /// [rows, 1, rope_dims / 2] each, for the positions [rows] of a step.
   struct Angles {
     at::Tensor cos, sin;

@@ -9,6 +9,8 @@
 #include <algorithm>
 #include <filesystem>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "support/any_backend.hpp"
 #include "support/switches.hpp"
@@ -20,9 +22,9 @@ namespace {
 /// fp32 on both sides: another order of sums, and no TF32.
 constexpr float relative = 5e-4F;
 
-std::unique_ptr<Backend> on_cuda(const std::string& compute = "fp32") {
+std::unique_ptr<Backend> on_cuda(const std::string& compute = "fp32", bool graphs = false) {
   try {
-    return torch_backend({.device = "cuda", .compute = compute});
+    return torch_backend({.device = "cuda", .compute = compute, .graphs = graphs});
   } catch (const Error& e) {
     if (e.code() == Errc::unavailable) SKIP(e.message());
     throw;
@@ -116,6 +118,44 @@ TEST_CASE("passes on CUDA report the device's time") {
   const PassReport report = cuda.backend->wait(cuda.backend->submit({ModelId{0}, {&s, 1}, {}}));
   REQUIRE(report.device_time);
   CHECK(*report.device_time > Duration{});
+}
+
+/// The answers of sequences that decode side by side in bf16, and how many steps were replayed.
+std::pair<std::vector<std::vector<Token>>, int> decoded(bool graphs) {
+  TinyModelOptions wide;
+  wide.d_model = 256, wide.heads = 4, wide.kv_heads = 2, wide.d_ff = 256, wide.logit_scale = 8.0F;
+  Rig rig(on_cuda("bf16", graphs), {tiny_model(wide)});
+  std::vector<std::vector<Granule>> pages;
+  std::vector<std::vector<Token>> answers;
+  for (std::uint32_t i = 0; i < 5; ++i) {
+    pages.push_back(rig.pages(64));
+    answers.push_back({static_cast<Token>(i + 3)});
+    rig.run(some_tokens(20 + i, i), 0, pages.back());
+  }
+  const Sampling hot{.temperature = 0.8F, .top_p = 0.9F};
+  int replays = 0;
+  for (std::uint32_t step = 0; step < 30; ++step) {
+    std::vector<Segment> segments;
+    std::vector<DrawSpec> draws(5);
+    for (std::uint32_t i = 0; i < 5; ++i) {
+      draws[i] = {.sampling = &hot, .seed = i, .position = 20 + i + step};
+      segments.push_back({.tokens = std::span(answers[i]).last(1), .start = 20 + i + step, .pages = pages[i]});
+      segments.back().draws = {&draws[i], 1};
+    }
+    std::vector<TokenScore> drawn(5);
+    const PassReport report =
+        rig.backend->wait(rig.backend->submit({.model = ModelId{0}, .segments = segments, .drawn = drawn}));
+    CHECK(report.gave_up.empty());
+    replays += report.replayed ? 1 : 0;
+    for (std::uint32_t i = 0; i < 5; ++i) answers[i].push_back(drawn[i].token);
+  }
+  return {answers, replays};
+}
+
+TEST_CASE("steps that are recorded as graphs on CUDA draw the tokens of those that are not") {
+  const auto [tokens, replays] = decoded(true);
+  CHECK(tokens == decoded(false).first);
+  CHECK(replays > 20);
 }
 
 TEST_CASE("an arena larger than the device is out of memory, and the backend stays usable") {

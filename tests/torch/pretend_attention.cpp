@@ -62,6 +62,36 @@ void attend(const Heads& h, std::int64_t row, std::int64_t head, std::int64_t fi
   }
 }
 
+/// A call's arguments on the device.
+struct Given {
+  Tensor query, key, value, row_starts, key_starts, key_counts, result;
+  std::int64_t most_rows, most_keys;
+  double scale;
+  Whole left;
+};
+
+void attend_all(const Given& g) {
+  const std::int64_t sequences = g.row_starts.numel() - 1;
+  const std::int32_t* const rows_at = whole_numbers(g.row_starts, sequences + 1);
+  const std::int32_t* const keys_at = whole_numbers(g.key_starts, sequences + 1);
+  const std::int32_t* const used = whole_numbers(g.key_counts, sequences);
+  const Tensor q = floats(g.query), k = floats(g.key), v = floats(g.value), out = at::empty_like(q);
+  const Heads h{q.data_ptr<float>(), k.data_ptr<float>(), v.data_ptr<float>(), out.data_ptr<float>(),
+                q.size(1),           k.size(1),           q.size(2),           g.scale};
+  TORCH_CHECK(rows_at[sequences] == q.size(0) && keys_at[sequences] <= k.size(0), "lengths end where rows and keys do");
+  for (std::int64_t s = 0; s < sequences; ++s) {
+    const std::int64_t rows = rows_at[s + 1] - rows_at[s];
+    TORCH_CHECK(rows <= g.most_rows && used[s] <= g.most_keys && used[s] <= keys_at[s + 1] - keys_at[s], "most");
+    for (std::int64_t i = 0; i < rows; ++i) {
+      const std::int64_t own = used[s] - rows + i,
+                         first = g.left && *g.left >= 0 ? std::max<std::int64_t>(0, own - *g.left) : 0;
+      for (std::int64_t head = 0; head < h.heads; ++head)
+        attend(h, rows_at[s] + i, head, keys_at[s] + first, keys_at[s] + own);
+    }
+  }
+  Tensor(g.result).copy_(out);
+}
+
 std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor> flash(const Tensor& query, const Tensor& key, const Tensor& value,
                                                          const std::optional<Tensor>& row_starts,
                                                          const std::optional<Tensor>& key_starts,
@@ -73,28 +103,28 @@ std::tuple<Tensor, Tensor, Tensor, Tensor, Tensor> flash(const Tensor& query, co
               "q, k and v are [rows, heads, d], their last dimension contiguous");
   TORCH_CHECK(query.size(2) % 8 == 0 && query.size(1) % key.size(1) == 0 && causal && dropout == 0.0 && scale,
               "shapes");
+  const Tensor result = at::empty(query.sizes(), query.options());
+  const auto held = [](const Tensor& t) {  // the address alone
+    return at::from_blob(const_cast<void*>(t.const_data_ptr()), t.sizes(), t.strides(), t.options().device(at::kCPU));
+  };
+  const Given given{held(query),
+                    held(key),
+                    held(value),
+                    held(*row_starts),
+                    held(*key_starts),
+                    held(*key_counts),
+                    held(result),
+                    most_rows,
+                    most_keys,
+                    *scale,
+                    left};
+  if (pretend::Notes::get().open()) {
+    pretend::Notes::get().add([given] { attend_all(given); });
+    return {result, {}, {}, {}, {}};
+  }
   ++pretend::Copies::get().counts.operations;
   const PretendDevice::Unlocked unlocked;
-  const std::int64_t sequences = row_starts->numel() - 1;
-  const std::int32_t* const rows_at = whole_numbers(*row_starts, sequences + 1);
-  const std::int32_t* const keys_at = whole_numbers(*key_starts, sequences + 1);
-  const std::int32_t* const used = whole_numbers(*key_counts, sequences);
-  const Tensor q = floats(query), k = floats(key), v = floats(value), out = at::empty_like(q);
-  const Heads h{q.data_ptr<float>(), k.data_ptr<float>(), v.data_ptr<float>(), out.data_ptr<float>(),
-                q.size(1),           k.size(1),           q.size(2),           *scale};
-  TORCH_CHECK(rows_at[sequences] == q.size(0) && keys_at[sequences] <= k.size(0), "lengths end where rows and keys do");
-  for (std::int64_t s = 0; s < sequences; ++s) {
-    const std::int64_t rows = rows_at[s + 1] - rows_at[s];
-    TORCH_CHECK(rows <= most_rows && used[s] <= most_keys && used[s] <= keys_at[s + 1] - keys_at[s], "most");
-    for (std::int64_t i = 0; i < rows; ++i) {
-      const std::int64_t own = used[s] - rows + i,
-                         first = left && *left >= 0 ? std::max<std::int64_t>(0, own - *left) : 0;
-      for (std::int64_t head = 0; head < h.heads; ++head)
-        attend(h, rows_at[s] + i, head, keys_at[s] + first, keys_at[s] + own);
-    }
-  }
-  const Tensor result = at::empty(query.sizes(), query.options());
-  Tensor(at::from_blob(result.data_ptr(), result.sizes(), result.options().device(at::kCPU))).copy_(out);
+  attend_all(given);
   return {result, {}, {}, {}, {}};
 }
 

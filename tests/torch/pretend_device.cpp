@@ -29,6 +29,7 @@ using pretend::Pinned;
 bool is_ours(const at::Tensor& t) { return t.defined() && t.device().type() == c10::DeviceType::PrivateUse1; }
 
 void count_operation() {
+  if (pretend::Notes::get().replaying) return;
   ++Copies::get().counts.operations;
   if (pretend::current_stream() == 0) ++Copies::get().counts.on_default_stream;
   if (Copies::get().failures == 0) return;
@@ -58,13 +59,38 @@ class Call {
     const std::size_t arguments = op_.schema().arguments().size();
     for (std::size_t i = stack->size() - arguments; i < stack->size(); ++i) (*stack)[i] = inward((*stack)[i]);
     count_operation();
+    const bool noted = pretend::Notes::get().open();
+    const torch::jit::Stack given =
+        noted ? torch::jit::Stack(stack->end() - static_cast<std::ptrdiff_t>(arguments), stack->end())
+              : torch::jit::Stack();
     const PretendDevice::Unlocked unlocked;
     op_.callBoxed(stack);
     const std::size_t results = op_.schema().returns().size();
+    if (noted) note(given, results, stack);
     for (std::size_t i = stack->size() - results; i < stack->size(); ++i) (*stack)[i] = outward((*stack)[i]);
   }
 
  private:
+  /// The same once more, on the same memory: arguments and results are addresses that nobody owns. Results go to the
+  /// device first, so that they have addresses.
+  void note(const torch::jit::Stack& given, std::size_t results, torch::jit::Stack* stack) {
+    std::vector<at::Tensor> places;
+    for (std::size_t i = stack->size() - results; i < stack->size(); ++i) {
+      (*stack)[i] = outward((*stack)[i]);
+      if ((*stack)[i].isTensor()) places.push_back(as_host((*stack)[i].toTensor()));
+      TORCH_CHECK((*stack)[i].isTensor(), "pretend: ", op_.schema().name(),
+                  " gives no tensor while a recording is made");
+    }
+    pretend::Notes::get().add([op = op_, given, places] {
+      torch::jit::Stack again = given;
+      op.callBoxed(&again);
+      for (std::size_t i = 0; i < places.size(); ++i) {
+        const at::Tensor result = again[again.size() - places.size() + i].toTensor();
+        if (result.const_data_ptr() != places[i].const_data_ptr()) at::Tensor(places[i]).copy_(result);
+      }
+    });
+  }
+
   at::Tensor inward(const at::Tensor& t) {
     if (!t.defined()) return t;
     TORCH_CHECK(is_ours(t) || t.dim() == 0, "pretend: ", op_.schema().name(),
@@ -93,7 +119,7 @@ class Call {
   }
 
   at::Tensor outward(const at::Tensor& t) {
-    if (!t.defined()) return t;
+    if (!t.defined() || is_ours(t)) return t;
     const auto original = originals_.find(t.unsafeGetTensorImpl());
     if (original != originals_.end()) return original->second;
     return Memory::get().owns(t.const_data_ptr()) ? view_of_original(t) : on_device(t);
@@ -147,6 +173,7 @@ at::Tensor reshape_alias(const at::Tensor& t, at::IntArrayRef sizes, at::IntArra
 }
 
 void copy_blocking(const at::Tensor& from, const at::Tensor& to) {
+  pretend::Notes::get().refuse("a copy that is waited for");
   Copies& copies = Copies::get();
   ++copies.counts.blocking_copies;
   const PretendDevice::Unlocked unlocked;
@@ -159,10 +186,16 @@ at::Tensor copy_from(const at::Tensor& from, const at::Tensor& to, bool queued) 
   Copies& copies = Copies::get();
   count_operation();
   if (is_ours(from) && is_ours(to)) {
+    const auto copy = [there = as_host(to), here = as_host(from)] { at::Tensor(there).copy_(here); };
+    if (pretend::Notes::get().open()) {
+      pretend::Notes::get().add(copy);
+      return to;
+    }
     const PretendDevice::Unlocked unlocked;
-    at::Tensor(as_host(to)).copy_(as_host(from));
+    copy();
     return to;
   }
+  pretend::Notes::get().refuse("a copy between host and device");
   const at::Tensor& host = is_ours(from) ? to : from;
   const bool pinned = Pinned::get().owns(host.const_data_ptr());
   TORCH_CHECK(!queued || pinned || is_ours(to), "pretend: a queued copy from the device to memory that is not pinned");
@@ -185,6 +218,7 @@ at::Tensor copy_from(const at::Tensor& from, const at::Tensor& to, bool queued) 
 
 /// A value that the host reads waits for the device.
 at::Scalar read_value(const at::Tensor& t) {
+  pretend::Notes::get().refuse("a value read by the host");
   ++Copies::get().counts.blocking_copies;
   const PretendDevice::Unlocked unlocked;
   return as_host(t).item();

@@ -23,8 +23,9 @@ struct PretendCounts {
   std::uint64_t queued_copies = 0;
   std::uint64_t bytes_up = 0, bytes_down = 0;  ///< of queued copies
   std::uint64_t waits = 0;
-  std::uint64_t grown = 0;   ///< allocations that no memory given back before could serve
-  std::uint64_t pinned = 0;  ///< allocations of pinned memory
+  std::uint64_t grown = 0;    ///< allocations that no memory given back before could serve
+  std::uint64_t pinned = 0;   ///< allocations of pinned memory
+  std::uint64_t replays = 0;  ///< of recordings; the operations in them are not counted
 };
 
 /// One in a process; registered with LibTorch when it is first asked for. Not for several threads at a time.

@@ -75,9 +75,9 @@ c10::DataPtr Memory::allocate(std::size_t bytes) {
   const std::size_t size = rounded(bytes, unit);
   TORCH_CHECK_WITH(OutOfMemoryError, size <= limit && in_use <= limit - size,
                    "pretend out of memory. Tried to allocate ", bytes, " bytes, ", in_use, " of ", limit, " are taken");
-  const std::size_t at = place(size);
-  taken_[at] = size;
-  in_use += size;
+  const std::size_t at = pooling_ ? place_in_pool(size) : place(size);
+  (pooling_ ? pool_taken_ : taken_)[at] = size;
+  in_use += pooling_ ? 0 : size;
   unlock();
   std::memset(base_ + at, nan_byte, size);
   lock();
@@ -86,9 +86,20 @@ c10::DataPtr Memory::allocate(std::size_t bytes) {
 
 void Memory::release(void* p) {
   Memory& m = get();
-  const auto taken = m.taken_.find(static_cast<std::size_t>(static_cast<char*>(p) - m.base_));
-  auto [at, size] = *taken;
+  const auto at = static_cast<std::size_t>(static_cast<char*>(p) - m.base_);
+  if (const auto pooled = m.pool_taken_.find(at); pooled != m.pool_taken_.end()) {
+    m.pool_free_.insert(*pooled);
+    m.pool_taken_.erase(pooled);
+    return;
+  }
+  const auto taken = m.taken_.find(at);
+  const std::size_t size = taken->second;
   m.taken_.erase(taken);
+  m.give_back(at, size);
+}
+
+void Memory::give_back(std::size_t at, std::size_t size) {
+  Memory& m = *this;
   m.in_use -= size;
   constexpr std::size_t large = std::size_t{1} << 20;  // pages that are there make locking slow
   if (size >= large) madvise(m.base_ + rounded(at, 4096), size / 4096 * 4096 - 4096, MADV_DONTNEED);
@@ -107,6 +118,45 @@ void Memory::release(void* p) {
   m.free_.emplace(at, size);
 }
 
+void Memory::begin_pool() { pooling_ = true; }
+
+std::size_t Memory::place_in_pool(std::size_t bytes) {
+  for (auto it = pool_free_.begin(); it != pool_free_.end(); ++it) {
+    if (it->second != bytes) continue;
+    const std::size_t at = it->first;
+    pool_free_.erase(it);
+    return at;
+  }
+  in_use += bytes;
+  return place(bytes);
+}
+
+bool Memory::end_pool(Blocks& pool) {
+  pooling_ = false;
+  pool = std::exchange(pool_free_, {});
+  const bool clean = pool_taken_.empty();
+  taken_.merge(pool_taken_);
+  pool_taken_.clear();
+  return clean;
+}
+
+void Memory::free_pool(const Blocks& pool) {
+  for (const auto& [at, size] : pool) give_back(at, size);
+}
+
+void Memory::forget(const Blocks& blocks) {
+  unlock();
+  for (const auto& [at, size] : blocks) std::memset(base_ + at, nan_byte, size);
+  lock();
+}
+
+Notes& Notes::get() {
+  static Notes* const notes = new Notes;
+  return *notes;
+}
+
+void Notes::refuse(const char* what) const { TORCH_CHECK(!open_, "pretend: ", what, " while a recording is made"); }
+
 c10::DeleterFnPtr Memory::raw_deleter() const { return &Memory::release; }
 
 void Memory::copy_data(void* to, const void* from, std::size_t bytes) const {
@@ -120,6 +170,7 @@ Pinned& Pinned::get() {
 }
 
 c10::DataPtr Pinned::allocate(std::size_t bytes) {
+  Notes::get().refuse("pinned memory taken");
   const std::size_t size = rounded(bytes, 64);
   auto* const p = static_cast<char*>(std::aligned_alloc(64, size));
   TORCH_CHECK(p != nullptr, "pretend: no pinned memory");
@@ -168,6 +219,7 @@ void Copies::to_device(std::int64_t stream, const at::Tensor& from) {
 }
 
 void Copies::wait(std::int64_t stream, std::uint64_t until) {
+  Notes::get().refuse("a wait");
   ++counts.waits;
   std::uint64_t& done = waited_for_[stream];
   done = std::max(done, until);

@@ -7,9 +7,11 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <list>
 #include <map>
 #include <utility>
+#include <vector>
 
 #include "torch/pretend_device.hpp"
 
@@ -36,6 +38,14 @@ class Memory final : public c10::DeviceAllocator {
   void unlock();
   void lock();
 
+  /// Until end_pool() allocations come from a pool: what is given back there is used again there only.
+  void begin_pool();
+  using Blocks = std::map<std::size_t, std::size_t>;  // offset -> bytes
+  /// The pool's memory, which stays taken until free_pool(). False: some of it is still held, and stays with its holder.
+  bool end_pool(Blocks& pool);
+  void free_pool(const Blocks& pool);
+  void forget(const Blocks& blocks);  ///< NaN everywhere
+
   std::size_t limit = std::size_t{1} << 32, in_use = 0;
 
  private:
@@ -43,11 +53,15 @@ class Memory final : public c10::DeviceAllocator {
   static void release(void* p);
   void protect(bool locked) const;
   std::size_t place(std::size_t bytes);
+  std::size_t place_in_pool(std::size_t bytes);
+  void give_back(std::size_t at, std::size_t size);
 
   char* base_ = nullptr;
   std::size_t top_ = 0;
   int unlocked_ = 0;
-  std::map<std::size_t, std::size_t> free_, taken_;  // offset -> bytes
+  Blocks free_, taken_;
+  bool pooling_ = false;
+  Blocks pool_free_, pool_taken_;
 };
 
 /// Host memory that queued copies may use. What is freed while a copy is under way stays until that has arrived.
@@ -65,6 +79,23 @@ class Pinned final : public c10::Allocator {
   static void release(void* p);
   std::map<char*, std::size_t> blocks_;
   std::list<char*> freed_;
+};
+
+/// What is noted while a recording is made: what each operation does to which addresses.
+class Notes {
+ public:
+  static Notes& get();
+  bool open() const { return open_; }
+  /// Throws where nothing of the kind may be done while a recording is made.
+  void refuse(const char* what) const;
+  void add(std::function<void()> call) { calls.push_back(std::move(call)); }
+  void set_open(bool open) { open_ = open; }
+
+  std::vector<std::function<void()>> calls;
+  bool replaying = false;
+
+ private:
+  bool open_ = false;
 };
 
 /// The copies between pinned memory and the device that nobody has waited for, by stream, in order.

@@ -12,7 +12,9 @@ namespace frugal {
 struct TorchOptions {
   std::string device = "cpu";  ///< "cpu", "cuda" or "cuda:<n>"
   std::string compute = "";    ///< "fp32", "bf16" or "fp16"; empty = fp32 on CPU, bf16 on CUDA
-  int threads = 0;             ///< >0: sets torch's intra-op threads, which is process-wide; 0 leaves them alone
+  /// Records decode and verify steps as CUDA graphs and starts each with one call. Never run on a device so far, hence off.
+  bool graphs = false;
+  int threads = 0;  ///< >0: sets torch's intra-op threads, which is process-wide; 0 leaves them alone
 };
 
 /// Throws Error(unavailable) where the device is not there (the message says what was looked for),
