@@ -21,7 +21,7 @@ using testing::DrawCase;
 using testing::random_draw_case;
 
 bool same_bits(const std::vector<float>& a, const std::vector<float>& b) {
-  return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size() * sizeof(float)) == 0;
+  return a.size() == b.size() && (a.empty() || std::memcmp(a.data(), b.data(), a.size() * sizeof(float)) == 0);
 }
 
 /// A distribution of a draft model over the row of `c`: near the target's, far from it, one token, or the target's own;
