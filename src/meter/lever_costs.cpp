@@ -1,5 +1,6 @@
 #include "meter/lever_costs.hpp"
 
+#include <algorithm>
 #include <chrono>
 
 namespace frugal {
@@ -30,7 +31,10 @@ LeverCosts lever_costs(const Rates& rates, const TraceAttempt& a) {
   LeverCosts out;
   if (!rates.input) return out;
   out.cache_saved = million(a.usage.cached_read) * (*rates.input - rates.cached_read.value_or(*rates.input));
-  out.cache_spent = million(a.usage.cache_write) * (rates.cache_write.value_or(*rates.input) - *rates.input);
+  const double write = rates.cache_write.value_or(*rates.input), write_1h = rates.cache_write_1h.value_or(write);
+  const std::uint64_t hour = std::min(a.usage.cache_write_1h, a.usage.cache_write);
+  out.cache_spent =
+      million(a.usage.cache_write - hour) * (write - *rates.input) + million(hour) * (write_1h - *rates.input);
   add_speculation(out, rates.output.value_or(0), a.drafts);
   return out;
 }

@@ -24,9 +24,8 @@ struct CacheRules {
 /// frugal's own engine: pages, no least length, no time to live.
 FRUGAL_API CacheRules engine_cache_rules();
 
-/// What the maker of `model` publishes (as of 2026-10; docs/advise.md has the table), found by the name's parts
-/// ("claude", "gpt", "gemini", "deepseek", ...); for another hosted model the strictest common rule. `hosted` = the
-/// price book knows the model; else engine_cache_rules().
+/// What the maker of `model` publishes (prompt_cache_terms in frugal/meter/prompt_cache.hpp). `hosted` = the price book
+/// knows the model; else engine_cache_rules().
 FRUGAL_API CacheRules cache_rules_for(std::string_view model, bool hosted);
 
 }  // namespace frugal
