@@ -14,9 +14,11 @@ namespace frugal::http {
 
 namespace {
 
-constexpr std::size_t most_cache_points = 4;  // the API refuses more
-
-Json cache_mark() { return {{"type", "ephemeral"}}; }
+Json cache_mark(const CacheMark& mark) {
+  Json out{{"type", "ephemeral"}};
+  if (mark.ttl == CacheTtl::hour) out["ttl"] = "1h";  // five minutes is what the API takes without it
+  return out;
+}
 
 // The content blocks of one message.
 Json blocks_of(const Message& m) {
@@ -35,18 +37,6 @@ Json blocks_of(const Message& m) {
   return blocks;
 }
 
-// Of the messages that are marked, those whose marks the API will take: the last ones, which cover the longest prefixes.
-std::vector<bool> marked(const Chat& chat) {
-  std::vector<bool> out(chat.messages.size());
-  std::size_t left = most_cache_points;
-  for (std::size_t i = chat.messages.size(); i > 0 && left > 0; --i) {
-    if (!chat.messages[i - 1].cache_point) continue;
-    out[i - 1] = true;
-    --left;
-  }
-  return out;
-}
-
 // Turns alternate: what follows in the same role joins the turn before.
 void add_turn(Json& messages, const std::string& role, Json blocks) {
   if (!messages.empty() && messages.back()["role"] == role) {
@@ -56,14 +46,13 @@ void add_turn(Json& messages, const std::string& role, Json blocks) {
   messages.push_back({{"role", role}, {"content", std::move(blocks)}});
 }
 
-void add_messages(Json& body, const Chat& chat) {
-  const std::vector<bool> marks = marked(chat);
+void add_messages(Json& body, const Chat& chat, const CachePlan& plan) {
   Json system = Json::array(), messages = Json::array();
   for (std::size_t i = 0; i < chat.messages.size(); ++i) {
     const Message& m = chat.messages[i];
     Json blocks = blocks_of(m);
     if (blocks.empty()) continue;
-    if (marks[i]) blocks.back()["cache_control"] = cache_mark();
+    if (const CacheMark* const mark = plan.mark_of(i)) blocks.back()["cache_control"] = cache_mark(*mark);
     if (m.role == "system" || m.role == "developer")
       for (Json& block : blocks) system.push_back(std::move(block));
     else
@@ -207,14 +196,14 @@ class AnthropicReader final : public Reader {
 
 class AnthropicMessages final : public Api {
  public:
-  expected<Post> post(const Request& r, const HttpOptions& o) const override {
+  expected<Post> post(const Request& r, const HttpOptions& o, const CachePlan& plan) const override {
     if (std::optional<Error> no = unsayable_here(r, o)) return unexpected(*no);
     const Chat& chat = std::get<Chat>(r.prompt);
     expected<Json> tools = tools_of(chat);
     if (!tools) return unexpected(tools.error());
     Json body{{"model", o.model}, {"max_tokens", r.max_tokens > 0 ? r.max_tokens : o.default_max_tokens}};
     for (const Json& tool : *tools) body["tools"].push_back(tool_of(tool));
-    add_messages(body, chat);
+    add_messages(body, chat, plan);
     body["stream"] = true;
     if (takes_sampling(o)) body["temperature"] = r.sampling.temperature;
     if (r.sampling.top_p != 1.0F) body["top_p"] = r.sampling.top_p;

@@ -13,6 +13,7 @@
 #include <utility>
 #include <vector>
 
+#include "http/cache_plan.hpp"
 #include "http/sse.hpp"
 
 namespace frugal::http {
@@ -51,8 +52,12 @@ class Reader {
 class Api {
  public:
   virtual ~Api() = default;
-  /// The request in this dialect; an Error(invalid_argument or unsupported) names the field that cannot be said in it.
-  virtual expected<Post> post(const Request& request, const HttpOptions& options) const = 0;
+  /// The request in this dialect, with the plan's marks for the provider's cache; an Error(invalid_argument or
+  /// unsupported) names the field that cannot be said in it.
+  virtual expected<Post> post(const Request& request, const HttpOptions& options, const CachePlan& plan) const = 0;
+  expected<Post> post(const Request& request, const HttpOptions& options) const {
+    return post(request, options, plain_plan(request, options));
+  }
   virtual std::unique_ptr<Reader> reader(const Request& request) const = 0;
   virtual KeyHeader key_header() const = 0;
 };

@@ -6,6 +6,7 @@
 #include "endpoint/guarded_sink.hpp"
 #include "endpoint/refusal.hpp"
 #include "http/options.hpp"
+#include "http/prompt_caching.hpp"
 #include "http/traffic.hpp"
 
 namespace frugal {
@@ -15,13 +16,38 @@ namespace {
 using http::Traffic;
 using http::Transfer;
 
+/// Passes everything on, and compares the bill with what was expected of the provider's cache.
+class CacheWatch final : public Sink {
+ public:
+  CacheWatch(http::PromptCaching& caching, http::CachePlan plan, const Clock& clock, std::shared_ptr<Sink> out)
+      : caching_(caching), plan_(std::move(plan)), clock_(clock), out_(std::move(out)) {}
+  void on_prompt(std::span<const Token> prompt) override { out_->on_prompt(prompt); }
+  void on_delta(Delta delta) override { out_->on_delta(std::move(delta)); }
+  bool full() const override { return out_->full(); }
+  void on_finish(Finish finish) override {
+    try {
+      caching_.settle(plan_, finish, clock_.now());
+    } catch (...) {  // no memory to remember it: the answer is whole all the same
+    }
+    out_->on_finish(std::move(finish));
+  }
+
+ private:
+  http::PromptCaching& caching_;
+  const http::CachePlan plan_;
+  const Clock& clock_;
+  const std::shared_ptr<Sink> out_;
+};
+
 }  // namespace
 
 struct HttpEndpoint::Impl {
-  Impl(HttpOptions o, Watchers& watchers) : options(http::checked(std::move(o))), traffic(options, watchers) {}
+  Impl(HttpOptions o, Watchers& watchers)
+      : options(http::checked(std::move(o))), caching(options), traffic(options, watchers) {}
   Call begin(HttpEndpoint& self, Request request, const std::shared_ptr<Sink>& sink, const Traffic::Ticket& ticket);
 
   const HttpOptions options;
+  http::PromptCaching caching;
   Traffic traffic;
 };
 
@@ -62,9 +88,13 @@ Call HttpEndpoint::Impl::begin(HttpEndpoint& self, Request request, const std::s
   if (self.may_answer(request.model).empty())
     return refuse(Error(Errc::invalid_argument, "endpoint " + o.name + " has no model \"" + request.model +
                                                     "\"; it answers as \"" + o.model + "\""));
-  expected<http::Post> post = http::api_of(o.api).post(request, o);
+  const Clock& clock = o.clock != nullptr ? *o.clock : steady_clock();
+  http::CachePlan plan = caching.plan(request, clock.now());
+  expected<http::Post> post = http::api_of(o.api).post(request, o, plan);
   if (!post) return refuse(post.error());
-  const auto transfer = std::make_shared<Transfer>(o, std::move(request), sink, ticket.id, std::move(*post));
+  std::shared_ptr<Sink> out = sink;
+  if (!plan.places.empty()) out = std::make_shared<CacheWatch>(caching, std::move(plan), clock, sink);
+  const auto transfer = std::make_shared<Transfer>(o, std::move(request), std::move(out), ticket.id, std::move(*post));
   Call call(
       [flag = transfer->cancel_flag(), endpoint = EndpointRef(self)] {
         if (flag->exchange(true)) return;
@@ -90,5 +120,7 @@ std::vector<std::string> HttpEndpoint::may_answer(std::string_view model) const 
 }
 
 HttpStats HttpEndpoint::stats() const { return impl_->traffic.stats(); }
+
+std::vector<HttpCacheReport> HttpEndpoint::cache_report() const { return impl_->caching.report(); }
 
 }  // namespace frugal

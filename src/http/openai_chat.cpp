@@ -16,18 +16,20 @@ Json written(const ToolCall& call) {
   return {{"id", call.id}, {"type", "function"}, {"function", {{"name", call.name}, {"arguments", call.arguments}}}};
 }
 
-Json content_of(const Message& m) {
-  if (!m.parts.empty()) {
+Json content_of(const Message& m, bool marked) {
+  if (!m.parts.empty() || (marked && !m.content.empty())) {
     Json parts = Json::array();
+    if (m.parts.empty()) parts.push_back({{"type", "text"}, {"text", m.content}});
     for (const std::string& part : m.parts) parts.push_back({{"type", "text"}, {"text", part}});
+    if (marked) parts.back()["prompt_cache_breakpoint"] = {{"mode", "explicit"}};
     return parts;
   }
   if (m.null_content || (m.content.empty() && !m.tool_calls.empty())) return nullptr;
   return m.content;
 }
 
-Json written(const Message& m) {
-  Json out{{"role", m.role}, {"content", content_of(m)}};
+Json written(const Message& m, bool marked) {
+  Json out{{"role", m.role}, {"content", content_of(m, marked)}};
   if (!m.reasoning.empty()) out["reasoning_content"] = m.reasoning;
   if (!m.name.empty()) out["name"] = m.name;
   if (!m.tool_call_id.empty()) out["tool_call_id"] = m.tool_call_id;
@@ -116,7 +118,7 @@ class OpenAiReader final : public Reader {
 
 class OpenAiChat final : public Api {
  public:
-  expected<Post> post(const Request& r, const HttpOptions& o) const override {
+  expected<Post> post(const Request& r, const HttpOptions& o, const CachePlan& plan) const override {
     if (std::optional<Error> no = unsayable(r, o)) return unexpected(*no);
     const Sampling& s = r.sampling;
     if (!o.extended_sampling && (s.top_k != 0 || s.min_p != 0.0F || s.repetition_penalty != 1.0F))
@@ -131,7 +133,9 @@ class OpenAiChat final : public Api {
     Json body{{"model", o.model}, {"messages", Json::array()}};
     if (const std::optional<Json> variables = object_of(chat.variables)) body["chat_template_kwargs"] = *variables;
     if (!tools->empty()) body["tools"] = std::move(*tools);
-    for (const Message& m : chat.messages) body["messages"].push_back(written(m));
+    for (std::size_t i = 0; i < chat.messages.size(); ++i)
+      body["messages"].push_back(written(chat.messages[i], plan.mark_of(i) != nullptr));
+    if (!plan.key.empty()) body["prompt_cache_key"] = plan.key;
     body["stream"] = true;
     body["stream_options"] = {{"include_usage", true}};
     if (r.max_tokens > 0) body[o.completion_tokens_field ? "max_completion_tokens" : "max_tokens"] = r.max_tokens;

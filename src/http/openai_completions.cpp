@@ -75,7 +75,7 @@ class CompletionsReader final : public Reader {
 
 class OpenAiCompletions final : public Api {
  public:
-  expected<Post> post(const Request& r, const HttpOptions& o) const override {
+  expected<Post> post(const Request& r, const HttpOptions& o, const CachePlan&) const override {
     if (std::optional<Error> no = unsayable(r, o)) return unexpected(*no);
     const Sampling& s = r.sampling;
     if (!o.extended_sampling && (s.top_k != 0 || s.min_p != 0.0F || s.repetition_penalty != 1.0F))

@@ -14,21 +14,22 @@ namespace {
 
 constexpr std::size_t most_calls = 128;
 
-Json content_of(const Message& m) {
+Json content_of(const Message& m, bool marked) {
   const char* const type = m.role == "assistant" ? "output_text" : "input_text";
   Json parts = Json::array();
   if (!m.content.empty()) parts.push_back({{"type", type}, {"text", m.content}});
   for (const std::string& part : m.parts) parts.push_back({{"type", type}, {"text", part}});
+  if (marked && !parts.empty()) parts.back()["prompt_cache_breakpoint"] = {{"mode", "explicit"}};
   return parts;
 }
 
 // One message may become several items: what was said, then each call.
-void add_items(Json& input, const Message& m) {
+void add_items(Json& input, const Message& m, bool marked) {
   if (m.role == "tool") {
     input.push_back({{"type", "function_call_output"}, {"call_id", m.tool_call_id}, {"output", m.content}});
     return;
   }
-  if (Json content = content_of(m); !content.empty())
+  if (Json content = content_of(m, marked); !content.empty())
     input.push_back({{"type", "message"}, {"role", m.role}, {"content", std::move(content)}});
   for (const ToolCall& call : m.tool_calls)
     input.push_back({{"type", "function_call"},
@@ -132,7 +133,7 @@ class ResponsesReader final : public Reader {
 
 class OpenAiResponses final : public Api {
  public:
-  expected<Post> post(const Request& r, const HttpOptions& o) const override {
+  expected<Post> post(const Request& r, const HttpOptions& o, const CachePlan& plan) const override {
     if (std::optional<Error> no = unsayable_here(r, o)) return unexpected(*no);
     const Chat& chat = std::get<Chat>(r.prompt);
     expected<Json> tools = tools_of(chat);
@@ -140,7 +141,9 @@ class OpenAiResponses final : public Api {
     Json body{{"model", o.model}};
     for (const Json& tool : *tools) body["tools"].push_back(tool_of(tool));
     body["input"] = Json::array();
-    for (const Message& m : chat.messages) add_items(body["input"], m);
+    for (std::size_t i = 0; i < chat.messages.size(); ++i)
+      add_items(body["input"], chat.messages[i], plan.mark_of(i) != nullptr);
+    if (!plan.key.empty()) body["prompt_cache_key"] = plan.key;
     body["store"] = false;
     body["stream"] = true;
     body["temperature"] = r.sampling.temperature;

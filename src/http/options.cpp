@@ -18,6 +18,7 @@ HttpOptions checked(HttpOptions o) {
   if (!(o.retries.budget >= 0 && std::isfinite(o.retries.budget))) refuse("retries.budget is not a share");
   if (!(o.hedging.budget >= 0 && o.hedging.budget <= 1)) refuse("hedging.budget is not a share");
   if (!(o.hedging.quantile > 0 && o.hedging.quantile <= 1)) refuse("hedging.quantile is not a share");
+  if (o.caching.most_prefixes == 0) refuse("caching.most_prefixes is 0");
   for (const auto& [name, value] : o.headers)
     if (name.empty() || (name + value).find_first_of("\r\n") != std::string::npos)
       refuse("a header is empty or holds a line end");

@@ -22,7 +22,7 @@ SEES = {
     "cuda": {"core", "backend"},
     "torch": {"core", "model", "backend", "cuda"},
     "endpoint": {"core", "text", "grammar", "meter", "policy"},
-    "http": {"core", "endpoint"},
+    "http": {"core", "meter", "endpoint"},
     "server": {"core", "text", "grammar", "meter", "model", "endpoint"},
     "head": {"core", "text", "policy", "model", "backend", "endpoint"},
     "autopilot": {"core", "text", "grammar", "policy", "calibrate", "endpoint"},

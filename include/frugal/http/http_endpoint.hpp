@@ -13,6 +13,7 @@
 #include <frugal/config.hpp>
 #include <frugal/core/clock.hpp>
 #include <frugal/endpoint/endpoint.hpp>
+#include <frugal/http/prompt_caching.hpp>
 
 #include <cstdint>
 #include <functional>
@@ -77,6 +78,7 @@ struct HttpOptions {
   HttpTimeouts timeouts{};
   HttpRetries retries{};
   HttpHedging hedging{};
+  HttpCaching caching{};
   /// New tries wait where the provider's headers say that it would refuse them (x-ratelimit-*, anthropic-ratelimit-*).
   bool obey_rate_limits = true;
   std::uint32_t max_running = 256;   ///< requests on the wire at once; more wait
@@ -109,6 +111,9 @@ class FRUGAL_API HttpEndpoint final : public Endpoint {
   Load load() const override;
   std::vector<std::string> may_answer(std::string_view model) const override;
   HttpStats stats() const;
+  /// What the provider's prompt cache was expected to give, and what it billed, by request type. Where the bill stays
+  /// behind, or a beginning is just too short, the log says so once a type.
+  std::vector<HttpCacheReport> cache_report() const;
 
  private:
   struct Impl;
