@@ -5,7 +5,6 @@
 #include <frugal/core/expected.hpp>
 #include <frugal/http/http_endpoint.hpp>
 
-#include <atomic>
 #include <chrono>
 #include <functional>
 #include <optional>
@@ -42,7 +41,7 @@ class BatchApi {
   virtual ~BatchApi() = default;
   struct Context {
     const HttpOptions& options;
-    const std::atomic<bool>& stop;
+    const Stop& stop;
   };
   /// The batch's id. `mark` is the caller's own name for it, of 32 digits.
   virtual expected<std::string> submit(const Context& c, const std::vector<BatchItem>& items,

@@ -70,7 +70,7 @@ bool BatchCourier::enqueue(const Held& entry) {
   std::list<Held> one{entry};
   {
     const std::lock_guard lock(mutex_);
-    if (stopped_.load()) return false;
+    if (stopped_.is_set()) return false;
     inbox_.splice(inbox_.end(), one);
     ++live_;
   }
@@ -89,7 +89,7 @@ void BatchCourier::wake() noexcept {
 void BatchCourier::stop() {
   {
     const std::lock_guard lock(mutex_);
-    stopped_ = true;
+    stopped_.set();
   }
   news_.notify_one();
   if (thread_.joinable()) thread_.join();
@@ -106,7 +106,7 @@ Load BatchCourier::load() const {
   const std::lock_guard lock(mutex_);
   return {.running = static_cast<std::uint32_t>(sent_),
           .waiting = static_cast<std::uint32_t>(live_ - std::min(live_, sent_)),
-          .accepting = !stopped_.load()};
+          .accepting = !stopped_.is_set()};
 }
 
 HttpBatchStats BatchCourier::stats() const {
@@ -115,7 +115,7 @@ HttpBatchStats BatchCourier::stats() const {
 }
 
 void BatchCourier::run() {
-  while (!stopped_.load()) {
+  while (!stopped_.is_set()) {
     try {
       const Errands::Scope scope(errands_);
       turn(steady_clock().now());
@@ -126,7 +126,7 @@ void BatchCourier::run() {
     watchers_.step_ended();
     const TimePoint next = next_turn().value_or(steady_clock().now() + std::chrono::hours(1));
     std::unique_lock lock(mutex_);
-    news_.wait_until(lock, next, [&] { return woken_ || stopped_.load() || !inbox_.empty(); });
+    news_.wait_until(lock, next, [&] { return woken_ || stopped_.is_set() || !inbox_.empty(); });
     woken_ = false;
   }
   end_everything();
@@ -142,7 +142,7 @@ void BatchCourier::turn(TimePoint now) {
   end_late(now);
   send_due(now);
   for (Going& batch : going_)
-    if (!batch.asked.empty() && batch.next_look <= now && !stopped_.load()) look_after(batch, now);
+    if (!batch.asked.empty() && batch.next_look <= now && !stopped_.is_set()) look_after(batch, now);
 }
 
 // A request that was sent before, and whose answer nobody took, waits for that one.
@@ -199,7 +199,7 @@ void BatchCourier::end_late(TimePoint now) {
 }
 
 void BatchCourier::send_due(TimePoint now) {
-  while (!pending_.empty() && !stopped_.load()) {
+  while (!pending_.empty() && !stopped_.is_set()) {
     const bool full = pending_.size() >= options_.most_requests || pending_bytes_ >= options_.most_bytes;
     if (!full && now < last_arrival_ + options_.linger) return;
     std::vector<Held> chunk;

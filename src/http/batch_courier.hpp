@@ -22,6 +22,7 @@
 #include "http/batch_api.hpp"
 #include "http/batch_state.hpp"
 #include "http/errands.hpp"
+#include "http/stop.hpp"
 
 namespace frugal::http {
 
@@ -96,7 +97,7 @@ class BatchCourier {
   Watchers& watchers_;
   const std::string who_;
   BatchState state_;
-  std::atomic<bool> stopped_{false};
+  Stop stopped_;
 
   mutable std::mutex mutex_;  // guards what follows, up to the blank line
   std::condition_variable news_;

@@ -4,7 +4,11 @@
 #include <frugal/version.hpp>
 
 #include <algorithm>
+#include <cctype>
+#include <chrono>
 #include <cmath>
+#include <cstdlib>
+#include <ctime>
 
 #include "core/splitmix.hpp"
 #include "http/api.hpp"
@@ -55,6 +59,24 @@ Duration retry_wait(const HttpRetries& retries, std::uint32_t retry, double draw
   const double ceiling = std::min(std::ldexp(double(retries.base.count()), static_cast<int>(std::min(retry, 30U))),
                                   double(retries.longest.count()));
   return Duration(static_cast<Duration::rep>(drawn * ceiling));
+}
+
+std::optional<Duration> retry_after_in(std::string_view line) {
+  constexpr std::string_view name = "retry-after:";
+  const bool same = line.size() > name.size() && std::equal(name.begin(), name.end(), line.begin(), [](char n, char c) {
+                      return n == std::tolower(static_cast<unsigned char>(c));
+                    });
+  if (!same) return std::nullopt;
+  const std::string value(line.substr(name.size()));
+  char* end = nullptr;
+  double seconds = std::strtod(value.c_str(), &end);
+  if (end == value.c_str()) {
+    const std::time_t at = curl_getdate(value.c_str(), nullptr);
+    if (at == -1) return std::nullopt;
+    seconds = std::max(0.0, std::difftime(at, std::time(nullptr)));
+  }
+  if (!(seconds >= 0 && seconds < 86400)) return std::nullopt;
+  return std::chrono::duration_cast<Duration>(std::chrono::duration<double>(seconds));
 }
 
 double uniform(std::uint64_t& state) { return unit_interval(mix64(state += splitmix_gamma)); }

@@ -8,7 +8,9 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
+#include <string_view>
 
 namespace frugal::http {
 
@@ -38,6 +40,9 @@ void set_common(CURL* easy, const HttpOptions& options);
 
 /// How long to wait before retry number `retry`, from 0; `drawn` in [0, 1). As HttpRetries has it.
 Duration retry_wait(const HttpRetries& retries, std::uint32_t retry, double drawn);
+
+/// The pause that a header line asks for, as seconds or as a date; none where it is another line or makes no sense.
+std::optional<Duration> retry_after_in(std::string_view line);
 
 /// The next number in [0, 1).
 double uniform(std::uint64_t& state);

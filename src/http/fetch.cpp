@@ -8,7 +8,6 @@
 #include <array>
 #include <memory>
 #include <optional>
-#include <thread>
 #include <utility>
 
 #include "core/caught.hpp"
@@ -28,7 +27,7 @@ struct MimeDeleter {
 /// One try.
 class Try {
  public:
-  Try(const HttpOptions& options, const Ask& ask, const std::atomic<bool>& stop,
+  Try(const HttpOptions& options, const Ask& ask, const Stop& stop,
       const std::function<void(std::string_view)>& on_line)
       : options_(options), ask_(ask), stop_(stop), on_line_(on_line), easy_(curl_easy_init()), headers_(options) {
     if (!easy_) throw Error(Errc::out_of_memory, "endpoint " + options.name + ": out of memory");
@@ -51,6 +50,7 @@ class Try {
   }
   bool broken() const { return broken_.has_value(); }
   bool any_lines() const { return any_lines_; }
+  std::optional<Duration> retry_after() const { return retry_after_; }
 
  private:
   void set_headers() {
@@ -87,6 +87,8 @@ class Try {
     curl_easy_setopt(e, CURLOPT_ERRORBUFFER, said_.data());
     curl_easy_setopt(e, CURLOPT_WRITEFUNCTION, &Try::on_body);
     curl_easy_setopt(e, CURLOPT_WRITEDATA, this);
+    curl_easy_setopt(e, CURLOPT_HEADERFUNCTION, &Try::on_header);
+    curl_easy_setopt(e, CURLOPT_HEADERDATA, this);
     curl_easy_setopt(e, CURLOPT_NOPROGRESS, 0L);
     curl_easy_setopt(e, CURLOPT_XFERINFOFUNCTION, &Try::on_progress);
     curl_easy_setopt(e, CURLOPT_XFERINFODATA, this);
@@ -99,7 +101,17 @@ class Try {
   }
 
   static int on_progress(void* self, curl_off_t, curl_off_t, curl_off_t, curl_off_t) {
-    return static_cast<Try*>(self)->stop_.load() ? 1 : 0;
+    return static_cast<Try*>(self)->stop_.is_set() ? 1 : 0;
+  }
+
+  // No exception may pass through curl. Without memory a header is as good as not sent.
+  static std::size_t on_header(char* data, std::size_t size, std::size_t count, void* self) {
+    try {
+      if (const std::optional<Duration> wait = retry_after_in({data, size * count}))
+        static_cast<Try*>(self)->retry_after_ = wait;
+    } catch (...) {
+    }
+    return size * count;
   }
 
   static std::size_t on_body(char* data, std::size_t size, std::size_t count, void* self) {
@@ -132,7 +144,7 @@ class Try {
 
   const HttpOptions& options_;
   const Ask& ask_;
-  const std::atomic<bool>& stop_;
+  const Stop& stop_;
   const std::function<void(std::string_view)>& on_line_;
   std::unique_ptr<CURL, CurlDeleter> easy_;
   HeaderLines headers_;
@@ -141,20 +153,21 @@ class Try {
   Got got_{};
   std::string line_{};
   bool any_lines_ = false;
+  std::optional<Duration> retry_after_{};
   std::optional<Error> broken_{};
 };
 
-// True where it was stopped meanwhile.
-bool pause(Duration time, const std::atomic<bool>& stop) {
-  const TimePoint end = steady_clock().now() + time;
-  while (!stop.load() && steady_clock().now() < end)
-    std::this_thread::sleep_for(std::min<Duration>(std::chrono::milliseconds(20), end - steady_clock().now()));
-  return stop.load();
+// How long to wait before the next try: what the server asked for, where that is not too long, else by chance. None =
+// the server wants more patience than there is.
+std::optional<Duration> wait_before(const HttpRetries& retries, std::uint32_t retry, double drawn,
+                                    std::optional<Duration> asked) {
+  if (asked && *asked > retries.longest) return std::nullopt;
+  return std::max(retry_wait(retries, retry, drawn), asked.value_or(Duration::zero()));
 }
 
 }  // namespace
 
-expected<Got> fetch(const HttpOptions& options, const Ask& ask, const std::atomic<bool>& stop,
+expected<Got> fetch(const HttpOptions& options, const Ask& ask, const Stop& stop,
                     const std::function<void(std::string_view)>& on_line) {
   std::uint64_t jitter =
       mix64(options.seed + static_cast<std::uint64_t>(steady_clock().now().time_since_epoch().count()));
@@ -167,9 +180,10 @@ expected<Got> fetch(const HttpOptions& options, const Ask& ask, const std::atomi
       const bool failed = result != CURLE_OK || worth_a_retry(status);
       const bool may = never_there || (ask.repeatable && failed && !one.broken() && !one.any_lines());
       if (failed && may && tries <= options.retries.most) {
-        if (!pause(retry_wait(options.retries, tries - 1, uniform(jitter)), stop)) continue;
+        const auto wait = wait_before(options.retries, tries - 1, uniform(jitter), one.retry_after());
+        if (wait && !stop.wait_for(*wait)) continue;
       }
-      if (stop.load()) return unexpected(Errc::unavailable, "endpoint " + options.name + " has been shut down");
+      if (stop.is_set()) return unexpected(Errc::unavailable, "endpoint " + options.name + " has been shut down");
       if (result != CURLE_OK) return unexpected(one.failure(result));
       return std::move(one.got());
     }

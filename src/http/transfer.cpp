@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <cctype>
-#include <cstdlib>
 #include <utility>
 
 #include "core/caught.hpp"
@@ -120,11 +119,7 @@ void Transfer::header(std::string_view line) {
   const std::string name = lower(line.substr(0, colon)), value = lower(line.substr(colon + 1));
   limits_.note(name, value, clock_.wall_now());
   if (name == "content-type") is_event_stream_ = value.find("text/event-stream") != std::string::npos;
-  if (name != "retry-after") return;
-  char* end = nullptr;
-  const double seconds = std::strtod(value.c_str(), &end);  // a date instead of seconds is left aside
-  if (end != value.c_str() && seconds >= 0 && seconds < 86400)
-    retry_after_ = std::chrono::duration_cast<Duration>(std::chrono::duration<double>(seconds));
+  if (const std::optional<Duration> wait = retry_after_in(line)) retry_after_ = wait;
 }
 
 std::size_t Transfer::on_body(char* data, std::size_t size, std::size_t count, void* self) {

@@ -11,12 +11,14 @@
 #include <chrono>
 #include <filesystem>
 #include <fstream>
+#include <memory>
 #include <mutex>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <thread>
 #include <vector>
 
+#include "http/easy.hpp"
 #include "http/local_server.hpp"
 #include "support/error_of.hpp"
 
@@ -199,4 +201,39 @@ TEST_CASE("options of a batch endpoint that make no sense are refused by name") 
   o = options(server);
   o.most_requests = 0;
   refused(o, "most_requests");
+}
+
+TEST_CASE("a provider that asks for a pause gets it, and no pause holds up the endpoint's end") {
+  const auto begun = std::chrono::steady_clock::now();
+  const auto since = [&] { return std::chrono::steady_clock::now() - begun; };
+  std::atomic<int> asked{0};
+  std::atomic<std::int64_t> second_after{0};
+  LocalServer busy([&](Connection& c) {
+    const int number = ++asked;
+    if (number == 2) second_after = std::chrono::duration_cast<std::chrono::milliseconds>(since()).count();
+    c.answer(429, "{}", number == 1 ? "retry-after: 0.4\r\n" : "Retry-After: 15\r\n");
+  });
+  HttpBatchOptions o = options(busy);
+  o.http.retries.most = 5;
+  auto endpoint = std::make_unique<HttpBatchEndpoint>(std::move(o));
+  Stream stream = endpoint->submit(ask("x"));
+  for (int i = 0; i < 1000 && asked < 2; ++i) std::this_thread::sleep_for(5ms);
+  CHECK(asked == 2);
+  CHECK(second_after >= 400);
+  std::this_thread::sleep_for(50ms);  // it waits for fifteen seconds now
+  const auto asked_to_end = std::chrono::steady_clock::now();
+  endpoint.reset();
+  CHECK(std::chrono::steady_clock::now() - asked_to_end < 5s);
+  CHECK(stream.wait().finish.reason == FinishReason::cancelled);
+}
+
+TEST_CASE("a Retry-After is read as seconds or as a date, and nonsense is none") {
+  using frugal::http::retry_after_in;
+  CHECK(retry_after_in("Retry-After: 2\r\n") == Duration(2s));
+  CHECK(retry_after_in("retry-after:0.5\r\n") == Duration(500ms));
+  CHECK(retry_after_in("Retry-After: Wed, 21 Oct 2015 07:28:00 GMT\r\n") == Duration(0s));
+  CHECK_FALSE(retry_after_in("Retry-After: Wed, 21 Oct 2115 07:28:00 GMT\r\n"));
+  for (const char* line : {"Retry-After: soon\r\n", "Retry-After: -1\r\n", "Retry-After: nan\r\n",
+                           "Retry-After: 1e9\r\n", "Retry-After:\r\n", "X-Retry-After: 2\r\n", "Retry-Afte: 2\r\n"})
+    CHECK_FALSE(retry_after_in(line));
 }
