@@ -6,17 +6,15 @@
 #include <atomic>
 #include <cmath>
 #include <deque>
-#include <mutex>
 #include <numeric>
 #include <utility>
 
 #include "core/caught.hpp"
 #include "core/guarded.hpp"
-#include "endpoint/guarded_sink.hpp"
 #include "endpoint/prompt_text.hpp"
 #include "endpoint/refusal.hpp"
-#include "endpoint/step_scope.hpp"
 #include "head/labels.hpp"
+#include "head/pass_queue.hpp"
 #include "head/states.hpp"
 #include "model/hash.hpp"
 
@@ -24,18 +22,13 @@ namespace frugal {
 
 namespace {
 
-struct Job {
-  std::shared_ptr<GuardedSink> sink;
-  RequestId id{};
-  std::string caller_id{};
+struct Job : head::PassRequest {
   std::vector<Token> tokens{};  // without the frame's beginning
   std::vector<bool> allowed{};  // by a constraint; empty = all labels
   bool scores = false;
-  std::optional<TimePoint> deadline{};
-  TimePoint submitted{}, taken{};
-  std::atomic<bool> cancelled{false};
 };
-using Jobs = std::vector<std::shared_ptr<Job>>;
+using Queue = head::PassQueue<Job>;
+using Jobs = Queue::Jobs;
 
 HeadEndpointOptions checked(HeadEndpointOptions o) {
   const auto require = [](bool holds, const char* what) {
@@ -92,29 +85,21 @@ struct HeadEndpoint::Impl {
         states(options.model, options.backend,
                {options.head->parts().before, options.head->parts().after, options.head->parts().most_tokens},
                options.batch_tokens),
-        watchers(std::move(w)) {}
+        queue(std::move(w), options.max_waiting) {}
 
   expected<std::shared_ptr<Job>> take_in(RequestId id, Request& request, std::shared_ptr<GuardedSink> sink) const;
-  expected<void> enqueue(const std::shared_ptr<Job>& job);
-  std::optional<Progress> take_wheel(Jobs& batch);
-  void release_wheel();
+  std::size_t fitting(const std::deque<std::shared_ptr<Job>>& waiting) const;
   void run(const Jobs& batch);
-  void answer(const Job& job, const std::vector<float>& inputs, std::uint64_t rows) const;
+  void answer(Job& job, const std::vector<float>& inputs, std::uint64_t rows) const;
   Finish finish(const Job& job, FinishReason reason) const;
-  Jobs close();
 
   const HeadEndpointOptions options;
   const LogSink log;
   const GuardedClock clock;
   const std::uint64_t vocabulary;
   head::States states;
-  const std::shared_ptr<Watchers> watchers;
+  Queue queue;
   std::atomic<std::uint64_t> next_id{1};
-
-  std::mutex mutex;  // guards the rest
-  std::deque<std::shared_ptr<Job>> waiting{};
-  std::size_t running = 0;
-  bool driving = false, closed = false;
 };
 
 expected<std::shared_ptr<Job>> HeadEndpoint::Impl::take_in(RequestId id, Request& request,
@@ -141,74 +126,27 @@ expected<std::shared_ptr<Job>> HeadEndpoint::Impl::take_in(RequestId id, Request
     job->sink = std::move(sink);
     std::vector<Token> prompt(states.shared().begin(), states.shared().end());
     prompt.insert(prompt.end(), job->tokens.begin(), job->tokens.end());
-    try {
-      job->sink->on_prompt(prompt);
-    } catch (const Error&) {  // the sink declines
-      throw;
-    } catch (...) {
-      job->cancelled.store(true);
-    }
+    job->show(prompt);
     return job;
   } catch (...) {
     return unexpected(caught_error(Errc::internal, "the request could not be read"));
   }
 }
 
-expected<void> HeadEndpoint::Impl::enqueue(const std::shared_ptr<Job>& job) {
-  const std::lock_guard lock(mutex);
-  if (closed) return unexpected(Errc::unavailable, "the head's endpoint is being destroyed");
-  if (waiting.size() >= options.max_waiting)
-    return unexpected(Errc::busy, "the queue is full (HeadEndpointOptions::max_waiting)");
-  waiting.push_back(job);
-  return {};
-}
-
-// Takes the jobs of one pass. None = they are the caller's; else why there is nothing to do.
-std::optional<Progress> HeadEndpoint::Impl::take_wheel(Jobs& batch) {
-  const std::lock_guard lock(mutex);
-  if (driving) return Progress::elsewhere;
-  if (waiting.empty()) return Progress::idle;
+std::size_t HeadEndpoint::Impl::fitting(const std::deque<std::shared_ptr<Job>>& waiting) const {
   std::vector<const std::vector<Token>*> texts;
   for (std::size_t i = 0; i < std::min(waiting.size(), head::States::most_texts); ++i)
     texts.push_back(&waiting[i]->tokens);
-  for (std::size_t n = states.fitting(texts); n > 0; --n) {
-    batch.push_back(std::move(waiting.front()));
-    waiting.pop_front();
-  }
-  driving = true;
-  running = batch.size();
-  watchers->answered();
-  return std::nullopt;
-}
-
-void HeadEndpoint::Impl::release_wheel() {
-  bool more = false;
-  {
-    const std::lock_guard lock(mutex);
-    driving = false;
-    running = 0;
-    more = !waiting.empty();
-  }
-  watchers->step_ended();
-  if (more) watchers->call_one();
+  return states.fitting(texts);
 }
 
 Finish HeadEndpoint::Impl::finish(const Job& job, FinishReason reason) const {
-  Finish end;
-  end.reason = reason;
-  end.model = options.name;
+  Finish end = job.finish(reason, options.name, clock.now());
   end.vocabulary = vocabulary;
-  end.request = job.id;
-  end.id = job.caller_id;
-  const TimePoint now = clock.now();
-  end.timing.e2e = now - job.submitted;
-  end.timing.queue = job.taken == TimePoint{} ? end.timing.e2e : job.taken - job.submitted;
-  end.timing.in_one_piece = true;
-  end.ledger.attempts.push_back({.endpoint = options.name, .model = options.name, .tokens = TokenLedger{}});
   return end;
 }
 
-void HeadEndpoint::Impl::answer(const Job& job, const std::vector<float>& inputs, std::uint64_t rows) const {
+void HeadEndpoint::Impl::answer(Job& job, const std::vector<float>& inputs, std::uint64_t rows) const {
   std::vector<double> p = options.head->probabilities(inputs);
   double total = 0;
   for (std::size_t l = 0; l < p.size(); ++l) total += p[l] *= job.allowed.empty() || job.allowed[l] ? 1 : 0;
@@ -237,12 +175,7 @@ void HeadEndpoint::Impl::answer(const Job& job, const std::vector<float>& inputs
   attempt.tokens->rows = rows;
   end.usage = attempt.usage;
   end.timing.ttft = end.timing.e2e;
-  try {
-    job.sink->on_delta(std::move(delta));
-  } catch (...) {  // a reader that throws has given up
-    end.reason = FinishReason::cancelled;
-  }
-  job.sink->on_finish(std::move(end));
+  job.answer(std::move(delta), std::move(end));
 }
 
 void HeadEndpoint::Impl::run(const Jobs& batch) {
@@ -251,10 +184,8 @@ void HeadEndpoint::Impl::run(const Jobs& batch) {
   std::vector<const std::vector<Token>*> texts;
   for (const std::shared_ptr<Job>& job : batch) {
     job->taken = now;
-    if (job->cancelled.load()) {
-      job->sink->on_finish(finish(*job, FinishReason::cancelled));
-    } else if (job->deadline && now >= *job->deadline) {
-      job->sink->on_finish(finish(*job, FinishReason::deadline));
+    if (const std::optional<FinishReason> over = job->over(now)) {
+      job->sink->on_finish(finish(*job, *over));
     } else {
       live.push_back(job);
       texts.push_back(&job->tokens);
@@ -282,17 +213,11 @@ void HeadEndpoint::Impl::run(const Jobs& batch) {
   }
 }
 
-Jobs HeadEndpoint::Impl::close() {
-  const std::lock_guard lock(mutex);
-  closed = true;
-  return {std::make_move_iterator(waiting.begin()), std::make_move_iterator(waiting.end())};
-}
-
 HeadEndpoint::HeadEndpoint(HeadEndpointOptions options)
     : impl_(std::make_unique<Impl>(std::move(options), watchers().shared_from_this())) {}
 
 HeadEndpoint::~HeadEndpoint() {
-  for (const std::shared_ptr<Job>& job : impl_->close()) {
+  for (const std::shared_ptr<Job>& job : impl_->queue.close()) {
     Finish end = impl_->finish(*job, FinishReason::cancelled);
     end.detail = "the head's endpoint was destroyed";
     job->sink->on_finish(std::move(end));
@@ -307,7 +232,7 @@ Call HeadEndpoint::start(Request request, std::shared_ptr<Sink> sink) {
   const RequestId id{impl.next_id.fetch_add(1)};
   auto guarded = std::make_shared<GuardedSink>(std::move(sink), &impl.log, id);
   expected<std::shared_ptr<Job>> made = impl.take_in(id, request, guarded);
-  const expected<void> queued = made ? impl.enqueue(*made) : unexpected(made.error());
+  const expected<void> queued = made ? impl.queue.enqueue({*made}) : unexpected(made.error());
   if (!queued) {
     Finish end = refusal(queued.error(), request.model);
     end.ledger.attempts.push_back({.endpoint = impl.options.name, .model = impl.options.name, .tokens = TokenLedger{}});
@@ -316,44 +241,16 @@ Call HeadEndpoint::start(Request request, std::shared_ptr<Sink> sink) {
     guarded->on_finish(std::move(end));
     return Call({}, id);
   }
-  watchers().call_one();
-  return Call(
-      [weak = std::weak_ptr<Job>(*made), endpoint = EndpointRef(*this)] {
-        const auto job = weak.lock();
-        if (!job || job->cancelled.exchange(true)) return;
-        if (const EndpointRef::Visit visit = endpoint.enter()) visit->wake();
-      },
-      id);
+  return head::call_of(*made, *this);
 }
 
 Progress HeadEndpoint::step() {
   Impl& impl = *impl_;
-  Jobs batch;
-  if (const std::optional<Progress> busy = impl.take_wheel(batch)) return *busy;
-  std::list<std::function<void()>> errands;
-  {
-    const Working working(watchers());
-    StepScope scope;
-    impl.run(batch);
-    errands.swap(scope.errands);
-  }
-  impl.release_wheel();
-  for (const std::function<void()>& errand : errands) {  // escalations: outside the step
-    try {
-      errand();
-    } catch (...) {
-      if (impl.log) impl.log(LogLevel::error, 0, "work after a step failed: " + caught_text());
-    }
-  }
-  return Progress::worked;
+  return impl.queue.step([&](const auto& waiting) { return impl.fitting(waiting); },
+                         [&](const Jobs& batch) { impl.run(batch); }, impl.log);
 }
 
-Load HeadEndpoint::load() const {
-  const std::lock_guard lock(impl_->mutex);
-  return {.running = static_cast<std::uint32_t>(impl_->running),
-          .waiting = static_cast<std::uint32_t>(impl_->waiting.size()),
-          .accepting = !impl_->closed};
-}
+Load HeadEndpoint::load() const { return impl_->queue.load(); }
 
 std::vector<std::string> HeadEndpoint::may_answer(std::string_view model) const {
   if (model.empty() || model == impl_->options.name) return {impl_->options.name};

@@ -53,7 +53,17 @@ std::vector<Granule> States::pages_for(std::size_t tokens) {
 expected<std::vector<Token>> States::tokens(std::string_view text) const {
   EncodeOptions options{.parse_special = false};
   if (!shared_.empty()) options = {.parse_special = false, .add_bos = false, .continues = true};
-  std::vector<Token> out = model_->tokenizer()->encode(text, options);
+  return framed(model_->tokenizer()->encode(text, options));
+}
+
+expected<std::vector<Token>> States::framed(std::vector<Token> out) const {
+  const auto vocabulary = static_cast<Token>(model_->spec().vocab);
+  for (const Token t : out)
+    if (t < 0 || t >= vocabulary)
+      return unexpected(Errc::invalid_argument, std::to_string(t) + " is no token of the model");
+  if (out.size() > frame_.most_tokens && !frame_.cut)
+    return unexpected(Errc::too_large, "the text has " + std::to_string(out.size()) + " tokens, and " +
+                                           std::to_string(frame_.most_tokens) + " are the most");
   if (out.size() > frame_.most_tokens) out.resize(frame_.most_tokens);
   out.insert(out.end(), after_.begin(), after_.end());
   if (out.empty()) return unexpected(Errc::invalid_argument, "the text is empty");
@@ -116,7 +126,8 @@ std::vector<Pooled> States::pass(std::span<const std::vector<Token>* const> text
                         .slot = static_cast<std::uint32_t>(segments.size()),
                         .prompt = static_cast<std::uint32_t>(row.tokens.size()),
                         .hidden = row.hidden,
-                        .hidden_layer = layers});
+                        .hidden_layer = layers,
+                        .hidden_normed = frame_.normed});
   backend_->forward({.model = id_, .segments = segments, .drawn = {}, .layers = layers});
   std::vector<Pooled> out;
   for (const Row& row : rows) {

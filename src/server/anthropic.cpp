@@ -7,6 +7,7 @@
 
 #include "server/dialect.hpp"
 #include "server/reading.hpp"
+#include "text/openai_fields.hpp"
 
 namespace frugal::server {
 
@@ -212,7 +213,7 @@ class AnthropicMessages final : public Dialect {
     request.sampling.temperature = static_cast<float>(fields.number("temperature", 0, 1).value_or(1));
     request.sampling.top_p = static_cast<float>(fields.number("top_p", 0, 1).value_or(1));
     request.sampling.top_k = static_cast<std::int32_t>(fields.whole("top_k", 0, 1U << 30).value_or(0));
-    request.stop = stop_texts(fields.take("stop_sequences"), "stop_sequences", true);
+    request.stop = text::read_stop(fields, "stop_sequences", true);
     fields.ignore({"metadata", "service_tier", "cache_control"});
     fields.refuse_rest();
     job.writer = anthropic_writer(job, splitter_of(job, offer, choice));

@@ -51,6 +51,7 @@ class Writer {
 struct Job {
   Request request{};
   const Served* served = nullptr;
+  Endpoint* endpoint = nullptr;  ///< who answers
   bool stream = false;
   std::unique_ptr<Writer> writer{};
 };
@@ -69,6 +70,7 @@ class Dialect {
 /// Immutable, shared.
 const Dialect& openai_chat();
 const Dialect& openai_completions();
+const Dialect& openai_embeddings();
 const Dialect& anthropic_messages();
 
 /// The answer to /v1/messages/count_tokens. Throws Refused.

@@ -27,7 +27,7 @@ void Exchange::start() {
 void Exchange::begin() {
   Job job = dialect_.read(incoming_, catalogue_);
   incoming_.body = {};
-  target_ = job.served->model.endpoint;
+  target_ = job.endpoint;
   endpoint_.emplace(*target_);
   {
     const std::lock_guard lock(mutex_);

@@ -49,7 +49,8 @@ Catalogue catalogue_of(const ServerOptions& options) {
 std::vector<Endpoint*> endpoints_of(const ServerOptions& options) {
   std::vector<Endpoint*> out;
   for (const ServedModel& m : options.models)
-    if (std::find(out.begin(), out.end(), m.endpoint) == out.end()) out.push_back(m.endpoint);
+    for (Endpoint* const endpoint : {m.endpoint, m.embeddings})
+      if (endpoint != nullptr && std::find(out.begin(), out.end(), endpoint) == out.end()) out.push_back(endpoint);
   return out;
 }
 

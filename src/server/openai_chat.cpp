@@ -2,7 +2,9 @@
 #include <frugal/text/chat_template.hpp>
 
 #include <algorithm>
+#include <array>
 #include <chrono>
+#include <optional>
 #include <utility>
 
 #include "server/dialect.hpp"
@@ -13,8 +15,6 @@
 namespace frugal::server {
 
 namespace {
-
-constexpr std::uint64_t most_tokens = 1U << 30;
 
 std::int64_t now_in_seconds() {
   const auto now = std::chrono::system_clock::now().time_since_epoch();
@@ -89,22 +89,29 @@ void read_format(Fields& fields, Job& job) {
   inner.refuse_rest();
 }
 
-void read_logprobs(Fields& fields, Job& job) {
-  const bool wanted = fields.flag("logprobs").value_or(false);
-  const auto top = fields.whole("top_logprobs", 0, 20);
-  if (top && !wanted) refuse("top_logprobs", "needs logprobs to be true");
-  if (!wanted) return;
-  need_tokenizer(job, "logprobs");
-  job.request.logprobs = static_cast<std::uint32_t>(top.value_or(0));
-}
-
-// The text that the answer probably repeats becomes a draft.
-void read_prediction(Fields& fields, Request& request) {
-  const Json* const prediction = fields.object("prediction");
-  if (prediction == nullptr) return;
-  Fields inner(*prediction, "prediction");
-  if (inner.need_text("type") != "content") refuse("prediction.type", "must be \"content\"");
-  request.draft.text = inner.need_text("content");
+// How much a model thinks is its template's matter: what the template cannot be told is refused.
+void read_effort(Fields& fields, Job& job) {
+  const std::optional<std::string> effort = fields.text("reasoning_effort");
+  if (!effort) return;
+  constexpr std::array known{"none", "minimal", "low", "medium", "high", "xhigh", "max"};
+  if (std::find(known.begin(), known.end(), *effort) == known.end())
+    refuse("reasoning_effort", "must be none, minimal, low, medium, high, xhigh or max");
+  Chat& chat = std::get<Chat>(job.request.prompt);
+  Json variables = chat.variables.empty() ? Json::object() : Json::parse(chat.variables);
+  const auto set = [&](const char* name, Json value) {
+    if (variables.contains(name)) refuse("reasoning_effort", "is in chat_template_kwargs as well");
+    variables[name] = std::move(value);
+    chat.variables = dumped(variables);
+  };
+  const ToolStyle::Effort offered = job.served->tools.effort;
+  if (offered == ToolStyle::Effort::named) return set("reasoning_effort", *effort);
+  const bool off = *effort == "none";
+  if (offered == ToolStyle::Effort::on_off && (off || *effort == "medium")) return set("enable_thinking", !off);
+  if (offered == ToolStyle::Effort::on_off)
+    refuse("reasoning_effort", "the template of this model turns thinking on (medium) or off (none) only",
+           Errc::unsupported);
+  if (off && job.served->model.model) return;  // it does not think anyway
+  refuse("reasoning_effort", "the template of this model has no such control", Errc::unsupported);
 }
 
 void read_rest(Fields& fields) {
@@ -115,7 +122,6 @@ void read_rest(Fields& fields) {
   fields.unsupported("function_call", "write it as tool_choice");
   fields.unsupported("web_search_options", "there is no web search here");
   fields.unsupported("store", "nothing is stored here", false);
-  fields.unsupported("reasoning_effort", "set it in chat_template_kwargs, as the model's template calls it");
   fields.unsupported("verbosity", "there is no such control here", "medium");
   fields.unsupported("parallel_tool_calls", "a model may make several calls", true);
   fields.ignore({"user", "metadata", "service_tier", "prompt_cache_key", "safety_identifier"});
@@ -238,16 +244,16 @@ class OpenAiChat final : public OpenAiDialect {
     Job job = begin_job(incoming, catalogue, fields);
     Request& request = job.request;
     read_messages(fields, request.prompt.emplace<Chat>());
-    const auto limit = fields.whole("max_completion_tokens", 1, most_tokens);
-    const auto old_limit = fields.whole("max_tokens", 1, most_tokens);
-    request.max_tokens = static_cast<std::uint32_t>(limit ? *limit : old_limit.value_or(0));
-    read_sampling(fields, request);
-    request.stop = stop_texts(fields.take("stop"), "stop", false);
-    read_logprobs(fields, job);
-    read_prediction(fields, request);
+    request.max_tokens = text::read_limit(fields).value_or(0);
+    request.sampling = text::read_sampling(fields);
+    request.stop = text::read_stop(fields, "stop");
+    request.logprobs = text::read_logprobs(fields);
+    if (request.logprobs) need_tokenizer(job, "logprobs");
+    request.draft.text = text::read_prediction(fields);
     const StreamOptions options = read_stream_options(fields, job.stream);
     const Offer offer = read_tools(fields);
     const Choice choice = read_choice(fields);
+    read_effort(fields, job);
     offer_tools(job, offer, choice);
     read_format(fields, job);
     read_rest(fields);

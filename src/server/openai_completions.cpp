@@ -1,7 +1,6 @@
 // OpenAI's plain completions (https://platform.openai.com/docs/api-reference/completions): text or tokens that go to the
 // model as they are.
 #include <chrono>
-#include <limits>
 #include <utility>
 
 #include "server/dialect.hpp"
@@ -14,31 +13,6 @@ namespace frugal::server {
 namespace {
 
 constexpr std::uint64_t usual_tokens = 16;  // the API's own default
-
-TokenPrompt tokens_of(const Json& list) {
-  TokenPrompt out;
-  for (const Json& one : list) {
-    if (!one.is_number_unsigned() || one.get<std::uint64_t>() > std::numeric_limits<Token>::max())
-      refuse("prompt", "must be a text, or a list of token ids");
-    out.tokens.push_back(one.get<Token>());
-  }
-  return out;
-}
-
-void read_prompt(Fields& fields, Request& request) {
-  const Json& prompt = fields.need("prompt");
-  const bool wrapped = prompt.is_array() && prompt.size() == 1 && !prompt.front().is_number();
-  const Json& one = wrapped ? prompt.front() : prompt;
-  if (one.is_string()) {
-    request.prompt = RawPrompt{.text = one.get<std::string>()};
-  } else if (one.is_array() && !one.empty() && !one.front().is_number()) {
-    refuse("prompt", "one prompt a request; ask again for more", Errc::unsupported);
-  } else if (one.is_array()) {
-    request.prompt = tokens_of(one);
-  } else {
-    refuse("prompt", "must be a text, or a list of token ids");
-  }
-}
 
 class TextWriter final : public Writer {
  public:
@@ -120,11 +94,11 @@ class OpenAiCompletions final : public OpenAiDialect {
     Fields fields(body, "");
     Job job = begin_job(incoming, catalogue, fields);
     Request& request = job.request;
-    read_prompt(fields, request);
+    text::read_prompt(fields, request);
     request.max_tokens =
-        static_cast<std::uint32_t>(fields.whole("max_tokens", 1, std::uint64_t{1} << 30).value_or(usual_tokens));
-    read_sampling(fields, request);
-    request.stop = stop_texts(fields.take("stop"), "stop", false);
+        static_cast<std::uint32_t>(fields.whole("max_tokens", 1, text::most_answer_tokens).value_or(usual_tokens));
+    request.sampling = text::read_sampling(fields);
+    request.stop = text::read_stop(fields, "stop");
     if (const auto logprobs = fields.whole("logprobs", 0, 20)) {
       need_tokenizer(job, "logprobs");
       request.logprobs = static_cast<std::uint32_t>(*logprobs);

@@ -1,13 +1,11 @@
-// Reading OpenAI's requests: what both of its dialects share.
+// Reading OpenAI's requests: what its dialects share and text/openai_fields.hpp does not have.
 #pragma once
 
 #include "server/dialect.hpp"
 #include "server/reading.hpp"
+#include "text/openai_fields.hpp"
 
 namespace frugal::server {
-
-/// temperature, top_p, penalties, logit_bias, seed, and the fields that compatible servers add. Throws Refused.
-void read_sampling(Fields& fields, Request& request);
 
 struct StreamOptions {
   bool usage = false;

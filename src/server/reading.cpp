@@ -13,7 +13,7 @@ namespace frugal::server {
 
 namespace {
 
-constexpr std::size_t most_stops = 16, most_tools = 128, most_labels = 16, most_label = 256;
+constexpr std::size_t most_tools = 128, most_labels = 16, most_label = 256;
 
 std::int64_t number_of(const Incoming& incoming, const char* header, std::int64_t low, std::int64_t high) {
   const std::string_view text = incoming.header(header);
@@ -74,26 +74,13 @@ std::optional<ApiError> failure_of(const Finish& finish) {
 Job begin_job(const Incoming& incoming, const Catalogue& catalogue, Fields& fields) {
   Job job;
   job.served = &catalogue.find(fields.text("model"));
+  job.endpoint = job.served->model.endpoint;
   job.request.model = job.served->model.asks_for;
   job.request.id = incoming.id;
   job.request.tenant = incoming.tenant;
   read_headers(incoming, job.request);
   job.stream = fields.flag("stream").value_or(false);
   return job;
-}
-
-std::vector<std::string> stop_texts(const Json* value, const std::string& path, bool list_only) {
-  std::vector<std::string> out;
-  if (value == nullptr) return out;
-  const Json list = value->is_string() && !list_only ? Json::array({*value}) : *value;
-  if (!list.is_array()) refuse(path, list_only ? "must be a list of texts" : "must be a text or a list of texts");
-  if (list.size() > most_stops) refuse(path, "has more than 16 entries");
-  for (const Json& one : list) {
-    if (!one.is_string() || one.get_ref<const std::string&>().empty())
-      refuse(path + "[" + std::to_string(out.size()) + "]", "must be a text that is not empty");
-    out.push_back(one.get<std::string>());
-  }
-  return out;
 }
 
 void add_tool(Offer& offer, const std::string& name, const Json* description, const Json* parameters,

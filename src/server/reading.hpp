@@ -13,9 +13,6 @@ namespace frugal::server {
 /// x-frugal-label-NAME. Throws Refused.
 Job begin_job(const Incoming& incoming, const Catalogue& catalogue, Fields& fields);
 
-/// A stop text, or a list of some. Throws Refused.
-std::vector<std::string> stop_texts(const Json* value, const std::string& path, bool list_only);
-
 /// The functions a client offers, in OpenAI's form, checked. Throws Refused.
 struct Offer {
   Json tools = Json::array();

@@ -121,6 +121,7 @@ Route Router::known(Incoming& incoming) const {
   const std::string& path = incoming.path;
   const bool get = incoming.method == "GET";
   if (path == "/v1/chat/completions") return {.dialect = &openai_chat(), .path = path};
+  if (path == "/v1/embeddings") return {.dialect = &openai_embeddings(), .path = path};
   if (path == "/v1/completions") return {.dialect = &openai_completions(), .path = path};
   if (path == messages_path) return {.dialect = &anthropic_messages(), .path = path};
   if (path == "/v1/messages/count_tokens") {
@@ -161,16 +162,16 @@ Outgoing Router::model(const Incoming& incoming, const std::string& name) const 
 Outgoing Router::metrics() const {
   std::vector<LoadGauges> loads;
   std::set<const Endpoint*> seen;
-  for (const Served& served : catalogue_.models) {
-    if (!seen.insert(served.model.endpoint).second) continue;
-    const Load load = served.model.endpoint->load();
-    loads.push_back({.endpoint = served.model.name,
-                     .running = load.running,
-                     .waiting = load.waiting,
-                     .free_tokens = load.free_tokens});
-  }
+  const auto add = [&](const std::string& name, const Endpoint* endpoint) {
+    if (endpoint == nullptr || !seen.insert(endpoint).second) return;
+    const Load load = endpoint->load();
+    loads.push_back(
+        {.endpoint = name, .running = load.running, .waiting = load.waiting, .free_tokens = load.free_tokens});
+  };
+  for (const Served& served : catalogue_.models) add(served.model.name, served.model.endpoint);
+  for (const Served& served : catalogue_.models) add(served.model.name + " (embeddings)", served.model.embeddings);
   const Meter& meter = options_.meter != nullptr ? *options_.meter : no_meter_;
-  return {.body = open_metrics(meter, {.loads = loads}),
+  return {.body = open_metrics(meter, {.budget = options_.budget, .loads = loads}),
           .type = "application/openmetrics-text; version=1.0.0; charset=utf-8"};
 }
 

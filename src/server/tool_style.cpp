@@ -47,6 +47,16 @@ ToolStyle::Written writing(const Model& model) {
   return bare ? ToolStyle::Written::bare_json : ToolStyle::Written::unknown;
 }
 
+ToolStyle::Effort effort_of(const Model& model) {
+  const auto with = [&](const char* variables) {
+    return rendered(Chat{.messages = {said("user", "q")}, .variables = variables}, model);
+  };
+  if (with(R"({"reasoning_effort": "low"})") != with(R"({"reasoning_effort": "high"})"))
+    return ToolStyle::Effort::named;
+  const bool reads = with(R"({"enable_thinking": false})") != with(R"({"enable_thinking": true})");
+  return reads ? ToolStyle::Effort::on_off : ToolStyle::Effort::unknown;
+}
+
 // A system message in the manner of Hermes (NousResearch, Hermes-Function-Calling), which many small models know.
 std::string described(const Json& tools) {
   std::string text =
@@ -74,6 +84,7 @@ ToolStyle tool_style(const Model& model) {
     const std::size_t last = plain->find_last_not_of(" \n");
     style.opens_thought = last != std::string::npos && last >= 6 && plain->compare(last - 6, 7, "<think>") == 0;
   }
+  style.effort = effort_of(model);
   if (!holds(rendered(Chat{.messages = {said("user", "q")}, .tools = probe_tools}, model), "frugal_probe"))
     return style;
   style.told = ToolStyle::Told::by_template;

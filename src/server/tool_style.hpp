@@ -20,6 +20,9 @@ struct ToolStyle {
   Told told = Told::in_system;
   Written written = Written::tags;
   bool opens_thought = false;  ///< the template begins the answer with <think>
+  /// What the template knows of thinking: nothing, a switch (enable_thinking: Qwen 3), or its effort by name
+  /// (reasoning_effort: gpt-oss).
+  enum class Effort : std::uint8_t { unknown, on_off, named } effort = Effort::unknown;
 };
 
 /// Never throws; a model without template has the defaults.

@@ -59,4 +59,15 @@ inline std::string_view raw_member(std::string_view object, std::string_view key
   return {};
 }
 
+/// The text of an element of `list`, which must be the text of a valid JSON array; empty where there is no such one.
+inline std::string_view raw_element(std::string_view list, std::size_t index) {
+  std::size_t at = detail::skip_blanks(list, detail::skip_blanks(list, 0) + 1);
+  while (at < list.size() && list[at] != ']') {
+    const std::size_t end = detail::skip_value(list, at);
+    if (index-- == 0) return list.substr(at, end - at);
+    at = detail::skip_blanks(list, detail::skip_blanks(list, end) + 1);
+  }
+  return {};
+}
+
 }  // namespace frugal::tools

@@ -2,9 +2,12 @@
 #include <frugal/calibrate/fit.hpp>
 #include <frugal/core/error.hpp>
 #include <frugal/draft/drafters.hpp>
+#include <frugal/endpoint/budgeted.hpp>
 #include <frugal/endpoint/cascade.hpp>
 #include <frugal/endpoint/metered.hpp>
 #include <frugal/engine/engine.hpp>
+#include <frugal/head/embedding_endpoint.hpp>
+#include <frugal/meter/budget.hpp>
 #include <frugal/meter/meter.hpp>
 #include <frugal/model/model.hpp>
 #include <frugal/policy/cascade.hpp>
@@ -20,6 +23,7 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "tools/backends.hpp"
@@ -66,9 +70,9 @@ ServeConfig config_of(const ServeOptions& o) {
   for (const std::string& model : o.models) {
     const std::size_t sign = model.find('=');
     if (sign == std::string::npos)
-      config.models.push_back({{}, model});
+      config.models.push_back({.path = model});
     else
-      config.models.push_back({model.substr(0, sign), model.substr(sign + 1)});
+      config.models.push_back({.name = model.substr(0, sign), .path = model.substr(sign + 1)});
   }
   if (!o.listen.empty()) set_listen(config, o.listen, "--listen");
   for (const std::string& file : o.key_files) config.keys.push_back({file, {}, 0});
@@ -80,13 +84,50 @@ ServeConfig config_of(const ServeOptions& o) {
   return config;
 }
 
+PriceBook book_of(const ServeConfig& config) {
+  PriceBook book = PriceBook::built_in();
+  if (!config.price_file.empty()) {
+    try {
+      book = book.with(PriceBook::parse(read_all(config.price_file)));
+    } catch (const Error& error) {
+      throw Error(error.code(), config.price_file + ": " + error.message());
+    }
+  }
+  for (const auto& [name, rates] : config.prices) book = book.with(name, rates);
+  return book;
+}
+
+/// Endpoints over endpoints: the last one that was built goes first.
+class Chain {
+ public:
+  Chain() = default;
+  ~Chain() {
+    while (!all_.empty()) all_.pop_back();
+  }
+  Chain(const Chain&) = delete;
+  Chain& operator=(const Chain&) = delete;
+  template <class Kind, class... Parts>
+  Kind& add(Parts&&... parts) {
+    auto made = std::make_unique<Kind>(std::forward<Parts>(parts)...);
+    Kind& out = *made;
+    all_.push_back(std::move(made));
+    return out;
+  }
+
+ private:
+  std::vector<std::unique_ptr<Endpoint>> all_{};
+};
+
 /// Everything that is served, in the order in which it has to be built; destroyed the other way round.
 class Service {
  public:
-  Service(const ServeConfig& config, const BackendChoice& backend, bool quiet) : config_(config) {
+  Service(const ServeConfig& config, const BackendChoice& backend, bool quiet)
+      : config_(config), prices_(book_of(config)), meter_({.prices = prices_, .log = &Service::log}) {
+    make_budgets();
     load_models(backend, quiet);
     make_remotes();
     make_cascades();
+    check_budgets();
     open_log();
     server_ = std::make_unique<Server>(server_options());
   }
@@ -119,7 +160,74 @@ class Service {
     options.kv_bytes = kv_bytes(options);
     const std::vector<EngineModel> models = options.models;
     engine_ = std::make_unique<Engine>(std::move(options));
-    for (const EngineModel& m : models) add(m.name, engine_->endpoint(m.name), {}, m.model);
+    for (std::size_t i = 0; i < models.size(); ++i) {
+      add(models[i].name, engine_->endpoint(models[i].name), models[i].model);
+      if (config_.models[i].embeddings) add_embeddings(config_.models[i], models[i], backend);
+    }
+  }
+
+  // A backend of its own, because an engine's is driven by the engine alone; the CPU backend shares the weights.
+  void add_embeddings(const ServeModel& wanted, const EngineModel& model, const BackendChoice& backend) {
+    EmbeddingEndpointOptions options;
+    options.name = model.name;
+    options.model = model.model;
+    options.backend = make_backend(backend);
+    options.pool = *wanted.embeddings;
+    options.most_tokens = wanted.embedding_tokens;
+    options.log = &Service::log;
+    Endpoint& embedder = chain_.add<EmbeddingEndpoint>(std::move(options));
+    served_.back().embeddings = &measured(model.name, within_model_budget(model.name, embedder));
+  }
+
+  BudgetedOptions spending() const {
+    BudgetedOptions options;
+    options.prices = prices_;
+    options.price_rules.unknown = config_.unknown_price;
+    options.most_output = config_.most_output;
+    return options;
+  }
+
+  void make_budgets() {
+    std::map<std::string, std::vector<Limit>> limits;
+    for (const ServeBudget& b : config_.budgets) limits[b.model].push_back(b.limit);
+    for (auto& [model, of_it] : limits)
+      budgets_.emplace(model, std::make_unique<Budget>(BudgetOptions{.limits = std::move(of_it)}));
+  }
+
+  // What a model may cost holds for it as a tier of a cascade as well.
+  Endpoint& within_model_budget(const std::string& name, Endpoint& endpoint) {
+    const auto budget = budgets_.find(name);
+    if (budget == budgets_.end()) return endpoint;
+    BudgetedOptions options = spending();
+    options.model = name;
+    return chain_.add<Budgeted>(endpoint, *budget->second, std::move(options));
+  }
+
+  // What all of them may cost together, and what they did.
+  Endpoint& measured(const std::string& name, Endpoint& endpoint) {
+    Endpoint* inner = &endpoint;
+    if (const auto all = budgets_.find(""); all != budgets_.end()) {
+      BudgetedOptions options = spending();
+      options.model = name;
+      inner = &chain_.add<Budgeted>(*inner, *all->second, std::move(options));
+    }
+    return chain_.add<Metered>(*inner, meter_);
+  }
+
+  // A budget without a price would refuse every request; that is better said now.
+  void check_budgets() const {
+    for (const ServeBudget& budget : config_.budgets) {
+      if (!budget.model.empty() && bare_.count(budget.model) == 0)
+        throw Error(Errc::invalid_argument, budget.place + ".model: nothing is called \"" + budget.model + "\"");
+      if (config_.unknown_price != UnknownPrice::fail) continue;
+      for (const auto& [name, endpoint] : bare_) {
+        if (!budget.model.empty() && budget.model != name) continue;
+        for (const std::string& model : endpoint->may_answer({}))
+          if (!prices_.contains(model) && !prices_.contains(name))
+            throw Error(Errc::invalid_argument, budget.place + ": there is no price for \"" + model +
+                                                    "\"; give one in prices, or say what an unknown_price costs");
+      }
+    }
   }
 
   static void add_drafter(const std::string& what, EngineOptions& options) {
@@ -147,8 +255,7 @@ class Service {
       HttpOptions options = r.options;
       options.log = &Service::log;
       if (!r.key_file.empty()) options.key = [key = key_in(r.key_file)] { return key; };
-      remotes_.push_back(std::make_unique<HttpEndpoint>(std::move(options)));
-      add(r.name, *remotes_.back(), {}, nullptr);
+      add(r.name, chain_.add<HttpEndpoint>(std::move(options)), nullptr);
     }
   }
 
@@ -164,16 +271,15 @@ class Service {
       options.policy =
           c.margin ? margin_threshold(*c.margin) : load_cascade_policy(c.policy, std::span<const std::string>(c.tiers));
       options.log = &Service::log;
-      cascades_.push_back(std::make_unique<Cascade>(std::move(options)));
-      add(c.name, *cascades_.back(), {}, nullptr);
+      add(c.name, chain_.add<Cascade>(std::move(options)), nullptr);
     }
   }
 
-  void add(const std::string& name, Endpoint& endpoint, std::string asks_for, std::shared_ptr<const Model> model) {
-    if (!bare_.emplace(name, &endpoint).second)
+  void add(const std::string& name, Endpoint& endpoint, std::shared_ptr<const Model> model) {
+    Endpoint& limited = within_model_budget(name, endpoint);
+    if (!bare_.emplace(name, &limited).second)
       throw Error(Errc::invalid_argument, "two things are called \"" + name + "\"");
-    metered_.push_back(std::make_unique<Metered>(endpoint, meter_));
-    served_.push_back({name, metered_.back().get(), std::move(asks_for), std::move(model)});
+    served_.push_back({.name = name, .endpoint = &measured(name, limited), .model = std::move(model)});
   }
 
   void open_log() {
@@ -192,6 +298,7 @@ class Service {
     options.limits.connections = config_.connections;
     options.drain_time = std::chrono::duration_cast<Duration>(std::chrono::duration<double>(config_.drain_seconds));
     options.meter = &meter_;
+    if (const auto all = budgets_.find(""); all != budgets_.end()) options.budget = all->second.get();
     options.log = &Service::log;
     if (!config_.access_log.empty())
       options.access_log = [this](std::string_view line) {
@@ -202,11 +309,11 @@ class Service {
   }
 
   ServeConfig config_;
-  Meter meter_{};
+  PriceBook prices_;
+  Meter meter_;
+  std::map<std::string, std::unique_ptr<Budget>> budgets_{};  // by model; "" = all together
   std::unique_ptr<Engine> engine_{};
-  std::vector<std::unique_ptr<HttpEndpoint>> remotes_{};
-  std::vector<std::unique_ptr<Cascade>> cascades_{};
-  std::vector<std::unique_ptr<Metered>> metered_{};
+  Chain chain_{};
   std::map<std::string, Endpoint*> bare_{};
   std::vector<ServedModel> served_{};
   std::ofstream log_file_{};

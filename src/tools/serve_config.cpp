@@ -3,102 +3,93 @@
 #include <frugal/core/error.hpp>
 
 #include <charconv>
+#include <chrono>
 #include <limits>
-#include <nlohmann/json.hpp>
-#include <set>
 #include <utility>
 
 #include "core/json_tree.hpp"
+#include "tools/json_section.hpp"
 
 namespace frugal::tools {
 
 namespace {
 
-using Json = nlohmann::json;
+void read_caching(Section& s, HttpCaching& caching) {
+  std::string cache = "auto";
+  s.text("cache", cache);
+  if (cache == "minutes")
+    caching.ttl = CacheTtl::minutes5;
+  else if (cache == "hour")
+    caching.ttl = CacheTtl::hour;
+  else if (cache == "off")
+    caching.on = false;
+  else if (cache != "auto")
+    s.wrong("cache", "must be auto, minutes, hour or off");
+  bool fields = false;
+  if (s.take("openai_fields") != nullptr) {
+    s.flag("openai_fields", fields);
+    caching.openai_fields = fields;
+  }
+}
 
-/// The members of one object of the file. Everything throws Error that names the member.
-class Section {
- public:
-  Section(const Json& object, std::string where) : object_(object), where_(std::move(where)) {
-    if (!object.is_object()) wrong("", "must be an object");
-  }
-  ~Section() noexcept(false) {
-    if (std::uncaught_exceptions() > 0) return;
-    for (const auto& [key, value] : object_.items())
-      if (!taken_.count(key)) wrong(key, "is not known here");
-  }
-  Section(const Section&) = delete;
-  Section& operator=(const Section&) = delete;
+void read_model(Section& s, ServeConfig& config) {
+  ServeModel model;
+  s.text("path", model.path, true);
+  s.text("name", model.name);
+  std::string pool;
+  s.text("embeddings", pool);
+  if (pool == "mean" || pool == "last")
+    model.embeddings = pool == "mean" ? Pool::mean : Pool::last;
+  else if (!pool.empty())
+    s.wrong("embeddings", "must be mean or last");
+  s.whole("embedding_tokens", model.embedding_tokens, 1, 1 << 20);
+  config.models.push_back(std::move(model));
+}
 
-  const Json* take(const char* key) {
-    taken_.insert(key);
-    const auto found = object_.find(key);
-    return found == object_.end() ? nullptr : &*found;
-  }
-  void text(const char* key, std::string& out, bool required = false) {
-    const Json* const found = take(key);
-    if (found == nullptr && required) wrong(key, "is missing");
-    if (found == nullptr) return;
-    if (!found->is_string() || found->get_ref<const std::string&>().empty())
-      wrong(key, "must be a text that is not empty");
-    out = found->get<std::string>();
-  }
-  template <class Number>
-  void whole(const char* key, Number& out, std::int64_t low, std::int64_t high) {
-    const Json* const found = take(key);
-    if (found == nullptr) return;
-    const bool fits =
-        found->is_number_integer() && found->get<std::int64_t>() >= low && found->get<std::int64_t>() <= high;
-    if (!fits) wrong(key, "must be a whole number from " + std::to_string(low) + " to " + std::to_string(high));
-    out = static_cast<Number>(found->get<std::int64_t>());
-  }
-  std::optional<double> number(const char* key, double low, double high) {
-    const Json* const found = take(key);
-    if (found == nullptr) return std::nullopt;
-    const bool fits = found->is_number() && found->get<double>() >= low && found->get<double>() <= high;
-    if (!fits) wrong(key, "must be a number from " + std::to_string(low) + " to " + std::to_string(high));
-    return found->get<double>();
-  }
-  void flag(const char* key, bool& out) {
-    const Json* const found = take(key);
-    if (found == nullptr) return;
-    if (!found->is_boolean()) wrong(key, "must be true or false");
-    out = found->get<bool>();
-  }
-  std::vector<std::string> texts(const char* key, bool required = false) {
-    const Json* const found = take(key);
-    if (found == nullptr && required) wrong(key, "is missing");
-    std::vector<std::string> out;
-    if (found == nullptr) return out;
-    if (!found->is_array()) wrong(key, "must be a list of texts");
-    for (const Json& one : *found) {
-      if (!one.is_string()) wrong(key, "must be a list of texts");
-      out.push_back(one.get<std::string>());
-    }
-    return out;
-  }
-  template <class Read>
-  void each(const char* key, Read read) {
-    const Json* const found = take(key);
-    if (found == nullptr) return;
-    if (!found->is_array()) wrong(key, "must be a list");
-    for (std::size_t i = 0; i < found->size(); ++i) {
-      Section inner((*found)[i], path(key) + "[" + std::to_string(i) + "]");
-      read(inner);
-    }
-  }
-  [[noreturn]] void wrong(const std::string& key, const std::string& what) const {
-    throw Error(Errc::invalid_argument, path(key) + " " + what);
-  }
+// Dollars per million tokens, and per call.
+Rates read_rates(Section& s) {
+  Rates rates;
+  const std::pair<const char*, std::optional<double> Rates::*> known[] = {{"input", &Rates::input},
+                                                                          {"cached_read", &Rates::cached_read},
+                                                                          {"cache_write", &Rates::cache_write},
+                                                                          {"cache_write_1h", &Rates::cache_write_1h},
+                                                                          {"output", &Rates::output},
+                                                                          {"reasoning", &Rates::reasoning},
+                                                                          {"call", &Rates::call}};
+  for (const auto& [name, member] : known) rates.*member = s.number(name, 0, 1e9);
+  if (!rates.input || !rates.output) s.wrong("", "needs input and output, in dollars per million tokens");
+  return rates;
+}
 
- private:
-  std::string path(const std::string& key) const {
-    return where_ + (key.empty() ? "" : (where_.back() == ' ' ? "" : ".") + key);
-  }
-  const Json& object_;
-  std::string where_;
-  std::set<std::string> taken_{};
-};
+void read_money(Section& s, ServeConfig& config) {
+  s.text("price_file", config.price_file);
+  s.inside("prices", [&](Section& prices) {
+    for (const std::string& name : prices.names())
+      prices.inside(name.c_str(), [&](Section& one) { config.prices.emplace_back(name, read_rates(one)); });
+  });
+  s.whole("most_output", config.most_output, 1, std::numeric_limits<std::int32_t>::max());
+  std::string unknown = "refuse";
+  s.text("unknown_price", unknown);
+  if (unknown == "highest")
+    config.unknown_price = UnknownPrice::conservative;
+  else if (unknown == "free")
+    config.unknown_price = UnknownPrice::warn;
+  else if (unknown != "refuse")
+    s.wrong("unknown_price", "must be refuse, highest or free");
+  s.each("budgets", [&](Section& b) {
+    ServeBudget budget;
+    b.text("model", budget.model);
+    b.text("tenant", budget.limit.tenant);
+    b.text("type", budget.limit.type);
+    const std::optional<double> usd = b.number("usd", 0, 4e9);
+    if (!usd) b.wrong("usd", "is missing");
+    budget.limit.usd = *usd;
+    const double hours = b.number("period_hours", 1.0 / 3600, 24.0 * 3660).value_or(0);
+    budget.limit.period = std::chrono::duration_cast<Duration>(std::chrono::duration<double, std::ratio<3600>>(hours));
+    budget.place = b.place() + b.path("");
+    config.budgets.push_back(std::move(budget));
+  });
+}
 
 void read_remote(Section& s, ServeConfig& config) {
   ServeRemote remote;
@@ -111,11 +102,14 @@ void read_remote(Section& s, ServeConfig& config) {
   s.text("api", api);
   if (api == "anthropic_messages")
     remote.options.api = HttpApi::anthropic_messages;
+  else if (api == "openai_responses")
+    remote.options.api = HttpApi::openai_responses;
   else if (api != "openai_chat")
-    s.wrong("api", "must be openai_chat or anthropic_messages");
+    s.wrong("api", "must be openai_chat, openai_responses or anthropic_messages");
   s.flag("extended_sampling", remote.options.extended_sampling);
   s.flag("completion_tokens_field", remote.options.completion_tokens_field);
   s.whole("max_running", remote.options.max_running, 1, 100'000);
+  read_caching(s, remote.options.caching);
   remote.options.name = remote.name;
   config.remotes.push_back(std::move(remote));
 }
@@ -132,12 +126,7 @@ void read_cascade(Section& s, ServeConfig& config) {
 }
 
 void read_lists(Section& s, ServeConfig& config) {
-  s.each("models", [&](Section& m) {
-    ServeModel model;
-    m.text("path", model.path, true);
-    m.text("name", model.name);
-    config.models.push_back(std::move(model));
-  });
+  s.each("models", [&](Section& m) { read_model(m, config); });
   s.each("remotes", [&](Section& r) { read_remote(r, config); });
   s.each("cascades", [&](Section& c) { read_cascade(c, config); });
   s.each("keys", [&](Section& k) {
@@ -170,11 +159,12 @@ ServeConfig parse_serve_config(std::string_view json, const std::string& origin)
   const Json parsed = parse_json_tree(json, origin, {.repeated = RepeatedKeys::refused});
   ServeConfig config;
   {
-    Section s(parsed, origin + ": ");
+    Section s(parsed, json, origin);
     std::string listen;
     s.text("listen", listen);
-    if (!listen.empty()) set_listen(config, listen, origin + ": listen");
+    if (!listen.empty()) set_listen(config, listen, s.place("listen") + "listen");
     read_lists(s, config);
+    read_money(s, config);
     s.whole("kv_mib", config.kv_mib, 0, 1 << 20);
     s.whole("max_running", config.max_running, 1, 4096);
     s.whole("max_waiting", config.max_waiting, 0, 1'000'000);

@@ -1,19 +1,25 @@
 // What `frugal serve` serves, as a JSON file says it.
 #pragma once
 
+#include <frugal/head/head.hpp>
 #include <frugal/http/http_endpoint.hpp>
+#include <frugal/meter/budget.hpp>
+#include <frugal/meter/price_book.hpp>
 #include <frugal/server/server.hpp>
 
 #include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace frugal::tools {
 
 struct ServeModel {
   std::string name{}, path{};
+  std::optional<Pool> embeddings{};  ///< none = it offers no embeddings
+  std::uint32_t embedding_tokens = 512;
 };
 
 struct ServeRemote {
@@ -34,6 +40,12 @@ struct ServeKey {
   std::int32_t most_priority = 0;
 };
 
+struct ServeBudget {
+  std::string place{};  ///< in the file, for errors
+  std::string model{};  ///< as it is served; empty = all of them together
+  Limit limit{};
+};
+
 struct ServeConfig {
   std::string address = "127.0.0.1";
   std::uint16_t port = 8080;
@@ -41,7 +53,12 @@ struct ServeConfig {
   std::vector<ServeRemote> remotes{};
   std::vector<ServeCascade> cascades{};
   std::vector<ServeKey> keys{};
-  std::uint64_t kv_mib = 0;  ///< 0 = chosen by the models
+  std::vector<ServeBudget> budgets{};
+  std::string price_file{};                             ///< over the built-in prices, as docs/prices.md has it
+  std::vector<std::pair<std::string, Rates>> prices{};  ///< over both
+  UnknownPrice unknown_price = UnknownPrice::fail;
+  std::uint32_t most_output = 4096;  ///< tokens that a request without a limit may cost
+  std::uint64_t kv_mib = 0;          ///< 0 = chosen by the models
   std::uint32_t max_running = 32, max_waiting = 1024;
   std::vector<std::string> speculate{};
   double drain_seconds = 30;
@@ -50,7 +67,7 @@ struct ServeConfig {
   std::string access_log{};  ///< a file, "-" for standard error, or empty
 };
 
-/// Throws Error(invalid_argument) that names the key and what it must be, Error(bad_file) for malformed JSON.
+/// Throws Error(invalid_argument) that names line and key and what it must be, Error(bad_file) for malformed JSON.
 ServeConfig parse_serve_config(std::string_view json, const std::string& origin);
 
 /// "host:port"; throws Error(invalid_argument).

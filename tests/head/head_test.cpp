@@ -2,6 +2,7 @@
 #include <frugal/backend/reference.hpp>
 #include <frugal/core/error.hpp>
 #include <frugal/grammar/grammar.hpp>
+#include <frugal/head/embedding_endpoint.hpp>
 #include <frugal/head/head_endpoint.hpp>
 #include <frugal/head/train.hpp>
 #include <frugal/policy/cascade.hpp>
@@ -345,4 +346,106 @@ TEST_CASE("a pass that fails, a cancelled request, a deadline and a destroyed en
   const Finish end = failing.run(asking("a")).finish;
   CHECK(end.reason == FinishReason::error);
   CHECK(end.error->code() == Errc::device);
+}
+
+namespace {
+
+EmbeddingEndpointOptions embedding(const std::shared_ptr<const Model>& model) {
+  EmbeddingEndpointOptions o;
+  o.model = model;
+  o.backend = reference_backend();
+  o.most_tokens = 64;
+  return o;
+}
+
+Request embed(const std::vector<std::string>& texts) {
+  Chat chat;
+  for (const std::string& text : texts) chat.messages.push_back({.role = "user", .content = text});
+  return Request{chat};
+}
+
+}  // namespace
+
+TEST_CASE("embeddings are the mean of the normed states, of length 1, whatever stands beside them") {
+  const auto model = tiny_model({.layers = 3, .context = 512});
+  EmbeddingEndpoint endpoint(embedding(model));
+  const Answer answer = endpoint.run(embed({"some text", "b", "another, longer text than the first"}));
+  REQUIRE(answer.finish.reason == FinishReason::stop);
+  CHECK(answer.finish.usage == Usage{.input = 9 + 1 + 35});
+  CHECK(answer.finish.ledger.consistent());
+  const auto vectors = embeddings_of(answer.text).value();
+  REQUIRE(vectors.size() == 3);
+  head::States states(model, reference_backend(), {.most_tokens = 64, .normed = true}, 64);
+  const std::vector<Token> tokens = states.tokens("some text").value();
+  const std::vector<const std::vector<Token>*> alone{&tokens};
+  const std::vector<float> mean = states.pass(alone, 3).at(0).mean;
+  double squares = 0, length = 0;
+  for (const float x : mean) squares += double(x) * double(x);
+  for (std::size_t i = 0; i < mean.size(); ++i) {
+    CHECK(std::abs(vectors[0][i] - mean[i] / std::sqrt(squares)) < 1e-6);
+    length += double(vectors[0][i]) * double(vectors[0][i]);
+  }
+  CHECK(std::abs(length - 1) < 1e-6);
+  // one text alone, in any of three spellings, gives the same vector
+  const Answer raw = endpoint.run(Request{RawPrompt{"some text"}}), ids = endpoint.run(Request{TokenPrompt{tokens}});
+  for (const Answer* one : {&raw, &ids}) {
+    const auto same = embeddings_of(one->text).value().at(0);
+    for (std::size_t i = 0; i < same.size(); ++i) CHECK(std::abs(same[i] - vectors[0][i]) < 1e-5);
+  }
+  EmbeddingEndpointOptions last = embedding(model);
+  last.pool = Pool::last;
+  CHECK(EmbeddingEndpoint(std::move(last)).run(embed({"some text"})).text != raw.text);
+}
+
+TEST_CASE("many texts take several passes, in order, and many threads may ask") {
+  const auto model = tiny_model({.layers = 1});
+  EmbeddingEndpointOptions o = embedding(model);
+  o.batch_tokens = 64;
+  EmbeddingEndpoint endpoint(std::move(o));
+  std::vector<std::string> texts;
+  for (int i = 0; i < 100; ++i) texts.push_back("text " + std::to_string(i % 7));
+  std::vector<std::thread> threads;
+  std::atomic<int> right{0};
+  for (int t = 0; t < 4; ++t)
+    threads.emplace_back([&] {
+      const auto vectors = embeddings_of(endpoint.run(embed(texts)).text).value();
+      bool fine = vectors.size() == 100;
+      for (std::size_t i = 7; fine && i < 100; ++i)
+        for (std::size_t k = 0; k < vectors[i].size(); ++k) fine &= std::abs(vectors[i][k] - vectors[i - 7][k]) < 1e-5;
+      right += fine ? 1 : 0;
+    });
+  for (std::thread& t : threads) t.join();
+  CHECK(right == 4);
+  CHECK(endpoint.load().waiting == 0);
+}
+
+TEST_CASE("what cannot be embedded is refused with the input's number, and a queue has an end") {
+  const auto model = tiny_model({.layers = 1});
+  EmbeddingEndpointOptions o = embedding(model);
+  o.max_waiting = 3;
+  ManualClock clock;
+  o.clock = &clock;
+  EmbeddingEndpoint endpoint(std::move(o));
+  const auto error = [&](Request r) { return endpoint.run(std::move(r)).finish.error.value(); };
+  CHECK(error(embed({"a", std::string(65, 'x')})).message().find("input 1: the text has 65 tokens, and 64") !=
+        std::string::npos);
+  CHECK(error(embed({"a", std::string(65, 'x')})).code() == Errc::too_large);
+  CHECK(error(embed({""})).message().find("input 0") != std::string::npos);
+  CHECK(error(embed({})).code() == Errc::invalid_argument);
+  CHECK(error(Request{TokenPrompt{{5000}}}).code() == Errc::invalid_argument);
+  CHECK(error(embed({"a", "b", "c", "d"})).code() == Errc::busy);
+  Request other = embed({"a"});
+  other.model = "someone";
+  CHECK(error(std::move(other)).code() == Errc::invalid_argument);
+  Stream gone = endpoint.submit(embed({"a", "b"}));
+  gone.cancel();
+  CHECK(gone.wait().finish.reason == FinishReason::cancelled);
+  Request late = embed({"a"});
+  late.deadline = clock.now();
+  CHECK(endpoint.run(std::move(late)).finish.reason == FinishReason::deadline);
+  CHECK(endpoint.run(embed({"a"})).finish.reason == FinishReason::stop);
+  CHECK_FALSE(embeddings_of("no vector"));
+  EmbeddingEndpointOptions both = embedding(model);
+  both.pool = Pool::both;
+  CHECK(error_of([&] { EmbeddingEndpoint e(std::move(both)); }).message().find("pool") != std::string::npos);
 }

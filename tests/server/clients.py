@@ -1,6 +1,7 @@
 """clients.py PROGRAM MODEL [test ...]: the official Python clients `openai` and `anthropic` against `frugal serve`."""
 import concurrent.futures
 import json
+import pathlib
 import sys
 import tempfile
 import threading
@@ -102,6 +103,31 @@ def openai_completions(o, _a, _s):
     assert chunks[-1].choices[0].finish_reason == "length"
 
 
+def openai_embeddings(o, _a, _s):
+    texts = ["The cat sat on the mat.", "A cat is sitting on a mat.", "Interest rates rose by half a percent."]
+    answer = o.embeddings.create(model="m", input=texts)  # the client asks for base64 and reads it
+    vectors = [d.embedding for d in answer.data]
+    assert [d.index for d in answer.data] == [0, 1, 2] and answer.model == "m" and answer.object == "list", answer
+    assert len({len(v) for v in vectors}) == 1 and len(vectors[0]) == 576
+    assert all(abs(sum(x * x for x in v) - 1) < 1e-4 for v in vectors)
+    like = lambda a, b: sum(x * y for x, y in zip(a, b))
+    assert like(vectors[0], vectors[1]) > like(vectors[0], vectors[2]), "a paraphrase is no nearer than another topic"
+    assert answer.usage.prompt_tokens == answer.usage.total_tokens > 15, answer.usage
+    plain = o.embeddings.create(model="m", input=texts[0], encoding_format="float").data[0].embedding
+    assert max(abs(x - y) for x, y in zip(plain, vectors[0])) < 1e-5
+    ids = o.embeddings.create(model="m", input=[504, 2644]).data[0].embedding
+    assert len(ids) == 576 and ids != plain
+    raises(openai.BadRequestError, lambda: o.embeddings.create(model="m", input=texts, dimensions=64), "dimensions")
+    raises(openai.BadRequestError, lambda: o.embeddings.create(model="m", input=["a", ""]), "input[1]")
+    raises(openai.BadRequestError, lambda: o.embeddings.create(model="m", input="word " * 600), "512 are the most")
+
+
+def openai_effort(o, _a, _s):
+    ask = lambda effort: o.chat.completions.create(model="m", messages=CAPITAL, temperature=0, max_tokens=4, reasoning_effort=effort)
+    assert ask("none").choices[0].message.content
+    raises(openai.BadRequestError, lambda: ask("high"), "reasoning_effort", "no such control")
+
+
 def openai_tools(o, _a, _s):
     ask = dict(model="m", tools=[WEATHER], temperature=0, max_tokens=60)
     messages = [{"role": "user", "content": "What is the weather in Paris?"}]
@@ -147,7 +173,7 @@ def openai_errors(o, _a, s):
     assert raises(openai.BadRequestError, lambda: create(model="m", messages=CAPITAL, extra_body={"guided": 1})).param == "guided"
     raises(openai.BadRequestError, lambda: create(model="m", messages=[{"role": "user", "content": [
         {"type": "image_url", "image_url": {"url": "http://x"}}]}]), "image_url")
-    raises(openai.BadRequestError, lambda: o.completions.create(model="m", prompt=["a", "b"]), "one prompt")
+    raises(openai.BadRequestError, lambda: o.completions.create(model="m", prompt=["a", "b"]), "several prompts")
     error = raises(openai.BadRequestError, lambda: create(model="m", messages=[{"role": "user", "content": "word " * 20000}]))
     assert error.code == "context_length_exceeded", error.body
     wrong = openai.OpenAI(base_url=s.url + "/v1", api_key="wrong-key-000", max_retries=0)
@@ -279,13 +305,19 @@ def drain(o, _a, s):
     s.check_silence()
 
 
-TESTS = [openai_chat, openai_stream, openai_seed, openai_stop, openai_logprobs, openai_completions, openai_tools, openai_schema, openai_errors,
+TESTS = [openai_chat, openai_stream, openai_seed, openai_stop, openai_logprobs, openai_completions, openai_embeddings, openai_effort, openai_tools, openai_schema, openai_errors,
          openai_cancel, anthropic_messages, anthropic_stop, anthropic_tools, anthropic_schema, anthropic_errors, many_clients, service, drain]
+
+
+def config(folder):
+    file = pathlib.Path(folder) / "serve.json"
+    file.write_text(json.dumps({"models": [{"name": "m", "path": MODEL, "embeddings": "mean"}]}))
+    return file
 
 
 def main():
     wanted = sys.argv[3:]
-    with tempfile.TemporaryDirectory() as folder, Serving(PROGRAM, folder, "--model", f"m={MODEL}", "--quiet") as s:
+    with tempfile.TemporaryDirectory() as folder, Serving(PROGRAM, folder, "--config", str(config(folder)), "--quiet") as s:
         o = openai.OpenAI(base_url=s.url + "/v1", api_key=KEY, max_retries=0, timeout=120)
         a = anthropic.Anthropic(base_url=s.url, api_key=KEY, max_retries=0, timeout=120)
         o.chat.completions.create(model="m", messages=[{"role": "user", "content": PROMPT}], max_tokens=2)

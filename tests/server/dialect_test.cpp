@@ -6,6 +6,7 @@
 #include <utility>
 #include <vector>
 
+#include "core/base64.hpp"
 #include "server/hand_endpoint.hpp"
 #include "server/json.hpp"
 
@@ -181,6 +182,98 @@ TEST_CASE("each wrong field of a messages request is named") {
   }
   CHECK(rig.error(anthropic_messages(), R"({"model": "m", "messages": [{"role": "user", "content": "x"}]})").field ==
         "max_tokens");
+}
+
+TEST_CASE("texts to embed become the messages of a chat, token ids a prompt of tokens") {
+  Rig rig;
+  testing::HandEndpoint vectors;
+  rig.catalogue.models[0].model.embeddings = &vectors;
+  const auto prompt = [&](const std::string& fields) {
+    Job job = rig.read(openai_embeddings(), "{" + fields + "}");
+    CHECK(job.endpoint == &vectors);
+    CHECK(job.request.model.empty());
+    return std::move(job.request.prompt);
+  };
+  CHECK(std::get<Chat>(prompt(R"("input": "a")")).messages.at(0).content == "a");
+  CHECK(std::get<Chat>(prompt(R"("input": ["a", "b"], "user": "u")")).messages.at(1).content == "b");
+  CHECK(std::get<TokenPrompt>(prompt(R"("input": [3, 4])")).tokens == std::vector<Token>{3, 4});
+  const std::vector<std::pair<std::string, std::string>> cases{
+      {R"("input": "")", "input"},
+      {R"("input": [])", "input"},
+      {R"("input": ["a", ""])", "input[1]"},
+      {R"("input": ["a", 3])", "input[1]"},
+      {R"("input": [1.5])", "input"},
+      {R"("input": [[1], [2]])", "input[0]"},
+      {R"("x": 1, "input": "a")", "x"},
+      {R"("input": "a", "encoding_format": "int8")", "encoding_format"},
+      {R"("input": "a", "dimensions": 64)", "dimensions"},
+      {R"("input": "a", "stream": true)", "stream"},
+      {R"("model": "m")", "input"},
+  };
+  for (const auto& [fields, name] : cases) {
+    const ApiError error = rig.error(openai_embeddings(), "{" + fields + "}");
+    INFO(fields << ": " << error.error.message());
+    CHECK(error.status == 400);
+    CHECK(error.field == name);
+  }
+  const std::string many = "{\"input\": [\"a\"" + [] {
+    std::string rest;
+    for (int i = 0; i < 2048; ++i) rest += ",\"a\"";
+    return rest;
+  }() + "]}";
+  CHECK(rig.error(openai_embeddings(), many).field == "input");
+  CHECK(Rig().error(openai_embeddings(), R"({"input": "a"})").field == "model");
+}
+
+TEST_CASE("vectors go out as numbers or as base64, with the tokens they took") {
+  Rig rig;
+  rig.catalogue.models[0].model.embeddings = &rig.endpoint;
+  Finish finish;
+  finish.usage = {.input = 7};
+  const std::string one = floats_to_base64(std::vector<float>{0.5F, -0.1F}),
+                    two = floats_to_base64(std::vector<float>{1, 0});
+  const auto written = [&](const std::string& fields, const std::string& lines) {
+    Job job = rig.read(openai_embeddings(), R"({"input": ["a", "b"])" + fields + "}");
+    std::string out;
+    job.writer->delta({lines, {}, {}}, out);
+    CHECK(out.empty());
+    job.writer->finish(finish, out);
+    return out;
+  };
+  const Json numbers = Json::parse(written("", one + "\n" + two + "\n"));
+  CHECK(numbers["object"] == "list");
+  CHECK(numbers["model"] == "m");
+  CHECK(numbers["data"].size() == 2);
+  CHECK(numbers["data"][1]["index"] == 1);
+  CHECK(numbers["data"][0]["embedding"][0].get<float>() == 0.5F);
+  CHECK(numbers["data"][0]["embedding"][1].get<float>() == -0.1F);
+  CHECK(numbers["usage"] == Json{{"prompt_tokens", 7}, {"total_tokens", 7}});
+  const Json base64 = Json::parse(written(R"(, "encoding_format": "base64")", one + "\n"));
+  CHECK(base64["data"][0]["embedding"] == one);
+  CHECK_THROWS_AS(written("", "no vector\n"), Error);
+}
+
+TEST_CASE("how much a model thinks is set where its template knows of it, and refused where it does not") {
+  Rig rig;
+  const auto effort = [&](const std::string& value, const std::string& more = "") {
+    return rig.error(openai_chat(), with(R"("reasoning_effort": ")" + value + "\"" + more));
+  };
+  CHECK(effort("low").field == "reasoning_effort");
+  CHECK(effort("none").status == 400);  // of a remote model nothing is known
+  CHECK(effort("loud").error.message().find("minimal") != std::string::npos);
+  ToolStyle& style = rig.catalogue.models[0].tools;
+  const auto variables = [&](const std::string& value, const std::string& more = "") {
+    const Job job = rig.read(openai_chat(), with(R"("reasoning_effort": ")" + value + "\"" + more));
+    return std::get<Chat>(job.request.prompt).variables;
+  };
+  style.effort = ToolStyle::Effort::named;
+  CHECK(variables("high") == R"({"reasoning_effort":"high"})");
+  CHECK(Json::parse(variables("low", R"(, "chat_template_kwargs": {"a": 1})"))["a"] == 1);
+  CHECK(effort("low", R"(, "chat_template_kwargs": {"reasoning_effort": "high"})").field == "reasoning_effort");
+  style.effort = ToolStyle::Effort::on_off;
+  CHECK(variables("none") == R"({"enable_thinking":false})");
+  CHECK(variables("medium") == R"({"enable_thinking":true})");
+  CHECK(effort("high").error.message().find("only") != std::string::npos);
 }
 
 TEST_CASE("a remote model's calls of tools go out as they came") {

@@ -436,3 +436,25 @@ TEST_CASE("set-up refuses options by name") {
   Rig rig;
   CHECK(has(why([&](ServerOptions& o) { o.port = rig.port(); }), "cannot listen"));
 }
+
+TEST_CASE("embeddings go to the model's own endpoint, which is driven, watched and shown like any other") {
+  HandEndpoint vectors;
+  Rig rig([&](ServerOptions& o) { o.models[0].embeddings = &vectors; });
+  RawClient client(rig.port());
+  client.send(post("/v1/embeddings", R"({"input": "planted words", "encoding_format": "base64"})"));
+  CHECK(std::get<Chat>(vectors.request(0).prompt).messages.at(0).content == "planted words");
+  vectors.say(0, "AACAPw==\n");
+  vectors.end(0, FinishReason::stop, 0);
+  const RawClient::Answer answer = client.answer();
+  CHECK(answer.status == 200);
+  CHECK(has(answer.body, R"("embedding":"AACAPw==")"));
+  CHECK(has(answer.body, R"("usage":{"prompt_tokens":5,"total_tokens":5})"));
+  CHECK(rig.endpoint.count() == 0);
+  CHECK(has(rig.log(1).at(0), R"("path":"/v1/embeddings")"));
+  CHECK_FALSE(has(rig.log(1).at(0), "planted"));
+  RawClient gone(rig.port());
+  gone.send(post("/v1/embeddings", R"({"input": "a"})"));
+  vectors.request(1);
+  gone.close();
+  CHECK(vectors.cancelled_within(1, 5s));
+}

@@ -77,7 +77,7 @@ def wrong_lines(folder):
     assert sorted(by_line) == [n for n in range(1, 24) if n != 2], sorted(by_line)
     expected = {1: (None, "not valid JSON"), 4: (None, "deeper than"), 5: ("custom_id", "missing"), 6: ("custom_id", "not empty"),
                 7: ("url", "/v1/embeddings"), 8: ("method", "POST"), 9: (None, "twice"), 10: ("body.stream", "stream"), 11: ("body.n", "1"),
-                12: ("body.temperature", "2.5"), 13: ("body.max_tokens", "0"), 14: ("body.stop", "string"), 15: ("body.frobnicate", "not known"),
+                12: ("body.temperature", "2.5"), 13: ("body.max_tokens", "0"), 14: ("body.stop[0]", "text"), 15: ("body.frobnicate", "not known"),
                 16: ("body.prompt", "several"), 17: ("body.prompt", "missing"), 18: ("body.max_tokens", "max_completion_tokens"),
                 19: ("body.tool_choice", "auto"), 20: ("body.messages", "no message"), 21: ("body.messages", "image_url"),
                 22: ("body.response_format.json_schema.schema", "regex"), 23: ("custom_id", "line 10")}

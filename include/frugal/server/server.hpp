@@ -1,7 +1,7 @@
-// Server: endpoints behind the APIs that clients already speak: OpenAI's chat completions and completions, Anthropic's
-// messages. An engine, a cascade, a budgeted, metered or remote endpoint is served alike.
+// Server: endpoints behind the APIs that clients already speak: OpenAI's chat completions, completions and embeddings,
+// Anthropic's messages. An engine, a cascade, a budgeted, metered or remote endpoint is served alike.
 //
-//   POST /v1/chat/completions, /v1/completions, /v1/messages, /v1/messages/count_tokens
+//   POST /v1/chat/completions, /v1/completions, /v1/embeddings, /v1/messages, /v1/messages/count_tokens
 //   GET  /v1/models, /v1/models/{name}, /health, /ready, /metrics
 //
 // Threads: the server owns one thread that moves bytes, `intake_threads` that read and tokenise requests, and one for
@@ -16,6 +16,7 @@
 #include <frugal/config.hpp>
 #include <frugal/core/clock.hpp>
 #include <frugal/core/error.hpp>
+#include <frugal/meter/budget.hpp>
 #include <frugal/meter/meter.hpp>
 
 #include <cstddef>
@@ -39,6 +40,8 @@ struct ServedModel {
   /// The local model that answers. Log-probabilities, count_tokens and raw completions need it, and calls of tools are
   /// read out of its text. Null for remote and composed endpoints.
   std::shared_ptr<const Model> model{};
+  /// Lent like `endpoint`; answers /v1/embeddings as an EmbeddingEndpoint does. Null = this model offers none.
+  Endpoint* embeddings = nullptr;
 };
 
 /// Who may ask. Without any key in ServerOptions everybody may.
@@ -71,8 +74,9 @@ struct ServerOptions {
   Duration drain_time = std::chrono::seconds(30);
   /// While nothing is to be sent on a stream, so often a comment or a ping is, to keep proxies from closing it.
   Duration heartbeat = std::chrono::seconds(15);
-  bool drive = true;             ///< false: the host's own threads drive the endpoints
-  const Meter* meter = nullptr;  ///< for /metrics; without one it has the load of the endpoints only
+  bool drive = true;               ///< false: the host's own threads drive the endpoints
+  const Meter* meter = nullptr;    ///< for /metrics; without one it has the load of the endpoints only
+  const Budget* budget = nullptr;  ///< its limits in /metrics as well
   /// One JSON object for each request that ended, without a line end: when, what was asked for, status, tokens, times.
   /// Called on the server's thread; must not block.
   std::function<void(std::string_view line)> access_log{};
