@@ -1,8 +1,10 @@
 """serve: `frugal serve` beside llama-server: same model, threads, client and arrivals; goodput, TTFT and TPOT at three loads.
 
 The loads are 50, 80 and 95 % of what the slower server answers when 16 clients ask without pause. Arrivals are Poisson, the same for both
-sides. Goodput counts the answers whose first token came within TTFT_LIMIT and whose further ones took TPOT_LIMIT each at most. The client
-is one process of asyncio and shares the machine with the server; it costs both sides the same.
+sides. Goodput counts the answers that meet both latency objectives, as in DistServe (Zhong et al., OSDI 2024). The objectives were fixed
+before anything was measured with them: "interactive" is MLPerf Inference's (v5.0, Llama 2 70B interactive: first token within 450 ms,
+further ones 40 ms each), "relaxed" what this suite began with. The client is one process of asyncio and shares the machine with the
+server; it costs both sides the same.
 """
 import asyncio
 import json
@@ -15,7 +17,7 @@ from harness.rows import Row
 from suites.prefix import free_port, questions
 
 SLOTS, ANSWER, SECONDS = 16, 32, 25
-TTFT_LIMIT, TPOT_LIMIT = 1.0, 0.1
+OBJECTIVES = {"interactive": (0.45, 0.04), "relaxed": (1.0, 0.1)}  # seconds to the first token, and for a further one
 INTRO = "You answer customers of a shop for garden tools. Be short and friendly, and never promise a date. "
 
 
@@ -111,10 +113,11 @@ def at(values, share):
 def judged(answers):
     """goodput in answers a second, and the percentiles in milliseconds."""
     done = [a for a in answers if a]
-    good = sum(1 for ttft, tpot in done if ttft <= TTFT_LIMIT and tpot <= TPOT_LIMIT)
-    out = {"goodput": good / SECONDS}
+    out = {}
+    for name, (most_ttft, most_tpot) in OBJECTIVES.items():
+        out[f"goodput, {name}"] = sum(1 for ttft, tpot in done if ttft <= most_ttft and tpot <= most_tpot) / SECONDS
     for i, name in enumerate(("TTFT", "TPOT")):
-        for share in (0.5, 0.99):
+        for share in (0.5, 0.9, 0.99):
             out[f"{name} p{share * 100:.0f}"] = 1e3 * at([a[i] for a in done], share)
     return out
 
@@ -136,7 +139,7 @@ def run(bench):
                 asyncio.run(without_pause(server.port, prompts(SLOTS, 3)))
                 found.append(judged(asyncio.run(arrivals(server.port, rate, seed=int(100 * load)))))
         for metric in found[0]:
-            goodput = metric == "goodput"
+            goodput = metric.startswith("goodput")
             other = found[1][metric] if bench.peers else None
             yield Row("serve", f"{100 * load:.0f} % of the slower one, {rate:.2f}/s", metric, "1/s" if goodput else "ms", found[0][metric], other,
                       "llama-server", None, goodput)
