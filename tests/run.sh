@@ -92,15 +92,21 @@ sanitized() {
 # What a kernel keeps in registers must not go to memory.
 no_spills() { ! grep -E '[1-9][0-9]* bytes (stack frame|spill)' "$1"; }
 
-# The CUDA kernels, compiled for devices; nothing where there is no nvcc. The same source is tested on the host by cuda_kernels.
+# The CUDA kernels, compiled for devices; nothing where there is no nvcc. The same source is tested on the host by cuda_kernels. Where a compiler
+# cache has the rest from the build above, a host is built on a frugal::torch that contains them.
 cuda() {
-  local nvcc
+  local nvcc torch=OFF
   nvcc=$(command -v nvcc || command -v /usr/local/cuda/bin/nvcc) || { printf '\n== cuda: not compiled, there is no nvcc\n'; return; }
-  step "cuda: configure" configure build/cuda -DCMAKE_BUILD_TYPE=Release -DFRUGAL_CUDA=ON "-DCMAKE_CUDA_COMPILER=$nvcc" -DFRUGAL_BUILD_TORCH=OFF \
-    -DFRUGAL_BUILD_TESTS=OFF -DFRUGAL_BUILD_EXAMPLES=OFF -DFRUGAL_BUILD_TOOLS=OFF || return
+  if command -v ccache >/dev/null && [ -d .deps/libtorch/torch ]; then torch=ON; fi
+  step "cuda: configure" configure build/cuda -DCMAKE_BUILD_TYPE=Release -DFRUGAL_WERROR=ON -DFRUGAL_CUDA=ON "-DCMAKE_CUDA_COMPILER=$nvcc" \
+    -DFRUGAL_BUILD_TORCH=$torch -DFRUGAL_BUILD_TESTS=$torch -DFRUGAL_BUILD_EXAMPLES=OFF -DFRUGAL_BUILD_TOOLS=OFF -DFRUGAL_BUILD_CPU=OFF \
+    -DFRUGAL_BUILD_HTTP=OFF -DFRUGAL_BUILD_SERVER=OFF || return
   step "cuda: build" build build/cuda frugal_obj_cuda_kernels || return
   step "cuda: registers suffice" no_spills build/cuda.build.log
   grep -E 'Compiling entry function|spill|Used' build/cuda.build.log | sed 's/^ptxas info *: *//; s/^ */  /'
+  [ $torch = ON ] || return
+  step "cuda: frugal::torch" build build/cuda frugal_engine frugal_torch || return
+  tests "cuda: a host" build/cuda -R '^consumer_torch$'
 }
 
 # The CPU kernels of 64-bit ARM, cross-compiled and run in qemu; nothing where the compiler, qemu or the packages are not to be had.
