@@ -91,23 +91,23 @@ class Server:
     def answer(self, connection):
         """False: it was told to stop."""
         try:
+            if connection.recv(4, socket.MSG_PEEK) == b"stop":
+                return False
             if not self.context:
-                return connection.recv(4096) != b"stop"  # the client's first TLS record
+                connection.recv(4096)  # the client's first TLS record
+                return True
             with self.context.wrap_socket(connection, server_side=True) as secure:
                 self.read += secure.recv(65536)
                 if self.read:
                     secure.sendall(ANSWER)
         except (ssl.SSLError, OSError):
-            return self.go_on
+            pass
         return True
-
-    go_on = True
 
     def __enter__(self):
         return self
 
     def __exit__(self, *_):
-        self.go_on = False
         with socket.create_connection(("127.0.0.1", self.port)) as last:
             last.sendall(b"stop")
         self.thread.join()
