@@ -8,7 +8,7 @@
 namespace frugal::cpu {
 namespace {
 
-constexpr std::uint32_t group_rows = 256;
+constexpr std::uint32_t group_rows = 512;
 constexpr std::uint32_t call_rows = 32;
 
 /// One or two strips of a product, and where their sums are.

@@ -13,6 +13,7 @@ namespace {
 
 constexpr std::uint32_t head_rows = 32;  // logits held at once
 constexpr std::uint32_t tile_rows = 8, bf16_tile_rows = 16;
+constexpr std::uint32_t least_own_rows = 64;  // of each member; fewer do not pay for opening all weights
 std::uint32_t widest_feed_forward(const DecoderSpec& s) {
   return s.experts.count == 0 ? s.d_ff : std::max(s.experts.d_ff, s.experts.shared_d_ff);
 }
@@ -74,8 +75,9 @@ std::size_t Decoder::workspace_bytes() const {
   if (s.post_norms || s.experts.count != 0) row += d_stride_;
   if (s.experts.count != 0) row += d_stride_;
   const std::size_t blocks = std::max({d_stride_, ff_stride_, attn_stride_}) / 32;
-  const std::size_t rounded = bf16_prompts_ ? step_rows * rounded_stride_ * sizeof(std::uint16_t) : 0;
-  return (step_rows * row + head_rows * vocab_stride_) * sizeof(float) + Panels::bytes(2 * step_rows, blocks) + rounded;
+  const std::size_t rounded = bf16_prompts_ ? most_rows() * rounded_stride_ * sizeof(std::uint16_t) : 0;
+  return (most_rows() * row + head_rows * vocab_stride_) * sizeof(float) + Panels::bytes(2 * most_rows(), blocks) +
+         rounded;
 }
 
 void Decoder::bind(std::uint8_t* arena, std::uint32_t page_tokens) {
@@ -106,12 +108,12 @@ void Decoder::add_segments(const Batch& batch, bool prompts) {
     const auto total = static_cast<std::uint32_t>(s.tokens.size());
     const std::uint32_t own = bf16_prompts_ ? std::min(s.prompt, total) : 0, end = prompts ? own : total;
     for (std::uint32_t first = prompts ? 0 : own; first < end;) {
-      const std::uint32_t rows = std::min(end - first, step_rows - rows_);
+      const std::uint32_t rows = std::min(end - first, most_rows() - rows_);
       if (first != 0) lone_tiles_ = false;
       add_rows(s, {first, rows}, batch.drawn.data() + drawn);
       if (prompts) prompt_rows_ += rows;
       first += rows;
-      if (rows_ == step_rows) run_step();
+      if (rows_ == most_rows()) run_step();
     }
     drawn += s.draws.size();
   }
@@ -146,7 +148,7 @@ void Decoder::add_rows(const Segment& segment, Rows part, TokenScore* scores) {
 void Decoder::reserve(std::uint32_t rows) {
   const std::size_t held = d_stride_ == 0 ? 0 : x_.size() / d_stride_;
   if (held < rows) {
-    const std::size_t n = rows <= tile_rows ? tile_rows : std::min(step_rows, rows * 2);
+    const std::size_t n = rows <= tile_rows ? tile_rows : std::min(most_rows(), rows * 2);
     x_.assign(n * d_stride_, 0.0F), qkv_.assign(n * qkv_stride_, 0.0F);
     attn_.assign(n * attn_stride_, 0.0F), act_.assign(n * ff_stride_, 0.0F);
     trig_.assign(n * model().spec().rope_dims, 0.0F);
@@ -172,10 +174,31 @@ void Decoder::run_step() {
   } forget{*this};
   reserve(rows_);
   plan_narrowing();
+  split_ = splits();
   std::fill(errors_.begin(), errors_.end(), nullptr);
   crew_->run([this](unsigned m) { layers(m); });
   for (const auto& error : errors_)
     if (error) std::rethrow_exception(error);
+}
+
+/// In bf16 opening the weights is cheap beside moving a step's numbers from core to core. So where each member has rows
+/// enough, it takes the same ones through all products of a layer; only attention needs the others' rows.
+bool Decoder::splits() const {
+  const DecoderSpec& s = model().spec();
+  const bool plain = s.experts.count == 0 && !s.post_norms && s.activation == Activation::silu && hidden_.empty();
+  return plain && crew_->working() > 1 && prompt_rows_ == rows_ && rows_ >= least_own_rows * crew_->working();
+}
+
+/// Of whole tiles, so that no two members write one.
+Decoder::Rows Decoder::own_rows(unsigned m) const {
+  const std::uint32_t tiles = (rows_ + bf16_tile_rows - 1) / bf16_tile_rows,
+                      each = (tiles + crew_->working() - 1) / crew_->working();
+  const std::uint32_t first = std::min(rows_, m * each * bf16_tile_rows);
+  return {first, std::min(rows_, first + each * bf16_tile_rows) - first};
+}
+
+void Decoder::meet_if_shared() {
+  if (!split_) crew_->meet();
 }
 
 void Decoder::layers(unsigned m) {
@@ -202,6 +225,7 @@ void Decoder::layers(unsigned m) {
     feed_forward(m, w);
     write_hidden(m, l + 1);
   }
+  if (split_) crew_->meet();
   heads(m);
 }
 
@@ -230,6 +254,7 @@ void Decoder::keep_rows() {
     if (h.layer == last_layer_) h.row = place_of(h.row);
   rows_ = static_cast<std::uint32_t>(kept_.size());
   prompt_rows_ = place_of(prompt_rows_);
+  split_ = false;
 }
 
 /// The residual stream stands still from here to the next layer's feed-forward, which no member begins before all have

@@ -47,11 +47,14 @@ class Decoder {
   /// Up to so many rows every member quantises for itself: cheaper than a meeting.
   static constexpr std::uint32_t replicated_rows = 2;
   static constexpr std::uint32_t step_rows = 256;  ///< activations of a step stay in the second-level cache
+  /// With prompts in bf16: a step opens all weights, once for each member where rows are split.
+  static constexpr std::uint32_t bf16_step_rows = 512;
 
   Decoder(std::shared_ptr<const DecoderWeights> weights, const Kernels& kernels, Crew& crew, Arithmetic arithmetic);
   Decoder(Decoder&&) = default;
 
   const Model& model() const { return *weights_->model; }
+  std::uint32_t most_rows() const { return bf16_prompts_ ? bf16_step_rows : step_rows; }  ///< of a step
   std::size_t kv_bytes_per_token() const;
   /// Memory that passes of any size need beside the arena.
   std::size_t workspace_bytes() const;
@@ -95,6 +98,9 @@ class Decoder {
   };
 
   void add_segments(const Batch& batch, bool prompts);
+  bool splits() const;
+  Rows own_rows(unsigned m) const;
+  void meet_if_shared();
   void add_rows(const Segment& segment, Rows rows, TokenScore* scores);
   void run_step();
   void reserve(std::uint32_t rows);
@@ -155,6 +161,7 @@ class Decoder {
   std::vector<Private> private_;
   std::uint32_t rows_ = 0;         ///< of this step
   std::uint32_t prompt_rows_ = 0;  ///< of these, the first ones, which are computed in bf16
+  bool split_ = false;             ///< each member computes rows of its own through all products
   std::vector<Piece> tiles_;  ///< pieces of at most 8 rows, 16 in bf16: what one attention task takes, for each kv head
   bool lone_tiles_ = true;    ///< no segment has two tiles in this step
   bool narrows_ = false;      ///< not all rows are wanted: the last layer ends with fewer

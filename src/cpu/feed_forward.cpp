@@ -43,6 +43,13 @@ Inputs Decoder::prepare_rows(unsigned m, RowCounts counts, std::size_t stride, b
     else
       panels.fill(*kernels_, row - counts.prompt, source(row), own.left.data());
   };
+  if (split_) {
+    const Rows part = own_rows(m);
+    for (std::uint32_t row = part.first; row < part.first + part.count; ++row)
+      kernels_->bf16->round(source(row), stride, rounded + row * rounded_stride_);
+    const Bf16Rows x{rounded + part.first * rounded_stride_, rounded_stride_, part.count};
+    return {x, {}, own.opened.data(), true, part.first};
+  }
   if (mine) {
     for (std::uint32_t row = 0; row < rows; ++row) fill(row);
   } else {
@@ -80,7 +87,7 @@ void Decoder::project(unsigned m, const LayerWeights& w) {
   const Product o[] = {{&w.o, nullptr, nullptr, post ? branch_.data() : x_.data(), d_stride_,
                         post ? Ending::store : Ending::add, fine_}};
   multiply(*kernels_, *crew_, o, prepare(m, attn_.data(), attn_stride_, nullptr, fine_));
-  crew_->meet();
+  meet_if_shared();
   if (post) add_branch(m, w.post_attention_norm);
 }
 
@@ -114,7 +121,7 @@ void Decoder::gated(unsigned m, const GatedWeights& w, const Inputs& x, Ending e
   if (model().spec().activation == Activation::silu) {
     const Product gate[] = {{&w.gate, &w.up, nullptr, act_.data(), ff_stride_, Ending::gate, fine_}};
     multiply(*kernels_, *crew_, gate, x);
-    crew_->meet();
+    meet_if_shared();
   } else {
     const Product both[] = {{&w.gate, nullptr, nullptr, act_.data(), ff_stride_, Ending::store, fine_},
                             {&w.up, nullptr, nullptr, up_.data(), ff_stride_, Ending::store, fine_}};
@@ -126,7 +133,7 @@ void Decoder::gated(unsigned m, const GatedWeights& w, const Inputs& x, Ending e
                                   [&](std::uint32_t row) { return act_.data() + row * ff_stride_; });
   const Product down[] = {{&w.down, nullptr, nullptr, out, d_stride_, ending, fine_}};
   multiply(*kernels_, *crew_, down, act);
-  crew_->meet();
+  meet_if_shared();
 }
 
 /// Which experts each row passes; afterwards the rows of each expert.

@@ -172,6 +172,13 @@ void multiply_panels(const Kernels& kernels, Product p, Crew::Share strips, cons
 }  // namespace
 
 void multiply(const Kernels& kernels, Crew& crew, std::span<const Product> products, const Inputs& x) {
+  if (x.own) {
+    for (Product p : products) {
+      p.out += x.first * p.stride;
+      multiply_bf16(kernels, p, {0, p.weight->strips}, x.prompt, x.room);
+    }
+    return;
+  }
   const bool mixed = x.prompt.rows != 0;
   const WideKernels* const wide = x.panels.rows > few_rows ? kernels.wide : nullptr;
   const Phase phase(mixed ? nullptr : wide);

@@ -59,6 +59,9 @@ struct Inputs {
   Bf16Rows prompt;
   Panels panels;
   std::uint8_t* room = nullptr;  ///< the member's own, where there are prompt rows: [bf16_room_bytes], 64-byte aligned
+  /// The member has rows of its own, all in bf16, from row `first` of the outputs on, and computes whole products.
+  bool own = false;
+  std::uint32_t first = 0;
 
   std::uint32_t rows() const { return prompt.rows + panels.rows; }
 };

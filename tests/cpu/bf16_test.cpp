@@ -317,6 +317,35 @@ TEST_CASE("A prompt in bf16 has the same bits beside the rows of other sequences
   }
 }
 
+TEST_CASE("A long prompt in bf16 has the same bits whether threads share its products or have rows of their own") {
+  const bool several = GENERATE(false, true);  // segments
+  const auto model = mixed_model();
+  constexpr std::uint32_t rows = 700;
+  const auto tokens = some_tokens(rows, model->spec().vocab);
+  for (const Kernels* k : bf16_tables()) {
+    if (k->name == "modelled" && bf16_tables().size() > 1) continue;  // slow
+    std::vector<float> want;
+    for (const unsigned threads : {1U, 2U, 3U})
+      for (const std::size_t chunk : {std::size_t{100}, std::size_t{rows}}) {
+        Rig rig(cpu::backend_with(bf16_options(threads), *k), model, 16, 2, rows);
+        rig.prompt = rows;
+        std::vector<float> got = rig.logits(tokens, 0, 0, chunk);
+        if (several) {
+          const auto pages = rig.table(0), others = rig.table(1);
+          std::vector<float> last(rig.vocab());
+          Segment segments[] = {{std::span(tokens).subspan(300, 260), 300, pages, {}, last},
+                                {std::span(tokens).first(190), 0, others, {}, {}}};
+          segments[0].prompt = 260, segments[1].prompt = 190;
+          rig.backend().forward({ModelId(0), segments, {}});
+          got = last;
+        }
+        if (want.empty()) want = got;
+        CAPTURE(std::string(k->name), threads, chunk);
+        REQUIRE(same_bits(got, want));
+      }
+  }
+}
+
 TEST_CASE("Rows of answers have the exact arithmetic's bits, and prompts in bf16 are near it") {
   const auto model = mixed_model();
   const auto tokens = some_tokens(100, model->spec().vocab);
