@@ -57,6 +57,11 @@ void multiply_bf16(const Kernels& kernels, const Product& p, Crew::Share strips,
       pair.multiply(*kernels.bf16, rows, room);
       float* out = p.out + first * p.stride + s * strip_rows;
       if (gate) kernels.silu_mul(pair.tiles[0], pair.tiles[1], rows.rows * strip_rows);
+      if (p.rounded != nullptr) {
+        kernels.bf16->place(pair.tiles[0], rows.rows, p.rounded + first * p.rounded_stride + s * strip_rows,
+                            p.rounded_stride);
+        continue;
+      }
       kernels.place(pair.tiles[0], rows.rows, p.ending == Ending::add, out, p.stride);
       if (!gate && pair.count == 2)
         kernels.place(pair.tiles[1], rows.rows, p.ending == Ending::add, out + strip_rows, p.stride);

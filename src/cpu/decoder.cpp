@@ -75,7 +75,7 @@ std::size_t Decoder::workspace_bytes() const {
   if (s.post_norms || s.experts.count != 0) row += d_stride_;
   if (s.experts.count != 0) row += d_stride_;
   const std::size_t blocks = std::max({d_stride_, ff_stride_, attn_stride_}) / 32;
-  const std::size_t rounded = bf16_prompts_ ? most_rows() * rounded_stride_ * sizeof(std::uint16_t) : 0;
+  const std::size_t rounded = bf16_prompts_ ? 2 * most_rows() * rounded_stride_ * sizeof(std::uint16_t) : 0;
   return (most_rows() * row + head_rows * vocab_stride_) * sizeof(float) + Panels::bytes(2 * most_rows(), blocks) +
          rounded;
 }
@@ -159,7 +159,8 @@ void Decoder::reserve(std::uint32_t rows) {
     if (s.experts.count != 0) normed_.assign(n * d_stride_, 0.0F), chosen_.resize(n), shared_.resize(n);
     routed_.resize(s.experts.count);
     panels_ = HugeBuffer(Panels::bytes(2 * n, std::max({d_stride_, ff_stride_, attn_stride_}) / 32));
-    if (bf16_prompts_) rounded_ = HugeBuffer((n + 15) / 16 * 16 * rounded_stride_ * sizeof(std::uint16_t));
+    const std::size_t rounded = (n + 15) / 16 * 16 * rounded_stride_ * sizeof(std::uint16_t);
+    if (bf16_prompts_) rounded_ = HugeBuffer(rounded), rounded_act_ = HugeBuffer(rounded);
   }
   const std::size_t logits = std::min<std::size_t>(wanted_.size(), head_rows) * vocab_stride_;
   if (logits_.size() < logits) logits_.resize(logits);

@@ -118,6 +118,8 @@ class Decoder {
   Inputs prepare_rows(unsigned m, RowCounts counts, std::size_t stride, bool fine, Source source);
   void project(unsigned m, const LayerWeights& w);
   void feed_forward(unsigned m, const LayerWeights& w);
+  void clear_padding(unsigned m, std::uint32_t rows, std::size_t from, std::size_t to);
+  Inputs gate_inputs(unsigned m, const Inputs& x, std::size_t width, const std::uint16_t* rounded);
   void gated(unsigned m, const GatedWeights& w, const Inputs& x, Ending ending, float* out);
   void activate(std::uint32_t rows, std::size_t width);
   void add_branch(unsigned m, const PaddedFloats& norm);
@@ -157,6 +159,7 @@ class Decoder {
   std::vector<float> shared_;                               ///< [rows], the shared expert's weight
   HugeBuffer panels_;
   HugeBuffer rounded_;            ///< [rows, rounded_stride_] in bf16, where prompts are computed so
+  HugeBuffer rounded_act_;        ///< the same, of what the gate lets through
   std::size_t rounded_stride_{};  ///< an odd number of cache lines, so that 16 rows' lines do not meet in one set
   std::vector<Private> private_;
   std::uint32_t rows_ = 0;         ///< of this step

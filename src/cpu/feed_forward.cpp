@@ -109,17 +109,37 @@ void Decoder::activate(std::uint32_t rows, std::size_t width) {
   crew_->meet();
 }
 
-/// out = (or +=) (activation(x gate) * (x up)) down for the rows of the panels.
+/// A wider expert may have left something in the last block of a row.
+void Decoder::clear_padding(unsigned m, std::uint32_t rows, std::size_t from, std::size_t to) {
+  if (to == from || routed_.empty()) return;
+  auto* const rounded = reinterpret_cast<std::uint16_t*>(rounded_act_.data());
+  for (std::uint32_t row = 0; m == 0 && row < rows; ++row) {
+    std::fill_n(act_.data() + row * ff_stride_ + from, to - from, 0.0F);
+    if (rounded != nullptr) std::fill_n(rounded + row * rounded_stride_ + from, to - from, std::uint16_t{0});
+  }
+  crew_->meet();
+}
+
+/// What the gate let through of the rows of x, as inputs; `rounded`: those of prompts are there in bf16, or null.
+Inputs Decoder::gate_inputs(unsigned m, const Inputs& x, std::size_t width, const std::uint16_t* rounded) {
+  const std::uint32_t done = rounded != nullptr ? x.prompt.rows : 0;
+  const auto source = [&](std::uint32_t row) { return act_.data() + (done + row) * ff_stride_; };
+  if (rounded == nullptr) return prepare_rows(m, {x.rows(), x.prompt.rows}, width, fine_, source);
+  Inputs act = x;
+  if (!x.own) act.panels = prepare_rows(m, {x.panels.rows, 0}, width, fine_, source).panels;
+  act.prompt.data = rounded + x.first * rounded_stride_;
+  return act;
+}
+
+/// out = (or +=) (activation(x gate) * (x up)) down for the rows of x.
 void Decoder::gated(unsigned m, const GatedWeights& w, const Inputs& x, Ending ending, float* out) {
   const std::size_t width = std::size_t{w.down.blocks} * 32;
-  if (width != w.gate.rows && !routed_.empty()) {  // a wider expert may have left something in the last block
-    if (m == 0)
-      for (std::uint32_t row = 0; row < x.rows(); ++row)
-        std::fill_n(act_.data() + row * ff_stride_ + w.gate.rows, width - w.gate.rows, 0.0F);
-    crew_->meet();
-  }
+  clear_padding(m, x.rows(), w.gate.rows, width);
+  std::uint16_t* rounded = nullptr;
   if (model().spec().activation == Activation::silu) {
-    const Product gate[] = {{&w.gate, &w.up, nullptr, act_.data(), ff_stride_, Ending::gate, fine_}};
+    if (x.prompt.rows != 0) rounded = reinterpret_cast<std::uint16_t*>(rounded_act_.data());
+    const Product gate[] = {
+        {&w.gate, &w.up, nullptr, act_.data(), ff_stride_, Ending::gate, fine_, rounded, rounded_stride_}};
     multiply(*kernels_, *crew_, gate, x);
     meet_if_shared();
   } else {
@@ -129,10 +149,8 @@ void Decoder::gated(unsigned m, const GatedWeights& w, const Inputs& x, Ending e
     crew_->meet();
     activate(x.rows(), w.gate.rows);
   }
-  const Inputs act = prepare_rows(m, {x.rows(), x.prompt.rows}, width, fine_,
-                                  [&](std::uint32_t row) { return act_.data() + row * ff_stride_; });
   const Product down[] = {{&w.down, nullptr, nullptr, out, d_stride_, ending, fine_}};
-  multiply(*kernels_, *crew_, down, act);
+  multiply(*kernels_, *crew_, down, gate_inputs(m, x, width, rounded));
   meet_if_shared();
 }
 

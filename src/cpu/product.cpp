@@ -175,6 +175,7 @@ void multiply(const Kernels& kernels, Crew& crew, std::span<const Product> produ
   if (x.own) {
     for (Product p : products) {
       p.out += x.first * p.stride;
+      if (p.rounded != nullptr) p.rounded += x.first * p.rounded_stride;
       multiply_bf16(kernels, p, {0, p.weight->strips}, x.prompt, x.room);
     }
     return;

@@ -52,6 +52,9 @@ struct Product {
   std::size_t stride = 0;  ///< floats from row to row of out, at least 16 * strips
   Ending ending = Ending::store;
   bool fine = false;  ///< with the panels' rest
+  /// Or null: with Ending::gate the rows of prompts go here in bf16, `rounded_stride` numbers apart, instead of to out.
+  std::uint16_t* rounded = nullptr;
+  std::size_t rounded_stride = 0;
 };
 
 /// The rows of a phase: the first ones, of prompts, rounded to bf16, and the others quantised.

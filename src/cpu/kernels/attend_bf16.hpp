@@ -250,7 +250,7 @@ void attend_bf16(const AttendTask& t, std::uint8_t* scratch) {
 }
 
 template <class Tiles>
-constexpr Bf16Kernels bf16_table{Tiles::begin, Tiles::end,           round_row,
+constexpr Bf16Kernels bf16_table{Tiles::begin, Tiles::end,           round_row,         place_rounded,
                                  open_bf16,    multiply_bf16<Tiles>, attend_bf16<Tiles>};
 
 }  // namespace

@@ -30,6 +30,9 @@ FRUGAL_HOT Vec nibble_floats(Words w) {
 }
 /// 32 numbers rounded to bf16, `low` first.
 FRUGAL_HOT Words rounded(Vec low, Vec high) { return reinterpret_cast<Words>(_mm512_cvtne2ps_pbh(high, low)); }
+FRUGAL_HOT void store_rounded(std::uint16_t* to, Vec x) {
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), reinterpret_cast<__m256i>(_mm512_cvtneps_pbh(x)));
+}
 /// The same in pairs: even[0], odd[0], even[1], ...
 FRUGAL_HOT Words rounded_pairs(Vec even, Vec odd) {
   alignas(64) static constexpr std::uint16_t order[32] = {0, 16, 1, 17, 2,  18, 3,  19, 4,  20, 5,  21, 6,  22, 7,  23,
@@ -68,6 +71,7 @@ inline Words rounded(const Vec& low, const Vec& high) {
   }
   return w;
 }
+inline void store_rounded(std::uint16_t* to, const Vec& x) { std::memcpy(to, rounded(x, x).bytes, 32); }
 inline Words rounded_pairs(const Vec& even, const Vec& odd) {
   float a[16], b[16], both[32];
   store(a, even), store(b, odd);
@@ -80,6 +84,11 @@ inline Words rounded_pairs(const Vec& even, const Vec& odd) {
 /// n (a multiple of 32) numbers of a row.
 inline void round_row(const float* x, std::size_t n, std::uint16_t* to) {
   for (std::size_t i = 0; i < n; i += 32) store_words(to + i, rounded(load(x + i), load(x + i + 16)));
+}
+
+/// A tile [rows, 16] to rows of `to`, rounded.
+inline void place_rounded(const float* tile, std::size_t rows, std::uint16_t* to, std::size_t stride) {
+  for (std::size_t r = 0; r < rows; ++r, to += stride) store_rounded(to, load(tile + 16 * r));
 }
 
 /// The 4 inputs of each row in w, two lines of pairs.

@@ -92,6 +92,8 @@ struct Bf16Kernels {
   void (*end)();
   /// Rounds n (a multiple of 32) numbers; `to` is 64-byte aligned.
   void (*round)(const float* x, std::size_t n, std::uint16_t* to);
+  /// Rounds a tile [rows, 16] to rows of `to`, `stride` numbers apart.
+  void (*place)(const float* tile, std::size_t rows, std::uint16_t* to, std::size_t stride);
   /// Opens blocks [first, first + count) of a strip of any stored format into `room` [count * bf16_block_bytes],
   /// 64-byte aligned.
   void (*open)(const StripView& strip, std::uint32_t first, std::uint32_t count, std::uint8_t* room);
