@@ -76,7 +76,7 @@ class TorchBackend final : public Backend {
     // quantised weights change; not measured.
     t.chunk = t.step_rows = 1024;
     t.widths = {1, 2, 4, 8, 9, 16, 32};
-    t.workspace_bytes = workspace();
+    t.workspace_bytes = workspace() + recorded_bytes();
     t.free_bytes = bound_free_bytes_ ? bound_free_bytes_ : free_bytes();
     return t;
   }
@@ -191,13 +191,21 @@ class TorchBackend final : public Backend {
     for (const auto& d : decoders_) most = std::max(most, d->workspace_bytes(BackendTraits{}.max_rows));
     return most;
   }
+  /// Recordings share memory of their own.
+  std::size_t recorded_bytes() const {
+    std::size_t most = 0;
+    if (graphs_)
+      for (const auto& d : decoders_) most = std::max(most, d->workspace_bytes(aten::head_rows));
+    return most;
+  }
 
   /// What an arena may take: the device's free memory without the workspace.
   std::optional<std::size_t> free_bytes() const {
     try {
       const auto free = free_of(*c10::getDeviceAllocator(device_.device.type()), device_.device.index());
       if (!free) return std::nullopt;
-      return *free > workspace() ? *free - workspace() : 0;
+      const std::size_t beside = workspace() + recorded_bytes();
+      return *free > beside ? *free - beside : 0;
     } catch (const c10::Error&) {
       return std::nullopt;
     }
