@@ -65,6 +65,7 @@ void check_drafts_on_host(const Segment& s) {
 }
 
 void check_draft(const DrawSpec& draw, std::uint32_t vocab) {
+  if (!(draw.deferral.alpha >= 0.0F && draw.deferral.alpha <= 1.0F)) refuse("a deferral's alpha is not in [0, 1]");
   if (draw.draft_distribution.empty()) return;
   if (draw.draft_distribution.size() != vocab) refuse("a draft's distribution is not as long as the vocabulary");
   if (draw.drafted < 0 || static_cast<std::uint32_t>(draw.drafted) >= vocab) {

@@ -1,10 +1,10 @@
 #include "backend/drawer.hpp"
 
-#include <frugal/backend/verification.hpp>
 #include <frugal/core/error.hpp>
 
 #include "backend/candidates.hpp"
 #include "backend/counter.hpp"
+#include "backend/deferral.hpp"
 #include "backend/nucleus.hpp"
 
 #include <algorithm>
@@ -126,6 +126,7 @@ struct Drawer::Work {
   void spread(const Row& row, const Choice& choice, std::span<float> p);
   Token first_peak(const Row& row) const noexcept;
   Token judge(const Row& row, const Choice& choice, const DrawSpec& spec);
+  bool draft_stands(const Row& row, const Choice& choice, const DrawSpec& spec);
   void score(const Row& raw, const Choice& choice, const DrawSpec& spec, TokenScore& out);
 };
 
@@ -332,7 +333,20 @@ Token Drawer::Work::judge(const Row& row, const Choice& choice, const DrawSpec& 
   if (choice.kind == Kind::nothing) return -1;
   target.resize(row.x.size());
   spread(row, choice, target);
-  return verify(target, spec.draft_distribution.first(row.x.size()), spec.drafted, spec.seed, spec.position);
+  if (defers(spec.deferral) && choice.kind == Kind::greedy)
+    return draft_stands(row, choice, spec) ? spec.drafted : choice.token;
+  return judge_drawn(target, spec);
+}
+
+// By the rule `token`. A greedy row's p is at temperature 1, where p / max p needs no sum.
+bool Drawer::Work::draft_stands(const Row& row, const Choice& choice, const DrawSpec& spec) {
+  if (!may_stand(spec, row.x.size()) || row.peaks.first == minus_infinity) return false;  // else choice has a token
+  const auto draft = static_cast<std::size_t>(spec.drafted);
+  if (choice.kind == Kind::greedy)
+    return stands(std::exp(clean(row.x[draft]) - row.peaks.first), 1, spec.deferral.alpha);
+  target.resize(row.x.size());
+  spread(row, choice, target);
+  return stands(target[draft], *std::max_element(target.begin(), target.end()), spec.deferral.alpha);
 }
 
 // From the model's own distribution: log p = x - max - log(sum of weights), where weights are at temperature 1.
@@ -366,14 +380,14 @@ TokenScore Drawer::draw(std::span<const float> logits, const DrawSpec& spec, Row
   const std::span<const float> tokens = logits_of_tokens(logits, spec);
   const bool judged = !spec.draft_distribution.empty();
   if (judged) check_draft(spec, logits.size(), tokens.size());
-  TokenScore out;
-  out.token = -1;
+  TokenScore out{.token = -1};
   Choice choice;
   Row raw, row;
   if (w.prepare(tokens, spec, raw, row)) {
     choice = w.choose(row, spec);
     const std::uint64_t number = counter_number(spec.seed, spec.position, spec.purpose);
     out.token = judged ? w.judge(row, choice, spec) : w.pick(row, choice, number);
+    if (!judged && w.draft_stands(row, choice, spec)) out.token = spec.drafted;
   }
   if (spec.distribution != nullptr) {
     spec.distribution->resize(logits.size());

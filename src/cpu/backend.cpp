@@ -49,6 +49,7 @@ class CpuBackend final : public Backend {
     t.batch_invariant = true;
     t.hidden_states = true;
     t.step_rows = arithmetic_.bf16_prompts ? Decoder::bf16_step_rows : Decoder::step_rows;
+    t.deferral = true;
     t.free_bytes = free_bytes_;
     t.workspace_bytes = workspace_bytes_;
     return t;

@@ -32,6 +32,9 @@ expected<std::shared_ptr<Sequence>> Engine::Impl::make_sequence(RequestId id, Re
   if (expected<void> valid = validate(request, *slot); !valid) return unexpected(valid.error());
   if (!options.backend->healthy())
     return unexpected(Errc::device, "backend " + std::string(options.backend->name()) + " has failed for good");
+  if (request.deferral.alpha > 0.0F && !options.backend->traits().deferral)
+    return unexpected(Errc::unsupported, "deferral: backend " + std::string(options.backend->name()) +
+                                             " has no rule by which drafts may stand that are not its own draws");
   const expected<AdapterId> adapter = find_adapter(request, *options.backend, *slot);
   if (!adapter) return unexpected(adapter.error());
   expected<std::vector<Token>> tokens = tokenize(request, *slot, clock);

@@ -63,6 +63,8 @@ expected<void> validate(const Request& request, const ModelSlot& slot) {
     return bad("logprobs asks for more tokens than the vocabulary has");
   if (request.close_when_short && !request.constraint)
     return bad("close_when_short without a constraint: there is no document to end");
+  if (!(request.deferral.alpha >= 0 && request.deferral.alpha <= 1))
+    return bad("deferral.alpha is " + std::to_string(request.deferral.alpha) + ", not in [0, 1]");
   return validate_sampling(request.sampling, vocabulary_of(*slot.model));
 }
 

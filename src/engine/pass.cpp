@@ -27,11 +27,11 @@ DrawSpec draw_spec(const Sequence& s, std::uint32_t drafts) {
   if (!s.drafts || s.drafts->chain.size() == 0) return spec;
   const Chain& chain = s.drafts->chain;
   spec.output = std::span(chain.tokens).subspan(s.prompt_tokens, s.output_tokens() + drafts);
-  if (drafts < chain.size() && drafts < chain.kept.size()) spec.draft = chain.kept[drafts];
-  if (drafts < chain.size() && drafts < chain.q.size()) {
-    spec.draft_distribution = chain.q[drafts];
-    spec.drafted = chain.drafts()[drafts];
-  }
+  if (drafts == chain.size()) return spec;
+  spec.deferral = s.request.deferral;
+  spec.drafted = chain.drafts()[drafts];
+  if (drafts < chain.kept.size()) spec.draft = chain.kept[drafts];
+  if (drafts < chain.q.size()) spec.draft_distribution = chain.q[drafts];
   return spec;
 }
 

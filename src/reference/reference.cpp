@@ -201,7 +201,9 @@ class Row {
 class ReferenceBackend final : public Backend {
  public:
   std::string_view name() const override { return "reference"; }
-  BackendTraits traits() const override { return {.device = "cpu", .batch_invariant = true, .hidden_states = true}; }
+  BackendTraits traits() const override {
+    return {.device = "cpu", .batch_invariant = true, .hidden_states = true, .deferral = true};
+  }
 
   ModelId add_model(std::shared_ptr<const Model> model) override {
     backend::with_memory("reference: weights", [&] { models_.push_back(Loaded::of(std::move(model))); });

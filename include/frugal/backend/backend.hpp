@@ -39,6 +39,7 @@ struct BackendTraits {
   bool hidden_states = false;     ///< fills Segment::hidden and obeys Batch::layers
   bool async = false;             ///< submit() returns before the pass is done, so that host work can overlap it
   bool device_draws = false;      ///< draws by the rule of sampling.hpp without bringing logits to the host
+  bool deferral = false;          ///< judges drafts by DrawSpec::deferral
   bool wants_own_thread = false;  ///< keeps device state per thread: best driven by one thread (own_thread)
   /// Shapes a pass is prepared for, e.g. as captured graphs: rows a segment, and segments a pass. Empty = no preference.
   std::vector<std::uint32_t> widths{}, batch_sizes{};

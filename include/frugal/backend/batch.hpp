@@ -44,6 +44,9 @@ struct DrawSpec {
   Token drafted = -1;
   /// The same, taken from an earlier pass whose DrawSpec said keep_distribution. Takes precedence when its ticket is set.
   DrawRef draft{};
+  /// With a drafted token: by which rule it may stand though it is not this row's own draw. Obeyed where
+  /// BackendTraits::deferral says so. With alpha 0 nothing changes, whatever `drafted` says.
+  Deferral deferral{};
   bool keep_distribution = false;              ///< later passes may name this draw in `draft`
   std::vector<float>* distribution = nullptr;  ///< if set: receives the distribution of this draw, [vocab]
 };

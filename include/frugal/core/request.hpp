@@ -78,6 +78,24 @@ struct Sampling {
       seed{};  ///< same seed, prompt and model: same answer; none = the endpoint picks one and reports it
 };
 
+/// Which drafted tokens may stand though the model would have drawn another one: speculative cascades (Narasimhan et al.,
+/// ICLR 2025). p is the model's distribution, q the one that the draft was drawn from.
+enum class DeferralRule : std::uint8_t {
+  /// Those with p(draft) >= (1 - alpha) max p, whoever guessed them: their rule TokenV3.
+  token,
+  /// Any, where max q >= max p - alpha TV(p, q): their rule OPT. Needs q, so it speaks of a DraftModel with `sampled`,
+  /// in requests with a temperature and without a seed; all other drafts are judged as if there were no rule.
+  opt,
+};
+
+/// Leave to trade quality for speed, token by token, where drafts are verified. Greedy draws have p at temperature 1.
+/// Drafts that were drawn at random give exactly the rule's distribution of each token (under `token`:
+/// q where the draft stands, p for what falls); others stand, or the model's own draw takes their place.
+struct Deferral {
+  DeferralRule rule = DeferralRule::token;
+  float alpha = 0.0F;  ///< in [0, 1]; 0 = none: the answer is the model's own, whatever was drafted
+};
+
 /// How an answer probably goes: a previous answer, the document being edited, another model's attempt. Tokens are used
 /// where they are of the answering model's own vocabulary, else the text is tokenised again.
 struct DraftText {
@@ -108,10 +126,15 @@ struct Request {
   std::optional<std::uint32_t>
       logprobs{};       ///< report the log-probability of each token and of the k most likely; 0 = the token only
   bool scores = false;  ///< measure the margin of every token (a cascade sets this)
-  DraftText draft{};    ///< only costs or saves time, whatever it says; needs an engine with a SpeculationPolicy
+  DraftText draft{};    ///< without `deferral` it only costs or saves time; needs an engine with a SpeculationPolicy
+  /// Where drafts may stand that are not the model's own draw. An engine refuses it on a backend that has no such rule.
+  Deferral deferral{};
   std::optional<std::uint32_t> max_draft{};  ///< most drafted tokens a step; 0 = none; none = what the policy says
   bool use_prefix_cache = true;              ///< false: neither read nor write shared prefixes
-  std::uint32_t stream_capacity = 256;       ///< deltas a slow reader may leave unread before the sequence pauses
+  /// Pieces of the answer may be taken back (Delta::revises): a cascade that streams by CascadeStreaming::revise then
+  /// shows a tier's answer while it may still be rejected.
+  bool allow_revisions = false;
+  std::uint32_t stream_capacity = 256;  ///< deltas a slow reader may leave unread before the sequence pauses
 };
 
 }  // namespace frugal

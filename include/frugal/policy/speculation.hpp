@@ -1,5 +1,5 @@
 // SpeculationPolicy: how many tokens to draft for a sequence in this step, and by which drafter. Zero is an answer, and
-// costs nothing. Never changes what is answered, only what it costs: every draft is verified by the target.
+// costs nothing. Never changes what is answered (but for Request::deferral), only its cost: the target verifies drafts.
 //
 // Threads: called on the engine's driving thread. Cost: propose() and learn() once per sequence and step.
 #pragma once
