@@ -75,6 +75,7 @@ void ask_again(const std::shared_ptr<Shared>& shared, Request request, std::size
   request.model.clear();
   request.deadline.reset();  // the caller has its answer; nobody waits for this one
   request.priority += shared->options.priority;
+  request.allow_revisions = false;
   request.scores = tier < shared->last();
   shared->tiers[tier].start(std::move(request), std::make_shared<Again>(std::move(done)));
 }
@@ -139,6 +140,7 @@ class PilotSink final : public Sink {
   void on_prompt(std::span<const Token> prompt) override { out_->on_prompt(prompt); }
   bool full() const override { return out_->full(); }
   void on_delta(Delta delta) override {
+    if (delta.revises) answer_.text.clear();
     if (copy_) answer_.text += delta.text;
     out_->on_delta(std::move(delta));
   }

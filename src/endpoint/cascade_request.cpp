@@ -29,6 +29,7 @@ CascadeRequest::CascadeRequest(std::shared_ptr<Cascade::Shared> cascade, Request
       model_(request_.model),
       out_(std::make_shared<GuardedSink>(std::move(out), &cascade_->log, id)),
       asked_for_scores_(request_.scores || request_.logprobs),
+      revises_(cascade_->streaming == CascadeStreaming::revise && request_.allow_revisions),
       submitted_(cascade_->clock.now()) {
   request_.scores = true;  // the policy judges by them
 }
@@ -44,7 +45,7 @@ RequestView CascadeRequest::view() const {
   view.max_tokens = request_.max_tokens;
   view.deadline = request_.deadline;
   view.now = cascade_->clock.now();
-  view.request_id = request_.id;
+  view.request_id = request_.id, view.conversation = conversation_of(request_);
   return view;
 }
 
@@ -106,7 +107,7 @@ void CascadeRequest::start() {
 void CascadeRequest::begin(std::size_t tier) {
   tier_ = tier;
   answer_ = {};
-  passing_on_ = cascade_->streaming == CascadeStreaming::commit && is_last();
+  passing_on_ = revises_ || (cascade_->streaming != CascadeStreaming::buffer && is_last());
   began_ = cascade_->clock.now();
   std::size_t number = 0;
   bool cancelled = false;
@@ -121,7 +122,8 @@ void CascadeRequest::begin(std::size_t tier) {
   }
   if (cancelled) return finished(number, {.reason = FinishReason::cancelled});
   Request again = request_;
-  request_.model.clear();  // only the first tier was asked for by name
+  again.allow_revisions = false;  // what a tier says stays said
+  request_.model.clear();         // only the first tier was asked for by name
   Call call = cascade_->tiers[tier].endpoint.start(std::move(again), std::make_shared<Try>(shared_from_this(), number));
   bool stop = false;
   {
@@ -166,7 +168,9 @@ void CascadeRequest::piece(std::size_t number, Delta delta) {
   answer_.tokens.insert(answer_.tokens.end(), delta.tokens.begin(), delta.tokens.end());
   if (passing_on_) {
     answer_.scores.insert(answer_.scores.end(), delta.scores.begin(), delta.scores.end());
-    return pass_on(number, std::move(delta));
+    pass_on(number, std::move(delta));
+    if (revises_ && watches_ && !committed_ && !is_last()) watch_running(number);
+    return;
   }
   for (TokenScore& score : delta.scores) answer_.scores.push_back(std::move(score));
   if (watches_ && !is_last()) watch_running(number);
@@ -178,6 +182,10 @@ void CascadeRequest::pass_on(std::size_t number, Delta delta) {
   if (!asked_for_scores_) delta.scores.clear();
   const std::lock_guard telling(telling_);
   if (!is_current(number)) return;
+  if (const std::size_t place = tries_.size(); shown_ != place) {
+    delta.revises = shown_.has_value();
+    shown_ = place, passed_ = 0;
+  }
   if (passed_++ == 0) {
     first_seen_ = cascade_->clock.now();
     first_tokens_ = std::max<std::uint64_t>(1, delta.tokens.size());
@@ -199,10 +207,10 @@ void CascadeRequest::watch_running(std::size_t number) {
   } catch (...) {
     failed = policy_error();
   }
-  if (!failed && verdict.commit && !verdict.next && cascade_->streaming == CascadeStreaming::commit) {
+  if (!failed && verdict.commit && !verdict.next && cascade_->streaming != CascadeStreaming::buffer) {
     committed_ = verdict;
-    passing_on_ = true;
-    return pass_on(number, {answer_.text, answer_.tokens, answer_.scores});
+    if (!passing_on_.exchange(true)) pass_on(number, {answer_.text, answer_.tokens, answer_.scores});
+    return;
   }
   if (!failed && (!verdict.next || *verdict.next == tier_)) return;
   Call running;
@@ -305,7 +313,7 @@ void CascadeRequest::hand_over(const Finish& end) {
 // No further tier will be asked. What was paid for is given where nothing better came.
 void CascadeRequest::settle(Finish end) {
   const bool better = is_whole(end.reason) && !answer_.text.empty();
-  if (!better && passed_ == 0 && end.reason != FinishReason::cancelled && give_kept(end)) return;
+  if (!better && (passed_ == 0 || revises_) && end.reason != FinishReason::cancelled && give_kept(end)) return;
   const bool began = std::any_of(tries_.begin(), tries_.end(),
                                  [](const Ended& t) { return t.answer.finish.reason != FinishReason::refused; });
   if (end.reason == FinishReason::refused && began) end.reason = FinishReason::error;
@@ -353,15 +361,18 @@ void CascadeRequest::give(Finish end, std::optional<std::size_t> given) {
     const std::lock_guard telling(telling_);
     if (has_try) {
       Answer& answer = tries_[*given].answer;
-      const bool any = passed_ == 0 && (!answer.tokens.empty() || !answer.text.empty());
+      const bool shown = shown_ == given;
+      const bool any = !shown && (!answer.tokens.empty() || !answer.text.empty() || shown_);
       if (any) end.timing.ttft = end.timing.e2e;
-      if (passed_ > 0) {
+      if (shown) {
         end.timing.ttft = first_seen_ - submitted_;
         end.timing.in_one_piece = passed_ == 1;
         end.timing.first_tokens = first_tokens_;
       }
       try {
-        if (any) out_->on_delta({std::move(answer.text), std::move(answer.tokens), std::move(answer.scores)});
+        if (any)
+          out_->on_delta(
+              {std::move(answer.text), std::move(answer.tokens), std::move(answer.scores), shown_.has_value()});
       } catch (...) {  // a reader that throws has given up
         end.reason = FinishReason::cancelled;
         end.error.reset();

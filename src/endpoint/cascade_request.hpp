@@ -96,6 +96,7 @@ class CascadeRequest final : public std::enable_shared_from_this<CascadeRequest>
   const std::string model_;  // as the caller asked
   const std::shared_ptr<GuardedSink> out_;
   const bool asked_for_scores_;
+  const bool revises_;  // pieces may be shown and taken back
   bool watches_ = false;
   const TimePoint submitted_;
 
@@ -106,8 +107,10 @@ class CascadeRequest final : public std::enable_shared_from_this<CascadeRequest>
   std::vector<Ended> tries_{};
   std::optional<std::size_t> kept_{};   // the latest whole answer that was rejected: a place in tries_
   std::optional<Verdict> committed_{};  // to the attempt that runs
-  std::uint64_t passed_ = 0;            // pieces of it that the caller has
-  std::uint64_t first_tokens_ = 1;      // of the first of them
+  std::optional<std::size_t>
+      shown_{};                     // the attempt of which the caller has pieces: its place in tries_, once it is there
+  std::uint64_t passed_ = 0;        // how many
+  std::uint64_t first_tokens_ = 1;  // of the first of them
   TimePoint first_seen_{};
   std::atomic<bool> passing_on_{false};  // pieces go to the caller as they come
 

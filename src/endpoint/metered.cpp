@@ -54,6 +54,13 @@ struct Metered::Measuring final : Sink {
 
   // n tokens in one delta are n equal gaps, so that the mean gap is the time per output token.
   void note(const Delta& delta) {
+    if (delta.revises) {  // what stays is measured: times, hash and text begin anew
+      first.reset();
+      pieces = 0;
+      answer = {};
+      measured.gaps = Sketch(meter.options().alpha);
+      measured.text.answer.clear();
+    }
     if (delta.tokens.empty() && delta.text.empty()) return;
     const TimePoint now = meter.clock().now();
     ++pieces;

@@ -16,6 +16,13 @@ inline std::string_view prompt_text(const Request& request) {
   return {};
 }
 
+/// The request's label "conversation"; empty = it has none.
+inline std::string_view conversation_of(const Request& request) {
+  for (const auto& [key, value] : request.labels)
+    if (key == "conversation") return value;
+  return {};
+}
+
 /// All of a prompt's words, a line a message; empty for a prompt of tokens.
 inline std::string whole_text(const Request& request) {
   if (const auto* raw = std::get_if<RawPrompt>(&request.prompt)) return raw->text;

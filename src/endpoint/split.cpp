@@ -9,12 +9,11 @@
 #include "core/splitmix.hpp"
 #include "endpoint/guarded_sink.hpp"
 #include "endpoint/members.hpp"
+#include "endpoint/prompt_text.hpp"
 
 namespace frugal {
 
 namespace {
-
-constexpr std::string_view conversation = "conversation";
 
 std::vector<Endpoint*> endpoints_of(const std::vector<SplitArm>& arms) {
   std::vector<Endpoint*> all;
@@ -77,9 +76,8 @@ struct Split::Impl {
         return {};
       }
     }
-    for (const auto& [key, value] : request.labels)
-      if (key == conversation) return value;
-    return request.id;
+    const std::string_view conversation = conversation_of(request);
+    return conversation.empty() ? request.id : std::string(conversation);
   }
 
   std::size_t arm_of(const Request& request) {

@@ -101,6 +101,7 @@ std::optional<Finish> Stream::finish() const { return state_ ? state_->channel->
 Answer Stream::wait() {
   Answer answer;
   while (std::optional<Delta> delta = next()) {
+    if (delta->revises) answer = {};
     answer.text += delta->text;
     answer.tokens.insert(answer.tokens.end(), delta->tokens.begin(), delta->tokens.end());
     for (TokenScore& score : delta->scores) answer.scores.push_back(std::move(score));

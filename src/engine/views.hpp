@@ -9,9 +9,18 @@
 namespace frugal {
 
 inline RequestView request_view(const Sequence& s, TimePoint now) {
-  return {s.id,        s.request.type,       s.request.tenant,   s.slot->name, prompt_text(s.request),
-          s.prompt(),  s.request.max_tokens, s.request.deadline, now,          s.draft_text,
-          s.request.id};
+  return {s.id,
+          s.request.type,
+          s.request.tenant,
+          s.slot->name,
+          prompt_text(s.request),
+          s.prompt(),
+          s.request.max_tokens,
+          s.request.deadline,
+          now,
+          s.draft_text,
+          s.request.id,
+          conversation_of(s.request)};
 }
 
 inline SequenceView sequence_view(const Sequence& s, const RequestView& request) {

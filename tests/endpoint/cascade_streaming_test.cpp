@@ -1,4 +1,5 @@
-// CascadeStreaming::commit: what nothing can reject any more reaches the caller as it comes, and times are what it saw.
+// CascadeStreaming: what nothing can reject any more reaches the caller as it comes, with leave also what may be taken
+// back; and times are what it saw.
 #include <frugal/core/error.hpp>
 #include <frugal/endpoint/cascade.hpp>
 
@@ -86,6 +87,7 @@ class TickingTier final : public Endpoint {
 struct Reader final : Sink {
   void on_delta(Delta delta) override {
     if (throws) throw 7;
+    if (delta.revises) pieces.emplace_back("<");  // what stands before it is taken back
     pieces.push_back(delta.text);
     scores += delta.scores.size();
     if (on_piece) on_piece();
@@ -109,7 +111,9 @@ struct World {
 
   void run() {
     Cascade cascade({.tiers = {&small, &big}, .policy = policy, .clock = &clock, .streaming = streaming});
-    const Call call = cascade.start(Request{RawPrompt{"why?"}}, reader);
+    Request request{RawPrompt{"why?"}};
+    request.allow_revisions = revisions;
+    const Call call = cascade.start(std::move(request), reader);
     for (int i = 0; i < 100 && !reader->finish; ++i) {
       if (cancel_after && reader->pieces.size() >= *cancel_after) call.cancel();
       (void)cascade.step();
@@ -117,6 +121,7 @@ struct World {
     REQUIRE(reader->finish);
   }
   std::optional<std::size_t> cancel_after{};
+  bool revisions = false;
   const Finish& end() const { return *reader->finish; }
 };
 
@@ -262,4 +267,106 @@ TEST_CASE("commit_after needs tokens, and numbers in [0, 1]") {
   CHECK(
       mentions(error_of([] { (void)commit_after(margin_threshold(0.5), 4, 0.5, -1); }), "commit_after: the quantile"));
   CHECK(mentions(error_of([] { (void)commit_after(nullptr, 4, 0.5); }), "commit_after"));
+}
+
+namespace {
+
+// Revisions are allowed, and nothing is committed to.
+struct Revising : World {
+  Revising() {
+    policy = margin_threshold(0.5, 0);
+    streaming = CascadeStreaming::revise;
+    revisions = true;
+  }
+};
+
+// Abandons a running answer at its second piece.
+class Abandons final : public CascadePolicy {
+ public:
+  std::string_view name() const override { return "abandons"; }
+  std::size_t first(const RequestView&, std::size_t) override { return 0; }
+  Verdict judge(const AttemptView&) override { return {}; }
+  bool judges_running() const override { return true; }
+  Verdict judge_running(const AttemptView& attempt) override {
+    return attempt.scores.size() >= 2 ? Verdict{.next = 1} : Verdict{};
+  }
+};
+
+}  // namespace
+
+TEST_CASE("with leave to revise, the first tier's answer is shown as it comes, and stays where it is accepted") {
+  Revising w;
+  w.run();
+  CHECK(w.reader->pieces == Pieces{"a ", "b ", "c ", "d ", "e "});
+  CHECK(w.end().timing.ttft == std::chrono::milliseconds(10));
+  CHECK(w.end().timing.tpot(w.end().answer_usage().output) == std::chrono::milliseconds(10));
+  CHECK(w.reader->scores == 0);
+  CHECK(w.end().ledger.attempts[0].accepted);
+}
+
+TEST_CASE(
+    "an answer that is rejected is taken back by the next tier's first piece, and times are those of what stays") {
+  Revising w;
+  w.small.pieces[1].margin = 0.2F;
+  w.run();
+  CHECK(w.reader->pieces == Pieces{"a ", "b ", "c ", "d ", "e ", "<", "V ", "W ", "X ", "Y "});
+  CHECK(w.end().model == "big");
+  CHECK(w.end().timing.ttft == std::chrono::milliseconds(60));
+  CHECK(w.end().timing.tpot(w.end().answer_usage().output) == std::chrono::milliseconds(10));
+  CHECK_FALSE(w.end().timing.in_one_piece);
+}
+
+TEST_CASE("a shown answer may be abandoned while it runs") {
+  Revising w;
+  w.policy = std::make_shared<Abandons>();
+  w.run();
+  CHECK(w.reader->pieces == Pieces{"a ", "b ", "<", "V ", "W ", "X ", "Y "});
+  CHECK(w.end().ledger.attempts.size() == 2);
+}
+
+TEST_CASE("without leave in the request, revise shows what commit shows") {
+  Revising w;
+  w.revisions = false;
+  w.small.pieces[1].margin = 0.2F;
+  w.run();
+  CHECK(w.reader->pieces == Pieces{"V ", "W ", "X ", "Y "});
+  World committed;
+  committed.streaming = CascadeStreaming::revise;
+  committed.run();
+  CHECK(committed.reader->pieces == Pieces{"a b c ", "d ", "e "});
+  World commits;  // and with leave, a commitment takes nothing back
+  commits.streaming = CascadeStreaming::revise, commits.revisions = true;
+  commits.small.pieces[4].margin = 0.1F;
+  commits.run();
+  CHECK(commits.reader->pieces == Pieces{"a ", "b ", "c ", "d ", "e "});
+  CHECK(commits.big.starts == 0);
+}
+
+TEST_CASE("where the next tier fails, a kept answer stands: untouched before its first piece, once more after it") {
+  Revising silent;
+  silent.small.pieces[1].margin = 0.2F;
+  silent.big.pieces.clear(), silent.big.reason = FinishReason::error;
+  silent.run();
+  CHECK(silent.reader->pieces == Pieces{"a ", "b ", "c ", "d ", "e "});
+  CHECK(silent.end().reason == FinishReason::stop);
+  CHECK(silent.end().timing.ttft == std::chrono::milliseconds(10));
+
+  Revising broken;
+  broken.small.pieces[1].margin = 0.2F;
+  broken.big.pieces.resize(2), broken.big.reason = FinishReason::error;
+  broken.run();
+  CHECK(broken.reader->pieces == Pieces{"a ", "b ", "c ", "d ", "e ", "<", "V ", "W ", "<", "a b c d e "});
+  CHECK(broken.end().reason == FinishReason::stop);
+  CHECK(broken.end().detail.find("big") != std::string::npos);
+}
+
+TEST_CASE("a stream that is read to its end holds the answer that stays") {
+  Revising w;
+  w.small.pieces[1].margin = 0.2F;
+  Cascade cascade({.tiers = {&w.small, &w.big}, .policy = w.policy, .clock = &w.clock, .streaming = w.streaming});
+  Request request{RawPrompt{"why?"}};
+  request.allow_revisions = true;
+  const Answer answer = cascade.run(std::move(request));
+  CHECK(answer.text == "V W X Y ");
+  CHECK(answer.tokens.size() == 4);
 }

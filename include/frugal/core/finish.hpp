@@ -34,6 +34,9 @@ struct Delta {
   std::string text;
   std::vector<Token> tokens;
   std::vector<TokenScore> scores;  ///< one a token where the request asked, else empty
+  /// All pieces before are taken back: the answer begins anew with this one, which may be empty. Only where the request
+  /// said so (Request::allow_revisions).
+  bool revises = false;
 };
 
 enum class FinishReason {

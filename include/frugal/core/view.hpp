@@ -30,7 +30,8 @@ struct RequestView {
   TimePoint now{};
   std::span<const Token>
       draft{};  ///< Request::draft in the answering model's vocabulary; empty = none, or not yet known
-  std::string_view request_id{};  ///< Request::id: the caller's own
+  std::string_view request_id{};    ///< Request::id: the caller's own
+  std::string_view conversation{};  ///< the request's label "conversation"; empty = it has none
 };
 
 /// A running answer.

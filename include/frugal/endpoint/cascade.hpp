@@ -33,6 +33,10 @@ enum class CascadeStreaming : std::uint8_t {
   /// that moment; TPOT counts the tokens after that piece. Where an answer fails after its beginning was passed on, the
   /// request ends with an error, since a rejected answer that was kept can no longer take its place.
   commit,
+  /// As commit; where the request allows it (Request::allow_revisions), also every other tier's answer as it comes. One
+  /// that is rejected after all is taken back by the next piece (Delta::revises). TTFT and TPOT are those of the answer
+  /// that stays. A rejected answer that was kept takes the place of a later one that failed, as under buffer.
+  revise,
 };
 
 struct CascadeOptions {
