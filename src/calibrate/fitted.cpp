@@ -8,7 +8,7 @@
 namespace frugal {
 
 double FittedCascade::Impl::risk(std::size_t tier, const calibrate::Sight& sight) const {
-  const double right = models[tier].own.probability(sight.example);
+  const double right = models[tier].right(sight.example);
   if (guarantee.kind == Guarantee::Kind::max_error) return 1 - right;
   return models[tier].last.probability(sight.example) - right;
 }

@@ -11,6 +11,7 @@
 #include <string_view>
 #include <vector>
 
+#include "calibrate/isotonic.hpp"
 #include "calibrate/logistic.hpp"
 
 namespace frugal {
@@ -28,6 +29,9 @@ struct CostLine {
 /// P(right) of a tier below the last, and of the last tier, given the same features.
 struct TierModel {
   Logistic own{}, last{};
+  std::optional<Isotonic> steps{};  ///< in place of `own`, where the judge is isotonic
+
+  double right(const Example& example) const { return steps ? steps->right(example) : own.probability(example); }
 };
 
 /// What one decision is made from.

@@ -20,11 +20,12 @@ namespace {
 
 using Json = nlohmann::json;
 using calibrate::CostLine;
+using calibrate::Isotonic;
 using calibrate::Logistic;
 using calibrate::Mode;
 using calibrate::TierModel;
 
-constexpr int format = 2;
+constexpr int format = 3, format_without_steps = 2;  // the older one is read as well
 
 // FNV-1a, 64 bits: notices accidents and edits, not an attacker.
 std::string checksum(std::string_view text) {
@@ -38,6 +39,8 @@ std::string checksum(std::string_view text) {
 Json written(const Logistic& m) {
   return {{"intercept", m.intercept}, {"weights", m.weights}, {"mean", m.mean}, {"scale", m.scale}, {"types", m.types}};
 }
+
+Json written(const Isotonic& m) { return {{"feature", m.feature}, {"at", m.at}, {"probability", m.probability}}; }
 
 Json written(const FitFacts& f) {
   Json out{{"outcomes", f.outcomes},
@@ -63,7 +66,7 @@ Json written(const std::vector<double>& thresholds) {
 Json written(const FittedCascade::Impl& r) {
   Json models = Json::array(), costs = Json::array();
   for (const TierModel& m : r.models) {
-    Json model{{"own", written(m.own)}};
+    Json model = m.steps ? Json{{"isotonic", written(*m.steps)}} : Json{{"own", written(m.own)}};
     if (!m.last.types.empty()) model["last"] = written(m.last);
     models.push_back(std::move(model));
   }
@@ -151,6 +154,21 @@ Logistic logistic(const Reader& in, std::size_t features, std::size_t types) {
   return m;
 }
 
+Isotonic isotonic(const Reader& in, std::size_t features) {
+  Isotonic m;
+  m.feature = in.get<std::size_t>("feature");
+  if (m.feature >= features) in.fail("names no feature of the rule", "feature");
+  const std::size_t steps = in.get<std::vector<double>>("at").size();
+  m.at = in.numbers("at", steps);
+  m.probability = in.numbers("probability", steps);
+  if (steps == 0) in.fail("has no step", "at");
+  for (std::size_t i = 1; i < steps; ++i)
+    if (!(m.at[i - 1] < m.at[i])) in.fail("must rise", "at");
+  for (const double p : m.probability)
+    if (!(p >= 0 && p <= 1)) in.fail("must lie between 0 and 1", "probability");
+  return m;
+}
+
 Guarantee guarantee(const Reader& in) {
   Guarantee g;
   const auto kind = in.get<std::string>("kind");
@@ -195,7 +213,10 @@ void read_models(const Reader& in, const Json& object, const std::string& origin
   for (const Json& m : object.at("models")) {
     const Reader model(m, origin, "models.");
     TierModel t;
-    t.own = logistic(model.in("own"), r.features.size(), r.types.size());
+    if (model.has("isotonic"))
+      t.steps = isotonic(model.in("isotonic"), r.features.size());
+    else
+      t.own = logistic(model.in("own"), r.features.size(), r.types.size());
     if (r.guarantee.kind == Guarantee::Kind::max_loss)
       t.last = logistic(model.in("last"), r.features.size(), r.types.size());
     r.models.push_back(std::move(t));
@@ -246,7 +267,7 @@ FittedCascade FittedCascade::from_json(const std::string& text, const std::strin
   Json object = parse_json_tree(text, origin);
   if (!object.is_object() || !object.contains("frugal_cascade_policy"))
     throw Error(Errc::bad_file, origin + ": this is not a cascade policy file");
-  if (object["frugal_cascade_policy"] != format)
+  if (object["frugal_cascade_policy"] != format && object["frugal_cascade_policy"] != format_without_steps)
     throw Error(Errc::unsupported, origin + ": written in format " + object["frugal_cascade_policy"].dump() +
                                        "; this version of frugal reads format " + std::to_string(format));
   const Json sum = object.value("checksum", Json());

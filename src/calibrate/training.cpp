@@ -122,6 +122,10 @@ std::vector<Candidate> candidates(const Graded& graded, const Guarantee& guarant
       if (prompts) all.push_back({Mode::route, true, weigh, penalty});
       all.push_back({Mode::route, false, weigh, penalty});
     }
+  for (const bool weigh : {true, false}) {
+    if (!answers || (weigh && guarantee.kind == Guarantee::Kind::max_error)) continue;
+    all.push_back({Mode::judge, true, weigh, 10, true});
+  }
   return all;
 }
 
@@ -142,7 +146,9 @@ FittedCascade::Impl train(const Graded& graded, const Candidate& candidate, cons
   for (std::size_t t = 0; t + 1 < outcomes.tiers.size(); ++t) {
     const std::vector<Example> examples = examples_of(rule, graded, rows, t);
     TierModel model;
-    model.own = fit_logistic(examples, targets_of(graded, rows, t), rule.types.size(), candidate.penalty);
+    if (candidate.isotonic) model.steps = fit_isotonic(examples, targets_of(graded, rows, t));
+    if (!model.steps)
+      model.own = fit_logistic(examples, targets_of(graded, rows, t), rule.types.size(), candidate.penalty);
     if (guarantee.kind == Guarantee::Kind::max_loss)
       model.last =
           fit_logistic(examples, targets_of(graded, rows, graded.tiers() - 1), rule.types.size(), candidate.penalty);

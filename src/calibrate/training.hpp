@@ -18,6 +18,7 @@ struct Candidate {
   bool use_features = true;  ///< false: by request type alone
   bool weigh_cost = false;
   double penalty = 10;
+  bool isotonic = false;  ///< P(right) by steps over one feature, instead of logistic over all
 };
 
 /// The features that every attempt below the last tier has, measured once: rules pick them by place, not by name.

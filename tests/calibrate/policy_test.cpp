@@ -78,7 +78,7 @@ TEST_CASE("a policy file that was changed, cut, or is of another format is refus
   refused(good.substr(0, good.size() / 2), "the JSON ends too early");
   refused("{}", "not a cascade policy file");
   std::string newer = good;
-  newer.replace(newer.find("\"frugal_cascade_policy\": 2"), 26, "\"frugal_cascade_policy\": 9");
+  newer.replace(newer.find("\"frugal_cascade_policy\": 3"), 26, "\"frugal_cascade_policy\": 9");
   refused(newer, "format 9", Errc::unsupported);
   CHECK(mentions(error_of([] { (void)load_cascade_policy("/no/such/policy", tiers); }), "/no/such/policy"));
 }
