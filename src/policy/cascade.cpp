@@ -33,7 +33,8 @@ void check_margins(const std::string& policy, double threshold, double quantile)
 
 class MarginThreshold final : public CascadePolicy {
  public:
-  MarginThreshold(double threshold, double quantile) : threshold_(threshold), quantile_(quantile) {
+  MarginThreshold(double threshold, double quantile, bool abandon)
+      : threshold_(threshold), quantile_(quantile), abandon_(abandon) {
     check_margins("margin_threshold", threshold, quantile);
   }
   std::string_view name() const override { return "margin_threshold"; }
@@ -46,8 +47,23 @@ class MarginThreshold final : public CascadePolicy {
     return {.next = attempt.endpoint + 1, .score = measured};
   }
 
+  bool judges_running() const override { return abandon_; }
+  // An answer of n tokens is rejected where at least max(1, ceil(q n)) margins are below the threshold; the longest one
+  // needs most.
+  Verdict judge_running(const AttemptView& attempt) override {
+    const std::uint32_t most = attempt.request.max_tokens;
+    if (attempt.endpoint + 1 >= attempt.endpoints || (most == 0 && quantile_ > 0)) return {};
+    const double needed = std::max(1.0, std::ceil(quantile_ * static_cast<double>(most)));
+    const auto bad = std::count_if(attempt.scores.begin(), attempt.scores.end(), [&](const TokenScore& token) {
+      return !(static_cast<double>(token.margin) >= threshold_) && threshold_ > 0;
+    });
+    if (static_cast<double>(bad) < needed) return {};
+    return {.next = attempt.endpoint + 1, .score = margin_quantile(attempt.scores, quantile_)};
+  }
+
  private:
   double threshold_, quantile_;
+  bool abandon_;
 };
 
 class CommitAfter final : public CascadePolicy {
@@ -137,8 +153,8 @@ class Limited final : public CascadePolicy {
 
 }  // namespace
 
-std::shared_ptr<CascadePolicy> margin_threshold(double threshold, double quantile) {
-  return std::make_shared<MarginThreshold>(threshold, quantile);
+std::shared_ptr<CascadePolicy> margin_threshold(double threshold, double quantile, bool abandon) {
+  return std::make_shared<MarginThreshold>(threshold, quantile, abandon);
 }
 
 std::shared_ptr<CascadePolicy> when(std::function<bool(const RequestView&)> predicate,

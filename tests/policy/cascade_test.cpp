@@ -38,6 +38,44 @@ TEST_CASE("margin_threshold accepts what the model was sure of, and sends the re
   CHECK(judge(*policy, {0.25F}, 2).accepted());
 }
 
+TEST_CASE("a running answer is abandoned where its rejection is certain, and never where it would be accepted") {
+  std::uint64_t state = 1;
+  const auto dice = [&] {
+    return static_cast<float>((state = state * 6364136223846793005ULL + 1) >> 40) / 16777216.0F;
+  };
+  int abandoned = 0, rejected = 0;
+  for (int trial = 0; trial < 300; ++trial) {
+    const double quantile = trial % 3 == 0 ? 0.0 : static_cast<double>(dice());
+    const auto policy = margin_threshold(0.5, quantile, true);
+    CHECK(policy->judges_running());
+    RequestView request;
+    request.max_tokens = 20;
+    const auto length = static_cast<std::size_t>(1 + 19 * dice());
+    std::vector<float> values;
+    for (std::size_t i = 0; i < length; ++i) values.push_back(dice());
+    const std::vector<TokenScore> scores = margins(values);
+    bool gave_up = false;
+    for (std::size_t n = 1; n <= length && !gave_up; ++n)
+      gave_up =
+          policy->judge_running({.request = request, .endpoints = 2, .text = "x", .scores = std::span(scores).first(n)})
+              .next.has_value();
+    const bool bad =
+        !policy
+             ->judge({.request = request, .endpoints = 2, .text = "x", .scores = scores, .finish = FinishReason::stop})
+             .accepted();
+    CHECK((bad || !gave_up));
+    abandoned += gave_up ? 1 : 0, rejected += bad ? 1 : 0;
+  }
+  CHECK(abandoned > 50);
+  CHECK(rejected > abandoned);
+  const RequestView unlimited;
+  const std::vector<TokenScore> poor = margins({0.1F, 0.1F, 0.1F});
+  const AttemptView running{.request = unlimited, .endpoints = 2, .text = "x", .scores = poor};
+  CHECK(margin_threshold(0.5, 0, true)->judge_running(running).next == 1);
+  CHECK_FALSE(margin_threshold(0.5, 0.5, true)->judge_running(running).next);
+  CHECK_FALSE(margin_threshold(0.5, 0)->judges_running());
+}
+
 TEST_CASE("the score is the nearest-rank quantile of the margins") {
   const std::vector<float> values{0.5F, 0.1F, 0.4F, 0.2F, 0.3F};
   const auto score = [&](double quantile) { return judge(*margin_threshold(0, quantile), values).score; };

@@ -7,14 +7,17 @@
 #pragma once
 
 #include <frugal/config.hpp>
+#include <frugal/core/clock.hpp>
 #include <frugal/core/view.hpp>
 
+#include <chrono>
 #include <cstddef>
 #include <functional>
 #include <memory>
 #include <optional>
 #include <span>
 #include <string_view>
+#include <vector>
 
 namespace frugal {
 
@@ -73,8 +76,11 @@ class FRUGAL_API CascadePolicy {
 /// Starts with the cheapest; escalates to the next one up where the answer's score is below `threshold`, or where it is
 /// empty, failed, or came without scores. Score: the `quantile` (0 = the worst token, 0.5 = the median; nearest rank)
 /// of the tokens' margins (TokenScore::margin), after Gupta et al. 2024, "Language model cascades: token-level
-/// uncertainty and beyond". Both arguments in [0, 1], else Error(invalid_argument).
-FRUGAL_API std::shared_ptr<CascadePolicy> margin_threshold(double threshold, double quantile = 0.1);
+/// uncertainty and beyond". Both numbers in [0, 1], else Error(invalid_argument). `abandon`: a running answer is given up at
+/// the token that makes its rejection certain, whatever follows within Request::max_tokens (without max_tokens: for
+/// quantile 0 only), so that what is given is the same and rejected answers cost less.
+FRUGAL_API std::shared_ptr<CascadePolicy> margin_threshold(double threshold, double quantile = 0.1,
+                                                           bool abandon = false);
 
 /// `then` where the request satisfies the predicate, `otherwise` elsewhere; null otherwise = straight to the last
 /// endpoint, whose answer is accepted.
@@ -86,6 +92,43 @@ FRUGAL_API std::shared_ptr<CascadePolicy> when(std::function<bool(const RequestV
 /// is not judged: a certificate of the inner policy does not speak of answers that were committed to.
 FRUGAL_API std::shared_ptr<CascadePolicy> commit_after(std::shared_ptr<CascadePolicy> inner, std::size_t tokens,
                                                        double threshold, double quantile = 0.1);
+/// A request whose answers were graded, as nearest_neighbours looks for it.
+struct KnownRequest {
+  std::vector<float> embedding{};
+  std::vector<double> quality{};  ///< [endpoints], in [0, 1]
+};
+
+struct NeighbourOptions {
+  /// Of the last message or the raw prompt; e.g. text_embedder of frugal/head/embed.hpp. Asked on the thread that submits.
+  std::function<std::vector<float>(std::string_view text)> embed{};
+  std::size_t neighbours = 40;
+  double most_loss = 0.03;  ///< mean quality that may be lost against the last endpoint, among the neighbours
+};
+
+/// Decides before anything is generated: the cheapest endpoint whose mean quality over the nearest known requests (by
+/// cosine) is within `most_loss` of the last one's. Whole answers are accepted. What cannot be embedded goes to the last
+/// endpoint. Nothing is certified. Throws
+/// Error(invalid_argument) for fewer known requests than neighbours and for what does not fit together. Cost: an
+/// embedding, and a product with every known request.
+FRUGAL_API std::shared_ptr<CascadePolicy> nearest_neighbours(std::vector<KnownRequest> known, NeighbourOptions options);
+
+/// What a token costs at an endpoint, in any one currency.
+struct TierPrice {
+  double input = 0, cached = 0, output = 0;  ///< computed, read from a prefix cache, written
+};
+
+struct StayOptions {
+  std::vector<TierPrice> prices{};          ///< [endpoints], as the price book says
+  Duration keep = std::chrono::minutes(5);  ///< how long an endpoint keeps a prefix after its last use
+  std::size_t most_conversations = 4096;    ///< remembered; the one that was silent longest is forgotten
+};
+
+/// The inner policy, but a conversation (RequestView::conversation) whose last answer came from a dearer endpoint than the
+/// one that would be asked goes on there, where that costs less: what the dearer one has cached it reads at `cached`, the
+/// cheaper one reads cold, and may still escalate (at the share seen so far). It never moves a conversation down against
+/// the inner policy's wish, nor up. Requests without a conversation are the inner policy's. One cascade each: it learns
+/// where conversations are. Throws Error(invalid_argument) for fewer than two prices, negative ones, and nothing to keep.
+FRUGAL_API std::shared_ptr<CascadePolicy> stay_with_tier(std::shared_ptr<CascadePolicy> inner, StayOptions options);
 /// The inner policy, but the attempt after `most` escalations is accepted whatever it is.
 FRUGAL_API std::shared_ptr<CascadePolicy> limited(std::shared_ptr<CascadePolicy> inner, std::size_t most);
 
