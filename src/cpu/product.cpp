@@ -8,6 +8,7 @@ namespace {
 
 constexpr std::uint32_t most_lanes = 16;   // of a panel
 constexpr std::uint32_t few_rows = 8;      // that Kernels::multiply is best at
+constexpr std::uint32_t few_beside = 2;    // the same, beside panels for which the strip is opened anyway
 constexpr std::uint32_t room_blocks = 64;  // what is opened of a strip stays in the second-level cache
 constexpr std::uint32_t wide_blocks = 18;  // what is opened of a strip stays in the first-level cache
 constexpr std::uint32_t group_rows = 128;  // rows that share an opened part of a strip
@@ -122,7 +123,7 @@ void wide_tiles(const Task& t, const Strips& strips, Rows rows, const float* bia
   if (fine) add_rest(rest, rows.count, bias, tiles);
 }
 
-/// Rows [0, rows), of which each panel has more than 8.
+/// Rows [0, rows), of which each panel has more than 8, or more than 2 after a whole one.
 void wide_rows_of(const Task& t, std::uint32_t rows) {
   alignas(64) float tiles[group_rows * strip_rows];
   alignas(64) float others[group_rows * strip_rows];
@@ -137,12 +138,12 @@ void wide_rows_of(const Task& t, std::uint32_t rows) {
   }
 }
 
-/// How many of the first rows go through the wide kernels: whole panels, and a last one of more than 8 rows.
+/// How many of the first rows go through the wide kernels: whole panels, and a last one that has rows enough.
 std::uint32_t wide_rows(const Kernels& kernels, const Product& p, std::uint32_t rows) {
   const auto takes = [](const PackedMatrix* m) { return m == nullptr || format_shape(m->format).subs == 1; };
   if (kernels.wide == nullptr || !takes(p.weight) || !takes(p.partner)) return 0;
   const std::uint32_t last = rows % kernels.panel_rows();
-  return last > few_rows ? rows : rows - last;
+  return last > (rows > last ? few_beside : few_rows) ? rows : rows - last;
 }
 
 /// Wide kernels want a begin and an end on each thread.

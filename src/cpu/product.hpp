@@ -20,7 +20,7 @@ struct Panels {
   std::uint8_t* rest = nullptr;  ///< or null
 
   /// With what a wide kernel reads beyond a narrower last panel.
-  static std::size_t bytes(std::size_t rows, std::size_t blocks) { return rows * blocks * panel_block_bytes(1) + 128; }
+  static std::size_t bytes(std::size_t rows, std::size_t blocks) { return rows * blocks * panel_block_bytes(1) + 512; }
   /// Row `row` lies in a panel of `lanes` that begins `at` bytes into `data` or `rest`.
   struct Place {
     std::size_t at;

@@ -52,7 +52,7 @@ struct OpenPart {
 };
 
 /// Products of more rows at once than `Kernels::multiply` takes, for units that only pay then. A strip's blocks are
-/// opened into a room and then meet one panel of 9 to 16 rows after the other. Formats with one scale a block only: two
+/// opened into a room and then meet one panel of 3 to 16 rows after the other. Formats with one scale a block only: two
 /// would need two tiles of half the depth, which takes longer than `Kernels::multiply` (measured).
 struct WideKernels {
   /// Called on a thread before and after its open and multiply calls; cheap, but not free: once a phase.

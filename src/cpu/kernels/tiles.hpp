@@ -1,4 +1,4 @@
-// Products of 9 to 16 rows by AMX tiles: one tdpbsud multiplies 16 rows of an activation panel with one block of a
+// Products of 3 to 16 rows by AMX tiles (fewer than 9 only beside others): one tdpbsud multiplies 16 rows of an activation panel with one block of a
 // strip's 16 outputs, 8,192 products. A block has scales of its own, so each block's 16 x 16 whole sums are stored and
 // scaled in fp32, in the order of all other kernels.
 //
@@ -123,6 +123,18 @@ void multiply_opened(const OpenPart& part, const std::uint8_t* panel, float* til
 template <class Tiles, Format F>
 void multiply_opened_format(const OpenPart& part, const std::uint8_t* panel, std::size_t lanes, float* tile) {
   switch (lanes) {
+    case 3:
+      return multiply_opened<Tiles, F, 3>(part, panel, tile);
+    case 4:
+      return multiply_opened<Tiles, F, 4>(part, panel, tile);
+    case 5:
+      return multiply_opened<Tiles, F, 5>(part, panel, tile);
+    case 6:
+      return multiply_opened<Tiles, F, 6>(part, panel, tile);
+    case 7:
+      return multiply_opened<Tiles, F, 7>(part, panel, tile);
+    case 8:
+      return multiply_opened<Tiles, F, 8>(part, panel, tile);
     case 9:
       return multiply_opened<Tiles, F, 9>(part, panel, tile);
     case 10:
