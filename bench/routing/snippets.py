@@ -1,7 +1,7 @@
 """snippets.py FOLDER OUT: the labelled texts of docs/heads.md from vaderSentiment's ground truth (FOLDER/hutto_ICWSM_2014, inside the source
 archive of vaderSentiment 3.3.2). Film snippets and tweets with a mean score of at least 1 either way; a film snippet is in the test set where
 a hash of its text says so, fixed before anything is trained. Writes OUT/{train,test,tweets}.jsonl for heads and OUT/questions-{film,tweets}.jsonl
-for `frugal cascade record`."""
+for `frugal cascade record`: a conversation with an instruction and three examples, of which a head reads the last message only."""
 import hashlib
 import html
 import json
@@ -10,6 +10,9 @@ import random
 import sys
 
 TEST_SHARE = 0.35
+INSTRUCTION = "You classify the sentiment of short texts. Answer with one word: positive or negative."
+EXAMPLES = [("A warm, funny and beautifully acted film.", "positive"), ("The plot is a mess and the jokes fall flat.", "negative"),
+            ("It never quite comes to life, and two hours feel like four.", "negative")]
 
 
 def place(text):
@@ -29,8 +32,15 @@ def write(path, rows):
     print(path, len(rows))
 
 
+def conversation(text):
+    turns = [{"role": "system", "content": INSTRUCTION}]
+    for asked, answered in EXAMPLES:
+        turns += [{"role": "user", "content": asked}, {"role": "assistant", "content": answered}]
+    return turns + [{"role": "user", "content": text}]
+
+
 def questions(rows, kind):
-    rows = [{"id": r["id"], "type": kind, "prompt": r["text"], "expected": r["label"]} for r in rows]
+    rows = [{"id": r["id"], "type": kind, "messages": conversation(r["text"]), "expected": r["label"]} for r in rows]
     random.Random(7).shuffle(rows)  # the files are sorted by label
     return rows
 

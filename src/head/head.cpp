@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "head/labels.hpp"
+#include "head/words.hpp"
 
 namespace frugal {
 
@@ -62,18 +63,24 @@ Head::Head(HeadParts parts) : parts_(std::move(parts)) {
       parts_.weights.size() % parts_.labels.size() != 0)
     refuse("the weights do not fit the labels");
   if (!all_finite(parts_.weights) || !all_finite(parts_.bias)) refuse("a weight is not finite");
+  if (parts_.words.size() != std::size_t{parts_.word_buckets} * parts_.labels.size() || !all_finite(parts_.words))
+    refuse("the weights of words do not fit the labels, or one is not finite");
   if (!(parts_.temperature > 0) || !std::isfinite(parts_.temperature)) refuse("the temperature is not above 0");
 }
 
-std::vector<double> Head::probabilities(std::span<const float> pooled) const {
+std::vector<double> Head::probabilities(std::span<const float> pooled, std::string_view text) const {
   const std::size_t width = inputs();
   if (pooled.size() != width)
     refuse("a state of " + std::to_string(pooled.size()) + " inputs, not " + std::to_string(width));
   std::vector<double> out;
+  const head::WordBag bag = head::bag_of(text, parts_.word_buckets);
   for (std::size_t l = 0; l < parts_.labels.size(); ++l) {
     double sum = static_cast<double>(parts_.bias[l]);
     for (std::size_t i = 0; i < width; ++i)
       sum += static_cast<double>(parts_.weights[l * width + i]) * static_cast<double>(pooled[i]);
+    for (std::size_t i = 0; i < bag.places.size(); ++i)
+      sum += static_cast<double>(bag.values[i]) *
+             static_cast<double>(parts_.words[bag.places[i] * parts_.labels.size() + l]);
     out.push_back(sum / parts_.temperature);
   }
   const double most = *std::max_element(out.begin(), out.end());

@@ -24,6 +24,7 @@ namespace {
 
 struct Job : head::PassRequest {
   std::vector<Token> tokens{};  // without the frame's beginning
+  std::string text{};           // where the head reads words
   std::vector<bool> allowed{};  // by a constraint; empty = all labels
   bool scores = false;
 };
@@ -119,6 +120,7 @@ expected<std::shared_ptr<Job>> HeadEndpoint::Impl::take_in(RequestId id, Request
     job->id = id;
     job->caller_id = request.id;
     job->tokens = std::move(*tokens);
+    if (options.head->parts().word_buckets != 0) job->text = prompt_text(request);
     job->allowed = std::move(*allowed);
     job->scores = request.scores || request.logprobs;
     job->deadline = request.deadline;
@@ -147,7 +149,7 @@ Finish HeadEndpoint::Impl::finish(const Job& job, FinishReason reason) const {
 }
 
 void HeadEndpoint::Impl::answer(Job& job, const std::vector<float>& inputs, std::uint64_t rows) const {
-  std::vector<double> p = options.head->probabilities(inputs);
+  std::vector<double> p = options.head->probabilities(inputs, job.text);
   double total = 0;
   for (std::size_t l = 0; l < p.size(); ++l) total += p[l] *= job.allowed.empty() || job.allowed[l] ? 1 : 0;
   std::vector<std::size_t> order(p.size());
@@ -195,7 +197,7 @@ void HeadEndpoint::Impl::run(const Jobs& batch) {
   std::vector<head::Pooled> pooled;
   std::optional<Error> failed;
   try {
-    pooled = states.pass(texts, options.head->parts().layers);
+    pooled = states.pass(texts, options.head->parts().layers, options.head->parts().pool);
   } catch (...) {
     failed = caught_error(Errc::internal, "the head's pass");
     if (log) log(LogLevel::error, 0, failed->message());

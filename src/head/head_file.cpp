@@ -1,4 +1,5 @@
-// The head's file: safetensors with the tensors "head.weight" [labels, inputs] and "head.bias" [labels] in F32. Its
+// The head's file: safetensors with the tensors "head.weight" [labels, inputs] and "head.bias" [labels] in F32, and
+// "head.words" [buckets, labels] where words are read: that is format 2, else it is format 1. Its
 // metadata has one entry, "frugal_head": JSON with all else, and a checksum over it and the tensors' bytes.
 #include <frugal/core/error.hpp>
 #include <frugal/head/head.hpp>
@@ -21,7 +22,7 @@ namespace {
 
 using Json = nlohmann::json;
 
-constexpr int format = 1;
+constexpr int plain_format = 1, format_with_words = 2;
 constexpr const char* key = "frugal_head";
 constexpr std::uint64_t most_bytes = std::uint64_t{1} << 30;
 
@@ -47,26 +48,28 @@ Json written(const HeadMetrics& m) {
 
 Json written(const HeadParts& p) {
   const HeadOrigin& o = p.origin;
-  return {{"format", format},
-          {"labels", p.labels},
-          {"layers", p.layers},
-          {"pool", name_of(p.pool)},
-          {"before", p.before},
-          {"after", p.after},
-          {"most_tokens", p.most_tokens},
-          {"temperature", p.temperature},
-          {"model", o.model},
-          {"model_fingerprint", head::hex(o.model_fingerprint)},
-          {"data_hash", head::hex(o.data_hash)},
-          {"examples", o.examples},
-          {"seed", o.seed},
-          {"validation_share", o.validation_share},
-          {"test_share", o.test_share},
-          {"penalty", o.penalty},
-          {"validation", written(o.validation)},
-          {"test", written(o.test)},
-          {"date", o.date},
-          {"version", o.version}};
+  Json out{{"format", p.word_buckets == 0 ? plain_format : format_with_words},
+           {"labels", p.labels},
+           {"layers", p.layers},
+           {"pool", name_of(p.pool)},
+           {"before", p.before},
+           {"after", p.after},
+           {"most_tokens", p.most_tokens},
+           {"temperature", p.temperature},
+           {"model", o.model},
+           {"model_fingerprint", head::hex(o.model_fingerprint)},
+           {"data_hash", head::hex(o.data_hash)},
+           {"examples", o.examples},
+           {"seed", o.seed},
+           {"validation_share", o.validation_share},
+           {"test_share", o.test_share},
+           {"penalty", o.penalty},
+           {"validation", written(o.validation)},
+           {"test", written(o.test)},
+           {"date", o.date},
+           {"version", o.version}};
+  if (p.word_buckets != 0) out["word_buckets"] = p.word_buckets;
+  return out;
 }
 
 // Named access to the metadata; every failure says which member and what was expected.
@@ -117,9 +120,11 @@ std::string checksum(const Json& metadata, std::string_view tensors) {
 
 HeadParts read(const Json& metadata, const std::string& origin) {
   const Reader in(metadata, origin);
-  if (in.get<int>("format") != format)
-    throw Error(Errc::unsupported, origin + ": a head of format " + std::to_string(in.get<int>("format")) +
-                                       "; this version of frugal reads format " + std::to_string(format));
+  const int format = in.get<int>("format");
+  if (format != plain_format && format != format_with_words)
+    throw Error(Errc::unsupported, origin + ": a head of format " + std::to_string(format) +
+                                       "; this version of frugal reads formats " + std::to_string(plain_format) +
+                                       " and " + std::to_string(format_with_words));
   HeadParts p;
   p.labels = in.get<std::vector<std::string>>("labels");
   p.layers = in.get<std::uint32_t>("layers");
@@ -130,6 +135,10 @@ HeadParts read(const Json& metadata, const std::string& origin) {
   p.after = in.get<std::string>("after");
   p.most_tokens = in.get<std::uint32_t>("most_tokens");
   p.temperature = in.number("temperature");
+  if (format == format_with_words) {
+    p.word_buckets = in.get<std::uint32_t>("word_buckets");
+    if (p.word_buckets == 0) in.fail("word_buckets", "must be above 0");
+  }
   p.origin = {.model = in.get<std::string>("model"),
               .model_fingerprint = in.hex("model_fingerprint"),
               .data_hash = in.hex("data_hash"),
@@ -155,18 +164,19 @@ Json header_of(const std::string& bytes, const std::string& origin) {
 }  // namespace
 
 std::string Head::to_bytes() const {
-  const std::size_t weight_bytes = parts_.weights.size() * sizeof(float),
-                    bias_bytes = parts_.bias.size() * sizeof(float);
-  std::string tensors(weight_bytes + bias_bytes, '\0');
-  std::memcpy(tensors.data(), parts_.weights.data(), weight_bytes);
-  std::memcpy(tensors.data() + weight_bytes, parts_.bias.data(), bias_bytes);
+  Json header;
+  std::string tensors;
+  const auto add = [&](const char* name, const std::vector<float>& values, std::vector<std::size_t> shape) {
+    const std::size_t from = tensors.size();
+    tensors.append(reinterpret_cast<const char*>(values.data()), values.size() * sizeof(float));
+    header[name] = {{"dtype", "F32"}, {"shape", std::move(shape)}, {"data_offsets", {from, tensors.size()}}};
+  };
+  add("head.weight", parts_.weights, {labels().size(), inputs()});
+  add("head.bias", parts_.bias, {labels().size()});
+  if (parts_.word_buckets != 0) add("head.words", parts_.words, {parts_.word_buckets, labels().size()});
   Json metadata = written(parts_);
   metadata["checksum"] = checksum(metadata, tensors);
-  const Json header{
-      {"__metadata__", {{key, metadata.dump()}}},
-      {"head.weight", {{"dtype", "F32"}, {"shape", {labels().size(), inputs()}}, {"data_offsets", {0, weight_bytes}}}},
-      {"head.bias",
-       {{"dtype", "F32"}, {"shape", {labels().size()}}, {"data_offsets", {weight_bytes, weight_bytes + bias_bytes}}}}};
+  header["__metadata__"] = {{key, metadata.dump()}};
   std::string text = header.dump();
   text.resize((text.size() + 7) / 8 * 8, ' ');  // tensors begin at a multiple of eight bytes
   const std::uint64_t length = text.size();
@@ -203,6 +213,7 @@ Head Head::from_bytes(const std::string& bytes, const std::string& origin) {
   };
   take("head.weight", parts.weights);
   take("head.bias", parts.bias);
+  if (parts.word_buckets != 0) take("head.words", parts.words);
   if (!sum.is_string() || sum.get<std::string>() != checksum(metadata, tensors))
     throw Error(Errc::bad_file, origin + ": the checksum does not match: the file was changed after it was written");
   try {

@@ -15,22 +15,32 @@ constexpr double flat = 1e-5;  // gradient norm per example at which a fit is do
 // Weights, then biases, in one vector.
 using Point = Eigen::VectorXf;
 
+// f(row, place among the inputs, value) for each entry of the words.
+template <class F>
+void for_words(const Inputs& in, const F& f) {
+  for (std::size_t i = 0; i < in.words.bags.size(); ++i) {
+    const WordBag& bag = in.words.bags[i];
+    for (std::size_t k = 0; k < bag.places.size(); ++k)
+      f(static_cast<Eigen::Index>(i), in.x.cols() + static_cast<Eigen::Index>(bag.places[k]), bag.values[k]);
+  }
+}
+
 struct Problem {
-  const Matrix& x;
+  const Inputs& in;
   std::span<const std::size_t> labels;
   std::size_t kinds;
   double penalty;
 
-  Eigen::Index weights() const { return x.cols() * static_cast<Eigen::Index>(kinds); }
+  Eigen::Index weights() const { return in.width() * static_cast<Eigen::Index>(kinds); }
   Softmax model(const Point& p) const {
-    return {Eigen::Map<const Matrix>(p.data(), x.cols(), static_cast<Eigen::Index>(kinds)),
+    return {Eigen::Map<const Matrix>(p.data(), in.width(), static_cast<Eigen::Index>(kinds)),
             p.tail(static_cast<Eigen::Index>(kinds))};
   }
 
   // The loss at p; writes its gradient.
   double loss(const Point& p, Point& gradient) const {
     const auto width = static_cast<Eigen::Index>(kinds);
-    Matrix error = model(p).logits(x);  // becomes P - Y
+    Matrix error = model(p).logits(in);  // becomes P - Y
     double sum = 0;
     for (Eigen::Index i = 0; i < error.rows(); ++i) {
       auto row = error.row(i);
@@ -44,7 +54,11 @@ struct Problem {
     }
     const auto w = p.head(weights());
     gradient.resize(p.size());
-    Eigen::Map<Matrix>(gradient.data(), x.cols(), width).noalias() = x.transpose() * error;
+    Eigen::Map<Matrix> slope(gradient.data(), in.width(), width);
+    slope.topRows(in.x.cols()).noalias() = in.x.transpose() * error;
+    slope.bottomRows(static_cast<Eigen::Index>(in.words.buckets)).setZero();
+    for_words(in,
+              [&](Eigen::Index row, Eigen::Index place, float value) { slope.row(place) += value * error.row(row); });
     gradient.head(weights()) += static_cast<float>(penalty) * w;
     gradient.tail(width) = error.colwise().sum().transpose();
     return sum + penalty / 2 * static_cast<double>(w.squaredNorm());
@@ -75,8 +89,9 @@ Point direction(const Point& gradient, const std::deque<Move>& moves) {
 
 }  // namespace
 
-Matrix Softmax::logits(const Matrix& x) const {
-  Matrix out = x * weights;
+Matrix Softmax::logits(const Inputs& in) const {
+  Matrix out = in.x * weights.topRows(in.x.cols());
+  for_words(in, [&](Eigen::Index row, Eigen::Index place, float value) { out.row(row) += value * weights.row(place); });
   out.rowwise() += bias.transpose();
   return out;
 }
@@ -94,25 +109,27 @@ Matrix Scaling::apply(const Matrix& x) const {
 
 Softmax Scaling::unscaled(const Softmax& fitted) const {
   Softmax out;
-  out.weights = (fitted.weights.array().colwise() / deviation.transpose().array()).matrix();
-  out.bias = fitted.bias - (mean * out.weights).transpose();
+  const Eigen::Index states = mean.size();
+  out.weights = fitted.weights;
+  out.weights.topRows(states).array().colwise() /= deviation.transpose().array();
+  out.bias = fitted.bias - (mean * out.weights.topRows(states)).transpose();
   return out;
 }
 
-Softmax fit_softmax(const Matrix& x, std::span<const std::size_t> labels, std::size_t kinds, double penalty,
+Softmax fit_softmax(const Inputs& in, std::span<const std::size_t> labels, std::size_t kinds, double penalty,
                     const Softmax& start) {
-  const Problem problem{x, labels, kinds, penalty};
+  const Problem problem{in, labels, kinds, penalty};
   const auto width = static_cast<Eigen::Index>(kinds);
   Point p = Point::Zero(problem.weights() + width);
   if (start.weights.size() == problem.weights()) {
-    Eigen::Map<Matrix>(p.data(), x.cols(), width) = start.weights;
+    Eigen::Map<Matrix>(p.data(), in.width(), width) = start.weights;
     p.tail(width) = start.bias;
   }
   Point gradient, next_gradient;
   double loss = problem.loss(p, gradient);
   std::deque<Move> moves;
   for (int step = 0; step < most_steps; ++step) {
-    if (static_cast<double>(gradient.norm()) <= flat * static_cast<double>(x.rows())) break;
+    if (static_cast<double>(gradient.norm()) <= flat * static_cast<double>(in.x.rows())) break;
     Point d = direction(gradient, moves);
     double slope = static_cast<double>(gradient.dot(d));
     if (!(slope < 0)) {  // rounding has spoilt the moves

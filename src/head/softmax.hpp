@@ -8,16 +8,26 @@
 #include <span>
 #include <vector>
 
+#include "head/words.hpp"
+
 namespace frugal::head {
 
 using Matrix = Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
 
-/// Logits are x * weights + bias.
+/// Rows of states, and the words of the same texts, where they are used. A view.
+struct Inputs {
+  const Matrix& x;  ///< [n, states]
+  Words words{};
+  Inputs(const Matrix& states, Words w = {}) : x(states), words(w) {}  // NOLINT: states alone are inputs
+  Eigen::Index width() const { return x.cols() + static_cast<Eigen::Index>(words.buckets); }
+};
+
+/// Logits are x * weights + bias, with the words' entries after the states.
 struct Softmax {
   Matrix weights{};      ///< [inputs, labels]
   Eigen::VectorXf bias;  ///< [labels]
 
-  Matrix logits(const Matrix& x) const;  ///< [n, labels]
+  Matrix logits(const Inputs& in) const;  ///< [n, labels]
 };
 
 /// Mean and standard deviation of each input; deviations of constant inputs are 1.
@@ -25,12 +35,12 @@ struct Scaling {
   Eigen::RowVectorXf mean, deviation;
   explicit Scaling(const Matrix& x);
   Matrix apply(const Matrix& x) const;
-  /// The same function for inputs that were not scaled.
+  /// The same function for states that were not scaled; words are not.
   Softmax unscaled(const Softmax& fitted) const;
 };
 
 /// Minimises sum(-ln P(label)) + penalty / 2 * |weights|^2. `start` may be empty.
-Softmax fit_softmax(const Matrix& x, std::span<const std::size_t> labels, std::size_t kinds, double penalty,
+Softmax fit_softmax(const Inputs& in, std::span<const std::size_t> labels, std::size_t kinds, double penalty,
                     const Softmax& start = {});
 
 /// Mean of -ln P(label) at a temperature.

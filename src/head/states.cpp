@@ -99,7 +99,7 @@ void States::read_shared(std::uint32_t layers) {
   shared_layers_ = layers;
 }
 
-std::vector<Pooled> States::pass(std::span<const std::vector<Token>* const> texts, std::uint32_t layers) {
+std::vector<Pooled> States::pass(std::span<const std::vector<Token>* const> texts, std::uint32_t layers, Pool pool) {
   read_shared(layers);
   const std::size_t width = model_->spec().d_model, whole = cached();
   struct Row {
@@ -116,7 +116,7 @@ std::vector<Pooled> States::pass(std::span<const std::vector<Token>* const> text
     row.pages = shared_pages_;
     const std::vector<Granule> own = pages_for(row.tokens.size());
     row.pages.insert(row.pages.end(), own.begin(), own.end());
-    row.hidden.resize(text->size() * width);
+    row.hidden.resize((pool == Pool::last ? 1 : text->size()) * width);
   }
   std::vector<Segment> segments;
   for (Row& row : rows)
@@ -133,8 +133,8 @@ std::vector<Pooled> States::pass(std::span<const std::vector<Token>* const> text
   for (const Row& row : rows) {
     Pooled p;
     p.last.assign(row.hidden.end() - static_cast<std::ptrdiff_t>(width), row.hidden.end());
-    p.mean.assign(width, 0);
-    for (std::size_t i = 0; i < row.hidden.size(); ++i) p.mean[i % width] += row.hidden[i];
+    if (pool != Pool::last) p.mean.assign(width, 0);
+    for (std::size_t i = 0; i < row.hidden.size() && pool != Pool::last; ++i) p.mean[i % width] += row.hidden[i];
     for (float& x : p.mean) x *= static_cast<float>(width) / static_cast<float>(row.hidden.size());
     out.push_back(std::move(p));
   }

@@ -4,6 +4,7 @@
 
 #include <frugal/backend/backend.hpp>
 #include <frugal/core/expected.hpp>
+#include <frugal/head/head.hpp>
 #include <frugal/model/model.hpp>
 
 #include <cstdint>
@@ -47,8 +48,10 @@ class States {
   std::size_t fitting(std::span<const std::vector<Token>* const> texts) const;
 
   /// States after `layers` layers of as many texts as fit one pass. One more pass for the frame's beginning where
-  /// `layers` is not that of the call before. One thread at a time.
-  std::vector<Pooled> pass(std::span<const std::vector<Token>* const> texts, std::uint32_t layers);
+  /// `layers` is not that of the call before. Pool::last leaves the means empty, and spares the last layer most of its
+  /// work. One thread at a time.
+  std::vector<Pooled> pass(std::span<const std::vector<Token>* const> texts, std::uint32_t layers,
+                           Pool pool = Pool::both);
 
  private:
   void read_shared(std::uint32_t layers);

@@ -15,17 +15,20 @@
 #include "head/labels.hpp"
 #include "head/softmax.hpp"
 #include "head/states.hpp"
+#include "head/words.hpp"
 #include "model/hash.hpp"
 
 namespace frugal {
 
 namespace {
 
+using head::Inputs;
 using head::Matrix;
 using head::Pooled;
 using head::Scaling;
 using head::Softmax;
 using head::States;
+using head::WordBag;
 using Places = std::vector<std::size_t>;  // of examples
 using Progress = std::function<void(std::string_view, double)>;
 
@@ -101,13 +104,14 @@ class Reader {
     }
   }
 
-  std::vector<Pooled> states(const Places& places, std::uint32_t layers, const std::string& stage) const {
+  std::vector<Pooled> states(const Places& places, std::uint32_t layers, const std::string& stage,
+                             Pool pool = Pool::both) const {
     std::vector<Pooled> out;
     std::vector<const std::vector<Token>*> texts;
     for (const std::size_t i : places) texts.push_back(&tokens_[i]);
     while (out.size() < places.size()) {
       const auto rest = std::span(texts).subspan(out.size());
-      for (Pooled& p : states_.pass(rest.first(states_.fitting(rest)), layers)) out.push_back(std::move(p));
+      for (Pooled& p : states_.pass(rest.first(states_.fitting(rest)), layers, pool)) out.push_back(std::move(p));
       if (progress_) progress_(stage, static_cast<double>(out.size()) / static_cast<double>(places.size()));
     }
     return out;
@@ -130,11 +134,20 @@ Matrix matrix(const std::vector<Pooled>& states, Pool pool) {
   return x;
 }
 
-Places pick(const Places& all, const Places& at) {
-  Places out;
+template <class T>
+std::vector<T> pick(const std::vector<T>& all, const Places& at) {
+  std::vector<T> out;
+  if (all.empty()) return out;
   for (const std::size_t i : at) out.push_back(all[i]);
   return out;
 }
+
+// What a fit reads, with the words of the same texts; these are empty where words are not read.
+struct Material {
+  Matrix x{};
+  std::vector<WordBag> bags{};
+  Inputs inputs() const { return {x, {bags, bags.empty() ? 0 : head::word_buckets}}; }
+};
 
 Matrix rows_of(const Matrix& x, const Places& at) {
   Matrix out(static_cast<Eigen::Index>(at.size()), x.cols());
@@ -149,9 +162,10 @@ struct Fit {
   double penalty = 0, temperature = 1;
 };
 
-Fit cross_validated(const Matrix& raw, const Places& labels, std::size_t kinds, std::uint64_t seed) {
-  const Scaling scaling(raw);
-  const Matrix x = scaling.apply(raw);
+Fit cross_validated(const Material& raw, const Places& labels, std::size_t kinds, std::uint64_t seed) {
+  const Scaling scaling(raw.x);
+  const Material all{scaling.apply(raw.x), raw.bags};
+  const Matrix& x = all.x;
   constexpr std::size_t tried = std::size(penalties);
   std::vector<Matrix> held(tried, Matrix(x.rows(), static_cast<Eigen::Index>(kinds)));
   for (std::size_t fold = 0; fold < folds; ++fold) {
@@ -159,11 +173,12 @@ Fit cross_validated(const Matrix& raw, const Places& labels, std::size_t kinds, 
     for (std::size_t i = 0; i < labels.size(); ++i)
       (static_cast<std::size_t>(uniform(seed ^ i) * folds) == fold ? inside : outside).push_back(i);
     if (inside.empty() || outside.empty()) continue;
-    const Matrix seen = rows_of(x, outside), unseen = rows_of(x, inside);
+    const Material seen{rows_of(x, outside), pick(all.bags, outside)},
+        unseen{rows_of(x, inside), pick(all.bags, inside)};
     Softmax model;
     for (std::size_t p = 0; p < tried; ++p) {
-      model = head::fit_softmax(seen, pick(labels, outside), kinds, penalties[p], model);
-      const Matrix logits = model.logits(unseen);
+      model = head::fit_softmax(seen.inputs(), pick(labels, outside), kinds, penalties[p], model);
+      const Matrix logits = model.logits(unseen.inputs());
       for (std::size_t i = 0; i < inside.size(); ++i)
         held[p].row(static_cast<Eigen::Index>(inside[i])) = logits.row(static_cast<Eigen::Index>(i));
     }
@@ -172,7 +187,8 @@ Fit cross_validated(const Matrix& raw, const Places& labels, std::size_t kinds, 
   for (std::size_t p = 1; p < tried; ++p)
     if (head::log_loss(held[p], labels) < head::log_loss(held[best], labels)) best = p;
   const double temperature = head::fit_temperature(held[best], labels);
-  return {scaling.unscaled(head::fit_softmax(x, labels, kinds, penalties[best])), penalties[best], temperature};
+  return {scaling.unscaled(head::fit_softmax(all.inputs(), labels, kinds, penalties[best])), penalties[best],
+          temperature};
 }
 
 HeadParts parts_of(const Fit& fit, std::vector<std::string> labels, std::uint32_t layers, Pool pool,
@@ -182,19 +198,24 @@ HeadParts parts_of(const Fit& fit, std::vector<std::string> labels, std::uint32_
   p.layers = layers;
   p.pool = pool;
   p.before = t.before, p.after = t.after, p.most_tokens = t.most_tokens;
-  const Matrix weights = fit.model.weights.transpose();
+  p.word_buckets = t.words ? head::word_buckets : 0;
+  const Matrix& all = fit.model.weights;
+  const Matrix weights = all.topRows(all.rows() - static_cast<Eigen::Index>(p.word_buckets)).transpose();
   p.weights.assign(weights.data(), weights.data() + weights.size());
+  p.words.assign(all.data() + weights.size(), all.data() + all.size());
   p.bias.assign(fit.model.bias.data(), fit.model.bias.data() + fit.model.bias.size());
   p.temperature = fit.temperature;
   p.origin.penalty = fit.penalty;
   return p;
 }
 
-std::vector<HeadAnswer> answers_of(const Head& head, const std::vector<Pooled>& states) {
+std::vector<HeadAnswer> answers_of(const Head& head, const std::vector<Pooled>& states,
+                                   const std::vector<std::string>& texts) {
   std::vector<HeadAnswer> out;
-  for (const Pooled& s : states) {
+  for (std::size_t i = 0; i < states.size(); ++i) {
+    const Pooled& s = states[i];
     HeadAnswer a;
-    a.probability = head.probabilities(head::inputs_of(s.mean, s.last, head.parts().pool));
+    a.probability = head.probabilities(head::inputs_of(s.mean, s.last, head.parts().pool), texts[i]);
     a.label =
         static_cast<std::size_t>(std::max_element(a.probability.begin(), a.probability.end()) - a.probability.begin());
     out.push_back(std::move(a));
@@ -202,9 +223,9 @@ std::vector<HeadAnswer> answers_of(const Head& head, const std::vector<Pooled>& 
   return out;
 }
 
-std::vector<HeadExample> examples_at(const std::vector<HeadExample>& all, const Places& places) {
-  std::vector<HeadExample> out;
-  for (const std::size_t i : places) out.push_back(all[i]);
+std::vector<std::string> texts_of(const std::vector<HeadExample>& examples) {
+  std::vector<std::string> out;
+  for (const HeadExample& e : examples) out.push_back(e.text);
   return out;
 }
 
@@ -238,7 +259,16 @@ struct Training {
   Split parts;
 
   Fit fit(const std::vector<Pooled>& states, const Places& places, Pool pool) const {
-    return cross_validated(matrix(states, pool), pick(numbers, places), labels.size(), options.seed);
+    Material material{matrix(states, pool)};
+    for (const std::size_t i : places)
+      if (options.words) material.bags.push_back(head::bag_of(examples[i].text, head::word_buckets));
+    return cross_validated(material, pick(numbers, places), labels.size(), options.seed);
+  }
+
+  // Of a head that was fitted without these examples.
+  HeadMetrics measured(const Head& head, const std::vector<Pooled>& states, const Places& places) const {
+    const std::vector<HeadExample> unseen = pick(examples, places);
+    return measure(head, answers_of(head, states, texts_of(unseen)), unseen);
   }
 
   Chosen choose(const Reader& reader, const std::vector<std::uint32_t>& layers) const {
@@ -251,7 +281,7 @@ struct Training {
       const std::vector<Pooled> seen = reader.states(train, k, stage), unseen = reader.states(validation, k, stage);
       for (const Pool pool : options.pools) {
         const Head head(parts_of(fit(seen, train, pool), labels, k, pool, options));
-        tried.push_back({k, pool, measure(head, answers_of(head, unseen), examples_at(examples, validation))});
+        tried.push_back({k, pool, measured(head, unseen, validation)});
       }
     }
     return within_one_error(tried);
@@ -269,12 +299,6 @@ std::string version_text() {
   return std::to_string(v.major) + "." + std::to_string(v.minor) + "." + std::to_string(v.patch);
 }
 
-std::vector<std::string> texts_of(const std::vector<HeadExample>& examples) {
-  std::vector<std::string> out;
-  for (const HeadExample& e : examples) out.push_back(e.text);
-  return out;
-}
-
 }  // namespace
 
 Head train_head(const std::shared_ptr<const Model>& model, std::shared_ptr<Backend> backend,
@@ -290,7 +314,7 @@ Head train_head(const std::shared_ptr<const Model>& model, std::shared_ptr<Backe
   Places fitted_on = training.parts.train;
   fitted_on.insert(fitted_on.end(), training.parts.validation.begin(), training.parts.validation.end());
   const std::string stage = "states after " + std::to_string(chosen.layers) + " layers";
-  const std::vector<Pooled> seen = reader.states(fitted_on, chosen.layers, stage);
+  const std::vector<Pooled> seen = reader.states(fitted_on, chosen.layers, stage, chosen.pool);
   if (t.progress) t.progress("fitting", 0);
   HeadParts parts =
       parts_of(training.fit(seen, fitted_on, chosen.pool), training.labels, chosen.layers, chosen.pool, t);
@@ -304,8 +328,9 @@ Head train_head(const std::shared_ptr<const Model>& model, std::shared_ptr<Backe
   o.date = t.date, o.version = version_text();
   if (!training.parts.test.empty()) {
     const Head head(parts);
-    const std::vector<Pooled> unseen = reader.states(training.parts.test, chosen.layers, "states of the test split");
-    o.test = measure(head, answers_of(head, unseen), examples_at(examples, training.parts.test));
+    const std::vector<Pooled> unseen =
+        reader.states(training.parts.test, chosen.layers, "states of the test split", chosen.pool);
+    o.test = training.measured(head, unseen, training.parts.test);
   }
   return Head(std::move(parts));
 }
@@ -318,7 +343,7 @@ std::vector<HeadAnswer> classify(const Head& head, const std::shared_ptr<const M
   States states(model, std::move(backend), {p.before, p.after, p.most_tokens}, training_batch);
   Places all(texts.size());
   std::iota(all.begin(), all.end(), std::size_t{0});
-  return answers_of(head, Reader(states, texts, {}).states(all, p.layers, "states"));
+  return answers_of(head, Reader(states, texts, {}).states(all, p.layers, "states", p.pool), texts);
 }
 
 }  // namespace frugal

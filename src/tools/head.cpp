@@ -35,6 +35,7 @@ struct EvalCommand {
 
 constexpr const char* train_examples = R"(Examples:
   frugal train head --model SmolLM2.gguf --data labelled.jsonl -o head.safetensors
+  frugal train head --model SmolLM2.gguf --data labelled.jsonl --words -o head.safetensors
   frugal train head --model SmolLM2.gguf --data labelled.jsonl --layers 10 --pool both --before "Review: " -o h.safetensors
 Each line of the data: {"text": "...", "label": "..."}. Where layers or pool are not given, a validation split chooses.
 )";
@@ -88,8 +89,9 @@ void run_train(TrainCommand o) {
   write_file(o.out, head.to_bytes());
   const HeadParts& p = head.parts();
   print(o.out + ": " + std::to_string(p.labels.size()) + " labels, " + std::to_string(p.layers) + " of " +
-        std::to_string(model->spec().layers) + " layers, pool " + name_of(p.pool) + "\n" +
-        as_text("validation", p.origin.validation) + (p.origin.test.n > 0 ? as_text("test", p.origin.test) : ""));
+        std::to_string(model->spec().layers) + " layers, pool " + name_of(p.pool) +
+        (p.word_buckets != 0 ? ", words" : "") + "\n" + as_text("validation", p.origin.validation) +
+        (p.origin.test.n > 0 ? as_text("test", p.origin.test) : ""));
 }
 
 void run_eval(const EvalCommand& o) {
@@ -121,6 +123,8 @@ CLI::App* add_training(CLI::App& parent, const char* name, const std::shared_ptr
   app->add_option("--pool", o->pools, "mean, last or both; several = a validation split chooses")
       ->delimiter(',')
       ->check(CLI::IsMember({"mean", "last", "both"}));
+  app->add_flag("--words", o->training.words,
+                "Read the text's words and pairs of words as well: for labels that words tell; costs no pass");
   app->add_option("--before", o->training.before, "What the model reads before each text");
   app->add_option("--after", o->training.after, "What it reads after it");
   app->add_option("--most-tokens", o->training.most_tokens, "Longer texts are cut")->capture_default_str();

@@ -87,6 +87,9 @@ TEST_CASE("pooled states do not depend on the texts beside them, nor on how the 
       const auto single = alone.pass(std::span(all).subspan(i, 1), layers);
       CHECK(batch[i].mean == single[0].mean);
       CHECK(batch[i].last == single[0].last);
+      const auto ends = alone.pass(std::span(all).subspan(i, 1), layers, Pool::last);
+      CHECK(ends[0].last == batch[i].last);
+      CHECK(ends[0].mean.empty());
     }
   }
   CHECK(together.tokens(std::string(300, 'x')).value().size() == 101);  // cut, with the frame's end

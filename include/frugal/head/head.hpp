@@ -12,6 +12,7 @@
 #include <cstdint>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace frugal {
@@ -54,8 +55,11 @@ struct HeadParts {
   std::string before{}, after{};  ///< the text's frame: before + text + after is what the model reads
   std::uint32_t most_tokens = 0;  ///< of a text; longer ones are cut at their end
   std::vector<float> weights{};   ///< [labels, inputs]; inputs = d_model, or twice that for Pool::both
-  std::vector<float> bias{};      ///< [labels]
-  double temperature = 1;         ///< logits are divided by it (Guo et al. 2017)
+  std::uint32_t word_buckets =
+      0;                       ///< into which the text's words and pairs of words are hashed; 0 = words are not read
+  std::vector<float> words{};  ///< [word_buckets, labels]: what each adds to the logits
+  std::vector<float> bias{};   ///< [labels]
+  double temperature = 1;      ///< logits are divided by it (Guo et al. 2017)
   HeadOrigin origin{};
 };
 
@@ -68,8 +72,9 @@ class FRUGAL_API Head {
   const std::vector<std::string>& labels() const noexcept { return parts_.labels; }
   std::size_t inputs() const noexcept { return parts_.weights.size() / parts_.labels.size(); }
 
-  /// P(label) of one pooled state [inputs], in the order of the labels. labels * inputs multiplications.
-  std::vector<double> probabilities(std::span<const float> pooled) const;
+  /// P(label) of one pooled state [inputs], in the order of the labels; `text` is what the state is of, read where the
+  /// head reads words. labels * inputs multiplications, and a pass over the text.
+  std::vector<double> probabilities(std::span<const float> pooled, std::string_view text = {}) const;
 
   /// "head@HASH" of everything in the file: by which records and policies know what answered.
   std::string identity() const;

@@ -30,6 +30,9 @@ struct HeadTraining {
   std::vector<Pool> pools{Pool::mean, Pool::last, Pool::both};
   std::string before{}, after{};    ///< the text's frame, e.g. "Review: " and "\nThe review is"
   std::uint32_t most_tokens = 256;  ///< of a text
+  /// The head reads the text's words as well, and pairs of them, hashed: for labels that words tell. Costs no pass; the
+  /// file grows by 256 KiB a label.
+  bool words = false;
   double validation_share = 0.15, test_share = 0.15;
   std::uint64_t seed = 1;             ///< of the split (by a hash of each text) and of the folds
   std::size_t selection_most = 2000;  ///< examples that layer and pool are chosen by; the final fit uses all
