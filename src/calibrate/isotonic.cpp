@@ -70,7 +70,8 @@ std::optional<Isotonic> fit_isotonic(std::span<const Example> examples, std::spa
       for (const Step& s : pooled(sorted, sign)) {
         m.at.push_back(s.x / s.n);
         double p = (s.y + mean) / (s.n + 1);  // small steps are drawn further, but never past their neighbours
-        if (!m.probability.empty()) p = sign > 0 ? std::max(p, m.probability.back()) : std::min(p, m.probability.back());
+        if (!m.probability.empty())
+          p = sign > 0 ? std::max(p, m.probability.back()) : std::min(p, m.probability.back());
         m.probability.push_back(p);
       }
       const double loss = log_loss(m, examples, targets);
