@@ -5,6 +5,7 @@
 #include "backend/candidates.hpp"
 #include "backend/counter.hpp"
 #include "backend/deferral.hpp"
+#include "backend/draw_questions.hpp"
 #include "backend/nucleus.hpp"
 
 #include <algorithm>
@@ -25,29 +26,8 @@ float clean(float x) noexcept { return std::isnan(x) ? minus_infinity : x; }
 
 bool in_range(Token t, std::size_t vocab) noexcept { return t >= 0 && static_cast<std::size_t>(t) < vocab; }
 
-bool is_greedy(const Sampling& s) noexcept { return !(s.temperature > 0.0F); }
-
-bool adjusts(const Sampling& s) noexcept {
-  return !s.logit_bias.empty() || s.repetition_penalty != 1.0F || s.presence_penalty != 0.0F ||
-         s.frequency_penalty != 0.0F;
-}
-
-bool allowed(std::span<const std::uint32_t> mask, std::size_t t) noexcept {
-  return mask.empty() || (t / 32 < mask.size() && (mask[t / 32] >> t % 32 & 1U) != 0);
-}
-
 /// Block b of a row of n.
 std::size_t block_length(std::size_t n, std::size_t start) noexcept { return std::min(row_block, n - start); }
-
-/// Without the padding of a head that is wider than the vocabulary.
-std::span<const float> logits_of_tokens(std::span<const float> logits, const DrawSpec& spec) noexcept {
-  return spec.tokens == 0 ? logits : logits.first(std::min<std::size_t>(spec.tokens, logits.size()));
-}
-
-void check(std::span<const float> logits, const DrawSpec& spec) {
-  if (logits.empty()) throw Error(Errc::invalid_argument, "draw: no logits");
-  if (spec.sampling == nullptr) throw Error(Errc::invalid_argument, "draw: DrawSpec.sampling is null");
-}
 
 /// A row and its peaks by lanes.
 struct Row {
