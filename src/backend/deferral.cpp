@@ -1,12 +1,10 @@
 #include "backend/deferral.hpp"
 
 #include <frugal/backend/verification.hpp>
-#include <frugal/core/error.hpp>
 
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
-#include <string>
 
 namespace frugal::backend {
 namespace {
@@ -51,18 +49,6 @@ Token judge_drawn(std::span<float> p, const DrawSpec& spec) {
   const auto q = spec.draft_distribution.first(p.size());
   if (defers(spec.deferral)) defer(p, q, spec.deferral);
   return verify(p, q, spec.drafted, spec.seed, spec.position);
-}
-
-void check_draft(const DrawSpec& spec, std::size_t vocab, std::size_t tokens) {
-  const auto fail = [](const std::string& what) { throw Error(Errc::invalid_argument, "draw: the draft " + what); };
-  if (spec.draft_distribution.size() != vocab) {
-    fail("has a distribution of " + std::to_string(spec.draft_distribution.size()) + " tokens, the vocabulary " +
-         std::to_string(vocab));
-  }
-  const std::string name = "token " + std::to_string(spec.drafted);
-  if (spec.drafted < 0 || static_cast<std::size_t>(spec.drafted) >= tokens) fail(name + " is outside the vocabulary");
-  if (!(spec.draft_distribution[static_cast<std::size_t>(spec.drafted)] > 0.0F))
-    fail(name + " has no probability where it is said to be drawn from");
 }
 
 }  // namespace frugal::backend

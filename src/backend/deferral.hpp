@@ -29,8 +29,4 @@ void defer(std::span<float> p, std::span<const float> q, const Deferral& rule) n
 /// used up.
 Token judge_drawn(std::span<float> p, const DrawSpec& spec);
 
-/// Throws Error(invalid_argument) where the drafted token cannot have come from its distribution. [vocab], of which
-/// `tokens` are no padding.
-void check_draft(const DrawSpec& spec, std::size_t vocab, std::size_t tokens);
-
 }  // namespace frugal::backend
