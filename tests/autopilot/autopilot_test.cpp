@@ -7,6 +7,7 @@
 #include <catch2/catch_test_macros.hpp>
 #include <cmath>
 #include <cstdlib>
+#include <optional>
 #include <vector>
 
 #include "autopilot/simulated_service.hpp"
@@ -91,12 +92,15 @@ Run run_with_drift(const FittedCascade& fitted, std::uint64_t seed, const Plan& 
   return out;
 }
 
-FittedCascade fitted_by_shadow(std::uint64_t seed) {
+/// Nothing where the outcomes of the shadow allow no certificate, so that the pilot never goes on.
+std::optional<FittedCascade> fit_of_shadow(std::uint64_t seed) {
   SimulatedService service(seed);
   Autopilot pilot(options_for(service));
   warm_up(pilot, service);
-  return pilot.fitted().value();
+  return pilot.fitted();
 }
+
+FittedCascade fitted_by_shadow(std::uint64_t seed) { return fit_of_shadow(seed).value(); }
 
 }  // namespace
 
@@ -169,9 +173,15 @@ TEST_CASE("a drift at a known moment turns it off soon, and the bound over the w
   // begins with the n-th, so that several processes may share the work.
   const char* const wanted = std::getenv("FRUGAL_DRIFT_RUNS");
   const char* const from = std::getenv("FRUGAL_DRIFT_SEED");
-  const int runs = wanted != nullptr ? std::atoi(wanted) : 8, first = from != nullptr ? std::atoi(from) : 1;
+  const int asked = wanted != nullptr ? std::atoi(wanted) : 8, first = from != nullptr ? std::atoi(from) : 1;
   std::vector<FittedCascade> fits;
-  for (int run = 0; run < runs; ++run) fits.push_back(fitted_by_shadow(1000 + static_cast<std::uint64_t>(first + run)));
+  for (int run = 0; run < asked; ++run) {
+    auto fitted = fit_of_shadow(1000 + static_cast<std::uint64_t>(first + run));
+    if (fitted) fits.push_back(*std::move(fitted));
+  }
+  const int runs = static_cast<int>(fits.size());
+  CAPTURE(asked, runs);
+  REQUIRE(runs >= asked * 9 / 10);
   // With all answers audited a short run is enough for the promise; with a quarter of them it speaks of longer ones.
   for (const Plan& plan : {Plan{1, 0.2, 10000}, Plan{1, 0.4, 10000}, Plan{0.25, 0.2, 90000}, Plan{0.25, 0.4, 90000}}) {
     int exceeded = 0, broken = 0, early = 0, unseen = 0, accounts = 0;
@@ -195,12 +205,13 @@ TEST_CASE("a drift at a known moment turns it off soon, and the bound over the w
     for (const double d : delays) mean += d / static_cast<double>(delays.size());
     CAPTURE(plan.audit_share, plan.drift, runs, exceeded, broken, early, unseen, accounts, mean, promised_from);
     if (wanted != nullptr)
-      WARN("audited " << plan.audit_share << ", drift " << plan.drift << ", " << runs << " runs of " << plan.requests
-                      << " requests: limit exceeded over the run " << exceeded << ", promise broken " << broken
-                      << ", account below the truth " << accounts << ", off before the drift " << early
-                      << ", not turned off " << unseen << "; accepted in the mean " << accepted << ", promised from "
-                      << promised_from << "; accepted from the drift to off: mean " << mean << ", 95 % "
-                      << delays[delays.size() * 95 / 100]);
+      WARN(asked - runs << " never on; audited " << plan.audit_share << ", drift " << plan.drift << ", " << runs
+                        << " runs of " << plan.requests << " requests: limit exceeded over the run " << exceeded
+                        << ", promise broken " << broken << ", account below the truth " << accounts
+                        << ", off before the drift " << early << ", not turned off " << unseen
+                        << "; accepted in the mean " << accepted << ", promised from " << promised_from
+                        << "; accepted from the drift to off: mean " << mean << ", 95 % "
+                        << delays[delays.size() * 95 / 100]);
     const double stated = std::max(2.0, 0.05 * runs);
     CHECK(exceeded <= stated);
     CHECK(broken <= stated);
