@@ -5,14 +5,12 @@
 #include <algorithm>
 #include <atomic>
 #include <cmath>
-#include <deque>
 #include <mutex>
 #include <utility>
 
 #include "core/base64.hpp"
 #include "core/caught.hpp"
 #include "core/guarded.hpp"
-#include "endpoint/refusal.hpp"
 #include "head/pass_queue.hpp"
 #include "head/states.hpp"
 
@@ -71,7 +69,6 @@ struct EmbeddingEndpoint::Impl {
 
   expected<Jobs> take_in(RequestId id, Request& request, const std::shared_ptr<GuardedSink>& sink) const;
   expected<std::vector<std::vector<Token>>> texts_of(Request& request) const;
-  std::size_t fitting(const std::deque<std::shared_ptr<Text>>& waiting) const;
   void run(const Jobs& batch);
   void take(const Text& text, head::Pooled pooled);
   void end(Texts& request, FinishReason reason, const std::optional<Error>& error = std::nullopt) const;
@@ -137,13 +134,6 @@ expected<Jobs> EmbeddingEndpoint::Impl::take_in(RequestId id, Request& request,
   } catch (...) {
     return unexpected(caught_error(Errc::internal, "the request could not be read"));
   }
-}
-
-std::size_t EmbeddingEndpoint::Impl::fitting(const std::deque<std::shared_ptr<Text>>& waiting) const {
-  std::vector<const std::vector<Token>*> texts;
-  for (std::size_t i = 0; i < std::min(waiting.size(), head::States::most_texts); ++i)
-    texts.push_back(&waiting[i]->tokens);
-  return states.fitting(texts);
 }
 
 void EmbeddingEndpoint::Impl::end(Texts& request, FinishReason reason, const std::optional<Error>& error) const {
@@ -214,18 +204,13 @@ Call EmbeddingEndpoint::start(Request request, std::shared_ptr<Sink> sink) {
   auto guarded = std::make_shared<GuardedSink>(std::move(sink), &impl.log, id);
   const expected<Jobs> made = impl.take_in(id, request, guarded);
   const expected<void> queued = made ? impl.queue.enqueue(*made) : unexpected(made.error());
-  if (queued) return head::call_of(made->front()->whole, *this);
-  Finish end = refusal(queued.error(), request.model);
-  end.ledger.attempts.push_back({.endpoint = impl.options.name, .model = impl.options.name, .tokens = TokenLedger{}});
-  end.request = id;
-  end.id = std::move(request.id);
-  guarded->on_finish(std::move(end));
-  return Call({}, id);
+  if (!queued) return head::refuse(*guarded, queued.error(), request, id, impl.options.name);
+  return head::call_of(made->front()->whole, *this);
 }
 
 Progress EmbeddingEndpoint::step() {
   Impl& impl = *impl_;
-  return impl.queue.step([&](const auto& waiting) { return impl.fitting(waiting); },
+  return impl.queue.step([&](const auto& waiting) { return head::fitting(impl.states, waiting); },
                          [&](const Jobs& batch) { impl.run(batch); }, impl.log);
 }
 

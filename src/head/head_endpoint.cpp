@@ -5,14 +5,12 @@
 #include <algorithm>
 #include <atomic>
 #include <cmath>
-#include <deque>
 #include <numeric>
 #include <utility>
 
 #include "core/caught.hpp"
 #include "core/guarded.hpp"
 #include "endpoint/prompt_text.hpp"
-#include "endpoint/refusal.hpp"
 #include "head/labels.hpp"
 #include "head/pass_queue.hpp"
 #include "head/states.hpp"
@@ -89,7 +87,6 @@ struct HeadEndpoint::Impl {
         queue(std::move(w), options.max_waiting) {}
 
   expected<std::shared_ptr<Job>> take_in(RequestId id, Request& request, std::shared_ptr<GuardedSink> sink) const;
-  std::size_t fitting(const std::deque<std::shared_ptr<Job>>& waiting) const;
   void run(const Jobs& batch);
   void answer(Job& job, const std::vector<float>& inputs, std::uint64_t rows) const;
   Finish finish(const Job& job, FinishReason reason) const;
@@ -133,13 +130,6 @@ expected<std::shared_ptr<Job>> HeadEndpoint::Impl::take_in(RequestId id, Request
   } catch (...) {
     return unexpected(caught_error(Errc::internal, "the request could not be read"));
   }
-}
-
-std::size_t HeadEndpoint::Impl::fitting(const std::deque<std::shared_ptr<Job>>& waiting) const {
-  std::vector<const std::vector<Token>*> texts;
-  for (std::size_t i = 0; i < std::min(waiting.size(), head::States::most_texts); ++i)
-    texts.push_back(&waiting[i]->tokens);
-  return states.fitting(texts);
 }
 
 Finish HeadEndpoint::Impl::finish(const Job& job, FinishReason reason) const {
@@ -235,20 +225,13 @@ Call HeadEndpoint::start(Request request, std::shared_ptr<Sink> sink) {
   auto guarded = std::make_shared<GuardedSink>(std::move(sink), &impl.log, id);
   expected<std::shared_ptr<Job>> made = impl.take_in(id, request, guarded);
   const expected<void> queued = made ? impl.queue.enqueue({*made}) : unexpected(made.error());
-  if (!queued) {
-    Finish end = refusal(queued.error(), request.model);
-    end.ledger.attempts.push_back({.endpoint = impl.options.name, .model = impl.options.name, .tokens = TokenLedger{}});
-    end.request = id;
-    end.id = std::move(request.id);
-    guarded->on_finish(std::move(end));
-    return Call({}, id);
-  }
+  if (!queued) return head::refuse(*guarded, queued.error(), request, id, impl.options.name);
   return head::call_of(*made, *this);
 }
 
 Progress HeadEndpoint::step() {
   Impl& impl = *impl_;
-  return impl.queue.step([&](const auto& waiting) { return impl.fitting(waiting); },
+  return impl.queue.step([&](const auto& waiting) { return head::fitting(impl.states, waiting); },
                          [&](const Jobs& batch) { impl.run(batch); }, impl.log);
 }
 

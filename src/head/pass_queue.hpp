@@ -7,6 +7,7 @@
 #include <frugal/core/expected.hpp>
 #include <frugal/endpoint/endpoint.hpp>
 
+#include <algorithm>
 #include <atomic>
 #include <deque>
 #include <functional>
@@ -21,7 +22,9 @@
 
 #include "core/caught.hpp"
 #include "endpoint/guarded_sink.hpp"
+#include "endpoint/refusal.hpp"
 #include "endpoint/step_scope.hpp"
+#include "head/states.hpp"
 
 namespace frugal::head {
 
@@ -83,6 +86,25 @@ Call call_of(const std::shared_ptr<Request>& request, const Endpoint& endpoint) 
         if (const EndpointRef::Visit visit = ref.enter()) visit->wake();
       },
       request->id);
+}
+
+/// Ends a request that did not get into the queue.
+inline Call refuse(GuardedSink& sink, const Error& error, const Request& request, RequestId id,
+                   const std::string& endpoint) {
+  Finish end = refusal(error, request.model);
+  end.ledger.attempts.push_back({.endpoint = endpoint, .model = endpoint, .tokens = TokenLedger{}});
+  end.request = id;
+  end.id = request.id;
+  sink.on_finish(std::move(end));
+  return Call({}, id);
+}
+
+/// How many of the jobs, each with `tokens`, fit one pass.
+template <class Job>
+std::size_t fitting(const States& states, const std::deque<std::shared_ptr<Job>>& waiting) {
+  std::vector<const std::vector<Token>*> texts;
+  for (std::size_t i = 0; i < std::min(waiting.size(), States::most_texts); ++i) texts.push_back(&waiting[i]->tokens);
+  return states.fitting(texts);
 }
 
 template <class Job>

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <exception>
+#include <initializer_list>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <set>
@@ -47,6 +48,22 @@ class Section {
     if (!found->is_string() || found->get_ref<const std::string&>().empty())
       wrong(key, "must be a text that is not empty");
     out = found->get<std::string>();
+  }
+  /// One of the named values; `out` stays where the member is absent.
+  template <class T>
+  void choice(const char* key, T& out, std::initializer_list<std::pair<std::string_view, T>> known) {
+    std::string name, names;
+    text(key, name);
+    if (name.empty()) return;
+    for (const auto& one : known) {
+      if (one.first == name) {
+        out = one.second;
+        return;
+      }
+      names += &one == known.begin() ? "" : &one + 1 == known.end() ? " or " : ", ";
+      names += one.first;
+    }
+    wrong(key, "must be " + names);
   }
   template <class Number>
   void whole(const char* key, Number& out, std::int64_t low, std::int64_t high) {

@@ -5,6 +5,8 @@
 #include <charconv>
 #include <chrono>
 #include <limits>
+#include <optional>
+#include <tuple>
 #include <utility>
 
 #include "core/json_tree.hpp"
@@ -15,16 +17,13 @@ namespace frugal::tools {
 namespace {
 
 void read_caching(Section& s, HttpCaching& caching) {
-  std::string cache = "auto";
-  s.text("cache", cache);
-  if (cache == "minutes")
-    caching.ttl = CacheTtl::minutes5;
-  else if (cache == "hour")
-    caching.ttl = CacheTtl::hour;
-  else if (cache == "off")
-    caching.on = false;
-  else if (cache != "auto")
-    s.wrong("cache", "must be auto, minutes, hour or off");
+  std::pair<bool, std::optional<CacheTtl>> cache{caching.on, caching.ttl};
+  s.choice("cache", cache,
+           {{"auto", {true, std::nullopt}},
+            {"minutes", {true, CacheTtl::minutes5}},
+            {"hour", {true, CacheTtl::hour}},
+            {"off", {false, std::nullopt}}});
+  std::tie(caching.on, caching.ttl) = cache;
   bool fields = false;
   if (s.take("openai_fields") != nullptr) {
     s.flag("openai_fields", fields);
@@ -36,12 +35,7 @@ void read_model(Section& s, ServeConfig& config) {
   ServeModel model;
   s.text("path", model.path, true);
   s.text("name", model.name);
-  std::string pool;
-  s.text("embeddings", pool);
-  if (pool == "mean" || pool == "last")
-    model.embeddings = pool == "mean" ? Pool::mean : Pool::last;
-  else if (!pool.empty())
-    s.wrong("embeddings", "must be mean or last");
+  s.choice("embeddings", model.embeddings, {{"mean", Pool::mean}, {"last", Pool::last}});
   s.whole("embedding_tokens", model.embedding_tokens, 1, 1 << 20);
   config.models.push_back(std::move(model));
 }
@@ -68,14 +62,8 @@ void read_money(Section& s, ServeConfig& config) {
       prices.inside(name.c_str(), [&](Section& one) { config.prices.emplace_back(name, read_rates(one)); });
   });
   s.whole("most_output", config.most_output, 1, std::numeric_limits<std::int32_t>::max());
-  std::string unknown = "refuse";
-  s.text("unknown_price", unknown);
-  if (unknown == "highest")
-    config.unknown_price = UnknownPrice::conservative;
-  else if (unknown == "free")
-    config.unknown_price = UnknownPrice::warn;
-  else if (unknown != "refuse")
-    s.wrong("unknown_price", "must be refuse, highest or free");
+  s.choice("unknown_price", config.unknown_price,
+           {{"refuse", UnknownPrice::fail}, {"highest", UnknownPrice::conservative}, {"free", UnknownPrice::warn}});
   s.each("budgets", [&](Section& b) {
     ServeBudget budget;
     b.text("model", budget.model);
@@ -98,14 +86,10 @@ void read_remote(Section& s, ServeConfig& config) {
   s.text("model", remote.options.model, true);
   s.text("key_file", remote.key_file);
   s.text("ca_file", remote.options.ca_file);
-  std::string api = "openai_chat";
-  s.text("api", api);
-  if (api == "anthropic_messages")
-    remote.options.api = HttpApi::anthropic_messages;
-  else if (api == "openai_responses")
-    remote.options.api = HttpApi::openai_responses;
-  else if (api != "openai_chat")
-    s.wrong("api", "must be openai_chat, openai_responses or anthropic_messages");
+  s.choice("api", remote.options.api,
+           {{"openai_chat", HttpApi::openai_chat},
+            {"openai_responses", HttpApi::openai_responses},
+            {"anthropic_messages", HttpApi::anthropic_messages}});
   s.flag("extended_sampling", remote.options.extended_sampling);
   s.flag("completion_tokens_field", remote.options.completion_tokens_field);
   s.whole("max_running", remote.options.max_running, 1, 100'000);

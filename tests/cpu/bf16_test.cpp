@@ -2,8 +2,8 @@
 // kernels, the processor's tile unit against its software model bit by bit, and the promise that a row's bits depend on
 // the row alone.
 #include "cpu/factory.hpp"
-#include "cpu/memory.hpp"
 #include "cpu/product.hpp"
+#include "cpu/random_numbers.hpp"
 #include "cpu/support.hpp"
 #include "cpu/tables.hpp"
 #include "support/switches.hpp"
@@ -26,18 +26,14 @@
 
 using namespace frugal;
 using namespace frugal::cpu;
+using frugal::testing::mixed_model;
+using frugal::testing::normal_values;
 using frugal::testing::Rig;
+using frugal::testing::same_bits;
 using frugal::testing::some_tokens;
+using frugal::testing::Weight;
 
 namespace {
-
-std::vector<float> normal_values(std::size_t n, unsigned seed) {
-  std::mt19937 random(seed);
-  std::normal_distribution<float> normal;
-  std::vector<float> v(n);
-  for (auto& x : v) x = normal(random);
-  return v;
-}
 
 float number(std::uint16_t bf16) { return std::bit_cast<float>(std::uint32_t{bf16} << 16U); }
 
@@ -56,23 +52,6 @@ std::vector<const Kernels*> bf16_tables() {
     if (k->bf16 != nullptr) out.push_back(k);
   return out;
 }
-
-/// A random tensor, packed.
-struct Weight {
-  std::vector<std::byte> data;
-  Tensor tensor;
-  PackedMatrix matrix;
-  HugeBuffer buffer;
-
-  Weight(DType type, std::uint32_t rows, std::uint32_t cols)
-      : data(testing::random_blocks(type, std::uint64_t{rows} * cols, 0.05F, 5)),
-        tensor{"w", type, rows, cols, data},
-        matrix(packed_shape(tensor)),
-        buffer(matrix.bytes()) {
-    pack_strips(tensor, matrix, 0, matrix.strips, buffer.data());
-    matrix.data = buffer.data();
-  }
-};
 
 /// Rows of floats, rounded; apart by an odd number of cache lines.
 struct Rounded {
@@ -101,10 +80,6 @@ std::vector<float> product(const Kernels& kernels, Crew& crew, const Product& p,
     multiply(kernels, crew, {&own, 1}, mine);
   });
   return out;
-}
-
-bool same_bits(std::span<const float> a, std::span<const float> b) {
-  return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size_bytes()) == 0;
 }
 
 constexpr DType types[] = {DType::q4_1, DType::q4_0, DType::q4_k, DType::q2_k, DType::q3_k, DType::q8_0,
@@ -256,14 +231,6 @@ TEST_CASE("A query's attention in bf16 has the same bits alone and beside others
 }
 
 namespace {
-
-std::shared_ptr<const Model> mixed_model(const std::function<void(DecoderSpec&)>& spec = {}) {
-  testing::TinyModelOptions o;
-  o.spec = spec;
-  o.d_model = 64, o.d_ff = 160, o.heads = 4, o.kv_heads = 2, o.layers = 3;
-  o.attention = DType::q4_1, o.feed_forward = spec ? DType::f16 : DType::q4_0, o.embedding = DType::q8_0;
-  return testing::tiny_model(o);
-}
 
 CpuOptions bf16_options(unsigned threads, KvType kv = KvType::fp16) {
   return {.threads = threads, .kv = kv, .prompts = PromptArithmetic::bf16};

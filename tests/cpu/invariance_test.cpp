@@ -1,6 +1,7 @@
 // The promise behind batch_invariant: a row's logits have the same bits whatever the threads, the chunks, the page
 // size, the sequences beside it and the instruction set.
 #include "cpu/factory.hpp"
+#include "cpu/random_numbers.hpp"
 #include "cpu/support.hpp"
 #include "cpu/tables.hpp"
 #include "support/switches.hpp"
@@ -16,27 +17,17 @@
 #include <vector>
 
 using namespace frugal;
+using frugal::testing::mixed_model;
 using frugal::testing::Rig;
+using frugal::testing::same_bits;
 using frugal::testing::some_tokens;
 
 namespace {
-
-std::shared_ptr<const Model> mixed_model(const std::function<void(DecoderSpec&)>& spec = {}) {
-  testing::TinyModelOptions o;
-  o.spec = spec;
-  o.d_model = 64, o.d_ff = 160, o.heads = 4, o.kv_heads = 2, o.layers = 3;
-  o.attention = DType::q4_1, o.feed_forward = spec ? DType::f16 : DType::q4_0, o.embedding = DType::q8_0;
-  return testing::tiny_model(o);
-}
 
 constexpr void (*families[])(DecoderSpec&) = {testing::like_gemma2, testing::like_gemma3, testing::like_mixtral,
                                               testing::like_qwen2moe};
 
 constexpr std::size_t length = 130;  // crosses key blocks and pages
-
-bool same_bits(std::span<const float> a, std::span<const float> b) {
-  return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size_bytes()) == 0;
-}
 
 }  // namespace
 

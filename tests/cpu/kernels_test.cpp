@@ -3,6 +3,7 @@
 #include "cpu/kernels/kernels.hpp"
 #include "cpu/memory.hpp"
 #include "cpu/product.hpp"
+#include "cpu/random_numbers.hpp"
 #include "cpu/tables.hpp"
 #include "support/tiny_model.hpp"
 
@@ -17,33 +18,11 @@
 
 using namespace frugal;
 using namespace frugal::cpu;
+using frugal::testing::normal_values;
+using frugal::testing::same_bits;
+using frugal::testing::Weight;
 
 namespace {
-
-std::vector<float> normal_values(std::size_t n, unsigned seed) {
-  std::mt19937 random(seed);
-  std::normal_distribution<float> normal;
-  std::vector<float> v(n);
-  for (auto& x : v) x = normal(random);
-  return v;
-}
-
-/// A random tensor, packed.
-struct Weight {
-  std::vector<std::byte> data;
-  Tensor tensor;
-  PackedMatrix matrix;
-  HugeBuffer buffer;
-
-  Weight(DType type, std::uint32_t rows, std::uint32_t cols)
-      : data(testing::random_blocks(type, std::uint64_t{rows} * cols, 0.05F, 5)),
-        tensor{"w", type, rows, cols, data},
-        matrix(packed_shape(tensor)),
-        buffer(matrix.bytes()) {
-    pack_strips(tensor, matrix, 0, matrix.strips, buffer.data());
-    matrix.data = buffer.data();
-  }
-};
 
 std::vector<std::uint8_t> quantized(const Kernels& kernels, const std::vector<float>& x, std::uint32_t rows,
                                     std::uint32_t cols) {
@@ -82,10 +61,6 @@ std::vector<std::uint8_t> rows_of(const Kernels& kernels, const std::vector<std:
 
 constexpr DType types[] = {DType::q4_1, DType::q4_0, DType::q4_k, DType::q2_k, DType::q3_k, DType::q8_0,
                            DType::q5_0, DType::q5_1, DType::q5_k, DType::q6_k, DType::f16,  DType::f32};
-
-bool same_bits(std::span<const float> a, std::span<const float> b) {
-  return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size_bytes()) == 0;
-}
 
 }  // namespace
 

@@ -13,10 +13,12 @@
 namespace frugal::cpu {
 namespace {
 
-struct ModelledTiles {
+/// Registers of `Count` tiles.
+template <int Count>
+struct ModelledUnit {
   struct Unit {
     bool configured = false;
-    std::uint8_t tiles[4][16][64];
+    std::uint8_t tiles[Count][16][64];
   };
   static Unit& unit() {
     thread_local Unit u;
@@ -29,6 +31,9 @@ struct ModelledTiles {
 
   static void begin() { unit().configured = true; }
   static void end() { configured().configured = false; }
+};
+
+struct ModelledTiles : ModelledUnit<4> {
   template <int Tile>
   static void load(const std::uint8_t* p, std::size_t stride) {
     constexpr TileConfig c = tile_config();
@@ -65,21 +70,7 @@ struct ModelledTiles {
 };
 
 /// Tiles of bf16: eight of 16 lines of 64 bytes.
-struct ModelledBf16Tiles {
-  struct Unit {
-    bool configured = false;
-    std::uint8_t tiles[8][16][64];
-  };
-  static Unit& unit() {
-    thread_local Unit u;
-    return u;
-  }
-  static Unit& configured() {
-    if (!unit().configured) std::abort();
-    return unit();
-  }
-  static void begin() { unit().configured = true; }
-  static void end() { configured().configured = false; }
+struct ModelledBf16Tiles : ModelledUnit<8> {
   template <int Tile>
   static void load(const void* p, std::size_t stride) {
     for (std::size_t r = 0; r < 16; ++r)

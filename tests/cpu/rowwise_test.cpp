@@ -1,6 +1,7 @@
 // Norm, gate, quantisation, stored heads and attention: each table of this machine against the portable twin bit by
 // bit, and against the formula in double.
 #include "cpu/kernels/kernels.hpp"
+#include "cpu/random_numbers.hpp"
 
 #include <catch2/catch_test_macros.hpp>
 #include <catch2/generators/catch_generators.hpp>
@@ -13,16 +14,9 @@
 #include <vector>
 
 using namespace frugal::cpu;
+using frugal::testing::normal_values;
 
 namespace {
-
-std::vector<float> normal_values(std::size_t n, unsigned seed, float deviation = 1.0F) {
-  std::mt19937 random(seed);
-  std::normal_distribution<float> normal(0.0F, deviation);
-  std::vector<float> v(n);
-  for (auto& x : v) x = normal(random);
-  return v;
-}
 
 double exact(float x) { return static_cast<double>(x); }
 

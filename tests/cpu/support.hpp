@@ -2,11 +2,14 @@
 // passes over it.
 #pragma once
 
+#include "support/tiny_model.hpp"
+
 #include <frugal/backend/backend.hpp>
 #include <frugal/model/model.hpp>
 
 #include <algorithm>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <numeric>
 #include <span>
@@ -73,6 +76,15 @@ inline std::vector<Token> some_tokens(std::size_t n, std::uint32_t vocab, std::u
     x = static_cast<Token>((seed >> 33) % vocab);
   }
   return t;
+}
+
+/// Three layers with q4_1, q4_0 and q8_0 weights; with `spec` a model of that family whose feed-forward is in fp16.
+inline std::shared_ptr<const Model> mixed_model(const std::function<void(DecoderSpec&)>& spec = {}) {
+  TinyModelOptions o;
+  o.spec = spec;
+  o.d_model = 64, o.d_ff = 160, o.heads = 4, o.kv_heads = 2, o.layers = 3;
+  o.attention = DType::q4_1, o.feed_forward = spec ? DType::f16 : DType::q4_0, o.embedding = DType::q8_0;
+  return tiny_model(o);
 }
 
 }  // namespace frugal::testing

@@ -36,6 +36,12 @@ struct Talk {
     if (last) tries.push_back({.endpoint = 1, .usage = {.input = input, .output = output}});
     policy->learn({request, 2, tries, tries.size() - 1, FinishReason::stop});
   }
+  // The dear tier answered at once.
+  void answered_above(std::string_view conversation, std::uint64_t input = 5000, std::uint64_t output = 20) {
+    const RequestView request = view(conversation);
+    const std::vector<TryOutcome> only_big{{.endpoint = 1, .usage = {.input = input, .output = output}}};
+    policy->learn({request, 2, only_big, 0, FinishReason::stop});
+  }
 };
 
 }  // namespace
@@ -47,9 +53,7 @@ TEST_CASE("a conversation stays with the dear tier while its cached prefix is ch
   t.answered("a", true, 5000);
   CHECK(t.first("a") == 0);
   // Now the conversation grows on the dear tier alone.
-  RequestView request = t.view("b");
-  const std::vector<TryOutcome> only_big{{.endpoint = 1, .usage = {.input = 5000, .output = 20}}};
-  t.policy->learn({request, 2, only_big, 0, FinishReason::stop});
+  t.answered_above("b");
   CHECK(t.first("b") == 1);  // 0.4 * 5020 + 320 + new text, beside 1 * 5022 + 80 and what escalates
   CHECK(t.first("c") == 0);
   CHECK(t.first("") == 0);
@@ -57,24 +61,19 @@ TEST_CASE("a conversation stays with the dear tier while its cached prefix is ch
 
 TEST_CASE("a prefix that has gone cold holds nobody, and neither does a short one with a long answer") {
   Talk t{stay_with_tier(margin_threshold(0.5), prices())};
-  const RequestView request = t.view("a");
-  const std::vector<TryOutcome> big{{.endpoint = 1, .usage = {.input = 5000, .output = 20}}};
-  t.policy->learn({request, 2, big, 0, FinishReason::stop});
+  t.answered_above("a");
   CHECK(t.first("a") == 1);
   t.now += std::chrono::minutes(6);
   CHECK(t.first("a") == 0);
 
   for (int i = 0; i < 200; ++i) t.answered("other", false, 50);  // the cheap tier hardly ever escalates
-  const std::vector<TryOutcome> wordy{{.endpoint = 1, .usage = {.input = 100, .output = 900}}};
-  t.policy->learn({t.view("b"), 2, wordy, 0, FinishReason::stop});
+  t.answered_above("b", 100, 900);
   CHECK(t.first("b") == 0);
 }
 
 TEST_CASE("an answer of the cheap tier brings the conversation back, and what it never asked for it never moves up") {
   Talk t{stay_with_tier(margin_threshold(0.5), prices())};
-  const RequestView request = t.view("a");
-  const std::vector<TryOutcome> big{{.endpoint = 1, .usage = {.input = 5000, .output = 20}}};
-  t.policy->learn({request, 2, big, 0, FinishReason::stop});
+  t.answered_above("a");
   t.answered("a", false, 5100);
   CHECK(t.first("a") == 0);
   Talk up{stay_with_tier(when([](const RequestView&) { return false; }, margin_threshold(0.5)), prices())};

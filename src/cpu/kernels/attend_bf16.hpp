@@ -201,7 +201,7 @@ inline void weigh_block(const AttendRoom& room, std::uint32_t tile) {
     for (std::size_t d = 0; d < room.dims; d += 16) store(mixed + d, mul(load(mixed + d), splat(shrink[i])));
 }
 
-/// mixed [16][dims] += weights x values, up to three tiles of dimensions at once.
+/// mixed [16][dims] += weights x values, two tiles of dimensions at once.
 template <class Tiles>
 void mix_block(const AttendRoom& room, std::uint32_t tile) {
   turn_pairs(reinterpret_cast<const std::uint8_t*>(room.scores), tile_queries, room.weights);
