@@ -1,4 +1,4 @@
-"""prefill: a prompt of 512 tokens to its first token, and the same with prompts in bf16 where the processor has AMX."""
+"""prefill: a prompt of 512 tokens to its first token, and the same with prompts in bf16, which differs where the processor has AMX."""
 from harness.rows import Row, interleave
 from harness.setup import output_of
 from suites.decode import llama_bench

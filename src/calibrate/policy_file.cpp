@@ -269,7 +269,8 @@ FittedCascade FittedCascade::from_json(const std::string& text, const std::strin
     throw Error(Errc::bad_file, origin + ": this is not a cascade policy file");
   if (object["frugal_cascade_policy"] != format && object["frugal_cascade_policy"] != format_without_steps)
     throw Error(Errc::unsupported, origin + ": written in format " + object["frugal_cascade_policy"].dump() +
-                                       "; this version of frugal reads format " + std::to_string(format));
+                                       "; this version of frugal reads formats " +
+                                       std::to_string(format_without_steps) + " and " + std::to_string(format));
   const Json sum = object.value("checksum", Json());
   object.erase("checksum");
   if (!sum.is_string() || sum.get<std::string>() != checksum(object.dump()))

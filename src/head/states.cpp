@@ -133,9 +133,11 @@ std::vector<Pooled> States::pass(std::span<const std::vector<Token>* const> text
   for (const Row& row : rows) {
     Pooled p;
     p.last.assign(row.hidden.end() - static_cast<std::ptrdiff_t>(width), row.hidden.end());
-    if (pool != Pool::last) p.mean.assign(width, 0);
-    for (std::size_t i = 0; i < row.hidden.size() && pool != Pool::last; ++i) p.mean[i % width] += row.hidden[i];
-    for (float& x : p.mean) x *= static_cast<float>(width) / static_cast<float>(row.hidden.size());
+    if (pool != Pool::last) {
+      p.mean.assign(width, 0);
+      for (std::size_t i = 0; i < row.hidden.size(); ++i) p.mean[i % width] += row.hidden[i];
+      for (float& x : p.mean) x *= static_cast<float>(width) / static_cast<float>(row.hidden.size());
+    }
     out.push_back(std::move(p));
   }
   return out;

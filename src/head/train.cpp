@@ -162,9 +162,9 @@ struct Fit {
   double penalty = 0, temperature = 1;
 };
 
-Fit cross_validated(const Material& raw, const Places& labels, std::size_t kinds, std::uint64_t seed) {
-  const Scaling scaling(raw.x);
-  const Material all{scaling.apply(raw.x), raw.bags};
+Fit cross_validated(Material all, const Places& labels, std::size_t kinds, std::uint64_t seed) {
+  const Scaling scaling(all.x);
+  all.x = scaling.apply(all.x);
   const Matrix& x = all.x;
   constexpr std::size_t tried = std::size(penalties);
   std::vector<Matrix> held(tried, Matrix(x.rows(), static_cast<Eigen::Index>(kinds)));
@@ -257,12 +257,11 @@ struct Training {
   std::vector<std::string> labels;
   Places numbers;  // of the labels
   Split parts;
+  std::vector<WordBag> bags{};  // of the examples, where words are read
 
   Fit fit(const std::vector<Pooled>& states, const Places& places, Pool pool) const {
-    Material material{matrix(states, pool)};
-    for (const std::size_t i : places)
-      if (options.words) material.bags.push_back(head::bag_of(examples[i].text, head::word_buckets));
-    return cross_validated(material, pick(numbers, places), labels.size(), options.seed);
+    return cross_validated({matrix(states, pool), pick(bags, places)}, pick(numbers, places), labels.size(),
+                           options.seed);
   }
 
   // Of a head that was fitted without these examples.
@@ -307,6 +306,8 @@ Head train_head(const std::shared_ptr<const Model>& model, std::shared_ptr<Backe
   check(t, *model);
   Training training{t, examples, labels_of(examples), {}, split(examples, t)};
   training.numbers = head::label_numbers(training.labels, examples);
+  for (const HeadExample& e : examples)
+    if (t.words) training.bags.push_back(head::bag_of(e.text, head::word_buckets));
   States states(model, std::move(backend), {t.before, t.after, t.most_tokens}, training_batch);
   const Reader reader(states, texts_of(examples), t.progress);
 

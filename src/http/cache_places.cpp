@@ -91,6 +91,11 @@ std::vector<std::size_t> wanted_marks(const Chat& chat, const std::vector<CacheP
   return out;
 }
 
+std::vector<std::size_t> last_marks(std::vector<std::size_t> wanted, std::size_t most) {
+  if (wanted.size() > most) wanted.erase(wanted.begin(), wanted.end() - static_cast<std::ptrdiff_t>(most));
+  return wanted;
+}
+
 bool takes_cache_key(const HttpOptions& o) {
   if (!o.caching.on || (o.api != HttpApi::openai_chat && o.api != HttpApi::openai_responses)) return false;
   if (o.caching.openai_fields) return *o.caching.openai_fields;
@@ -108,12 +113,11 @@ bool takes_breakpoints(const HttpOptions& o) {
 
 // Requests with one key reach the same machines: those that share the tools and the first marked beginning, else the
 // leading system texts, else the first message.
-std::string cache_key(const Request& request, const std::vector<CachePlace>& places, const HttpOptions& options) {
-  if (!takes_cache_key(options) || places.empty()) return {};
+std::string cache_key(const Request& request, const std::vector<CachePlace>& places,
+                      const std::vector<std::size_t>& wanted, const HttpOptions& options) {
   const Chat& chat = std::get<Chat>(request.prompt);
-  const std::vector<std::size_t> marks = wanted_marks(chat, places, options.api);
-  std::size_t at = marks.empty() ? 0 : marks.front();
-  if (marks.empty())
+  std::size_t at = wanted.empty() ? 0 : wanted.front();
+  if (wanted.empty())
     while (at + 1 < places.size() && is_system(chat.messages[places[at].message]) &&
            is_system(chat.messages[places[at + 1].message]))
       ++at;
@@ -131,12 +135,10 @@ CachePlan plain_plan(const Request& request, const HttpOptions& options) {
   CachePlan plan;
   const std::vector<CachePlace> places = places_of(request, options);
   if (places.empty() || !options.caching.on) return plan;
-  std::vector<std::size_t> wanted = wanted_marks(std::get<Chat>(request.prompt), places, options.api);
-  const std::size_t most = most_marks(options);
-  if (wanted.size() > most) wanted.erase(wanted.begin(), wanted.end() - static_cast<std::ptrdiff_t>(most));
-  for (const std::size_t at : wanted)
+  const std::vector<std::size_t> wanted = wanted_marks(std::get<Chat>(request.prompt), places, options.api);
+  for (const std::size_t at : last_marks(wanted, most_marks(options)))
     plan.marks.push_back({places[at].message, options.caching.ttl.value_or(CacheTtl::minutes5)});
-  plan.key = cache_key(request, places, options);
+  if (takes_cache_key(options)) plan.key = cache_key(request, places, wanted, options);
   return plan;
 }
 

@@ -55,10 +55,12 @@ void set_common(CURL* easy, const HttpOptions& options) {
   }
 }
 
-Duration retry_wait(const HttpRetries& retries, std::uint32_t retry, double drawn) {
+std::optional<Duration> retry_wait(const HttpRetries& retries, std::uint32_t retry, double drawn,
+                                   std::optional<Duration> asked) {
+  if (asked && *asked > retries.longest) return std::nullopt;
   const double ceiling = std::min(std::ldexp(double(retries.base.count()), static_cast<int>(std::min(retry, 30U))),
                                   double(retries.longest.count()));
-  return Duration(static_cast<Duration::rep>(drawn * ceiling));
+  return std::max(Duration(static_cast<Duration::rep>(drawn * ceiling)), asked.value_or(Duration::zero()));
 }
 
 std::optional<Duration> retry_after_in(std::string_view line) {

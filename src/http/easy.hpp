@@ -38,8 +38,10 @@ class HeaderLines {
 /// Protocols, TLS, proxy, time to connect: nothing of a request.
 void set_common(CURL* easy, const HttpOptions& options);
 
-/// How long to wait before retry number `retry`, from 0; `drawn` in [0, 1). As HttpRetries has it.
-Duration retry_wait(const HttpRetries& retries, std::uint32_t retry, double drawn);
+/// How long to wait before retry number `retry`, from 0; `drawn` in [0, 1): by chance, as HttpRetries has it, and at
+/// least as long as the server asked for. None = it wants more patience than there is.
+std::optional<Duration> retry_wait(const HttpRetries& retries, std::uint32_t retry, double drawn,
+                                   std::optional<Duration> asked);
 
 /// The pause that a header line asks for, as seconds or as a date; none where it is another line or makes no sense.
 std::optional<Duration> retry_after_in(std::string_view line);

@@ -157,14 +157,6 @@ class Try {
   std::optional<Error> broken_{};
 };
 
-// How long to wait before the next try: what the server asked for, where that is not too long, else by chance. None =
-// the server wants more patience than there is.
-std::optional<Duration> wait_before(const HttpRetries& retries, std::uint32_t retry, double drawn,
-                                    std::optional<Duration> asked) {
-  if (asked && *asked > retries.longest) return std::nullopt;
-  return std::max(retry_wait(retries, retry, drawn), asked.value_or(Duration::zero()));
-}
-
 }  // namespace
 
 expected<Got> fetch(const HttpOptions& options, const Ask& ask, const Stop& stop,
@@ -180,7 +172,7 @@ expected<Got> fetch(const HttpOptions& options, const Ask& ask, const Stop& stop
       const bool failed = result != CURLE_OK || worth_a_retry(status);
       const bool may = never_there || (ask.repeatable && failed && !one.broken() && !one.any_lines());
       if (failed && may && tries <= options.retries.most) {
-        const auto wait = wait_before(options.retries, tries - 1, uniform(jitter), one.retry_after());
+        const auto wait = retry_wait(options.retries, tries - 1, uniform(jitter), one.retry_after());
         if (wait && !stop.wait_for(*wait)) continue;
       }
       if (stop.is_set()) return unexpected(Errc::unavailable, "endpoint " + options.name + " has been shut down");

@@ -26,8 +26,9 @@ struct Got {
 };
 
 /// Asks, and asks again as HttpRetries allow, after the pause that a Retry-After wants where it is not too long: after no
-/// connection and 429 in any case, after other failures where the ask is repeatable. Errors: unavailable (the network; it was stopped), out_of_memory. A status is no error.
-/// `on_line`, where given, takes each line of an answer with status 200, so that its body stays empty.
+/// connection and 429 in any case, after other failures where the ask is repeatable. Errors: unavailable (the network; it
+/// was stopped), out_of_memory. A status is no error. `on_line`, where given, takes each line of an answer with status
+/// 200, so that its body stays empty.
 expected<Got> fetch(const HttpOptions& options, const Ask& ask, const Stop& stop,
                     const std::function<void(std::string_view)>& on_line = {});
 

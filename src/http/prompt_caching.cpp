@@ -53,8 +53,10 @@ std::size_t hours_among(const std::vector<CacheChoice>& marks, const CachePrices
 PromptCaching::PromptCaching(const HttpOptions& options)
     : options_(options),
       terms_(prompt_cache_terms(options.model)),
+      takes_key_(takes_cache_key(options)),
+      most_marks_(most_marks(options)),
       marks_only_(options.api == HttpApi::anthropic_messages || takes_breakpoints(options)),
-      is_hosted_(options.api == HttpApi::anthropic_messages || takes_cache_key(options) ||
+      is_hosted_(options.api == HttpApi::anthropic_messages || takes_key_ ||
                  options.caching.prices.contains(options.model)) {}
 
 CachePlan PromptCaching::plan(const Request& request, TimePoint now) {
@@ -63,31 +65,30 @@ CachePlan PromptCaching::plan(const Request& request, TimePoint now) {
   plan.places = places_of(request, options_);
   if (plan.places.empty()) return plan;
   plan.type = request.type;
-  plan.key = cache_key(request, plan.places, options_);
+  const std::vector<std::size_t> wanted = wanted_marks(std::get<Chat>(request.prompt), plan.places, options_.api);
+  if (takes_key_) plan.key = cache_key(request, plan.places, wanted, options_);
   const std::lock_guard lock(mutex_);
   Type& type = type_of(request.type);
-  choose_marks(plan, request, type);
+  choose_marks(plan, last_marks(wanted, most_marks_), type);
   expect(plan, now);
   note_uses(plan, type, now);
   return plan;
 }
 
-// The last ones, because they cover the most; those that are too short for the cache come first.
-void PromptCaching::choose_marks(CachePlan& plan, const Request& request, const Type& type) {
-  std::vector<std::size_t> wanted = wanted_marks(std::get<Chat>(request.prompt), plan.places, options_.api);
-  const std::size_t most = most_marks(options_);
-  if (wanted.size() > most) wanted.erase(wanted.begin(), wanted.end() - static_cast<std::ptrdiff_t>(most));
+// Each lives for minutes or an hour, whichever costs less by its uses so far.
+void PromptCaching::choose_marks(CachePlan& plan, const std::vector<std::size_t>& marks, const Type& type) {
   const auto tokens = [&](std::size_t at) { return double(plan.places[at].bytes) * tokens_per_byte_; };
   std::vector<CacheChoice> choices;
   double before = 0;
-  for (const std::size_t at : wanted) {
+  for (const std::size_t at : marks) {
     const auto known = prefixes_.find(plan.places[at].hash);
     const bool own = known != prefixes_.end() && known->second.uses.all >= 2;
     choices.push_back({tokens(at) - std::exchange(before, tokens(at)), own ? known->second.uses : type.uses});
   }
-  const std::size_t hours = options_.api == HttpApi::anthropic_messages ? hours_among(choices, prices()) : 0;
-  for (std::size_t i = 0; i < wanted.size(); ++i) {
-    CachePlace& place = plan.places[wanted[i]];
+  const bool chooses = options_.api == HttpApi::anthropic_messages && !options_.caching.ttl && !choices.empty();
+  const std::size_t hours = chooses ? hours_among(choices, prices()) : 0;
+  for (std::size_t i = 0; i < marks.size(); ++i) {
+    CachePlace& place = plan.places[marks[i]];
     place.marked = true;
     const CacheTtl chosen = i < hours ? CacheTtl::hour : CacheTtl::minutes5;
     plan.marks.push_back({place.message, options_.caching.ttl.value_or(chosen)});

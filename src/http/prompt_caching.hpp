@@ -72,7 +72,7 @@ class PromptCaching {
   };
   Prefix& remember(std::uint64_t hash);
   Type& type_of(const std::string& name);
-  void choose_marks(CachePlan& plan, const Request& request, const Type& type);
+  void choose_marks(CachePlan& plan, const std::vector<std::size_t>& marks, const Type& type);
   void note_uses(const CachePlan& plan, Type& type, TimePoint now);
   void expect(CachePlan& plan, TimePoint now) const;
   void keep(const CachePlan& plan, const Usage& usage, double per_byte, TimePoint now);
@@ -84,6 +84,8 @@ class PromptCaching {
 
   const HttpOptions& options_;
   const PromptCacheTerms terms_;
+  const bool takes_key_;
+  const std::size_t most_marks_;
   const bool marks_only_;  ///< what is not marked is not written
   const bool is_hosted_;   ///< a provider's API whose rules are known; of another server nothing is expected
 

@@ -206,9 +206,9 @@ bool Transfer::plan_retry(CURLcode result, TimePoint now, double jitter) {
                        result == CURLE_OPERATION_TIMEDOUT || result == CURLE_GOT_NOTHING ||
                        result == CURLE_RECV_ERROR || result == CURLE_SEND_ERROR;
   if (!unheard && !(result == CURLE_OK && worth_a_retry(status_))) return false;
-  if (retry_after_ && *retry_after_ > r.longest) return false;
-  const Duration wait = retry_wait(r, tries_ - 1, jitter);
-  not_before_ = now + std::max(wait, retry_after_.value_or(Duration::zero()));
+  const std::optional<Duration> wait = retry_wait(r, tries_ - 1, jitter, retry_after_);
+  if (!wait) return false;
+  not_before_ = now + *wait;
   return !request_.deadline || not_before_ < *request_.deadline;
 }
 

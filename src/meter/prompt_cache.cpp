@@ -73,7 +73,7 @@ void refine_claude(PromptCacheTerms& terms, const std::vector<std::string>& word
 // From GPT-5.6 on the caller may mark beginnings, and what is read ends at a mark instead of at a step.
 void refine_gpt(PromptCacheTerms& terms, std::string_view name) {
   const std::optional<int> version = version_of(words_of(name.substr(name.find("gpt") + 3)), 1);
-  if (version && *version >= 506 && *version < 10'000)
+  if (version && *version >= 506 && *version < 2000)  // Azure's gpt-35 is 3.5
     terms = {1024, 1, 1800, 3, "OpenAI: 1,024 tokens, 30 minutes, from GPT-5.6 on"};
 }
 

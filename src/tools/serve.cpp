@@ -179,14 +179,6 @@ class Service {
     served_.back().embeddings = &measured(model.name, within_model_budget(model.name, embedder));
   }
 
-  BudgetedOptions spending() const {
-    BudgetedOptions options;
-    options.prices = prices_;
-    options.price_rules.unknown = config_.unknown_price;
-    options.most_output = config_.most_output;
-    return options;
-  }
-
   void make_budgets() {
     std::map<std::string, std::vector<Limit>> limits;
     for (const ServeBudget& b : config_.budgets) limits[b.model].push_back(b.limit);
@@ -194,24 +186,24 @@ class Service {
       budgets_.emplace(model, std::make_unique<Budget>(BudgetOptions{.limits = std::move(of_it)}));
   }
 
-  // What a model may cost holds for it as a tier of a cascade as well.
-  Endpoint& within_model_budget(const std::string& name, Endpoint& endpoint) {
-    const auto budget = budgets_.find(name);
+  // The endpoint within the budget of that name, if there is one.
+  Endpoint& within(const std::string& whose, const std::string& name, Endpoint& endpoint) {
+    const auto budget = budgets_.find(whose);
     if (budget == budgets_.end()) return endpoint;
-    BudgetedOptions options = spending();
+    BudgetedOptions options;
+    options.prices = prices_;
+    options.price_rules.unknown = config_.unknown_price;
+    options.most_output = config_.most_output;
     options.model = name;
     return chain_.add<Budgeted>(endpoint, *budget->second, std::move(options));
   }
 
+  // What a model may cost holds for it as a tier of a cascade as well.
+  Endpoint& within_model_budget(const std::string& name, Endpoint& endpoint) { return within(name, name, endpoint); }
+
   // What all of them may cost together, and what they did.
   Endpoint& measured(const std::string& name, Endpoint& endpoint) {
-    Endpoint* inner = &endpoint;
-    if (const auto all = budgets_.find(""); all != budgets_.end()) {
-      BudgetedOptions options = spending();
-      options.model = name;
-      inner = &chain_.add<Budgeted>(*inner, *all->second, std::move(options));
-    }
-    return chain_.add<Metered>(*inner, meter_);
+    return chain_.add<Metered>(within("", name, endpoint), meter_);
   }
 
   // A budget without a price would refuse every request; that is better said now.
@@ -254,6 +246,7 @@ class Service {
     for (const ServeRemote& r : config_.remotes) {
       HttpOptions options = r.options;
       options.log = &Service::log;
+      options.caching.prices = prices_;
       if (!r.key_file.empty()) options.key = [key = key_in(r.key_file)] { return key; };
       add(r.name, chain_.add<HttpEndpoint>(std::move(options)), nullptr);
     }

@@ -85,6 +85,7 @@ TEST_CASE("prompt cache: each model has the least length that its maker publishe
   CHECK(prompt_cache_terms("gpt-4o-2024-08-06").step_tokens == 128);
   CHECK(prompt_cache_terms("gpt-5-2025-08-07").most_marks == 0);
   CHECK(prompt_cache_terms("openai/gpt-5.6-sol").most_marks == 3);
+  CHECK(prompt_cache_terms("gpt-35-turbo").most_marks == 0);  // as Azure spells 3.5
   CHECK(prompt_cache_terms("gpt-6").step_tokens == 1);
   CHECK(prompt_cache_terms("something").step_tokens == 128);
 }

@@ -92,6 +92,7 @@ FRUGAL_API std::shared_ptr<CascadePolicy> when(std::function<bool(const RequestV
 /// is not judged: a certificate of the inner policy does not speak of answers that were committed to.
 FRUGAL_API std::shared_ptr<CascadePolicy> commit_after(std::shared_ptr<CascadePolicy> inner, std::size_t tokens,
                                                        double threshold, double quantile = 0.1);
+
 /// A request whose answers were graded, as nearest_neighbours looks for it.
 struct KnownRequest {
   std::vector<float> embedding{};
@@ -107,9 +108,9 @@ struct NeighbourOptions {
 
 /// Decides before anything is generated: the cheapest endpoint whose mean quality over the nearest known requests (by
 /// cosine) is within `most_loss` of the last one's. Whole answers are accepted. What cannot be embedded goes to the last
-/// endpoint. Nothing is certified. Throws
-/// Error(invalid_argument) for fewer known requests than neighbours and for what does not fit together. Cost: an
-/// embedding, and a product with every known request.
+/// endpoint. Nothing is certified. Throws Error(invalid_argument) for fewer known requests than neighbours and for what
+/// does not fit together. Cost: an embedding, and a product with every known request, inside the cascade's one question
+/// at a time: its running answers wait for it.
 FRUGAL_API std::shared_ptr<CascadePolicy> nearest_neighbours(std::vector<KnownRequest> known, NeighbourOptions options);
 
 /// What a token costs at an endpoint, in any one currency.
@@ -129,6 +130,7 @@ struct StayOptions {
 /// the inner policy's wish, nor up. Requests without a conversation are the inner policy's. One cascade each: it learns
 /// where conversations are. Throws Error(invalid_argument) for fewer than two prices, negative ones, and nothing to keep.
 FRUGAL_API std::shared_ptr<CascadePolicy> stay_with_tier(std::shared_ptr<CascadePolicy> inner, StayOptions options);
+
 /// The inner policy, but the attempt after `most` escalations is accepted whatever it is.
 FRUGAL_API std::shared_ptr<CascadePolicy> limited(std::shared_ptr<CascadePolicy> inner, std::size_t most);
 
