@@ -16,14 +16,14 @@ namespace {
 std::vector<Adjustment> adjustments_of(const DrawSpec& spec, std::uint32_t tokens) {
   const Sampling& s = *spec.sampling;
   std::unordered_map<Token, Adjustment> by_token;
-  std::vector<Adjustment> all;
+  std::vector<Adjustment> repeats;
   const auto entry = [&](Token t) -> Adjustment* {
     if (t < 0 || static_cast<std::uint32_t>(t) >= tokens) return nullptr;
     return &by_token.try_emplace(t, Adjustment{t, 0.0F, 0, 0}).first->second;
   };
   for (const auto& [t, bias] : s.logit_bias) {
     if (by_token.contains(t))
-      all.push_back({t, bias, 0, 0});
+      repeats.push_back({t, bias, 0, 0});
     else if (Adjustment* const a = entry(t))
       a->bias = bias;
   }
@@ -34,9 +34,9 @@ std::vector<Adjustment> adjustments_of(const DrawSpec& spec, std::uint32_t token
   if (s.presence_penalty != 0.0F || s.frequency_penalty != 0.0F)
     for (const Token t : spec.output)
       if (Adjustment* const a = entry(t)) ++a->in_output;
-  std::vector<Adjustment> firsts;
-  for (const auto& [t, a] : by_token) firsts.push_back(a);
-  all.insert(all.begin(), firsts.begin(), firsts.end());
+  std::vector<Adjustment> all;
+  for (const auto& [t, a] : by_token) all.push_back(a);
+  all.insert(all.end(), repeats.begin(), repeats.end());
   std::stable_sort(all.begin(), all.end(), [](const Adjustment& a, const Adjustment& b) { return a.token < b.token; });
   return all;
 }

@@ -121,10 +121,9 @@ FRUGAL_DEVICE Drawn drawn_from(const Block& block, const DrawRow& row, DrawShare
   const draw::Kind kind = row.tokens == 0 ? draw::Kind::nothing : draw::choose(block, row, s);
   const bool judged = row.draft != nullptr && kind != draw::Kind::nothing;
   if (!judged) draw::pick(block, row, s, kind);
-  const std::int32_t picked = judged ? -1 : s.token;
   if (judged || row.distribution != nullptr) draw::spread(block, row, s, kind);
   if (judged) draw::judge(block, row, s);
-  const std::int32_t token = judged ? s.token : picked;
+  const std::int32_t token = s.token;
   if ((!row.scores && row.listed == 0) || token < 0) return {token, 0.0F, 0.0F, 0.0F, 0};
   draw::peaks(block, row, s);
   draw::sum_all(block, row, s, [&](std::uint32_t i) -> unsigned long long {

@@ -102,9 +102,14 @@ void DraftModelPass::draft(DraftModelSlot& model, std::span<const Order> orders,
   try {
     for (Sequence* s : orders)
       if (prepare(model, *s, step)) rows.push_back(row_of(model, *s));
-    while (std::any_of(rows.begin(), rows.end(), [](const Row& r) { return !r.done; })) forward(model, rows);
-    for (Row& row : rows)
+    Ticket last{};
+    while (std::any_of(rows.begin(), rows.end(), [](const Row& r) { return !r.done; })) last = forward(model, rows);
+    for (Row& row : rows) {
       if (row.bridged) cross(model, row);
+      // Many that catch up can make so many passes that the first draws are soon forgotten.
+      Chain& chain = row.s->drafts->chain;
+      if (!chain.kept.empty() && last.value - chain.kept.front().ticket.value >= ticket_memory / 2) chain.cut(0);
+    }
   } catch (...) {
     for (Sequence* s : orders) {
       lane_of(model, *s).close_until(step + pause_steps);
@@ -116,10 +121,10 @@ void DraftModelPass::draft(DraftModelSlot& model, std::span<const Order> orders,
 }
 
 // Where draws are made on a device, the rows of logits need not leave it. A ticket is remembered for so many passes only,
-// and the drafts of other models may come before the verification.
+// half of them for this model's drafts: those of other models may come before the verification.
 bool DraftModelPass::backend_keeps(const DraftModelSlot& model, std::uint32_t drafts) const {
   if (model.bridge != nullptr || model.slot.model->spec().vocab != model.target->model->spec().vocab) return false;
-  return drafts * host_.options->draft_models.size() < ticket_memory / 2 && host_.store->backend.traits().device_draws;
+  return drafts * host_.options->draft_models.size() < ticket_memory / 2 && device_draws_;
 }
 
 DraftModelPass::Row DraftModelPass::row_of(const DraftModelSlot& model, Sequence& s) const {
@@ -195,7 +200,7 @@ Segment DraftModelPass::segment_of(const DraftModelSlot& model, Row& row) const 
   return segment;
 }
 
-void DraftModelPass::forward(DraftModelSlot& model, std::vector<Row>& all) {
+Ticket DraftModelPass::forward(DraftModelSlot& model, std::vector<Row>& all) {
   const std::vector<Row*> rows = plan(all);
   if (rows.empty()) throw Error(Errc::internal, "draft model " + model.slot.name + " has orders and no rows");
   std::vector<Segment> segments;
@@ -228,6 +233,7 @@ void DraftModelPass::forward(DraftModelSlot& model, std::vector<Row>& all) {
     row->drawn = {pass.ticket, static_cast<std::uint32_t>(next)};
     take(model, *row, row->random && !row->kept ? draw_at_random(model, *row) : drawn[next++].token);
   }
+  return pass.ticket;
 }
 
 void DraftModelPass::measure(DraftModelSlot& model, PassSize size, Duration took) const {

@@ -37,7 +37,9 @@ class DraftModelPass {
     const EngineOptions* options;
     std::function<void(const PassCost&)> observe{};
   };
-  explicit DraftModelPass(Host host) : host_(std::move(host)) {}
+  /// After the backend was bound.
+  explicit DraftModelPass(Host host)
+      : host_(std::move(host)), device_draws_(host_.store->backend.traits().device_draws) {}
 
   /// One sequence's order: as many drafts as its chain's plan says.
   using Order = Sequence*;
@@ -61,7 +63,7 @@ class DraftModelPass {
   bool prepare(DraftModelSlot& model, Sequence& s, std::uint64_t step) const;
   bool backend_keeps(const DraftModelSlot& model, std::uint32_t drafts) const;
   Row row_of(const DraftModelSlot& model, Sequence& s) const;
-  void forward(DraftModelSlot& model, std::vector<Row>& all);
+  Ticket forward(DraftModelSlot& model, std::vector<Row>& all);
   std::vector<Row*> plan(std::vector<Row>& all) const;
   Segment segment_of(const DraftModelSlot& model, Row& row) const;
   void measure(DraftModelSlot& model, PassSize size, Duration took) const;
@@ -71,6 +73,7 @@ class DraftModelPass {
   void cross(const DraftModelSlot& model, Row& row) const;
 
   Host host_;
+  bool device_draws_;  ///< of the backend
 };
 
 }  // namespace frugal

@@ -56,7 +56,14 @@ class CudaRecorder final : public Recorder {
   CudaRecorder(const Lane& lane, c10::Device device)
       : lane_(lane),
         pool_{static_cast<c10::cuda::CUDACachingAllocator::CUDAAllocator&>(*c10::getDeviceAllocator(device.type())),
-              device.index(), new_pool()} {}
+              device.index(), new_pool()} {
+    // A reference of its own: a pool that was given back whole cannot be allocated to again.
+    pool_.allocator.beginAllocateToPool(pool_.device, pool_.id, [](cudaStream_t) { return false; });
+    pool_.allocator.endAllocateToPool(pool_.device, pool_.id);
+  }
+  ~CudaRecorder() override { pool_.allocator.releasePool(pool_.device, pool_.id); }
+  CudaRecorder(const CudaRecorder&) = delete;
+  CudaRecorder& operator=(const CudaRecorder&) = delete;
 
   std::unique_ptr<Recording> record(const std::function<void()>& work) override {
     void* const stream = lane_.native();

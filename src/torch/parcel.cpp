@@ -21,11 +21,12 @@ at::Tensor Grown::bytes(std::size_t wanted, std::size_t kept) {
     constexpr std::size_t small = std::size_t{1} << 20, least = 4096;
     const std::size_t room = wanted < small ? std::bit_ceil(std::max(wanted, least)) : wanted;
     const auto options = at::TensorOptions(at::kByte);
+    ++moves_;
+    if (kept == 0) bytes_.reset();  // the old array and the new one need not live at once
     at::Tensor larger =
         at::empty({static_cast<std::int64_t>(room)}, pinned_ ? options.pinned_memory(true) : options.device(device_));
     if (kept > 0) std::memcpy(larger.data_ptr(), bytes_.const_data_ptr(), kept);
     bytes_ = std::move(larger);
-    ++moves_;
   }
   return bytes_.narrow(0, 0, size);
 }

@@ -66,6 +66,17 @@ std::vector<Answer> plain_answers(const std::vector<Request>& requests) {
   return run_all(engine, requests);
 }
 
+// As a backend that draws on a device: the engine leaves distributions where they were made.
+class DrawsOnDevice final : public BackendWrapper {
+ public:
+  explicit DrawsOnDevice(std::shared_ptr<Backend> inner) : BackendWrapper(std::move(inner)) {}
+  BackendTraits traits() const override {
+    BackendTraits t = BackendWrapper::traits();
+    t.device_draws = true;
+    return t;
+  }
+};
+
 double acceptance(const DraftLedger& d) { return static_cast<double>(d.accepted) / static_cast<double>(d.verified); }
 
 }  // namespace
@@ -222,6 +233,35 @@ TEST_CASE("a request may say how much is drafted for it, and bring the draft its
   const Answer refused = engine.run(request);
   CHECK(refused.finish.reason == FinishReason::refused);
   CHECK(refused.finish.error->message().find("9999") != std::string::npos);
+}
+
+// The model knows all prompts but their last tokens, the draft model none, and a pass has room for one whole prompt and
+// most of another: the first draws are long forgotten when the last of the sequences has its draft.
+TEST_CASE("drafts that many others keep waiting until the backend has forgotten their draws are not verified") {
+  constexpr std::uint32_t many = 140;
+  EngineOptions options = options_with(std::make_shared<DrawsOnDevice>(wordy_backend()));
+  options.speculation = fixed_drafts(1);
+  options.draft_models.push_back(draft_model_of(2, true));
+  options.max_running = many;
+  options.prefill_chunk = 145, options.step_tokens = 289;
+  options.kv_bytes = std::size_t{128} << 20;
+  options.prefix_cache = lru();
+  Engine engine(std::move(options));
+  std::vector<Request> requests;
+  for (std::uint32_t i = 0; i < many; ++i) {
+    std::vector<Token> prompt = prompt_of(145, i);
+    prompt[0] = static_cast<Token>('a' + i % 12), prompt[1] = static_cast<Token>('a' + i / 12);  // nothing is shared
+    requests.push_back(request_for(std::move(prompt), 4));
+    requests.back().sampling.temperature = 1.0F;
+    requests.back().max_draft = 0;
+  }
+  (void)run_all(engine, requests);
+  for (Request& r : requests) r.max_draft = std::nullopt;
+  for (const Answer& answer : run_all(engine, requests)) {
+    CAPTURE(answer.finish.error ? answer.finish.error->what() : "");
+    REQUIRE_FALSE(answer.finish.error);
+    CHECK(answer.tokens.size() == 4);
+  }
 }
 
 // The tiny model's head has 272 rows, its tokenizer 259 tokens, the foreign one's 260; here the padding looks best
