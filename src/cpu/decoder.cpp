@@ -225,6 +225,7 @@ void Decoder::layers(unsigned m) {
     project(m, w);
     feed_forward(m, w);
     write_hidden(m, l + 1);
+    if (!crew_->stays(m)) return;
   }
   if (split_) crew_->meet();
   heads(m);

@@ -16,21 +16,36 @@ using std::chrono::nanoseconds;
 // A wait of this much is no unevenness of shares and no slow waking up: somebody lost a core.
 constexpr nanoseconds lateness{300'000};
 constexpr std::uint32_t round_step = 4096;  // more members than any crew has
-constexpr int judged_jobs = 4, longest_rest = 256, first_rest = 16;
+constexpr nanoseconds patience{1'000'000};  // less is no reason to leave a job
+constexpr int judged_jobs = 4, longest_rest = 256, first_rest = 8;
 constexpr nanoseconds judged_time{40'000'000};
 
 }  // namespace
 
-void Attendance::learn(nanoseconds took, nanoseconds waited) noexcept {
+bool Attendance::hopeless(nanoseconds took, nanoseconds waited, unsigned working) noexcept {
+  return working > 1 && waited > patience * (working - 1) && 2 * waited > (working - 1) * took;
+}
+
+void Attendance::learn(nanoseconds took, nanoseconds waited, unsigned left) noexcept {
   took_ += took, waited_ += waited;
-  if (++jobs_ >= judged_jobs || took_ >= judged_time) judge();
+  ++jobs_;
+  if (left != 0) {
+    lose(left);
+    jobs_ = 0, took_ = waited_ = nanoseconds{0};
+  } else if (jobs_ >= judged_jobs || took_ >= judged_time) {
+    judge();
+  }
+}
+
+void Attendance::lose(unsigned members) noexcept {
+  working_ -= members;
+  left_ = rest_;
+  rest_ = std::min(2 * rest_, longest_rest);
 }
 
 void Attendance::judge() noexcept {
   if (working_ > 1 && 2 * waited_ > (working_ - 1) * took_) {
-    --working_;
-    left_ = rest_;
-    rest_ = std::min(2 * rest_, longest_rest);
+    lose(1);
   } else if (working_ < members_) {
     left_ -= jobs_;
     if (left_ <= 0) ++working_;
@@ -41,7 +56,12 @@ void Attendance::judge() noexcept {
 }
 
 Crew::Crew(unsigned members, bool yielding)
-    : members_(members), working_(members), yielding_(yielding), attendance_(members) {
+    : members_(members),
+      working_(members),
+      staying_(members),
+      yielding_(yielding),
+      attendance_(members),
+      left_(members) {
   threads_.reserve(members - 1);
   try {
     for (unsigned m = 1; m < members; ++m) threads_.emplace_back([this, m] { work(m); });
@@ -83,17 +103,41 @@ void Crew::await_meeting(std::uint32_t seen) noexcept {
   if (waited > lateness) late_ns_.fetch_add(waited.count(), std::memory_order_relaxed);
 }
 
+/// Am I the last one of this meeting?
+bool Crew::arrive() noexcept { return arrived_.fetch_add(1, std::memory_order_acq_rel) + 1 == working_; }
+
+/// By the last one: the others go on.
+void Crew::open(std::uint32_t seen) noexcept {
+  arrived_.store(0, std::memory_order_relaxed);
+  taken_.store(0, std::memory_order_relaxed);
+  meeting_.store(seen + 1, std::memory_order_release);
+  meeting_.notify_all();
+}
+
 void Crew::meet() noexcept {
   if (working_ == 1) return taken_.store(0, std::memory_order_relaxed);
   const std::uint32_t now = meeting_.load(std::memory_order_relaxed);
-  if (arrived_.fetch_add(1, std::memory_order_acq_rel) + 1 == working_) {
-    arrived_.store(0, std::memory_order_relaxed);
-    taken_.store(0, std::memory_order_relaxed);
-    meeting_.store(now + 1, std::memory_order_release);
-    meeting_.notify_all();
-  } else {
+  if (!arrive()) return await_meeting(now);
+  const nanoseconds waited{late_ns_.load(std::memory_order_relaxed)};
+  if (yielding_ && waited > patience && Attendance::hopeless(Clock::now() - began_, waited, working_))
+    staying_ = working_ - 1;
+  open(now);
+}
+
+bool Crew::stays(unsigned member) noexcept {
+  const unsigned staying = staying_;  // the same for all: it changes at meetings only
+  if (staying == working_) return true;
+  const std::uint32_t now = meeting_.load(std::memory_order_relaxed);
+  if (arrive()) {
+    working_ = staying;
+    late_ns_.store(0, std::memory_order_relaxed), began_ = Clock::now();  // whether more should leave is asked anew
+    open(now);
+  } else if (member < staying) {
     await_meeting(now);
   }
+  // Who leaves waits for nobody, and reads nothing of the job from here on: the others may end it first.
+  if (member >= staying) left_[member] = 1;
+  return member < staying;
 }
 
 /// The next round, with how many work on it: a member that does not may read this late, and nothing else.
@@ -104,7 +148,9 @@ void Crew::announce() noexcept {
 }
 
 void Crew::run(const std::function<void(unsigned)>& job) {
-  const auto start = yielding_ ? Clock::now() : Clock::time_point{};
+  const unsigned began_with = working_;
+  staying_ = working_;
+  if (yielding_) began_ = Clock::now();
   if (working_ > 1) {
     job_ = &job;
     announce();
@@ -112,7 +158,8 @@ void Crew::run(const std::function<void(unsigned)>& job) {
   job(0);
   meet();
   if (!yielding_ || members_ == 1) return;
-  attendance_.learn(Clock::now() - start, nanoseconds{late_ns_.exchange(0, std::memory_order_relaxed)});
+  const nanoseconds waited{late_ns_.exchange(0, std::memory_order_relaxed)};
+  attendance_.learn(Clock::now() - began_, waited, began_with - working_);
   working_ = attendance_.working();
 }
 
@@ -125,8 +172,9 @@ void Crew::work(unsigned member) {
     seen = now;
     if (stop_) return;
     if (member >= now % round_step) continue;
+    left_[member] = 0;
     (*job_)(member);
-    meet();
+    if (left_[member] == 0) meet();
   }
 }
 

@@ -28,22 +28,27 @@ inline void breathe() noexcept {
 
 /// How many members of a crew should work, judged by how long they wait for each other. On a machine whose cores other
 /// programs use too, a member that lost its core holds up all others at each meeting, and fewer members are quicker.
+/// Too few work for some jobs then, and all are tried again: after 8 jobs, then 16, and so on up to 256, until all work
+/// and none waits.
 class Attendance {
  public:
   explicit Attendance(unsigned members) : members_(members), working_(members) {}
 
   unsigned working() const noexcept { return working_; }
-  /// After each job: how long it took, and how long its members waited for late ones, in sum. Every few jobs decide.
-  /// Where the others waited half of the time, one member fewer works. It is tried again after 16 jobs, then 32, and so
-  /// on up to 256, until all work and none waits.
-  void learn(std::chrono::nanoseconds took, std::chrono::nanoseconds waited) noexcept;
+  /// After each job: how long it took, how long its members waited for late ones, in sum, and how many left it. Who left
+  /// a job does not work on the next. Where nobody left, every few jobs decide: where the others waited half of the time,
+  /// one member fewer works.
+  void learn(std::chrono::nanoseconds took, std::chrono::nanoseconds waited, unsigned left = 0) noexcept;
+  /// Did `working` members wait for late ones so long that a job should go on with one fewer? `took`: since it began.
+  static bool hopeless(std::chrono::nanoseconds took, std::chrono::nanoseconds waited, unsigned working) noexcept;
 
  private:
   void judge() noexcept;
+  void lose(unsigned members) noexcept;
 
   unsigned members_, working_;
-  int jobs_ = 0;              ///< since the last decision
-  int rest_ = 16, left_ = 0;  ///< jobs with fewer members: next time; still to go
+  int jobs_ = 0;             ///< since the last decision
+  int rest_ = 8, left_ = 0;  ///< jobs with fewer members: next time; still to go
   std::chrono::nanoseconds took_{0}, waited_{0};
 };
 
@@ -64,6 +69,10 @@ class Crew {
   void run(const std::function<void(unsigned)>& job);
   /// Inside a job: waits until every working member is here. Writes before it are visible to all after it.
   void meet() noexcept;
+  /// Inside a job of a yielding crew, by all working members where a meeting would do: false where this member leaves the
+  /// job, because members that lost their cores held up the others. Then it returns from the job at once, and working()
+  /// is less by one for the rest. Costs nothing while all stay.
+  [[nodiscard]] bool stays(unsigned member) noexcept;
   /// Inside a job: the first of the next `count` pieces of this phase's work; the count starts at 0 again after each
   /// meeting. So a member whose core is taken away leaves its share to the others.
   std::uint32_t take(std::uint32_t count) noexcept { return taken_.fetch_add(count, std::memory_order_relaxed); }
@@ -86,9 +95,13 @@ class Crew {
   void work(unsigned member);
   void await_change(const std::atomic<std::uint32_t>& word, std::uint32_t seen) const noexcept;
   void await_meeting(std::uint32_t seen) noexcept;
+  bool arrive() noexcept;
+  void open(std::uint32_t seen) noexcept;
 
   unsigned members_, working_;
+  unsigned staying_;  ///< who works from the next stays() on; changed only while all others wait at a meeting
   bool yielding_;
+  std::chrono::steady_clock::time_point began_;  ///< the present job
   Attendance attendance_;
   const std::function<void(unsigned)>* job_ = nullptr;
   alignas(64) std::atomic<std::uint32_t> round_{0};    ///< changed: a job is there (or stop), and for how many
@@ -97,6 +110,7 @@ class Crew {
   alignas(64) std::atomic<std::uint32_t> taken_{0};
   std::atomic<std::int64_t> late_ns_{0};  ///< waited for late members, all meetings of the present job
   std::atomic<bool> stop_{false};
+  std::vector<std::uint8_t> left_;  ///< of each member, by itself: it left the present job
   std::vector<std::thread> threads_;
 };
 

@@ -54,13 +54,32 @@ TEST_CASE(
     for (; two.working() == 1; ++rest) two.learn(6ms, 0ms);
     rests.push_back(rest);
   }
-  CHECK(rests == std::vector<int>{16, 32, 64, 128, 256, 256});
+  CHECK(rests == std::vector<int>{8, 16, 32, 64, 128, 256});
   for (int job = 0; job < 4; ++job) two.learn(3ms, 0ms);  // quiet again
   CHECK(two.working() == 2);
   while (two.working() == 2) two.learn(20ms, 15ms);
   int rest = 0;
   for (; two.working() == 1; ++rest) two.learn(6ms, 0ms);
-  CHECK(rest == 16);
+  CHECK(rest == 8);
+}
+
+TEST_CASE("Who left a job does not work on the next ones") {
+  Attendance eight(8);
+  eight.learn(10ms, 30ms, 2);
+  CHECK(eight.working() == 6);
+  for (int job = 0; job < 7; ++job) eight.learn(5ms, 0ms);
+  CHECK(eight.working() == 6);
+  eight.learn(5ms, 0ms);
+  CHECK(eight.working() == 7);
+}
+
+TEST_CASE("A job goes on with one member fewer where the others waited half of the time, and not for a short wait") {
+  CHECK(Attendance::hopeless(5ms, 3ms, 2));
+  CHECK_FALSE(Attendance::hopeless(7ms, 3ms, 2));
+  CHECK_FALSE(Attendance::hopeless(1ms, 900us, 2));
+  CHECK(Attendance::hopeless(5ms, 8ms, 4));
+  CHECK_FALSE(Attendance::hopeless(5ms, 7ms, 4));
+  CHECK_FALSE(Attendance::hopeless(5ms, 30ms, 1));
 }
 
 TEST_CASE(
@@ -93,4 +112,45 @@ TEST_CASE("A yielding crew gives each piece out once, however many members work,
     for (unsigned m = 0; m < 4; ++m) REQUIRE(ran[m] == (m < working ? 1 : 0));
     for (const unsigned d : done) REQUIRE(d == static_cast<unsigned>(round));
   }
+}
+
+TEST_CASE("A member that is late again and again leaves a job; the others go on with it, and each piece is done once") {
+  constexpr std::uint32_t pieces = 12;
+  constexpr int phases = 200;
+  const unsigned members = GENERATE(2U, 4U);
+  Crew crew(members, true);
+  const unsigned late = members - 1;
+  for (int job = 0; job < 5; ++job) {
+    const unsigned began_with = crew.working();
+    std::vector<std::uint32_t> done(pieces);
+    std::vector<int> passed(members);
+    crew.run([&](unsigned m) {
+      for (int phase = 0; phase < phases; ++phase) {
+        if (m == late) std::this_thread::sleep_for(3ms);
+        for (std::uint32_t i = crew.take(1); i < pieces; i = crew.take(1)) ++done[i];
+        crew.meet();
+        ++passed[m];
+        if (!crew.stays(m)) return;
+      }
+    });
+    for (const std::uint32_t d : done) REQUIRE(d == phases);
+    REQUIRE(passed[0] == phases);
+    if (began_with == members) REQUIRE(passed[late] < phases);
+    REQUIRE(crew.working() < members);
+    if (job == 0) REQUIRE(passed[late] > 0);
+  }
+}
+
+TEST_CASE("A crew that does not yield keeps all members, however late they are") {
+  Crew crew(2);
+  std::vector<int> passed(2);
+  crew.run([&](unsigned m) {
+    for (int phase = 0; phase < 5; ++phase) {
+      if (m == 1) std::this_thread::sleep_for(2ms);
+      crew.meet();
+      if (!crew.stays(m)) return;
+      ++passed[m];
+    }
+  });
+  CHECK(passed == std::vector<int>{5, 5});
 }
