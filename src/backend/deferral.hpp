@@ -21,6 +21,9 @@ inline bool may_stand(const DrawSpec& spec, std::size_t tokens) noexcept {
 /// Rule `token`: whether a draft of probability p stands where the best token has `most`. Never one of probability 0.
 bool stands(float p, float most, float alpha) noexcept;
 
+/// Rule `opt`: whether all of q stands in p's place; both [vocab], of any mass above 0. False where one has none. O(vocab).
+bool all_stand(std::span<const float> p, std::span<const float> q, float alpha) noexcept;
+
 /// p and q, both [vocab], p from the target, q what the draft was drawn from. Writes over p the distribution that the
 /// answer's token is to have: a draft of q that verify() judges against it gives just that. O(vocab).
 void defer(std::span<float> p, std::span<const float> q, const Deferral& rule) noexcept;

@@ -57,10 +57,9 @@ struct Choice {
 
 void check_draft(const DrawSpec& spec, std::size_t vocab, std::size_t tokens) {
   const auto fail = [](const std::string& what) { throw Error(Errc::invalid_argument, "draw: the draft " + what); };
-  if (spec.draft_distribution.size() != vocab) {
+  if (spec.draft_distribution.size() != vocab)
     fail("has a distribution of " + std::to_string(spec.draft_distribution.size()) + " tokens, the vocabulary " +
          std::to_string(vocab));
-  }
   const std::string name = "token " + std::to_string(spec.drafted);
   if (!in_range(spec.drafted, tokens)) fail(name + " is outside the vocabulary");
   if (!(spec.draft_distribution[static_cast<std::size_t>(spec.drafted)] > 0.0F))
@@ -72,12 +71,11 @@ struct Drawer::Work {
 
   const RowKernels& kernels;
   RowPasses passes;
-  std::vector<float> adjusted;                // [vocab]
+  std::vector<float> adjusted, target;        // [vocab]; target is for judging drafts
   std::vector<float> raw_lanes, lanes, some;  // [blocks * row_lanes]
   std::vector<std::uint64_t> sums;            // [blocks]
   std::vector<std::uint64_t> block;           // [row_block]
   std::vector<std::uint32_t> seen;            // [vocab], zero between uses
-  std::vector<float> target;                  // [vocab], for judging drafts
   Candidates candidates;
   Nucleus nucleus;
 
@@ -107,6 +105,7 @@ struct Drawer::Work {
   Token first_peak(const Row& row) const noexcept;
   Token judge(const Row& row, const Choice& choice, const DrawSpec& spec);
   bool draft_stands(const Row& row, const Choice& choice, const DrawSpec& spec);
+  bool q_stands(const Row& row, const DrawSpec& spec);
   void score(const Row& raw, const Choice& choice, const DrawSpec& spec, TokenScore& out);
 };
 
@@ -176,9 +175,8 @@ Token Drawer::Work::first_peak(const Row& row) const noexcept {
   for (std::size_t start = 0; start < row.x.size(); start += row_block) {
     const auto at = row.lanes.subspan(start / row_block * row_lanes, row_lanes);
     if (std::find(at.begin(), at.end(), row.peaks.first) == at.end()) continue;
-    const auto block_of = row.x.subspan(start, block_length(row.x.size(), start));
-    const auto found = std::find(block_of.begin(), block_of.end(), row.peaks.first);
-    return static_cast<Token>(start + static_cast<std::size_t>(found - block_of.begin()));
+    return static_cast<Token>(
+        std::find(row.x.begin() + static_cast<std::ptrdiff_t>(start), row.x.end(), row.peaks.first) - row.x.begin());
   }
   return -1;  // not reached: the peak is in its lane
 }
@@ -311,10 +309,10 @@ void Drawer::Work::spread(const Row& row, const Choice& choice, std::span<float>
 
 Token Drawer::Work::judge(const Row& row, const Choice& choice, const DrawSpec& spec) {
   if (choice.kind == Kind::nothing) return -1;
+  if (defers(spec.deferral) && choice.kind == Kind::greedy)
+    return draft_stands(row, choice, spec) || q_stands(row, spec) ? spec.drafted : choice.token;
   target.resize(row.x.size());
   spread(row, choice, target);
-  if (defers(spec.deferral) && choice.kind == Kind::greedy)
-    return draft_stands(row, choice, spec) ? spec.drafted : choice.token;
   return judge_drawn(target, spec);
 }
 
@@ -327,6 +325,16 @@ bool Drawer::Work::draft_stands(const Row& row, const Choice& choice, const Draw
   target.resize(row.x.size());
   spread(row, choice, target);
   return stands(target[draft], *std::max_element(target.begin(), target.end()), spec.deferral.alpha);
+}
+
+// By the rule `opt`, of a greedy row: its p is at temperature 1.
+bool Drawer::Work::q_stands(const Row& row, const DrawSpec& spec) {
+  if (spec.deferral.rule != DeferralRule::opt || row.peaks.first == minus_infinity) return false;
+  const WeightScale scale{row.peaks.first, weight_scale(1.0F)};
+  target.resize(row.x.size());
+  spread(row, {.kind = Kind::whole, .scale = scale, .total = sum_blocks(row.x, scale)}, target);
+  const auto q = spec.draft_distribution.first(target.size());
+  return target[static_cast<std::size_t>(spec.drafted)] > 0.0F && all_stand(target, q, spec.deferral.alpha);
 }
 
 // From the model's own distribution: log p = x - max - log(sum of weights), where weights are at temperature 1.

@@ -27,6 +27,18 @@ bool draws_at_random(const DraftModelSlot& model, const Sequence& s) {
   return model.sampled && s.request.sampling.temperature > 0.0F && !s.request.sampling.seed;
 }
 
+// Greedy drafts that the rule `opt` judges: it asks for the distribution whose likeliest token each of them is.
+bool shows_distribution(const Sequence& s) {
+  const Deferral& d = s.request.deferral;
+  return !(s.request.sampling.temperature > 0.0F) && d.alpha > 0.0F && d.rule == DeferralRule::opt;
+}
+
+// The lowest id among equals; none where nothing has a probability.
+Token likeliest(std::span<const float> q) {
+  const auto most = std::max_element(q.begin(), q.end());
+  return most != q.end() && *most > 0.0F ? static_cast<Token>(most - q.begin()) : -1;
+}
+
 // Only settings that contain no token ids carry over to another vocabulary.
 Sampling without_tokens(const Sampling& s) {
   Sampling out;
@@ -44,17 +56,18 @@ struct DraftModelPass::Row {
   Sequence* s;
   DraftLane* lane;
   bool bridged;
-  bool random;
-  bool kept = false;    // the backend draws, and has the distribution when the draft is judged
-  DrawRef drawn{};      // where kept
-  Sampling sampling{};  // where bridged
+  bool weighed;            // its distribution goes with the draft
+  bool likeliest = false;  // of that distribution, which is at temperature 1; else it is drawn at random
+  bool kept = false;       // the backend draws, and has the distribution when the draft is judged
+  DrawRef drawn{};         // where kept
+  Sampling sampling{};     // where it is not the request's own
   std::vector<Token> own{};
   std::uint32_t context = 0;  // tokens that are no drafts
   std::uint32_t rows = 0;     // in this pass
   bool draws = false;
   bool done = false;
   DrawSpec spec{};
-  std::vector<float> logits{};  // [vocab] where random, and drawn here
+  std::vector<float> logits{};  // [vocab] where weighed, and drawn here
 
   std::vector<Token>& tokens() { return bridged ? own : s->drafts->chain.tokens; }
   std::uint32_t drafted() { return size_of(tokens()) - context; }
@@ -128,10 +141,13 @@ bool DraftModelPass::backend_keeps(const DraftModelSlot& model, std::uint32_t dr
 }
 
 DraftModelPass::Row DraftModelPass::row_of(const DraftModelSlot& model, Sequence& s) const {
-  Row row{&s, &lane_of(model, s), model.bridge != nullptr, draws_at_random(model, s)};
-  row.kept = row.random && backend_keeps(model, s.drafts->chain.plan.tokens);
+  const bool random = draws_at_random(model, s), likeliest = shows_distribution(s);
+  Row row{&s, &lane_of(model, s), model.bridge != nullptr, random || likeliest, likeliest};
+  row.kept = random && backend_keeps(model, s.drafts->chain.plan.tokens);
   if (row.bridged) row.own = row.lane->translation->context();
-  if (row.bridged && row.random) row.sampling = without_tokens(s.request.sampling);
+  if (row.weighed) row.sampling = row.bridged ? without_tokens(s.request.sampling) : s.request.sampling;
+  if (row.likeliest)
+    row.sampling.temperature = 1, row.sampling.top_k = 0, row.sampling.top_p = 1, row.sampling.min_p = 0;
   row.context = size_of(row.tokens());
   return row;
 }
@@ -141,7 +157,7 @@ DraftModelPass::Row DraftModelPass::row_of(const DraftModelSlot& model, Sequence
 void DraftModelPass::cross(const DraftModelSlot& model, Row& row) const {
   Chain& chain = row.s->drafts->chain;
   const std::span<const Token> drafted = std::span(row.own).subspan(row.context);
-  if (row.random) {
+  if (row.weighed) {
     for (const Token t : drafted) chain.tokens.push_back(model.bridge->to_target(t));
   } else if (!drafted.empty()) {
     row.lane->translation->to_target(drafted, chain.tokens);
@@ -181,17 +197,17 @@ Segment DraftModelPass::segment_of(const DraftModelSlot& model, Row& row) const 
   row.spec.seed = s.seed;
   row.spec.position = size_of(s.tokens) + row.drafted();
   if (row.bridged) {
-    row.spec.sampling = row.random ? &row.sampling : &greedy;
-    if (row.random) row.spec.mask = model.bridge->shared();
+    row.spec.sampling = row.weighed ? &row.sampling : &greedy;
+    if (row.weighed) row.spec.mask = model.bridge->shared();
   } else {
-    row.spec.sampling = &s.request.sampling;
+    row.spec.sampling = row.weighed ? &row.sampling : &s.request.sampling;
     row.spec.prompt = s.prompt();
     row.spec.output = std::span(row.tokens()).subspan(s.prompt_tokens);
     if (s.constraint) row.spec.mask = s.constraint->mask(row.drafted());
   }
   row.spec.keep_distribution = row.kept;
   if (row.kept) row.spec.purpose = DrawPurpose::draft;
-  if (row.random && !row.kept) {
+  if (row.weighed && !row.kept) {
     row.logits.resize(model.slot.model->spec().vocab);
     segment.logits = row.logits;
   } else {
@@ -231,7 +247,7 @@ Ticket DraftModelPass::forward(DraftModelSlot& model, std::vector<Row>& all) {
       offer(model, *row->s);
     }
     row->drawn = {pass.ticket, static_cast<std::uint32_t>(next)};
-    take(model, *row, row->random && !row->kept ? draw_at_random(model, *row) : drawn[next++].token);
+    take(model, *row, row->weighed && !row->kept ? draw_weighed(model, *row) : drawn[next++].token);
   }
   return pass.ticket;
 }
@@ -255,13 +271,13 @@ void DraftModelPass::account(Row& row, Duration took, std::uint32_t total) const
 }
 
 // Draws from the draft's own distribution and keeps it, in the target's tokens, for verification.
-Token DraftModelPass::draw_at_random(const DraftModelSlot& model, Row& row) const {
+Token DraftModelPass::draw_weighed(const DraftModelSlot& model, Row& row) const {
   const std::uint32_t target_vocab = model.target->model->spec().vocab;
   const std::span<const float> logits = row.logits;
   const std::size_t known = row.bridged ? logits.size() : std::min<std::size_t>(logits.size(), target_vocab);
   std::vector<float> q = draw_distribution(logits.first(known), row.spec);
   const double u = counter_uniform(row.spec.seed, row.spec.position, static_cast<std::uint32_t>(DrawPurpose::draft));
-  const Token token = sample(q, u);
+  const Token token = row.likeliest ? likeliest(q) : sample(q, u);
   if (token < 0) return token;
   if (!row.bridged) {
     q.resize(target_vocab, 0.0F);
@@ -281,7 +297,7 @@ void DraftModelPass::take(const DraftModelSlot& model, Row& row, Token token) co
   row.done = token < 0 || (!row.bridged && static_cast<std::uint32_t>(token) >= model.target->model->tokens());
   if (!row.done && !row.bridged && row.s->constraint) row.done = !row.s->constraint->follow(token);
   if (row.done) {
-    if (row.random && !row.kept)
+    if (row.weighed && !row.kept)
       row.s->drafts->chain.q.resize(row.bridged ? row.drafted() : row.s->drafts->chain.size());
     return;
   }

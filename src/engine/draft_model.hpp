@@ -68,7 +68,7 @@ class DraftModelPass {
   Segment segment_of(const DraftModelSlot& model, Row& row) const;
   void measure(DraftModelSlot& model, PassSize size, Duration took) const;
   void account(Row& row, Duration took, std::uint32_t total) const;
-  Token draw_at_random(const DraftModelSlot& model, Row& row) const;
+  Token draw_weighed(const DraftModelSlot& model, Row& row) const;
   void take(const DraftModelSlot& model, Row& row, Token token) const;
   void cross(const DraftModelSlot& model, Row& row) const;
 

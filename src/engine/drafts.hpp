@@ -23,9 +23,10 @@ struct Chain {
   bool forced = false;
   std::uint32_t committed = 0;
   std::vector<Token> tokens{};
-  std::vector<std::vector<float>> q{};  ///< [drafts][vocab] where they were drawn at random, else empty
-  std::vector<DrawRef> kept{};          ///< [drafts] instead of q where the backend has the distributions
-  double draft_seconds = 0;             ///< this sequence's share
+  std::vector<std::vector<float>>
+      q{};                      ///< [drafts][vocab] where they are judged by what they were drawn from, else empty
+  std::vector<DrawRef> kept{};  ///< [drafts] instead of q where the backend has the distributions
+  double draft_seconds = 0;     ///< this sequence's share
 
   std::uint32_t size() const { return static_cast<std::uint32_t>(tokens.size()) - committed; }
   std::span<const Token> drafts() const { return std::span(tokens).subspan(committed); }

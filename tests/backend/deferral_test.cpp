@@ -101,7 +101,7 @@ TEST_CASE("greedy, a little alpha takes near ties only, and a whole one every dr
   CHECK(drawn(0, 0.06F) == 1);
   CHECK(drawn(0, 1.0F) == 0);
   CHECK(drawn(4, 1.0F) == 1);
-  CHECK(drawn(2, 1.0F, DeferralRule::opt) == 1);  // its distribution is not known
+  CHECK(drawn(2, 1.0F, DeferralRule::opt) == 1);  // what it was drawn from is not known
   CHECK(drawn(-1, 1.0F) == 1);
   CHECK(drawn(99, 1.0F) == 1);
 }
@@ -118,6 +118,42 @@ std::vector<double> wanted(const Distribution& p_in, const Distribution& q_in, c
   for (std::size_t t = 0; t < p.size(); ++t) mass += trusted(t) ? 0 : q[t];
   for (std::size_t t = 0; t < p.size(); ++t) out[t] = (trusted(t) ? q[t] : 0) + mass * p[t];
   return out;
+}
+
+TEST_CASE("greedy, under opt, the draft of a known distribution stands where the rule says so at temperature 1") {
+  const bool held = rc::check([] {
+    Sampling sampling = some_sampling();
+    sampling.temperature = 0;
+    Sampling as_judged;  // greedy draws have no filters
+    as_judged.temperature = 1, as_judged.repetition_penalty = sampling.repetition_penalty;
+    const std::vector<float> logits = logits_of(*rc::gen::arbitrary<std::uint64_t>(), 40);
+    const std::vector<float> others = logits_of(*rc::gen::arbitrary<std::uint64_t>(), 40);
+    const std::vector<std::uint32_t> mask{*rc::gen::arbitrary<std::uint32_t>() | 1U, 0xFFU};
+    const std::vector<Token> output{1, 2, 3};
+    DrawSpec spec;
+    spec.sampling = &sampling, spec.output = output;
+    if (*rc::gen::arbitrary<bool>()) spec.mask = mask;
+    const Token own = draw(logits, spec).token;
+    DrawSpec warm = spec;
+    warm.sampling = &as_judged;
+    const Distribution p = draw_distribution(logits, warm);
+    const Sampling free{.temperature = 1};
+    const Distribution q = draw_distribution(others, {.sampling = &free});  // may be on tokens that the mask excludes
+    spec.draft_distribution = q;
+    spec.drafted = static_cast<Token>(std::max_element(q.begin(), q.end()) - q.begin());
+    spec.deferral = {DeferralRule::opt, *rc::gen::element(0.05F, 0.3F, 1.0F)};
+    double variation = 0;
+    const std::vector<double> a = testing::normalised(p), b = testing::normalised(q);
+    for (std::size_t t = 0; t < a.size(); ++t) variation += std::abs(a[t] - b[t]) / 2;
+    const double over = *std::max_element(b.begin(), b.end()) - *std::max_element(a.begin(), a.end()) +
+                        static_cast<double>(spec.deferral.alpha) * variation;
+    if (std::abs(over) < 1e-6) return;  // on the edge rounding may say either
+    const bool stands = over > 0 && a[static_cast<std::size_t>(spec.drafted)] > 0;
+    RC_ASSERT(draw(logits, spec).token == (stands ? spec.drafted : own));
+    spec.deferral.alpha = 0;
+    RC_ASSERT(draw(logits, spec).token == own);
+  });
+  CHECK(held);
 }
 
 TEST_CASE("drafts that were drawn at random come out in the rule's distribution") {

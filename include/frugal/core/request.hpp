@@ -83,13 +83,13 @@ struct Sampling {
 enum class DeferralRule : std::uint8_t {
   /// Those with p(draft) >= (1 - alpha) max p, whoever guessed them: their rule TokenV3.
   token,
-  /// Any, where max q >= max p - alpha TV(p, q): their rule OPT. Needs q, so it speaks of a DraftModel with `sampled`,
-  /// in requests with a temperature and without a seed; all other drafts are judged as if there were no rule.
+  /// Any, where max q >= max p - alpha TV(p, q): their rule OPT. Needs q: drafts of a DraftModel in greedy requests (q
+  /// at temperature 1), and with `sampled` those drawn at random without a seed. All others are judged without a rule.
   opt,
 };
 
-/// Leave to trade quality for speed, token by token, where drafts are verified. Greedy draws have p at temperature 1.
-/// Drafts that were drawn at random give exactly the rule's distribution of each token (under `token`:
+/// Leave to trade quality for speed, token by token, where drafts are verified. Greedy draws have p and q at
+/// temperature 1. Drafts that were drawn at random give exactly the rule's distribution of each token (under `token`:
 /// q where the draft stands, p for what falls); others stand, or the model's own draw takes their place.
 struct Deferral {
   DeferralRule rule = DeferralRule::token;
