@@ -31,6 +31,7 @@ AutopilotOptions checked(AutopilotOptions o) {
   require(o.most_outcomes >= o.shadow_outcomes, "most_outcomes is below shadow_outcomes");
   const Guarantee& g = o.fitted ? o.fitted->guarantee() : o.fit.guarantee;
   require(g.limit > 0 && g.limit < 1, "fit.guarantee.limit is not in (0, 1)");
+  require(o.fit.router == Router::automatic, "fit.router needs embeddings, and an autopilot records none");
   return o;
 }
 

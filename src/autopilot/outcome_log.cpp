@@ -29,7 +29,11 @@ struct OutcomeLog::Impl {
 
 namespace {
 
-void check_tiers(const Outcomes& seen, const Outcomes& wanted, const std::string& path) {
+std::string embedded_by(const Outcomes& of) {
+  return of.embedder.empty() ? "without embeddings" : "with embeddings by \"" + of.embedder + "\"";
+}
+
+void check_same(const Outcomes& seen, const Outcomes& wanted, const std::string& path) {
   if (seen.tiers != wanted.tiers || seen.models != wanted.models) {
     std::string names;
     for (std::size_t i = 0; i < seen.tiers.size(); ++i)
@@ -37,11 +41,14 @@ void check_tiers(const Outcomes& seen, const Outcomes& wanted, const std::string
     throw Error(Errc::bad_file,
                 path + ": holds outcomes of other tiers: " + names + "; record these tiers to a file of their own");
   }
+  if (seen.embedder != wanted.embedder)
+    throw Error(Errc::bad_file, path + ": holds outcomes " + embedded_by(seen) + ", and these are to be recorded " +
+                                    embedded_by(wanted) + "; record them to a file of their own");
 }
 
 }  // namespace
 
-OutcomeLog::OutcomeLog(std::string path, const std::vector<RecordTier>& tiers) {
+OutcomeLog::OutcomeLog(std::string path, const std::vector<RecordTier>& tiers, std::string embedder) {
   // read and write: an existing file is looked through first
   const int fd = ::open(path.c_str(), O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC | O_NONBLOCK, 0644);
   impl_ = std::make_unique<Impl>(std::move(path), fd);
@@ -51,6 +58,7 @@ OutcomeLog::OutcomeLog(std::string path, const std::vector<RecordTier>& tiers) {
     if (errno == EWOULDBLOCK) throw Error(Errc::busy, impl.path + ": another process is recording to it");
     impl.fail("lock", errno);
   }
+  impl.of.embedder = std::move(embedder);
   for (const RecordTier& tier : tiers) {
     impl.of.tiers.push_back(tier.name);
     impl.of.models.push_back(tier.model);
@@ -64,7 +72,7 @@ OutcomeLog::OutcomeLog(std::string path, const std::vector<RecordTier>& tiers) {
   }
   if (text.find_first_not_of(" \t\r\n") == std::string::npos) return;
   const Outcomes seen = parse_outcomes(text, impl.path);
-  check_tiers(seen, impl.of, impl.path);
+  check_same(seen, impl.of, impl.path);
   for (const Outcome& row : seen.rows) impl.ids.insert(row.id);
 }
 

@@ -99,6 +99,19 @@ class Asking {
 
 }  // namespace
 
+namespace {
+
+// Throws Error where the request has no vector.
+void embed(Outcome& out, const RecordOptions& options) {
+  const auto began = std::chrono::steady_clock::now();
+  out.embedding = options.embedder.embed(out.prompt.value_or(""));
+  const std::chrono::duration<double> took = std::chrono::steady_clock::now() - began;
+  out.embedding_cost = took.count() * options.embedding_cost_per_second;
+  if (out.embedding.empty()) throw Error(Errc::invalid_argument, "its text cannot be embedded");
+}
+
+}  // namespace
+
 expected<Outcome> record(const Question& question, const std::vector<RecordTier>& tiers, const Grader& grader,
                          const RecordOptions& options) {
   Outcome out;
@@ -106,6 +119,12 @@ expected<Outcome> record(const Question& question, const std::vector<RecordTier>
   out.type = question.type;
   const std::string_view prompt = prompt_text(question.request);
   if (!prompt.empty()) out.prompt = std::string(prompt);
+  try {
+    if (options.embedder.embed) embed(out, options);
+  } catch (...) {
+    const Error error = caught_error(Errc::internal, "the embedder");
+    return unexpected(error.code(), "question \"" + question.id + "\": " + error.message());
+  }
   for (const RecordTier& tier : tiers) {
     try {
       out.attempts.push_back(Asking(question, tier, options).run(grader));

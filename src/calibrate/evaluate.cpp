@@ -111,7 +111,12 @@ void check(const FittedCascade::Impl& rule, const Outcomes& outcomes) {
   const auto refuse = [](const std::string& why) { throw Error(Errc::invalid_argument, "evaluate: " + why); };
   if (outcomes.rows.empty()) refuse("there are no outcomes");
   if (outcomes.tiers != rule.tiers) refuse("the outcomes are of other tiers than the policy");
+  if (rule.neighbours && outcomes.embedder != rule.embedder)
+    refuse("the policy looks for neighbours by \"" + rule.embedder + "\", and the outcomes have " +
+           (outcomes.embedder.empty() ? "no embeddings" : "embeddings by \"" + outcomes.embedder + "\""));
   for (const Outcome& row : outcomes.rows) {
+    if (rule.neighbours && row.embedding.size() != rule.neighbours->width)
+      refuse("outcome \"" + row.id + "\" has an embedding of another length than the policy's");
     if (!rule.type_number(row.type)) continue;  // goes to the last tier, as when serving
     for (std::size_t t = 0; t + 1 < rule.tiers.size(); ++t)
       if (!rule.pick(calibrate::recorded_features(row, t, rule.mode)))

@@ -1,7 +1,6 @@
 #include <frugal/calibrate/bounds.hpp>
 #include <frugal/calibrate/fit.hpp>
 #include <frugal/core/error.hpp>
-#include <frugal/version.hpp>
 
 #include <algorithm>
 #include <array>
@@ -15,6 +14,7 @@
 #include <vector>
 
 #include "calibrate/training.hpp"
+#include "core/version_text.hpp"
 
 namespace frugal {
 
@@ -113,7 +113,7 @@ double expected_cost(const Graded& graded, const Candidate& c, const FitOptions&
 
 // The candidate that costs least. A later one must be clearly cheaper than those before it: small differences are noise.
 Candidate choose(const Graded& graded, const FitOptions& o, const Split& parts) {
-  const std::vector<Candidate> all = calibrate::candidates(graded, o.guarantee);
+  const std::vector<Candidate> all = calibrate::candidates(graded, o.guarantee, o.router);
   Candidate best = all.front();
   double least = std::numeric_limits<double>::infinity();
   for (const Candidate& c : all) {
@@ -213,15 +213,6 @@ FitFacts facts_of(const Chosen& c, const Split& parts, std::size_t n) {
   return f;
 }
 
-std::string version_text() {
-  const Version v = version();
-  return std::to_string(v.major) + "." + std::to_string(v.minor) + "." + std::to_string(v.patch);
-}
-
-}  // namespace
-
-namespace {
-
 using Scores = std::vector<std::vector<double>>;
 
 // Outcomes that share a threshold, with their scores; those of `train` are held out.
@@ -238,7 +229,7 @@ struct Certified {
   std::vector<Chosen> failed{};
 };
 
-// A threshold that accepts half as many of these rows.
+// A threshold that accepts half as many of these rows; fewer where many share one score, as neighbours give it.
 double half_as_strict(const Scores& scores, double threshold) {
   std::vector<double> accepted;
   for (const std::vector<double>& row : scores)
@@ -246,7 +237,14 @@ double half_as_strict(const Scores& scores, double threshold) {
   if (accepted.empty()) return threshold;
   const auto middle = accepted.begin() + static_cast<std::ptrdiff_t>(accepted.size() / 2);
   std::nth_element(accepted.begin(), middle, accepted.end());
-  return *middle;
+  const double half = *middle;
+  double below = -std::numeric_limits<double>::infinity();
+  std::size_t taken = 0;
+  for (const double score : accepted) {
+    if (score <= half) ++taken;
+    if (score < half) below = std::max(below, score);
+  }
+  return 4 * taken > 3 * accepted.size() ? below : half;
 }
 
 // Fixed-sequence testing over thresholds, at this error level.

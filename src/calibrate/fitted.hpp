@@ -13,12 +13,14 @@
 
 #include "calibrate/isotonic.hpp"
 #include "calibrate/logistic.hpp"
+#include "calibrate/neighbours.hpp"
 
 namespace frugal {
 
 namespace calibrate {
 
-enum class Mode : std::uint8_t { route, judge };
+/// route and neighbours decide before anything is generated.
+enum class Mode : std::uint8_t { route, judge, neighbours };
 
 /// A tier's cost, linear in the prompt's bytes: least squares over the recorded attempts.
 struct CostLine {
@@ -37,7 +39,8 @@ struct TierModel {
 /// What one decision is made from.
 struct Sight {
   Example example{};
-  double bytes = 0;  ///< of the prompt
+  double bytes = 0;              ///< of the prompt
+  std::vector<double> shares{};  ///< [tiers]: Neighbours::shares, where the rule has them
 };
 
 }  // namespace calibrate
@@ -53,8 +56,10 @@ struct FittedCascade::Impl {
   std::vector<double> tight{0};         ///< the same, for FittedCascade::tightened
   std::vector<std::string> features{};  ///< in the models' order
   std::vector<std::string> types{};
-  std::vector<calibrate::TierModel> models{};  ///< [tiers - 1]
-  std::vector<calibrate::CostLine> costs{};    ///< [tiers]
+  std::vector<calibrate::TierModel> models{};         ///< [tiers - 1]; none where there are neighbours
+  std::optional<calibrate::Neighbours> neighbours{};  ///< in Mode::neighbours; of the training part
+  std::string embedder{};                             ///< Embedder::identity of their vectors
+  std::vector<calibrate::CostLine> costs{};           ///< [tiers]
   double mean_saving = 1;
   FitFacts facts{};
   std::uint64_t seed = 0;
@@ -66,6 +71,7 @@ struct FittedCascade::Impl {
   /// Risk per saved money where that is weighed; compared with the threshold.
   double score(std::size_t tier, const calibrate::Sight& sight) const;
   std::optional<std::size_t> type_number(std::string_view type) const;
+  std::size_t below() const { return tiers.size() - 1; }  ///< tiers that may be accepted
   double threshold_of(std::size_t type) const { return thresholds.size() == 1 ? thresholds[0] : thresholds[type]; }
   double tight_of(std::size_t type) const { return tight.size() == 1 ? tight[0] : tight[type]; }
   /// The features by name, in order; none where one of them is missing or not finite.
@@ -73,6 +79,9 @@ struct FittedCascade::Impl {
 };
 
 namespace calibrate {
+
+/// As FittedCascade::method.
+const char* name_of(Mode mode);
 
 /// What is known of a recorded attempt: its own features, then those measured on prompt and output.
 std::vector<Feature> recorded_features(const Outcome& outcome, std::size_t tier, Mode mode);
@@ -82,7 +91,7 @@ double prompt_bytes(const Outcome& outcome);
 /// The tier that answers each row when tiers are taken by `scores` [rows][tiers - 1] at a threshold.
 std::size_t chosen_tier(std::span<const double> scores, double threshold);
 
-/// What the row costs when `chosen` answers: in judge mode all tiers up to it are paid.
+/// What the row costs when `chosen` answers: in judge mode all tiers up to it are paid, with neighbours the embedding.
 double cost_of(const Outcome& outcome, std::size_t chosen, Mode mode);
 
 }  // namespace calibrate

@@ -19,7 +19,8 @@ using calibrate::Sight;
 
 class FittedPolicy final : public CascadePolicy {
  public:
-  FittedPolicy(std::shared_ptr<const FittedCascade::Impl> rule, bool tight) : rule_(std::move(rule)), tight_(tight) {}
+  FittedPolicy(std::shared_ptr<const FittedCascade::Impl> rule, Embedder embedder, bool tight)
+      : rule_(std::move(rule)), embedder_(std::move(embedder)), tight_(tight) {}
   std::string_view name() const override { return tight_ ? "fitted, tightened" : "fitted"; }
 
   std::size_t first(const RequestView& request, std::size_t /*endpoints*/) override {
@@ -37,7 +38,7 @@ class FittedPolicy final : public CascadePolicy {
     if (attempt.endpoint >= last) return {};
     const bool whole = attempt.finish && *attempt.finish != FinishReason::error &&
                        *attempt.finish != FinishReason::refused && !attempt.text.empty();
-    if (rule_->mode == Mode::route) return whole ? Verdict{} : Verdict{.next = last};
+    if (rule_->mode != Mode::judge) return whole ? Verdict{} : Verdict{.next = last};
     const std::optional<Sight> seen = whole ? sight(attempt.request, answer(attempt)) : std::nullopt;
     if (!seen) return {.next = last};
     const double good = 1 - rule_->risk(attempt.endpoint, *seen);
@@ -65,12 +66,18 @@ class FittedPolicy final : public CascadePolicy {
     const std::vector<Feature> prompt = calibrate::prompt_features(request.text);
     measured.insert(measured.end(), prompt.begin(), prompt.end());
     std::optional<std::vector<double>> features = rule_->pick(measured);
-    const bool needs_text = rule_->weigh_cost || !rule_->features.empty();
+    const bool needs_text = rule_->weigh_cost || !rule_->features.empty() || rule_->neighbours;
     if (!type || !features || (needs_text && request.text.empty())) return std::nullopt;
-    return Sight{{std::move(*features), *type}, static_cast<double>(request.text.size())};
+    Sight out{{std::move(*features), *type}, static_cast<double>(request.text.size()), {}};
+    if (!rule_->neighbours) return out;
+    const std::vector<float> at = calibrate::unit(embedder_.embed(request.text));
+    if (at.size() != rule_->neighbours->width) return std::nullopt;
+    out.shares = rule_->neighbours->shares(at);
+    return out;
   }
 
   std::shared_ptr<const FittedCascade::Impl> rule_;
+  Embedder embedder_;
   bool tight_;
 };
 
@@ -85,9 +92,17 @@ std::string joined(std::span<const std::string> names) {
 const std::vector<std::string>& FittedCascade::tiers() const noexcept { return impl_->tiers; }
 const Guarantee& FittedCascade::guarantee() const noexcept { return impl_->guarantee; }
 const FitFacts& FittedCascade::facts() const noexcept { return impl_->facts; }
-std::string FittedCascade::method() const { return impl_->mode == Mode::route ? "route" : "judge"; }
+std::string FittedCascade::method() const { return calibrate::name_of(impl_->mode); }
+const std::string& FittedCascade::embedder() const noexcept { return impl_->embedder; }
 
 namespace {
+
+void check_embedder(const FittedCascade::Impl& rule, const Embedder& embedder) {
+  if (!rule.neighbours || (embedder.embed && embedder.identity == rule.embedder)) return;
+  throw Error(Errc::invalid_argument,
+              "this cascade policy looks for similar requests by the embeddings of \"" + rule.embedder + "\", and is " +
+                  (embedder.embed ? "handed those of \"" + embedder.identity + "\"" : "handed no embedder"));
+}
 
 void check_tiers(const FittedCascade::Impl& rule, std::span<const ServedTier> endpoints) {
   std::vector<std::string> names;
@@ -112,20 +127,23 @@ void check_tiers(const FittedCascade::Impl& rule, std::span<const ServedTier> en
 
 }  // namespace
 
-std::shared_ptr<CascadePolicy> FittedCascade::policy(std::span<const ServedTier> endpoints) const {
+std::shared_ptr<CascadePolicy> FittedCascade::policy(std::span<const ServedTier> endpoints, Embedder embedder) const {
   check_tiers(*impl_, endpoints);
-  return std::make_shared<FittedPolicy>(impl_, false);
+  check_embedder(*impl_, embedder);
+  return std::make_shared<FittedPolicy>(impl_, std::move(embedder), false);
 }
 
-std::shared_ptr<CascadePolicy> FittedCascade::policy(std::span<const std::string> endpoints) const {
+std::shared_ptr<CascadePolicy> FittedCascade::policy(std::span<const std::string> endpoints, Embedder embedder) const {
   std::vector<ServedTier> tiers;
   for (const std::string& name : endpoints) tiers.push_back({.name = name});
-  return policy(tiers);
+  return policy(tiers, std::move(embedder));
 }
 
-std::shared_ptr<CascadePolicy> FittedCascade::tightened(std::span<const ServedTier> endpoints) const {
+std::shared_ptr<CascadePolicy> FittedCascade::tightened(std::span<const ServedTier> endpoints,
+                                                        Embedder embedder) const {
   check_tiers(*impl_, endpoints);
-  return std::make_shared<FittedPolicy>(impl_, true);
+  check_embedder(*impl_, embedder);
+  return std::make_shared<FittedPolicy>(impl_, std::move(embedder), true);
 }
 
 }  // namespace frugal

@@ -1,6 +1,7 @@
 #include "calibrate/logistic.hpp"
 
 #include <Eigen/Dense>
+#include <algorithm>
 #include <cmath>
 
 namespace frugal::calibrate {
@@ -24,20 +25,77 @@ void standardise(Logistic& model, std::span<const Example> examples) {
   }
 }
 
-// [n, 1 + features + types]: a one, the standardised features, the type's indicator.
-Eigen::MatrixXd design(const Logistic& model, std::span<const Example> examples, std::size_t types) {
+// [n, 1 + features]: a one, and the standardised features.
+Eigen::MatrixXd design(const Logistic& model, std::span<const Example> examples) {
   const auto features = static_cast<Eigen::Index>(model.mean.size());
-  Eigen::MatrixXd x = Eigen::MatrixXd::Zero(static_cast<Eigen::Index>(examples.size()),
-                                            1 + features + static_cast<Eigen::Index>(types));
-  for (Eigen::Index i = 0; i < x.rows(); ++i) {
-    const Example& e = examples[static_cast<std::size_t>(i)];
-    x(i, 0) = 1;
-    for (std::size_t f = 0; f < e.features.size(); ++f)
-      x(i, 1 + static_cast<Eigen::Index>(f)) = (e.features[f] - model.mean[f]) / model.scale[f];
-    x(i, 1 + features + static_cast<Eigen::Index>(e.type)) = 1;
+  Eigen::MatrixXd x(static_cast<Eigen::Index>(examples.size()), 1 + features);
+  x.col(0).setOnes();
+  for (Eigen::Index f = 0; f < features; ++f) {
+    const auto at = static_cast<std::size_t>(f);
+    for (Eigen::Index i = 0; i < x.rows(); ++i)
+      x(i, 1 + f) = (examples[static_cast<std::size_t>(i)].features[at] - model.mean[at]) / model.scale[at];
   }
   return x;
 }
+
+// The coefficients of the design's columns, and of the types' indicators.
+struct Point {
+  Eigen::VectorXd shared, own;
+};
+
+// One type's indicator is 1 where all others are 0, so that their block of the Hessian is diagonal: it is eliminated, and
+// what is left to solve is as small as the features are few.
+class Problem {
+ public:
+  Problem(const Logistic& model, std::span<const Example> examples, std::span<const double> targets, std::size_t types,
+          double penalty)
+      : x_(design(model, examples)),
+        y_(targets.data(), static_cast<Eigen::Index>(targets.size())),
+        types_(static_cast<Eigen::Index>(types)),
+        ridge_(Eigen::VectorXd::Constant(x_.cols(), penalty / 4)) {  // a logistic example weighs at most 1/4
+    own_ridge_ = penalty / 4;
+    ridge_(0) = 1e-6;
+    for (const Example& e : examples) type_.push_back(static_cast<Eigen::Index>(e.type));
+  }
+
+  Point zero() const { return {Eigen::VectorXd::Zero(x_.cols()), Eigen::VectorXd::Zero(types_)}; }
+
+  // Newton's move from `at`.
+  Point move(const Point& at) const {
+    Eigen::VectorXd p = x_ * at.shared;
+    for (Eigen::Index i = 0; i < p.size(); ++i) p(i) = sigmoid(p(i) + at.own(type_[static_cast<std::size_t>(i)]));
+    const Eigen::VectorXd weight = p.array() * (1 - p.array()) + 1e-9, error = y_ - p;
+    const Eigen::MatrixXd weighed = weight.asDiagonal() * x_;
+    Eigen::VectorXd slope = x_.transpose() * error - ridge_.cwiseProduct(at.shared);
+    Eigen::MatrixXd hessian = x_.transpose() * weighed;
+    hessian.diagonal() += ridge_;
+    Eigen::VectorXd own_slope = -own_ridge_ * at.own, own = Eigen::VectorXd::Constant(types_, own_ridge_);
+    Eigen::MatrixXd mixed = Eigen::MatrixXd::Zero(x_.cols(), types_);
+    for (Eigen::Index i = 0; i < p.size(); ++i) {
+      const Eigen::Index t = type_[static_cast<std::size_t>(i)];
+      own_slope(t) += error(i);
+      own(t) += weight(i);
+      mixed.col(t) += weighed.row(i).transpose();
+    }
+    const Eigen::MatrixXd part = mixed * own.cwiseInverse().asDiagonal();
+    hessian -= part * mixed.transpose();
+    slope -= part * own_slope;
+    Point out;
+    out.shared = hessian.ldlt().solve(slope);
+    out.own = (own_slope - mixed.transpose() * out.shared).cwiseQuotient(own);
+    return out;
+  }
+
+ private:
+  Eigen::MatrixXd x_;
+  Eigen::Map<const Eigen::VectorXd> y_;
+  Eigen::Index types_;
+  Eigen::VectorXd ridge_;
+  double own_ridge_ = 0;
+  std::vector<Eigen::Index> type_{};
+};
+
+double largest(const Eigen::VectorXd& x) { return x.size() == 0 ? 0 : x.cwiseAbs().maxCoeff(); }
 
 }  // namespace
 
@@ -51,27 +109,17 @@ Logistic fit_logistic(std::span<const Example> examples, std::span<const double>
                       double penalty) {
   Logistic model;
   standardise(model, examples);
-  const Eigen::MatrixXd x = design(model, examples, types);
-  const Eigen::Map<const Eigen::VectorXd> y(targets.data(), static_cast<Eigen::Index>(targets.size()));
-  Eigen::VectorXd ridge = Eigen::VectorXd::Constant(x.cols(), penalty / 4);  // a logistic example weighs at most 1/4
-  ridge(0) = 1e-6;
-  Eigen::VectorXd w = Eigen::VectorXd::Zero(x.cols());
+  const Problem problem(model, examples, targets, types, penalty);
+  Point at = problem.zero();
   for (int step = 0; step < 50; ++step) {
-    const Eigen::VectorXd p = (x * w).unaryExpr([](double v) { return sigmoid(v); });
-    const Eigen::VectorXd weight = p.array() * (1 - p.array()) + 1e-9;
-    const Eigen::VectorXd gradient = x.transpose() * (y - p) - ridge.cwiseProduct(w);
-    const Eigen::MatrixXd weighed = weight.cwiseSqrt().asDiagonal() * x;
-    Eigen::MatrixXd hessian = Eigen::MatrixXd::Zero(x.cols(), x.cols());
-    hessian.selfadjointView<Eigen::Lower>().rankUpdate(weighed.transpose());  // half of the symmetric product
-    hessian.diagonal() += ridge;
-    const Eigen::VectorXd move = hessian.selfadjointView<Eigen::Lower>().ldlt().solve(gradient);
-    w += move;
-    if (move.cwiseAbs().maxCoeff() < 1e-9) break;
+    const Point move = problem.move(at);
+    at.shared += move.shared;
+    at.own += move.own;
+    if (std::max(largest(move.shared), largest(move.own)) < 1e-9) break;
   }
-  model.intercept = w(0);
-  const auto features = static_cast<Eigen::Index>(model.mean.size());
-  model.weights.assign(w.data() + 1, w.data() + 1 + features);
-  model.types.assign(w.data() + 1 + features, w.data() + w.size());
+  model.intercept = at.shared(0);
+  model.weights.assign(at.shared.data() + 1, at.shared.data() + at.shared.size());
+  model.types.assign(at.own.data(), at.own.data() + at.own.size());
   return model;
 }
 

@@ -23,7 +23,7 @@ struct Logistic {
   double probability(const Example& example) const;
 };
 
-/// Newton's method until it stands still (at most 50 steps). O(n p^2 + p^3) for p features and types. `penalty` > 0 is in
+/// Newton's method until it stands still (at most 50 steps). O(n p^2 + p^3 + p^2 types) for p features. `penalty` > 0 is in
 /// units of examples: a type with that many quarter-examples of its own is believed half. Deterministic.
 Logistic fit_logistic(std::span<const Example> examples, std::span<const double> targets, std::size_t types,
                       double penalty);

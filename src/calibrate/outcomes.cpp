@@ -4,6 +4,8 @@
 #include <nlohmann/json.hpp>
 
 #include <cmath>
+#include <cstdio>
+#include <cstdlib>
 #include <set>
 #include <string_view>
 
@@ -40,6 +42,12 @@ class Line {
     if (!value.is_number()) fail(where + " must be a number");
     const double x = value.get<double>();
     if (!std::isfinite(x)) fail(where + " is not finite");
+    return x;
+  }
+
+  double cost(const Json& value, const std::string& where) const {
+    const double x = finite(value, where);
+    if (x < 0) fail(where + " is negative");
     return x;
   }
 
@@ -88,8 +96,7 @@ TierOutcome attempt_of(const Json& attempt, const Line& line, const std::string&
     out.output = line.text(*output, where + ": \"output\"");
   out.input_tokens = line.count(line.member(attempt, "input_tokens", where), where + ": \"input_tokens\"");
   out.output_tokens = line.count(line.member(attempt, "output_tokens", where), where + ": \"output_tokens\"");
-  out.cost = line.finite(line.member(attempt, "cost", where), where + ": \"cost\"");
-  if (out.cost < 0) line.fail(where + ": \"cost\" is negative");
+  out.cost = line.cost(line.member(attempt, "cost", where), where + ": \"cost\"");
   return out;
 }
 
@@ -122,6 +129,34 @@ void read_attempts(const Json& attempts, const Line& line, Outcomes& all, Outcom
     line.fail("tier \"" + all.tiers[outcome.attempts.size()] + "\" is missing");
 }
 
+// The first line says whether there are embeddings, by what, and how long they are.
+void read_embedding(const Json& object, const Line& line, Outcomes& all, Outcome& outcome) {
+  const bool first = all.rows.empty(), has = object.contains("embedding");
+  if (!first && has != !all.embedder.empty())
+    line.fail(has ? "has an \"embedding\", and the first line has none"
+                  : "has no \"embedding\", and the first line has one");
+  if (!has) return;
+  const std::string by = line.text(line.member(object, "embedder", "an outcome with an \"embedding\""), "\"embedder\"");
+  if (by.empty()) line.fail("\"embedder\" is empty");
+  if (!first && by != all.embedder)
+    line.fail("\"embedding\" is by \"" + by + "\", where the first line's is by \"" + all.embedder + "\"");
+  const Json& values = object["embedding"];
+  if (!values.is_array()) line.fail("\"embedding\" must be a list of numbers");
+  bool zero = true;
+  for (const Json& value : values) {
+    outcome.embedding.push_back(static_cast<float>(line.finite(value, "a number of \"embedding\"")));
+    if (!std::isfinite(outcome.embedding.back())) line.fail("a number of \"embedding\" is too large");
+    zero = zero && outcome.embedding.back() == 0.0F;
+  }
+  if (zero) line.fail("\"embedding\" is all zero: it says nothing");
+  if (!first && outcome.embedding.size() != all.rows.front().embedding.size())
+    line.fail("\"embedding\" has " + std::to_string(outcome.embedding.size()) +
+              " numbers, where the first line's has " + std::to_string(all.rows.front().embedding.size()));
+  if (object.contains("embedding_cost"))
+    outcome.embedding_cost = line.cost(object["embedding_cost"], "\"embedding_cost\"");
+  all.embedder = by;
+}
+
 Outcome outcome_of(const Json& object, const Line& line, Outcomes& all) {
   if (!object.is_object()) line.fail("an outcome must be a JSON object");
   Outcome out;
@@ -130,6 +165,7 @@ Outcome outcome_of(const Json& object, const Line& line, Outcomes& all) {
   if (const auto prompt = object.find("prompt"); prompt != object.end() && !prompt->is_null())
     out.prompt = line.text(*prompt, "\"prompt\"");
   read_attempts(line.member(object, "attempts", "the outcome"), line, all, out);
+  read_embedding(object, line, all, out);
   return out;
 }
 
@@ -156,6 +192,17 @@ Outcomes parse_outcomes(const std::string& text, const std::string& origin) {
   return all;
 }
 
+namespace {
+
+// Six digits, as a number that is written with no more: cosines do not see the rest, and files are half as long.
+double shortened(float x) {
+  char text[32];
+  std::snprintf(text, sizeof text, "%.6g", static_cast<double>(x));
+  return std::strtod(text, nullptr);
+}
+
+}  // namespace
+
 std::string outcome_line(const Outcomes& of, const Outcome& outcome) {
   Json attempts = Json::array();
   for (std::size_t t = 0; t < outcome.attempts.size(); ++t) {
@@ -178,6 +225,12 @@ std::string outcome_line(const Outcomes& of, const Outcome& outcome) {
   Json object{{"id", outcome.id}, {"attempts", std::move(attempts)}};
   if (!outcome.type.empty()) object["type"] = outcome.type;
   if (outcome.prompt) object["prompt"] = *outcome.prompt;
+  if (!of.embedder.empty()) {
+    Json& values = object["embedding"] = Json::array();
+    for (const float x : outcome.embedding) values.push_back(shortened(x));
+    object["embedder"] = of.embedder;
+    if (outcome.embedding_cost > 0) object["embedding_cost"] = outcome.embedding_cost;
+  }
   return object.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n";
 }
 

@@ -8,9 +8,12 @@
 #include <cstdint>
 #include <cstdio>
 #include <limits>
+#include <optional>
 #include <string_view>
+#include <utility>
 
 #include "calibrate/fitted.hpp"
+#include "core/base64.hpp"
 #include "core/json_tree.hpp"
 #include "core/read_file.hpp"
 
@@ -23,9 +26,11 @@ using calibrate::CostLine;
 using calibrate::Isotonic;
 using calibrate::Logistic;
 using calibrate::Mode;
+using calibrate::Neighbours;
 using calibrate::TierModel;
 
-constexpr int format = 3, format_without_steps = 2;  // the older one is read as well
+// A policy is written in the oldest format that can say it, and all of these are read.
+constexpr int format_without_steps = 2, format = 3, format_with_neighbours = 4;
 
 // FNV-1a, 64 bits: notices accidents and edits, not an attacker.
 std::string checksum(std::string_view text) {
@@ -41,6 +46,21 @@ Json written(const Logistic& m) {
 }
 
 Json written(const Isotonic& m) { return {{"feature", m.feature}, {"at", m.at}, {"probability", m.probability}}; }
+
+// The vectors as 32-bit floats in base64, little endian; what was right as one text of 0 and 1 a tier.
+Json written(const Neighbours& n, const std::string& embedder) {
+  Json right = Json::array();
+  for (std::size_t t = 0; t < n.tiers; ++t) {
+    std::string digits;
+    for (std::size_t i = 0; i < n.known(); ++i) digits += n.right[i * n.tiers + t] != 0 ? '1' : '0';
+    right.push_back(std::move(digits));
+  }
+  return {{"embedder", embedder},
+          {"count", n.count},
+          {"width", n.width},
+          {"vectors", floats_to_base64(n.at)},
+          {"right", std::move(right)}};
+}
 
 Json written(const FitFacts& f) {
   Json out{{"outcomes", f.outcomes},
@@ -71,27 +91,29 @@ Json written(const FittedCascade::Impl& r) {
     models.push_back(std::move(model));
   }
   for (const CostLine& c : r.costs) costs.push_back({{"fixed", c.fixed}, {"per_byte", c.per_byte}});
-  return {{"frugal_cascade_policy", format},
-          {"version", r.version},
-          {"date", r.date},
-          {"tiers", r.tiers},
-          {"method", r.mode == Mode::route ? "route" : "judge"},
-          {"guarantee",
-           {{"kind", r.guarantee.kind == Guarantee::Kind::max_loss ? "max_loss" : "max_error"},
-            {"limit", r.guarantee.limit},
-            {"confidence", r.guarantee.confidence},
-            {"horizon", r.guarantee.horizon.value_or(0)}}},
-          {"models_of_tiers", r.own_models},
-          {"thresholds", written(r.thresholds)},
-          {"tightened", written(r.tight)},
-          {"weigh_cost", r.weigh_cost},
-          {"mean_saving", r.mean_saving},
-          {"features", r.features},
-          {"types", r.types},
-          {"models", std::move(models)},
-          {"costs", std::move(costs)},
-          {"split", {{"seed", r.seed}, {"calibration_share", r.calibration_share}}},
-          {"calibration", written(r.facts)}};
+  Json out{{"frugal_cascade_policy", r.neighbours ? format_with_neighbours : format},
+           {"version", r.version},
+           {"date", r.date},
+           {"tiers", r.tiers},
+           {"method", calibrate::name_of(r.mode)},
+           {"guarantee",
+            {{"kind", r.guarantee.kind == Guarantee::Kind::max_loss ? "max_loss" : "max_error"},
+             {"limit", r.guarantee.limit},
+             {"confidence", r.guarantee.confidence},
+             {"horizon", r.guarantee.horizon.value_or(0)}}},
+           {"models_of_tiers", r.own_models},
+           {"thresholds", written(r.thresholds)},
+           {"tightened", written(r.tight)},
+           {"weigh_cost", r.weigh_cost},
+           {"mean_saving", r.mean_saving},
+           {"features", r.features},
+           {"types", r.types},
+           {"models", std::move(models)},
+           {"costs", std::move(costs)},
+           {"split", {{"seed", r.seed}, {"calibration_share", r.calibration_share}}},
+           {"calibration", written(r.facts)}};
+  if (r.neighbours) out["neighbours"] = written(*r.neighbours, r.embedder);
+  return out;
 }
 
 // Reads members of the right kind; every fault names the file and the member.
@@ -204,10 +226,33 @@ std::vector<double> thresholds(const Reader& in, const char* key, std::size_t ty
   return out;
 }
 
+Neighbours neighbours(const Reader& in, std::size_t tiers) {
+  Neighbours n;
+  n.tiers = tiers;
+  n.width = in.get<std::size_t>("width");
+  const std::optional<std::vector<float>> at = floats_from_base64(in.get<std::string>("vectors"));
+  if (!at || n.width == 0 || at->size() % n.width != 0)
+    in.fail("must be vectors of the given width in base64", "vectors");
+  n.at = *at;
+  for (const float x : n.at)
+    if (!std::isfinite(x)) in.fail("hold a number that is not finite", "vectors");
+  n.count = in.get<std::size_t>("count");
+  if (n.count == 0 || n.count > n.known()) in.fail("must be at least 1, and no more than there are vectors", "count");
+  const auto right = in.get<std::vector<std::string>>("right");
+  if (right.size() != tiers) in.fail("must have one text for each tier", "right");
+  n.right.resize(n.known() * tiers);
+  for (std::size_t t = 0; t < tiers; ++t) {
+    if (right[t].size() != n.known() || right[t].find_first_not_of("01") != std::string::npos)
+      in.fail("must have one digit, 0 or 1, for each vector", "right");
+    for (std::size_t i = 0; i < n.known(); ++i) n.right[i * tiers + t] = right[t][i] == '1' ? 1 : 0;
+  }
+  return n;
+}
+
 void read_models(const Reader& in, const Json& object, const std::string& origin, FittedCascade::Impl& r) {
   const Json& models = in.at("models");
-  if (!models.is_array() || models.size() + 1 != r.tiers.size())
-    in.fail("must have one entry less than tiers", "models");
+  if (!models.is_array() || models.size() != (r.neighbours ? 0 : r.below()))
+    in.fail(r.neighbours ? "must be empty beside neighbours" : "must have one entry less than tiers", "models");
   const Json& costs = in.at("costs");
   if (!costs.is_array() || costs.size() != r.tiers.size()) in.fail("must have one entry for each tier", "costs");
   for (const Json& m : object.at("models")) {
@@ -235,8 +280,14 @@ FittedCascade::Impl read(const Json& object, const std::string& origin) {
   r.tiers = in.get<std::vector<std::string>>("tiers");
   if (r.tiers.size() < 2) in.fail("must name at least two tiers", "tiers");
   const auto method = in.get<std::string>("method");
-  if (method != "route" && method != "judge") in.fail("must be route or judge", "method");
-  r.mode = method == "route" ? Mode::route : Mode::judge;
+  for (const Mode mode : {Mode::route, Mode::judge, Mode::neighbours})
+    if (method == calibrate::name_of(mode)) r.mode = mode;
+  if (method != calibrate::name_of(r.mode)) in.fail("must be route, judge or neighbours", "method");
+  if (r.mode == Mode::neighbours) {
+    const Reader inner = in.in("neighbours");
+    r.embedder = inner.get<std::string>("embedder");
+    r.neighbours = neighbours(inner, r.tiers.size());
+  }
   r.guarantee = guarantee(in.in("guarantee"));
   r.own_models = in.get<std::vector<std::string>>("models_of_tiers");
   if (r.own_models.size() != r.tiers.size()) in.fail("must have one entry for each tier", "models_of_tiers");
@@ -244,6 +295,7 @@ FittedCascade::Impl read(const Json& object, const std::string& origin) {
   r.mean_saving = in.number("mean_saving");
   if (!(r.mean_saving > 0)) in.fail("must be above 0", "mean_saving");
   r.features = in.get<std::vector<std::string>>("features");
+  if (r.neighbours && !r.features.empty()) in.fail("must be empty beside neighbours", "features");
   r.types = in.get<std::vector<std::string>>("types");
   r.thresholds = thresholds(in, "thresholds", r.types.size());
   r.tight = thresholds(in, "tightened", r.types.size());
@@ -267,10 +319,11 @@ FittedCascade FittedCascade::from_json(const std::string& text, const std::strin
   Json object = parse_json_tree(text, origin);
   if (!object.is_object() || !object.contains("frugal_cascade_policy"))
     throw Error(Errc::bad_file, origin + ": this is not a cascade policy file");
-  if (object["frugal_cascade_policy"] != format && object["frugal_cascade_policy"] != format_without_steps)
-    throw Error(Errc::unsupported, origin + ": written in format " + object["frugal_cascade_policy"].dump() +
-                                       "; this version of frugal reads formats " +
-                                       std::to_string(format_without_steps) + " and " + std::to_string(format));
+  const Json& written_in = object["frugal_cascade_policy"];
+  if (written_in != format && written_in != format_without_steps && written_in != format_with_neighbours)
+    throw Error(Errc::unsupported,
+                origin + ": written in format " + written_in.dump() + "; this version of frugal reads formats " +
+                    std::to_string(format_without_steps) + " to " + std::to_string(format_with_neighbours));
   const Json sum = object.value("checksum", Json());
   object.erase("checksum");
   if (!sum.is_string() || sum.get<std::string>() != checksum(object.dump()))
@@ -278,12 +331,14 @@ FittedCascade FittedCascade::from_json(const std::string& text, const std::strin
   return FittedCascade(std::make_shared<const Impl>(read(object, origin)));
 }
 
-std::shared_ptr<CascadePolicy> load_cascade_policy(const std::string& path, std::span<const ServedTier> endpoints) {
-  return FittedCascade::from_json(read_file(path), path).policy(endpoints);
+std::shared_ptr<CascadePolicy> load_cascade_policy(const std::string& path, std::span<const ServedTier> endpoints,
+                                                   Embedder embedder) {
+  return FittedCascade::from_json(read_file(path), path).policy(endpoints, std::move(embedder));
 }
 
-std::shared_ptr<CascadePolicy> load_cascade_policy(const std::string& path, std::span<const std::string> endpoints) {
-  return FittedCascade::from_json(read_file(path), path).policy(endpoints);
+std::shared_ptr<CascadePolicy> load_cascade_policy(const std::string& path, std::span<const std::string> endpoints,
+                                                   Embedder embedder) {
+  return FittedCascade::from_json(read_file(path), path).policy(endpoints, std::move(embedder));
 }
 
 }  // namespace frugal

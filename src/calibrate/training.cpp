@@ -1,5 +1,7 @@
 #include "calibrate/training.hpp"
 
+#include <frugal/core/error.hpp>
+
 #include <algorithm>
 #include <cmath>
 #include <limits>
@@ -15,6 +17,7 @@ namespace {
 
 constexpr std::size_t folds = 5;
 constexpr std::size_t grid_steps = 80;
+constexpr std::size_t neighbour_counts[] = {40, 10, 160};
 constexpr double infinity = std::numeric_limits<double>::infinity();
 
 CostLine cost_line(const Outcomes& outcomes, std::span<const std::size_t> rows, std::size_t tier) {
@@ -52,12 +55,24 @@ std::vector<double> targets_of(const Graded& graded, std::span<const std::size_t
   return out;
 }
 
+Neighbours neighbours_of(const Graded& graded, std::size_t count, std::span<const std::size_t> rows) {
+  Neighbours out;
+  out.count = std::min(count, rows.size());
+  out.width = graded.vectors.front().size();
+  out.tiers = graded.tiers();
+  for (const std::size_t r : rows) {
+    out.at.insert(out.at.end(), graded.vectors[r].begin(), graded.vectors[r].end());
+    for (const bool right : graded.right[r]) out.right.push_back(right ? 1 : 0);
+  }
+  return out;
+}
+
 void fit_costs(FittedCascade::Impl& rule, const Outcomes& outcomes, std::span<const std::size_t> rows) {
   for (std::size_t t = 0; t < outcomes.tiers.size(); ++t) rule.costs.push_back(cost_line(outcomes, rows, t));
   double saving = 0;
   for (const std::size_t r : rows) {
     const std::vector<TierOutcome>& a = outcomes.rows[r].attempts;
-    saving += a.back().cost - (rule.mode == Mode::route ? a.front().cost : 0);
+    saving += a.back().cost - (rule.mode == Mode::judge ? 0 : a.front().cost);
   }
   saving /= static_cast<double>(rows.size());
   rule.mean_saving = saving > 0 ? saving : 1;
@@ -108,13 +123,28 @@ Graded::Graded(const Outcomes& o, std::uint64_t seed) : outcomes(&o), route(o, M
     for (std::size_t t = 0; t < o.tiers.size(); ++t)
       row.push_back(uniform_at(seed ^ 0x726f756e64ULL, r * o.tiers.size() + t) < o.rows[r].attempts[t].quality);
     right.push_back(std::move(row));
+    if (!o.embedder.empty()) vectors.push_back(unit(o.rows[r].embedding));
+    if (!o.embedder.empty() && (vectors.back().empty() || vectors.back().size() != vectors.front().size()))
+      throw Error(Errc::invalid_argument, "outcome \"" + o.rows[r].id +
+                                              "\": its embedding is missing, zero, not finite " +
+                                              "or of another length than the first one's");
   }
 }
 
-std::vector<Candidate> candidates(const Graded& graded, const Guarantee& guarantee) {
+std::vector<Candidate> candidates(const Graded& graded, const Guarantee& guarantee, Router router) {
   const bool prompts = !graded.route.names.empty();
   const bool answers = graded.judge.names.size() > graded.route.names.size();
   std::vector<Candidate> all;
+  if (router == Router::neighbours) {
+    if (graded.vectors.empty())
+      throw Error(Errc::invalid_argument,
+                  "fit_cascade: nearest neighbours need outcomes with embeddings, and these have none");
+    for (const bool weigh : {true, false})
+      for (const std::size_t count : neighbour_counts)
+        if (!weigh || guarantee.kind == Guarantee::Kind::max_loss)
+          all.push_back({.mode = Mode::neighbours, .use_features = false, .weigh_cost = weigh, .neighbours = count});
+    return all;
+  }
   for (const bool weigh : {true, false})
     for (const double penalty : {40.0, 10.0, 160.0}) {
       if (weigh && guarantee.kind == Guarantee::Kind::max_error) continue;
@@ -143,6 +173,12 @@ FittedCascade::Impl train(const Graded& graded, const Candidate& candidate, cons
   std::set<std::string> types;
   for (const std::size_t r : rows) types.insert(outcomes.rows[r].type);
   rule.types.assign(types.begin(), types.end());
+  fit_costs(rule, outcomes, rows);
+  if (candidate.mode == Mode::neighbours) {
+    rule.neighbours = neighbours_of(graded, candidate.neighbours, rows);
+    rule.embedder = outcomes.embedder;
+    return rule;
+  }
   for (std::size_t t = 0; t + 1 < outcomes.tiers.size(); ++t) {
     const std::vector<Example> examples = examples_of(rule, graded, rows, t);
     TierModel model;
@@ -154,7 +190,6 @@ FittedCascade::Impl train(const Graded& graded, const Candidate& candidate, cons
           fit_logistic(examples, targets_of(graded, rows, graded.tiers() - 1), rule.types.size(), candidate.penalty);
     rule.models.push_back(std::move(model));
   }
-  fit_costs(rule, outcomes, rows);
   return rule;
 }
 
@@ -164,10 +199,11 @@ std::vector<std::vector<double>> scores_of(const FittedCascade::Impl& rule, cons
   for (const std::size_t r : rows) {
     const Outcome& row = outcomes.rows[r];
     const std::optional<std::size_t> type = rule.type_number(row.type);
-    std::vector<double> scores(rule.models.size(), infinity);
+    std::vector<double> scores(rule.below(), infinity), shares;
+    if (type && rule.neighbours) shares = rule.neighbours->shares(unit(row.embedding));
     for (std::size_t t = 0; type && t < scores.size(); ++t) {
       const auto features = rule.pick(recorded_features(row, t, rule.mode));
-      if (features) scores[t] = rule.score(t, {{*features, *type}, prompt_bytes(row)});
+      if (features) scores[t] = rule.score(t, {{*features, *type}, prompt_bytes(row), shares});
     }
     out.push_back(std::move(scores));
   }
@@ -180,9 +216,10 @@ std::vector<std::vector<double>> scores_of(const FittedCascade::Impl& rule, cons
   for (const std::size_t r : rows) {
     const Outcome& row = graded.outcomes->rows[r];
     const std::optional<std::size_t> type = rule.type_number(row.type);
-    std::vector<double> scores(rule.models.size(), infinity);
+    std::vector<double> scores(rule.below(), infinity), shares;
+    if (type && rule.neighbours) shares = rule.neighbours->shares(graded.vectors[r]);
     for (std::size_t t = 0; type && t < scores.size(); ++t)
-      scores[t] = rule.score(t, {{seen_by(rule, graded, r, t), *type}, prompt_bytes(row)});
+      scores[t] = rule.score(t, {{seen_by(rule, graded, r, t), *type}, prompt_bytes(row), shares});
     out.push_back(std::move(scores));
   }
   return out;

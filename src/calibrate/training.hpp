@@ -18,7 +18,8 @@ struct Candidate {
   bool use_features = true;  ///< false: by request type alone
   bool weigh_cost = false;
   double penalty = 10;
-  bool isotonic = false;  ///< P(right) by steps over one feature, instead of logistic over all
+  bool isotonic = false;       ///< P(right) by steps over one feature, instead of logistic over all
+  std::size_t neighbours = 0;  ///< how many are asked, in Mode::neighbours
 };
 
 /// The features that every attempt below the last tier has, measured once: rules pick them by place, not by name.
@@ -35,8 +36,9 @@ struct Graded {
   const Outcomes* outcomes = nullptr;
   std::vector<std::vector<bool>> right{};  ///< [rows][tiers]
   Measured route, judge;
+  std::vector<std::vector<float>> vectors{};  ///< [rows]: the embeddings at length 1, where there are any
 
-  const Measured& measured(Mode mode) const { return mode == Mode::route ? route : judge; }
+  const Measured& measured(Mode mode) const { return mode == Mode::judge ? judge : route; }
 
   Graded(const Outcomes& o, std::uint64_t seed);
   std::size_t tiers() const { return outcomes->tiers.size(); }
@@ -47,8 +49,9 @@ using Rows = std::vector<std::size_t>;
 /// 0 .. n - 1 in an order that the seed gives.
 Rows shuffled(std::size_t n, std::uint64_t seed);
 
-/// The rules worth trying on these outcomes, what is plain and usual first.
-std::vector<Candidate> candidates(const Graded& graded, const Guarantee& guarantee);
+/// The rules worth trying on these outcomes, what is plain and usual first. Throws Error(invalid_argument) where the
+/// router needs embeddings and there are none.
+std::vector<Candidate> candidates(const Graded& graded, const Guarantee& guarantee, Router router);
 
 /// Fits the candidate's models on these rows. Types are those of `rows`.
 FittedCascade::Impl train(const Graded& graded, const Candidate& candidate, const Guarantee& guarantee,

@@ -1,7 +1,6 @@
 #include "http/easy.hpp"
 
 #include <frugal/core/error.hpp>
-#include <frugal/version.hpp>
 
 #include <algorithm>
 #include <cctype>
@@ -11,16 +10,14 @@
 #include <ctime>
 
 #include "core/splitmix.hpp"
+#include "core/version_text.hpp"
 #include "http/api.hpp"
 
 namespace frugal::http {
 
 namespace {
 
-std::string user_agent() {
-  const Version v = version();
-  return "frugal/" + std::to_string(v.major) + "." + std::to_string(v.minor) + "." + std::to_string(v.patch);
-}
+std::string user_agent() { return "frugal/" + version_text(); }
 
 }  // namespace
 

@@ -1,7 +1,6 @@
 // OTLP 1.x metrics as JSON: opentelemetry-proto's ExportMetricsServiceRequest, 64-bit integers as text as its JSON
 // mapping asks.
 #include <frugal/meter/metrics.hpp>
-#include <frugal/version.hpp>
 
 #include <chrono>
 #include <cmath>
@@ -9,6 +8,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "core/version_text.hpp"
 #include "meter/families.hpp"
 
 namespace frugal {
@@ -68,11 +68,6 @@ Span span_of(double seconds, const Clock& clock) {
   const nanoseconds now = clock.wall_now().time_since_epoch();
   const auto age = nanoseconds(static_cast<nanoseconds::rep>(seconds * 1e9));
   return {std::to_string((now - age).count()), std::to_string(now.count())};
-}
-
-std::string version_text() {
-  const Version v = version();
-  return std::to_string(v.major) + "." + std::to_string(v.minor) + "." + std::to_string(v.patch);
 }
 
 }  // namespace

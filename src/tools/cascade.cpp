@@ -23,7 +23,7 @@ struct FitCommand {
   double max_loss = 0, max_error = 0;
   FitOptions options{};
   std::uint64_t horizon = 0;
-  std::string reference = "labels";
+  std::string reference = "labels", router = "auto";
 };
 
 struct EvalCommand {
@@ -34,6 +34,7 @@ struct EvalCommand {
 constexpr const char* fit_examples = R"(Examples:
   frugal cascade fit outcomes.jsonl --max-loss 0.03 --confidence 0.95 -o policy.json
   frugal cascade fit outcomes.jsonl --max-error 0.10 -o policy.json
+  frugal cascade fit outcomes.jsonl --max-loss 0.03 --router knn -o policy.json
 Each line of the file is one request with every tier's answer to it, cheapest tier first:
   {"id": "1", "type": "faq", "prompt": "...", "attempts": [{"tier": "small", "correct": true, "output": "...",
    "input_tokens": 40, "output_tokens": 9, "cost": 0.00001}, {"tier": "big", ...}]}
@@ -76,6 +77,7 @@ void run_fit(FitCommand o, bool horizon_given) {
   o.options.guarantee.kind = o.max_loss > 0 ? Guarantee::Kind::max_loss : Guarantee::Kind::max_error;
   o.options.guarantee.limit = o.max_loss > 0 ? o.max_loss : o.max_error;
   if (horizon_given) o.options.guarantee.horizon = o.horizon;
+  o.options.router = o.router == "knn" ? Router::neighbours : Router::automatic;
   o.options.date = today();
   Outcomes outcomes = read_outcomes(o.outcomes);
   if (o.reference == "last") outcomes = agreement_with_last(std::move(outcomes));
@@ -127,6 +129,12 @@ CLI::App* add_fit(CLI::App& parent, const std::shared_ptr<FitCommand>& o) {
   fit->add_option("--reference", o->reference,
                   "What counts as right: the recorded labels, or whatever the last tier answered")
       ->check(CLI::IsMember({"labels", "last"}))
+      ->capture_default_str();
+  fit->add_option(
+         "--router", o->router,
+         "auto: the best of what reads prompts and answers; knn: by the most similar requests, whose embeddings "
+         "the outcomes must hold (cascade record --hidden)")
+      ->check(CLI::IsMember({"auto", "knn"}))
       ->capture_default_str();
   fit->add_option("--seed", o->options.seed, "Of the split")->capture_default_str();
   fit->add_option("-o,--out", o->out, "The policy file")->required();

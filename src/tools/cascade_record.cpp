@@ -23,7 +23,7 @@ namespace {
 
 struct RecordCommand {
   std::vector<std::string> tiers;
-  std::string requests, expect, command, schema, out;
+  std::string requests, expect, command, schema, hidden, out;
   QuestionRules questions{};
   RecordOptions options{};
   TierRules rules{};
@@ -36,6 +36,7 @@ constexpr const char* examples = R"(Examples:
   frugal cascade record --tier small.gguf --tier big.gguf --requests questions.jsonl --expect exact -o outcomes.jsonl
   frugal cascade record --tier head:head.safetensors@small.gguf --tier big=openai:https://api.openai.com/v1#gpt-5-mini \
     --key-env OPENAI_API_KEY --usd-per-hour 0.4 --requests questions.jsonl --expect choice --choices yes,no -o o.jsonl
+  frugal cascade record --tier small.gguf --tier big.gguf --hidden 12:mean --requests q.jsonl --expect exact -o o.jsonl
 Each line of the questions: {"id": "1", "type": "faq", "prompt": "When are you open?", "expected": "From nine to five."}
 with "messages" in place of "prompt" for a conversation, and a list where several answers are right.
 Run it again to go on: what is in the file already is not asked again. Questions that a tier or the grader failed on are
@@ -53,6 +54,16 @@ Grader grader_of(const RecordCommand& o) {
   }
   if (o.command.empty()) throw Error(Errc::invalid_argument, "--expect command needs --command");
   return expect_command(o.command, std::chrono::milliseconds(static_cast<std::int64_t>(o.time_limit * 1000)));
+}
+
+// "12", "12:mean" or "12:last".
+HiddenState hidden_state(const std::string& text) {
+  const std::size_t mark = text.find(':');
+  const std::string layers = text.substr(0, mark), pool = mark == std::string::npos ? "mean" : text.substr(mark + 1);
+  if (layers.empty() || layers.size() > 4 || layers.find_first_not_of("0123456789") != std::string::npos ||
+      (pool != "mean" && pool != "last"))
+    throw Error(Errc::invalid_argument, "--hidden " + text + ": must be LAYERS, LAYERS:mean or LAYERS:last");
+  return {.layers = static_cast<std::uint32_t>(std::stoul(layers)), .pool = pool == "last" ? Pool::last : Pool::mean};
 }
 
 // The workers' shared state.
@@ -108,7 +119,9 @@ int run_record(RecordCommand o) {
     throw Error(
         Errc::invalid_argument,
         "--parallel is for remote tiers: a local tier's cost is its time, which others beside it would lengthen");
-  OutcomeLog log(o.out, tiers.recorded());
+  if (!o.hidden.empty()) o.options.embedder = tiers.hidden(hidden_state(o.hidden));
+  if (o.usd_per_hour > 0) o.options.embedding_cost_per_second = o.usd_per_hour / 3600;
+  OutcomeLog log(o.out, tiers.recorded(), o.options.embedder.identity);
   const std::size_t before = log.size();
   Progress progress(o.quiet);
   Run run{questions, tiers.recorded(), grader, o.options, log, progress};
@@ -160,6 +173,10 @@ Command add_cascade_record(CLI::App& parent) {
       ->check(CLI::Range(0U, 64U));
   app->add_flag("--self-check", o->options.self_check,
                 "Ask the tier whether its answer is right (feature \"self_check\"; paid for)");
+  app->add_option(
+      "--hidden", o->hidden,
+      "LAYERS, LAYERS:mean or LAYERS:last: record the pooled state of the text after so many layers of the first "
+      "local tier's model, for cascade fit --router knn");
   app->add_option("--usd-per-hour", o->usd_per_hour, "Of this machine: local tiers then cost money instead of seconds")
       ->check(CLI::PositiveNumber);
   app->add_option("--key-env", o->rules.key_variable, "The environment variable with the key of remote APIs");

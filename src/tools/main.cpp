@@ -5,7 +5,6 @@
 #include "tools/commands.hpp"
 
 #include <frugal/core/error.hpp>
-#include <frugal/version.hpp>
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
@@ -14,6 +13,8 @@
 #include <new>
 #include <string>
 #include <vector>
+
+#include "core/version_text.hpp"
 
 namespace {
 
@@ -35,10 +36,7 @@ constexpr const char* examples = R"(Examples:
 M.gguf is a GGUF file or a Hugging Face folder (config.json, *.safetensors, tokenizer.json).
 `frugal COMMAND --help` explains one command with examples of its own.)";
 
-std::string version_text() {
-  const frugal::Version v = frugal::version();
-  return "frugal " + std::to_string(v.major) + "." + std::to_string(v.minor) + "." + std::to_string(v.patch);
-}
+std::string name_and_version() { return "frugal " + frugal::version_text(); }
 
 int fail(const std::string& where, std::string_view kind, std::string_view what) {
   std::cerr << where << ": " << what << " (" << kind << ")\n";
@@ -70,7 +68,7 @@ int main(int argc, char** argv) {
   std::signal(SIGPIPE, SIG_IGN);  // a reader that left is then a failed write, reported as such
   CLI::App app{"frugal: language-model inference that does not pay twice."};
   app.footer(examples);
-  app.set_version_flag("--version", version_text());
+  app.set_version_flag("--version", name_and_version());
   app.require_subcommand(1);
   using namespace frugal::tools;
   std::vector<Command> commands{add_tokenize(app), add_render(app), add_generate(app), add_batch(app),

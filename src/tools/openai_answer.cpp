@@ -1,8 +1,7 @@
 #include "tools/openai_answer.hpp"
-
-#include <frugal/version.hpp>
-
 #include <string_view>
+
+#include "core/version_text.hpp"
 
 namespace frugal::tools {
 
@@ -66,10 +65,7 @@ json usage_of(const Finish& finish) {
           {"completion_tokens_details", std::move(details)}};
 }
 
-std::string fingerprint() {
-  const Version v = version();
-  return "frugal-" + std::to_string(v.major) + "." + std::to_string(v.minor) + "." + std::to_string(v.patch);
-}
+std::string fingerprint() { return "frugal-" + version_text(); }
 
 json choice_of(const OpenAiAnswer& of, const Answer& answer, const Tokenizer* tokenizer) {
   const bool chat = of.kind == OpenAiKind::chat_completion;

@@ -65,12 +65,12 @@ std::unique_ptr<Endpoint> engine_of(const std::string& name, const std::shared_p
 }
 
 // Also fills in the tier's model and price.
-std::unique_ptr<Endpoint> head_of(const std::string& file, const std::string& model, const TierRules& rules,
-                                  RecordTier& tier) {
+std::unique_ptr<Endpoint> head_of(const std::string& file, const std::shared_ptr<const Model>& model,
+                                  const TierRules& rules, RecordTier& tier) {
   HeadEndpointOptions o;
   o.name = tier.name;
   o.head = std::make_shared<const Head>(load_head(file));
-  o.model = load_with_progress(model, rules.quiet);
+  o.model = model;
   o.backend = make_backend(rules.backend);
   tier.model = o.head->identity();
   tier.cost = by_time(rules.usd_per_hour);
@@ -91,13 +91,19 @@ std::function<std::optional<double>(const Finish&)> by_price(const std::string& 
 
 Tiers::~Tiers() = default;
 
-Tiers::Tiers(const std::vector<std::string>& texts, const TierRules& rules) {
+Tiers::Tiers(const std::vector<std::string>& texts, const TierRules& rules) : backend_(rules.backend) {
   for (const std::string& text : texts) add(text, rules);
   if (recorded_.size() < 2) throw Error(Errc::invalid_argument, "a cascade needs at least two --tier, cheapest first");
   if (any_remote_ && !all_remote_ && !rules.usd_per_hour)
     throw Error(
         Errc::invalid_argument,
         "--usd-per-hour is needed: local tiers cost seconds, remote ones money, and the two cannot be compared");
+}
+
+Embedder Tiers::hidden(const HiddenState& state) const {
+  if (!first_local_)
+    throw Error(Errc::invalid_argument, "--hidden needs a local tier: remote models show no hidden states");
+  return hidden_embedder(first_local_, make_backend(backend_), state);
 }
 
 void Tiers::add(const std::string& text, const TierRules& rules) {
@@ -141,9 +147,12 @@ void Tiers::add(const std::string& text, const TierRules& rules) {
     const std::size_t mark = rest.rfind('@');
     if (mark == std::string::npos) reject(text, "must be head:HEAD.safetensors@MODEL.gguf");
     named(stem(rest.substr(0, mark)));
-    endpoints_.push_back(head_of(rest.substr(0, mark), rest.substr(mark + 1), rules, tier));
+    const auto model = load_with_progress(rest.substr(mark + 1), rules.quiet);
+    if (!first_local_) first_local_ = model;
+    endpoints_.push_back(head_of(rest.substr(0, mark), model, rules, tier));
   } else {
     const auto model = load_with_progress(rest, rules.quiet);
+    if (!first_local_) first_local_ = model;
     named(stem(rest));
     tier.model = model_identity(*model);
     tier.cost = by_time(rules.usd_per_hour);

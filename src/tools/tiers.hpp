@@ -4,6 +4,7 @@
 #include "tools/backends.hpp"
 
 #include <frugal/autopilot/record.hpp>
+#include <frugal/head/embed.hpp>
 
 #include <memory>
 #include <optional>
@@ -12,7 +13,8 @@
 
 namespace frugal {
 class Endpoint;
-}
+class Model;
+}  // namespace frugal
 
 namespace frugal::tools {
 
@@ -37,6 +39,8 @@ class Tiers {
   ~Tiers();
   const std::vector<RecordTier>& recorded() const { return recorded_; }
   bool all_remote() const { return all_remote_; }
+  /// By the model of the first local tier, a head's included. Throws Error(invalid_argument) where there is none.
+  Embedder hidden(const HiddenState& state) const;
 
  private:
   void add(const std::string& text, const TierRules& rules);
@@ -44,6 +48,8 @@ class Tiers {
   std::vector<std::unique_ptr<Endpoint>> endpoints_;
   std::vector<RecordTier> recorded_;
   bool all_remote_ = true, any_remote_ = false;
+  BackendChoice backend_;
+  std::shared_ptr<const Model> first_local_;
 };
 
 }  // namespace frugal::tools

@@ -131,6 +131,29 @@ TEST_CASE("a tier that fails, a grader that throws anything and an unknown price
   CHECK(mentions(record(question("q1", {"left"}), tiers, expect_exact()).error(), "tier big: what the answer costs"));
 }
 
+TEST_CASE("where an embedder is given an outcome has the request's vector and its cost, and the log keeps to it") {
+  const Folder folder;
+  SimulatedService s(1);
+  const std::vector<RecordTier> tiers = tiers_of(s);
+  RecordOptions options;
+  options.embedder = {"by length", [](std::string_view text) { return std::vector<float>{1, float(text.size())}; }};
+  options.embedding_cost_per_second = 1e9;
+  const Outcome o = record(question("a", {"left"}), tiers, expect_exact(), options).value();
+  CHECK(o.embedding == std::vector<float>{1, 9});  // "Is it so?"
+  CHECK(o.embedding_cost > 0);
+  const std::string path = folder.file("e.jsonl");
+  OutcomeLog(path, tiers, "by length").append(o);
+  CHECK(read_outcomes(path).embedder == "by length");
+  CHECK(OutcomeLog(path, tiers, "by length").contains("a"));
+  CHECK(mentions(error_of([&] { OutcomeLog log(path, tiers); }), "to be recorded without embeddings"));
+  CHECK(mentions(error_of([&] { OutcomeLog log(path, tiers, "other"); }), "with embeddings by \"other\""));
+  options.embedder.embed = [](std::string_view) { return std::vector<float>{}; };
+  CHECK(mentions(record(question("b", {"left"}), tiers, expect_exact(), options).error(),
+                 "\"b\": its text cannot be embedded"));
+  options.embedder.embed = [](std::string_view) -> std::vector<float> { throw 3; };
+  CHECK(mentions(record(question("b", {"left"}), tiers, expect_exact(), options).error(), "question \"b\""));
+}
+
 TEST_CASE("a log can be gone on with after any cut, and knows what it has") {
   const Folder folder;
   SimulatedService s(1);

@@ -114,3 +114,44 @@ TEST_CASE("an outcome's line is read back as it was, and models must stay the sa
   CHECK(
       mentions(error_of([&] { (void)parse_outcomes(text + second, "z"); }), "line 2: tier \"s\" is the model \"s@2\""));
 }
+
+TEST_CASE("embeddings are read, written with six digits, and must be alike in every line") {
+  const auto with = [](const std::string& id, const std::string& more) {
+    return R"({"id": ")" + id + R"(", )" + more + R"(, "attempts": [)" + attempt("small") + "," + attempt("big") +
+           "]}\n";
+  };
+  const std::string first = with("1", R"("embedding": [1, -0.5], "embedder": "e", "embedding_cost": 0.25)");
+  const Outcomes all = parse_outcomes(first + with("2", R"("embedding": [0.1234567, 2e-3], "embedder": "e")"), "x");
+  CHECK(all.embedder == "e");
+  CHECK(all.rows[0].embedding == std::vector<float>{1, -0.5F});
+  CHECK(all.rows[0].embedding_cost == 0.25);
+  CHECK(all.rows[1].embedding_cost == 0);
+  const std::string line = outcome_line(all, all.rows[1]);
+  CHECK(mentions(Error(Errc::internal, line), "[0.123457,0.002]"));
+  const Outcomes again = parse_outcomes(outcome_line(all, all.rows[0]) + line, "y");
+  CHECK(again.embedder == "e");
+  CHECK(again.rows[0].embedding_cost == 0.25);
+  CHECK(again.rows[1].embedding == std::vector<float>{0.123457F, 0.002F});
+  const std::pair<std::string, const char*> faults[] = {
+      {with("2", R"("type": "t")"), "has no \"embedding\", and the first line has one"},
+      {with("2", R"("embedding": [1, 2])"), "has no \"embedder\""},
+      {with("2", R"("embedding": [1, 2], "embedder": "f")"), "is by \"f\", where the first line's is by \"e\""},
+      {with("2", R"("embedding": [1, 2], "embedder": "")"), "\"embedder\" is empty"},
+      {with("2", R"("embedding": [1], "embedder": "e")"), "has 1 numbers, where the first line's has 2"},
+      {with("2", R"("embedding": [], "embedder": "e")"), "all zero"},
+      {with("2", R"("embedding": [0, 0], "embedder": "e")"), "all zero"},
+      {with("2", R"("embedding": [1, "a"], "embedder": "e")"), "must be a number"},
+      {with("2", R"("embedding": [1, 1e300], "embedder": "e")"), "too large"},
+      {with("2", R"("embedding": 3, "embedder": "e")"), "must be a list of numbers"},
+      {with("2", R"("embedding": [1, 2], "embedder": "e", "embedding_cost": -1)"), "\"embedding_cost\" is negative"},
+  };
+  for (const auto& [text, what] : faults) {
+    const Error error = error_of([&, t = text] { (void)parse_outcomes(first + t, "log.jsonl"); });
+    CAPTURE(text, error.message());
+    CHECK(error.code() == Errc::bad_file);
+    CHECK(mentions(error, "log.jsonl line 2"));
+    CHECK(mentions(error, what));
+  }
+  CHECK(mentions(error_of([&] { (void)parse_outcomes(good + with("2", R"("embedding": [1], "embedder": "e")"), "x"); }),
+                 "the first line has none"));
+}

@@ -1,4 +1,4 @@
-"""heads.py FRUGAL MODEL DATA: train head -> head eval -> cascade record (broken off and gone on with) -> fit -> eval, as a user
+"""heads.py FRUGAL MODEL DATA: train head -> head eval -> cascade record (broken off and gone on with) -> fit, by answers and by neighbours -> eval, as a user
 runs them on a real model. How the policy serves and is turned off by a drift is example_090's."""
 import json
 import pathlib
@@ -30,7 +30,7 @@ def main():
         assert found["n"] == len(rows) and found["accuracy"] > 0.8, found
 
         record = ["cascade", "record", "--tier", f"head=head:{head}@{MODEL}", "--tier", f"big={MODEL}", "--requests", str(asked),
-                  "--system", "Answer with one word: animal or vehicle.", "--max-tokens", "4", "--quiet", "-o", str(outcomes)]
+                  "--system", "Answer with one word: animal or vehicle.", "--max-tokens", "4", "--hidden", "4:mean", "--quiet", "-o", str(outcomes)]
         asked.write_text("".join(questions[:40]))
         run(*record, "--expect", "choice")
         with open(outcomes, "ab") as file:  # as a killed process leaves it
@@ -49,6 +49,14 @@ def main():
         assert found["guarantee"]["held"] and found["accepted_share"] > 0.2, found
         assert json.loads(pathlib.Path(policy).read_text())["models_of_tiers"] == [t["model"] for t in tiers]
 
+        assert all(len(l["embedding"]) == len(lines[0]["embedding"]) and l["embedding_cost"] > 0 for l in lines)
+        assert lines[0]["embedder"].endswith(" layers=4 pool=mean tokens=256"), lines[0]["embedder"]
+        run("cascade", "fit", str(outcomes), "--router", "knn", "--max-error", "0.25", "--confidence", "0.9", "--horizon", "0", "-o", policy)
+        known = json.loads(pathlib.Path(policy).read_text())
+        assert known["method"] == "neighbours" and known["neighbours"]["embedder"] == lines[0]["embedder"], known["method"]
+        found = json.loads(run("cascade", "eval", policy, str(outcomes), "--json").stdout)
+        assert found["guarantee"]["held"] and found["accepted_share"] > 0.2, found
+
         # A grader that hangs or breaks grades nothing, and its questions are not recorded.
         asked.write_text(questions[0])
         for command, what in (("sleep 30", "took longer than 300 ms"), ("exit 3", "ended with 3"), ("kill -9 $$", "signal 9")):
@@ -61,6 +69,8 @@ def main():
         assert json.loads((folder / "other.jsonl").read_text())["attempts"][0]["correct"] == tiers[0]["correct"]
         for more, what in ((["--expect", "json_schema"], "--schema"), (["--expect", "choice", "--parallel", "2"], "--parallel")):
             assert what in run(*record[:-1], str(folder / "x.jsonl"), *more, code=2).stderr
+        odd = ["4:both" if word == "4:mean" else word for word in record[:-1]]
+        assert "LAYERS:last" in run(*odd, str(folder / "x.jsonl"), "--expect", "exact", code=2).stderr
         broken = folder / "b.safetensors"
         data = bytearray(pathlib.Path(head).read_bytes())
         data[-3] ^= 1

@@ -10,6 +10,7 @@
 #include <frugal/core/expected.hpp>
 #include <frugal/core/finish.hpp>
 #include <frugal/core/request.hpp>
+#include <frugal/policy/embedder.hpp>
 
 #include <cstdint>
 #include <functional>
@@ -65,10 +66,14 @@ struct RecordOptions {
   bool self_check = false;
   /// Both are paid for by the attempt that they judge. They are known to records only: a policy that needs them is
   /// refused when it is to serve.
+
+  /// Outcome::embedding: what each request is like, for Router::neighbours. Nothing is embedded where it has no function.
+  Embedder embedder{};
+  double embedding_cost_per_second = 1;  ///< Outcome::embedding_cost, in the currency of the tiers; 1 = in seconds
 };
 
 /// Asks all tiers, one after the other, and waits. An Error says which tier failed, or why the answer could not be graded
-/// or priced. Lends the calling thread to the endpoints.
+/// or priced, or the request not embedded. Lends the calling thread to the endpoints.
 FRUGAL_API expected<Outcome> record(const Question& question, const std::vector<RecordTier>& tiers,
                                     const Grader& grader, const RecordOptions& options = {});
 
@@ -76,8 +81,9 @@ FRUGAL_API expected<Outcome> record(const Question& question, const std::vector<
 class FRUGAL_API OutcomeLog {
  public:
   /// Opens or creates it. A last line without an end, as a killed process leaves it, is cut off. Throws Error(bad_file)
-  /// where the file holds anything else than outcomes of these tiers and models, Error(busy) where it is held already.
-  OutcomeLog(std::string path, const std::vector<RecordTier>& tiers);
+  /// where the file holds anything else than outcomes of these tiers and models with embeddings by this embedder (its
+  /// identity; empty = without embeddings), Error(busy) where it is held already.
+  OutcomeLog(std::string path, const std::vector<RecordTier>& tiers, std::string embedder = {});
   ~OutcomeLog();
   OutcomeLog(const OutcomeLog&) = delete;
   OutcomeLog& operator=(const OutcomeLog&) = delete;

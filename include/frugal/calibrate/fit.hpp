@@ -11,6 +11,7 @@
 #include <frugal/config.hpp>
 #include <frugal/core/expected.hpp>
 #include <frugal/policy/cascade.hpp>
+#include <frugal/policy/embedder.hpp>
 
 #include <cstdint>
 #include <memory>
@@ -35,8 +36,17 @@ struct Guarantee {
   std::optional<std::uint64_t> horizon{};
 };
 
+/// Among which rules a fit chooses.
+enum class Router : std::uint8_t {
+  automatic,  ///< all that read prompts and answers
+  /// By the requests of the training part whose embeddings are nearest: before anything is generated. Needs outcomes with
+  /// embeddings, and an Embedder to serve.
+  neighbours,
+};
+
 struct FitOptions {
   Guarantee guarantee{};
+  Router router = Router::automatic;
   /// Each request type that has enough outcomes gets a threshold of its own, whose bound is certified for that type
   /// alone; all other types share one. The error level is divided among them, so that all bounds hold at once.
   bool by_type = false;
@@ -71,8 +81,11 @@ class FRUGAL_API FittedCascade {
   const std::vector<std::string>& tiers() const noexcept;
   const Guarantee& guarantee() const noexcept;
   const FitFacts& facts() const noexcept;
-  /// "route" decides before anything is generated; "judge" asks the cheapest tier first and judges its answer.
+  /// "route" decides before anything is generated, and so does "neighbours", by similar requests; "judge" asks the
+  /// cheapest tier first and judges its answer.
   std::string method() const;
+  /// Embedder::identity of the vectors that a policy of neighbours reads; empty = it reads none.
+  const std::string& embedder() const noexcept;
 
   /// The policy file: JSON with a checksum.
   std::string to_json() const;
@@ -82,12 +95,14 @@ class FRUGAL_API FittedCascade {
   /// To hand to a Cascade whose endpoints have these names. Throws Error(invalid_argument) where they are not the tiers
   /// that were fitted, Error(unsupported) where the rule reads a feature that only the recorded outcomes have. What the
   /// policy cannot judge (a type it has not seen, an answer without scores, an error) goes to the last tier.
-  /// Where the outcomes said which models answered, these must serve, byte for byte.
-  std::shared_ptr<CascadePolicy> policy(std::span<const ServedTier> endpoints) const;
+  /// Where the outcomes said which models answered, these must serve, byte for byte. A policy of neighbours needs the
+  /// embedder of its outcomes: none or another one is Error(invalid_argument); other policies ask for none. It is asked on
+  /// the thread that submits, and costs a product with every request of the training part besides.
+  std::shared_ptr<CascadePolicy> policy(std::span<const ServedTier> endpoints, Embedder embedder = {}) const;
   /// The same for outcomes that did not say.
-  std::shared_ptr<CascadePolicy> policy(std::span<const std::string> endpoints) const;
+  std::shared_ptr<CascadePolicy> policy(std::span<const std::string> endpoints, Embedder embedder = {}) const;
   /// A stricter policy: thresholds at which half as many answers are accepted. For when doubt has come up.
-  std::shared_ptr<CascadePolicy> tightened(std::span<const ServedTier> endpoints) const;
+  std::shared_ptr<CascadePolicy> tightened(std::span<const ServedTier> endpoints, Embedder embedder = {}) const;
 
   const Impl& impl() const noexcept { return *impl_; }
 
@@ -97,13 +112,15 @@ class FRUGAL_API FittedCascade {
 
 /// Fits and certifies. An Error(invalid_argument) is returned where no useful threshold keeps the guarantee; its text says
 /// how many outcomes would do, or the smallest limit that is feasible. Throws Error(invalid_argument) for options out of
-/// range and for outcomes that cannot be fitted (fewer than 20, one tier). Seconds for ten thousand outcomes.
+/// range and for outcomes that cannot be fitted (fewer than 20, one tier, neighbours without embeddings). Seconds for ten thousand outcomes.
 FRUGAL_API expected<FittedCascade> fit_cascade(const Outcomes& outcomes, const FitOptions& options);
 
 /// from_json of a file, then policy().
 FRUGAL_API std::shared_ptr<CascadePolicy> load_cascade_policy(const std::string& path,
-                                                              std::span<const ServedTier> endpoints);
+                                                              std::span<const ServedTier> endpoints,
+                                                              Embedder embedder = {});
 FRUGAL_API std::shared_ptr<CascadePolicy> load_cascade_policy(const std::string& path,
-                                                              std::span<const std::string> endpoints);
+                                                              std::span<const std::string> endpoints,
+                                                              Embedder embedder = {});
 
 }  // namespace frugal

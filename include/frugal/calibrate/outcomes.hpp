@@ -8,6 +8,9 @@
 // with the attempts in order of price, the same tiers in every line. "quality" in [0, 1] may stand for "correct".
 // "prompt", "output", "score", "features" and "model" are optional; "cost" is in any one currency. "model" says which
 // bytes answered for the tier (model_identity), the same in every line.
+// A line may also have "embedding", a list of finite numbers, not all 0, that says what the request is like, with
+// "embedder", which names what made it (Embedder::identity), and "embedding_cost", what that cost (0 where it is missing).
+// Then all lines have one, by the same embedder and of the same length.
 #pragma once
 
 #include <frugal/config.hpp>
@@ -38,6 +41,8 @@ struct Outcome {
   std::string id{}, type{};
   std::optional<std::string> prompt{};  ///< the last message or the raw prompt, as RequestView::text will hold it
   std::vector<TierOutcome> attempts{};  ///< [tiers], cheapest first
+  std::vector<float> embedding{};       ///< what the request is like; empty = not recorded
+  double embedding_cost = 0;            ///< in the currency of the attempts
 };
 
 /// Plain data; at least two tiers where it was read from a file.
@@ -45,11 +50,12 @@ struct Outcomes {
   std::vector<std::string> tiers{};   ///< names, cheapest first
   std::vector<std::string> models{};  ///< [tiers]: what answered, as model_identity says; empty texts = unknown
   std::vector<Outcome> rows{};
+  std::string embedder{};  ///< Embedder::identity of what made the rows' embeddings; empty = they have none
 };
 
 /// Reads a file of outcomes. Throws Error(bad_file) that names the file, the line and what is wrong: malformed JSON, a
 /// missing or misplaced tier, a quality outside [0, 1], a cost that is missing, negative or not finite, an id that
-/// occurs twice. Linear in the file.
+/// occurs twice, an embedding that is missing or unlike the others. Linear in the file.
 FRUGAL_API Outcomes read_outcomes(const std::string& path);
 
 /// The same from text; `origin` stands for the file's name in errors.

@@ -1,9 +1,11 @@
-// text_embedder: a text as the mean hidden state of a model's first layers, for nearest_neighbours or anything else that
-// asks how alike two texts are.
+// hidden_embedder: a text as the pooled hidden state of a model's first layers, for policies that ask how alike two
+// requests are: nearest_neighbours, and cascades that were fitted by neighbours.
 #pragma once
 
 #include <frugal/backend/backend.hpp>
 #include <frugal/config.hpp>
+#include <frugal/head/head.hpp>
+#include <frugal/policy/embedder.hpp>
 
 #include <cstdint>
 #include <functional>
@@ -15,9 +17,20 @@ namespace frugal {
 
 class Model;
 
-/// `backend` must be new: no model added, no arena bound. The function gives [d_model] numbers, none for an empty text;
-/// longer texts are cut at `most_tokens`. Safe from any thread, one pass at a time. Cost of a call: a pass of so many
-/// layers over the text. Throws Error(invalid_argument) for layers that the model has not, and what the backend throws.
+struct HiddenState {
+  std::uint32_t layers = 0;         ///< the state is taken after so many layers; at least 1
+  Pool pool = Pool::mean;           ///< mean or last
+  std::uint32_t most_tokens = 256;  ///< longer texts are cut
+};
+
+/// `backend` must be new: no model added, no arena bound. The vectors have [d_model] numbers; an empty text has none. The
+/// identity names the model's bytes, layers, pool and most_tokens. Safe from any thread, one pass at a time. Cost of a
+/// vector: a pass of so many layers over the text. Throws Error(invalid_argument) for layers that the model has not and
+/// for Pool::both, and what the backend throws.
+FRUGAL_API Embedder hidden_embedder(const std::shared_ptr<const Model>& model, std::shared_ptr<Backend> backend,
+                                    const HiddenState& state);
+
+/// The function of hidden_embedder with the mean alone.
 FRUGAL_API std::function<std::vector<float>(std::string_view text)> text_embedder(
     const std::shared_ptr<const Model>& model, std::shared_ptr<Backend> backend, std::uint32_t layers,
     std::uint32_t most_tokens = 256);
