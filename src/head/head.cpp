@@ -65,6 +65,11 @@ Head::Head(HeadParts parts) : parts_(std::move(parts)) {
   if (!all_finite(parts_.weights) || !all_finite(parts_.bias)) refuse("a weight is not finite");
   if (parts_.words.size() != std::size_t{parts_.word_buckets} * parts_.labels.size() || !all_finite(parts_.words))
     refuse("the weights of words do not fit the labels, or one is not finite");
+  for (const std::string& word : parts_.stop_words) {
+    const auto odd = [](char c) { return static_cast<unsigned char>(c) <= ' ' || (c >= 'A' && c <= 'Z'); };
+    if (word.empty() || std::any_of(word.begin(), word.end(), odd))
+      refuse("the stop word \"" + word + "\" is empty, has white space in it or is not in lower case");
+  }
   if (!(parts_.temperature > 0) || !std::isfinite(parts_.temperature)) refuse("the temperature is not above 0");
 }
 

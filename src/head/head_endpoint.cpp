@@ -81,9 +81,7 @@ struct HeadEndpoint::Impl {
         log(guarded_log(options.log, options.name + ": ")),
         clock(options.clock),
         vocabulary(vocabulary_of(*options.head)),
-        states(options.model, options.backend,
-               {options.head->parts().before, options.head->parts().after, options.head->parts().most_tokens},
-               options.batch_tokens),
+        states(options.model, options.backend, head::frame_of(options.head->parts()), options.batch_tokens),
         queue(std::move(w), options.max_waiting) {}
 
   expected<std::shared_ptr<Job>> take_in(RequestId id, Request& request, std::shared_ptr<GuardedSink> sink) const;

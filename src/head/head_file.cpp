@@ -1,6 +1,6 @@
 // The head's file: safetensors with the tensors "head.weight" [labels, inputs] and "head.bias" [labels] in F32, and
-// "head.words" [buckets, labels] where words are read: that is format 2, else it is format 1. Its
-// metadata has one entry, "frugal_head": JSON with all else, and a checksum over it and the tensors' bytes.
+// "head.words" [buckets, labels] where words are read: that is format 2, else it is format 1; with stop words it is format
+// 3, whether words are read or not. Its metadata has one entry, "frugal_head": JSON with all else, and a checksum over it and the tensors' bytes.
 #include <frugal/core/error.hpp>
 #include <frugal/head/head.hpp>
 
@@ -22,7 +22,7 @@ namespace {
 
 using Json = nlohmann::json;
 
-constexpr int plain_format = 1, format_with_words = 2;
+constexpr int plain_format = 1, format_with_words = 2, format_with_stop_words = 3;  // the first that can say it
 constexpr const char* key = "frugal_head";
 constexpr std::uint64_t most_bytes = std::uint64_t{1} << 30;
 
@@ -48,7 +48,8 @@ Json written(const HeadMetrics& m) {
 
 Json written(const HeadParts& p) {
   const HeadOrigin& o = p.origin;
-  Json out{{"format", p.word_buckets == 0 ? plain_format : format_with_words},
+  const int format = p.word_buckets == 0 ? plain_format : format_with_words;
+  Json out{{"format", p.stop_words.empty() ? format : format_with_stop_words},
            {"labels", p.labels},
            {"layers", p.layers},
            {"pool", name_of(p.pool)},
@@ -69,6 +70,7 @@ Json written(const HeadParts& p) {
            {"date", o.date},
            {"version", o.version}};
   if (p.word_buckets != 0) out["word_buckets"] = p.word_buckets;
+  if (!p.stop_words.empty()) out["stop_words"] = p.stop_words;
   return out;
 }
 
@@ -121,10 +123,10 @@ std::string checksum(const Json& metadata, std::string_view tensors) {
 HeadParts read(const Json& metadata, const std::string& origin) {
   const Reader in(metadata, origin);
   const int format = in.get<int>("format");
-  if (format != plain_format && format != format_with_words)
+  if (format < plain_format || format > format_with_stop_words)
     throw Error(Errc::unsupported, origin + ": a head of format " + std::to_string(format) +
                                        "; this version of frugal reads formats " + std::to_string(plain_format) +
-                                       " and " + std::to_string(format_with_words));
+                                       " to " + std::to_string(format_with_stop_words));
   HeadParts p;
   p.labels = in.get<std::vector<std::string>>("labels");
   p.layers = in.get<std::uint32_t>("layers");
@@ -135,7 +137,8 @@ HeadParts read(const Json& metadata, const std::string& origin) {
   p.after = in.get<std::string>("after");
   p.most_tokens = in.get<std::uint32_t>("most_tokens");
   p.temperature = in.number("temperature");
-  if (format == format_with_words) {
+  if (format == format_with_stop_words) p.stop_words = in.get<std::vector<std::string>>("stop_words");
+  if (format == format_with_words || metadata.contains("word_buckets")) {
     p.word_buckets = in.get<std::uint32_t>("word_buckets");
     if (p.word_buckets == 0) in.fail("word_buckets", "must be above 0");
   }

@@ -8,6 +8,8 @@
 #include <string>
 #include <vector>
 
+#include "head/states.hpp"
+
 namespace frugal::head {
 
 /// The place of each example's label. Throws Error(invalid_argument) for one that is not in the list.
@@ -18,6 +20,11 @@ inline std::string hex(std::uint64_t number) {
   char text[17];
   std::snprintf(text, sizeof text, "%016llx", static_cast<unsigned long long>(number));
   return text;
+}
+
+/// What a head's model reads of a text.
+inline Frame frame_of(const HeadParts& p) {
+  return {.before = p.before, .after = p.after, .most_tokens = p.most_tokens, .stop_words = p.stop_words};
 }
 
 /// The inputs of a head: what its pool takes of a text's states.

@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "head/words.hpp"
+
 namespace frugal::head {
 
 namespace {
@@ -17,6 +19,7 @@ States::States(std::shared_ptr<const Model> model, std::shared_ptr<Backend> back
                std::uint32_t batch_tokens)
     : model_(std::move(model)), backend_(std::move(backend)), frame_(std::move(frame)), batch_tokens_(batch_tokens) {
   if (!model_ || !backend_) throw wrong("there is no model or no backend");
+  std::sort(frame_.stop_words.begin(), frame_.stop_words.end());
   const Tokenizer* tokenizer = model_->tokenizer();
   if (tokenizer == nullptr) throw wrong("model " + model_->name() + " has no tokenizer, so it reads no text");
   shared_ = tokenizer->encode(frame_.before);
@@ -53,7 +56,8 @@ std::vector<Granule> States::pages_for(std::size_t tokens) {
 expected<std::vector<Token>> States::tokens(std::string_view text) const {
   EncodeOptions options{.parse_special = false};
   if (!shared_.empty()) options = {.parse_special = false, .add_bos = false, .continues = true};
-  return framed(model_->tokenizer()->encode(text, options));
+  if (frame_.stop_words.empty()) return framed(model_->tokenizer()->encode(text, options));
+  return framed(model_->tokenizer()->encode(without_stop_words(text, frame_.stop_words), options));
 }
 
 expected<std::vector<Token>> States::framed(std::vector<Token> out) const {

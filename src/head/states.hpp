@@ -18,9 +18,10 @@ namespace frugal::head {
 
 struct Frame {
   std::string before{}, after{};
-  std::uint32_t most_tokens = 256;  ///< of a text
-  bool cut = true;                  ///< longer texts are cut at their end; false: they are refused
-  bool normed = false;              ///< states are taken after the model's final norm; needs all of its layers
+  std::uint32_t most_tokens = 256;        ///< of a text
+  bool cut = true;                        ///< longer texts are cut at their end; false: they are refused
+  bool normed = false;                    ///< states are taken after the model's final norm; needs all of its layers
+  std::vector<std::string> stop_words{};  ///< as HeadParts::stop_words
 };
 
 /// Of one text: [d_model] each.
@@ -35,7 +36,7 @@ class States {
   /// Error(unsupported) where the backend has no hidden states. `batch_tokens`: most rows of a pass.
   States(std::shared_ptr<const Model> model, std::shared_ptr<Backend> backend, Frame frame, std::uint32_t batch_tokens);
 
-  /// The text's tokens with those of the frame's end, cut to most_tokens before these. Thread-safe. Errors: no token;
+  /// The text's tokens, without its stop words, with those of the frame's end, cut to most_tokens before these. Thread-safe. Errors: no token;
   /// too_large where the frame does not cut.
   expected<std::vector<Token>> tokens(std::string_view text) const;
   /// The same for tokens that are at hand. Error also for what is no token of the model.

@@ -1,7 +1,6 @@
 #include <frugal/core/error.hpp>
 #include <frugal/head/train.hpp>
 #include <frugal/model/model.hpp>
-#include <frugal/version.hpp>
 
 #include <algorithm>
 #include <cmath>
@@ -12,6 +11,7 @@
 #include <utility>
 
 #include "core/splitmix.hpp"
+#include "core/version_text.hpp"
 #include "head/labels.hpp"
 #include "head/softmax.hpp"
 #include "head/states.hpp"
@@ -197,7 +197,7 @@ HeadParts parts_of(const Fit& fit, std::vector<std::string> labels, std::uint32_
   p.labels = std::move(labels);
   p.layers = layers;
   p.pool = pool;
-  p.before = t.before, p.after = t.after, p.most_tokens = t.most_tokens;
+  p.before = t.before, p.after = t.after, p.most_tokens = t.most_tokens, p.stop_words = t.stop_words;
   p.word_buckets = t.words ? head::word_buckets : 0;
   const Matrix& all = fit.model.weights;
   const Matrix weights = all.topRows(all.rows() - static_cast<Eigen::Index>(p.word_buckets)).transpose();
@@ -235,6 +235,12 @@ struct Chosen {
   HeadMetrics validation{};
 };
 
+// The states that the choice was made by, of the first examples of each part.
+struct Seen {
+  std::vector<Pooled> train{}, validation{};
+};
+using SeenByLayers = std::map<std::uint32_t, Seen>;
+
 // The fewest layers whose best pool is within one standard error of the best of all.
 Chosen within_one_error(const std::vector<Chosen>& tried) {
   Chosen best = tried.front();
@@ -270,32 +276,37 @@ struct Training {
     return measure(head, answers_of(head, states, texts_of(unseen)), unseen);
   }
 
-  Chosen choose(const Reader& reader, const std::vector<std::uint32_t>& layers) const {
+  Chosen choose(const Reader& reader, const std::vector<std::uint32_t>& layers, SeenByLayers& all) const {
+    const Pool needed = options.pools.size() == 1 ? options.pools.front() : Pool::both;
     Places train = parts.train, validation = parts.validation;
     train.resize(std::min(train.size(), options.selection_most));
     validation.resize(std::min(validation.size(), options.selection_most));
     std::vector<Chosen> tried;
     for (const std::uint32_t k : layers) {
       const std::string stage = "choosing: states after " + std::to_string(k) + " layers";
-      const std::vector<Pooled> seen = reader.states(train, k, stage), unseen = reader.states(validation, k, stage);
+      const Seen& seen = all[k] = {reader.states(train, k, stage, needed), reader.states(validation, k, stage, needed)};
       for (const Pool pool : options.pools) {
-        const Head head(parts_of(fit(seen, train, pool), labels, k, pool, options));
-        tried.push_back({k, pool, measured(head, unseen, validation)});
+        const Head head(parts_of(fit(seen.train, train, pool), labels, k, pool, options));
+        tried.push_back({k, pool, measured(head, seen.validation, validation)});
       }
     }
     return within_one_error(tried);
   }
 };
 
+// The states of all places, where those of the first are at hand.
+std::vector<Pooled> completed(std::vector<Pooled> first, const Reader& reader, const Places& places,
+                              const Chosen& chosen) {
+  const Places rest(places.begin() + static_cast<std::ptrdiff_t>(first.size()), places.end());
+  const std::string stage = "states after " + std::to_string(chosen.layers) + " layers";
+  for (Pooled& p : reader.states(rest, chosen.layers, stage, chosen.pool)) first.push_back(std::move(p));
+  return first;
+}
+
 std::uint64_t hash_of(const std::vector<HeadExample>& examples) {
   model::Hash hash;
   for (const HeadExample& e : examples) hash.add(std::string_view(e.text)).add(std::string_view(e.label));
   return hash.value();
-}
-
-std::string version_text() {
-  const Version v = version();
-  return std::to_string(v.major) + "." + std::to_string(v.minor) + "." + std::to_string(v.patch);
 }
 
 }  // namespace
@@ -308,14 +319,19 @@ Head train_head(const std::shared_ptr<const Model>& model, std::shared_ptr<Backe
   training.numbers = head::label_numbers(training.labels, examples);
   for (const HeadExample& e : examples)
     if (t.words) training.bags.push_back(head::bag_of(e.text, head::word_buckets));
-  States states(model, std::move(backend), {t.before, t.after, t.most_tokens}, training_batch);
+  States states(model, std::move(backend),
+                {.before = t.before, .after = t.after, .most_tokens = t.most_tokens, .stop_words = t.stop_words},
+                training_batch);
   const Reader reader(states, texts_of(examples), t.progress);
 
-  const Chosen chosen = training.choose(reader, candidates(t, model->spec().layers));
+  SeenByLayers read;
+  const Chosen chosen = training.choose(reader, candidates(t, model->spec().layers), read);
   Places fitted_on = training.parts.train;
   fitted_on.insert(fitted_on.end(), training.parts.validation.begin(), training.parts.validation.end());
-  const std::string stage = "states after " + std::to_string(chosen.layers) + " layers";
-  const std::vector<Pooled> seen = reader.states(fitted_on, chosen.layers, stage, chosen.pool);
+  Seen& of_choice = read[chosen.layers];
+  std::vector<Pooled> seen = completed(std::move(of_choice.train), reader, training.parts.train, chosen);
+  for (Pooled& p : completed(std::move(of_choice.validation), reader, training.parts.validation, chosen))
+    seen.push_back(std::move(p));
   if (t.progress) t.progress("fitting", 0);
   HeadParts parts =
       parts_of(training.fit(seen, fitted_on, chosen.pool), training.labels, chosen.layers, chosen.pool, t);
@@ -341,7 +357,7 @@ std::vector<HeadAnswer> classify(const Head& head, const std::shared_ptr<const M
   if (!model) refuse("there is no model");
   head.check_model(*model);
   const HeadParts& p = head.parts();
-  States states(model, std::move(backend), {p.before, p.after, p.most_tokens}, training_batch);
+  States states(model, std::move(backend), head::frame_of(p), training_batch);
   Places all(texts.size());
   std::iota(all.begin(), all.end(), std::size_t{0});
   return answers_of(head, Reader(states, texts, {}).states(all, p.layers, "states", p.pool), texts);

@@ -19,6 +19,8 @@ bool is_letter(char c) {
   return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '\'' || static_cast<unsigned char>(c) > 127;
 }
 
+bool is_letter_of_any_case(char c) { return is_letter(c) || (c >= 'A' && c <= 'Z'); }
+
 std::string lower(std::string_view text) {
   std::string out(text.substr(0, most_bytes));
   for (char& c : out)
@@ -39,6 +41,28 @@ std::vector<std::string_view> words_of(std::string_view text) {
 }
 
 }  // namespace
+
+std::string without_stop_words(std::string_view text, std::span<const std::string> sorted) {
+  const auto listed = [&](std::string_view word) { return std::binary_search(sorted.begin(), sorted.end(), word); };
+  const auto blank = [](char c) { return static_cast<unsigned char>(c) <= ' '; };
+  std::string out;
+  for (std::size_t at = 0; at < text.size();) {
+    const std::size_t begin = at;
+    while (at < text.size() && !blank(text[at])) ++at;
+    std::string_view word = text.substr(begin, at - begin);
+    while (at < text.size() && blank(text[at])) ++at;
+    while (!word.empty() && !is_letter_of_any_case(word.back()) && listed(word.substr(word.size() - 1)))
+      word.remove_suffix(1);
+    while (!word.empty() && !is_letter_of_any_case(word.front()) && listed(word.substr(0, 1))) word.remove_prefix(1);
+    std::string_view core = word;
+    while (!core.empty() && !is_letter_of_any_case(core.back())) core.remove_suffix(1);
+    while (!core.empty() && !is_letter_of_any_case(core.front())) core.remove_prefix(1);
+    if (word.empty() || (!core.empty() && listed(lower(core)))) continue;
+    if (!out.empty()) out += ' ';
+    out += word;
+  }
+  return out.empty() ? std::string(text) : out;
+}
 
 WordBag bag_of(std::string_view text, std::uint32_t buckets) {
   WordBag out;

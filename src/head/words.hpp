@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <span>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -21,6 +22,10 @@ struct WordBag {
 /// space is one of its own. An entry is 1 + ln(count), and the whole is brought to a fixed length, so that words and
 /// standardised states share an L2 penalty. Looks at the first 64 KiB. Linear but for sorting.
 WordBag bag_of(std::string_view text, std::uint32_t buckets);
+
+/// The text without the stop words, by the rule of HeadParts::stop_words; one space stands between what is left. `sorted`
+/// is in order and in lower case. Linear but for looking each word up.
+std::string without_stop_words(std::string_view text, std::span<const std::string> sorted);
 
 /// The words of some texts, as a fit reads them; none where buckets is 0.
 struct Words {

@@ -2,6 +2,7 @@
 #include "tools/backends.hpp"
 #include "tools/commands.hpp"
 #include "tools/console.hpp"
+#include "tools/files.hpp"
 #include "tools/trace_options.hpp"
 
 #include <frugal/core/error.hpp>
@@ -14,13 +15,14 @@
 #include <ctime>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <sstream>
 
 namespace frugal::tools {
 
 namespace {
 
 struct TrainCommand {
-  std::string model, data, out;
+  std::string model, data, stop_words, out;
   std::vector<std::string> pools;
   HeadTraining training{};
   BackendChoice backend{};
@@ -35,7 +37,7 @@ struct EvalCommand {
 
 constexpr const char* train_examples = R"(Examples:
   frugal train head --model SmolLM2.gguf --data labelled.jsonl -o head.safetensors
-  frugal train head --model SmolLM2.gguf --data labelled.jsonl --words -o head.safetensors
+  frugal train head --model SmolLM2.gguf --data labelled.jsonl --words --stop-words english -o head.safetensors
   frugal train head --model SmolLM2.gguf --data labelled.jsonl --layers 10 --pool both --before "Review: " -o h.safetensors
 Each line of the data: {"text": "...", "label": "..."}. Where layers or pool are not given, a validation split chooses.
 )";
@@ -75,11 +77,21 @@ std::string as_text(const char* what, const HeadMetrics& m) {
   return text;
 }
 
+std::vector<std::string> stop_words_of(const std::string& name) {
+  if (name == "english") return english_stop_words();
+  std::istringstream in(read_all(name));
+  std::vector<std::string> out;
+  for (std::string word; in >> word;) out.push_back(word);
+  if (out.empty()) throw Error(Errc::bad_file, name + ": there is no stop word in it");
+  return out;
+}
+
 void run_train(TrainCommand o) {
   if (!o.pools.empty()) {
     o.training.pools.clear();
     for (const std::string& pool : o.pools) o.training.pools.push_back(pool_of(pool));
   }
+  if (!o.stop_words.empty()) o.training.stop_words = stop_words_of(o.stop_words);
   o.training.date = today();
   const std::vector<HeadExample> examples = read_head_examples(o.data);
   const auto model = load_with_progress(o.model, o.quiet);
@@ -90,8 +102,8 @@ void run_train(TrainCommand o) {
   const HeadParts& p = head.parts();
   print(o.out + ": " + std::to_string(p.labels.size()) + " labels, " + std::to_string(p.layers) + " of " +
         std::to_string(model->spec().layers) + " layers, pool " + name_of(p.pool) +
-        (p.word_buckets != 0 ? ", words" : "") + "\n" + as_text("validation", p.origin.validation) +
-        (p.origin.test.n > 0 ? as_text("test", p.origin.test) : ""));
+        (p.word_buckets != 0 ? ", words" : "") + (p.stop_words.empty() ? "" : ", without stop words") + "\n" +
+        as_text("validation", p.origin.validation) + (p.origin.test.n > 0 ? as_text("test", p.origin.test) : ""));
 }
 
 void run_eval(const EvalCommand& o) {
@@ -125,6 +137,10 @@ CLI::App* add_training(CLI::App& parent, const char* name, const std::shared_ptr
       ->check(CLI::IsMember({"mean", "last", "both"}));
   app->add_flag("--words", o->training.words,
                 "Read the text's words and pairs of words as well: for labels that words tell; costs no pass");
+  app->add_option(
+      "--stop-words", o->stop_words,
+      "Words that the model does not read, so that a pass is shorter: \"english\", or a file with words between "
+      "white space, in lower case");
   app->add_option("--before", o->training.before, "What the model reads before each text");
   app->add_option("--after", o->training.after, "What it reads after it");
   app->add_option("--most-tokens", o->training.most_tokens, "Longer texts are cut")->capture_default_str();

@@ -158,6 +158,20 @@ TEST_CASE("a head is trained from sorted texts, measured on unseen ones, and say
   CHECK(trained(model).to_bytes() == head.to_bytes());  // the same data and seed give the same bytes
 }
 
+TEST_CASE("a head that was chosen among many is the one that training with its layers and pool alone gives") {
+  const auto model = tiny_model({.layers = 2});
+  const Head head = trained(model);
+  HeadTraining alone = quick;
+  for (const std::size_t most :
+       {std::size_t{150}, std::size_t{20}, std::size_t{1000}}) {  // fewer or more of them by the choice
+    alone.layers = {head.parts().layers}, alone.pools = {head.parts().pool}, alone.selection_most = most;
+    const Head again = train_head(model, reference_backend(), letters(300, 1), alone);
+    CHECK(again.parts().weights == head.parts().weights);
+    CHECK(again.parts().temperature == head.parts().temperature);
+    CHECK(again.parts().origin.test.accuracy == head.parts().origin.test.accuracy);
+  }
+}
+
 TEST_CASE("a head's file gives back the same head; another model, or changed bytes, is refused") {
   const auto model = tiny_model({.layers = 2});
   const Head head = trained(model);

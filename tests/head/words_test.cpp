@@ -4,6 +4,7 @@
 #include <frugal/head/embed.hpp>
 #include <frugal/head/head_endpoint.hpp>
 #include <frugal/head/train.hpp>
+#include <frugal/model/identity.hpp>
 #include <frugal/model/model.hpp>
 
 #include <algorithm>
@@ -101,6 +102,50 @@ TEST_CASE("a head that reads words knows what one layer cannot, serves it, and i
   CHECK(mentions(error_of([&] { Head broken(parts); }), "weights of words"));
 }
 
+TEST_CASE("stop words leave a text where they stand alone, whatever their case and the marks around them") {
+  const std::vector<std::string> stop{"\"", ",", "a", "it's", "of", "the"};  // in order
+  const auto left = [&](std::string_view text) { return head::without_stop_words(text, stop); };
+  CHECK(left("The plot of the film, a mess.") == "plot film mess.");
+  CHECK(left("  IT'S  \n good,\tthough; ") == "good though;");  // a semicolon is not listed
+  CHECK(left("(the) \"the\" the!") == "(the) \"the\" the!");    // nothing would be left
+  CHECK(left("often theme A-list, well-of") == "often theme A-list well-of");
+  CHECK(left(", , x \",") == "x");
+  CHECK(left("") == "");
+  CHECK(left("... the") == "...");
+  const std::vector<std::string>& english = english_stop_words();
+  for (const char* kept : {"not", "no", "but", "never", "too", "very", "more", "without", "only", "n't"})
+    CHECK(std::find(english.begin(), english.end(), kept) == english.end());
+}
+
+TEST_CASE("a head with stop words reads what is left, in training and when it serves, and its file keeps them") {
+  const auto model = tiny_model({.layers = 2});
+  std::vector<HeadExample> examples;
+  for (int i = 0; i < 60; ++i)
+    examples.push_back(
+        {(i % 2 == 0 ? "the good of a " : "a bad the of ") + std::to_string(i), i % 2 == 0 ? "good" : "bad"});
+  const HeadTraining training{.layers = {2}, .pools = {Pool::last}, .stop_words = {"the", "of", "a"}, .test_share = 0};
+  const auto head = std::make_shared<const Head>(train_head(model, reference_backend(), examples, training));
+  CHECK(Head::from_bytes(head->to_bytes(), "x").parts().stop_words == training.stop_words);
+  HeadParts parts = head->parts();
+  parts.stop_words.clear();
+  const Head plain(parts);
+  CHECK(plain.identity() != head->identity());
+  const std::vector<std::string> whole{"the good of THE a", "a, bad"}, thin{"good", "bad"};
+  const auto a = classify(*head, model, reference_backend(), whole),
+             b = classify(plain, model, reference_backend(), thin);
+  for (std::size_t i = 0; i < 2; ++i) CHECK(a[i].probability == b[i].probability);
+  HeadEndpoint endpoint({.head = head, .model = model, .backend = reference_backend()});
+  Request request;
+  request.prompt = RawPrompt{whole[0]};
+  request.scores = true;
+  const Answer answer = endpoint.run(std::move(request));
+  CHECK(std::abs(std::exp(static_cast<double>(answer.scores[0].logprob)) - a[0].probability[a[0].label]) < 1e-5);
+  for (const char* odd : {"", "The", "two words"}) {
+    parts.stop_words = {odd};
+    CHECK(mentions(error_of([&] { Head broken(parts); }), "stop word"));
+  }
+}
+
 TEST_CASE("an embedder gives the mean state of a text, whatever was asked before, and nothing for an empty text") {
   const auto model = tiny_model({.layers = 2});
   const auto embed = text_embedder(model, reference_backend(), 1, 16);
@@ -111,4 +156,20 @@ TEST_CASE("an embedder gives the mean state of a text, whatever was asked before
   CHECK(embed("").empty());
   CHECK(mentions(error_of([&] { (void)text_embedder(model, reference_backend(), 3); }), "layer 3 of a model with 2"));
   CHECK(mentions(error_of([&] { (void)text_embedder(nullptr, reference_backend(), 1); }), "no model"));
+}
+
+TEST_CASE("an embedder says what it is, and takes the mean or the last token's state") {
+  const auto model = tiny_model({.layers = 2});
+  const Embedder mean = hidden_embedder(model, reference_backend(), {.layers = 2, .most_tokens = 16});
+  const Embedder last =
+      hidden_embedder(model, reference_backend(), {.layers = 2, .pool = Pool::last, .most_tokens = 16});
+  CHECK(mean.identity == model_identity(*model) + " layers=2 pool=mean tokens=16");
+  CHECK(last.identity == model_identity(*model) + " layers=2 pool=last tokens=16");
+  CHECK(last.embed("some text").size() == model->spec().d_model);
+  CHECK(last.embed("some text") != mean.embed("some text"));
+  const std::string one(1, 'a');  // one token: its mean is its last
+  CHECK(last.embed(one) == mean.embed(one));
+  CHECK(
+      mentions(error_of([&] { (void)hidden_embedder(model, reference_backend(), {.layers = 1, .pool = Pool::both}); }),
+               "mean or last"));
 }

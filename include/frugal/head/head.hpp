@@ -54,7 +54,11 @@ struct HeadParts {
   Pool pool = Pool::mean;
   std::string before{}, after{};  ///< the text's frame: before + text + after is what the model reads
   std::uint32_t most_tokens = 0;  ///< of a text; longer ones are cut at their end
-  std::vector<float> weights{};   ///< [labels, inputs]; inputs = d_model, or twice that for Pool::both
+  /// Left out of a text before the model reads it, wherever they stand alone between white space, in any case and with any
+  /// punctuation at their ends. Single punctuation marks in the list are cut off the ends of all words. A text of nothing
+  /// else is read whole. `words` below sees all of a text.
+  std::vector<std::string> stop_words{};
+  std::vector<float> weights{};  ///< [labels, inputs]; inputs = d_model, or twice that for Pool::both
   std::uint32_t word_buckets =
       0;                       ///< into which the text's words and pairs of words are hashed; 0 = words are not read
   std::vector<float> words{};  ///< [word_buckets, labels]: what each adds to the logits
@@ -78,7 +82,7 @@ class FRUGAL_API Head {
 
   /// "head@HASH" of everything in the file: by which records and policies know what answered.
   std::string identity() const;
-  /// A safetensors file: two tensors, and the rest as metadata with a checksum over everything.
+  /// A safetensors file: two or three tensors, and the rest as metadata with a checksum over everything.
   std::string to_bytes() const;
   /// Throws Error(bad_file) for malformed or altered bytes, Error(unsupported) for another format.
   static Head from_bytes(const std::string& bytes, const std::string& origin);

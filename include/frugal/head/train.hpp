@@ -1,7 +1,7 @@
 // train_head: from labelled texts to a Head. Layer and pool are chosen on a validation split, the L2 penalty and the
 // temperature by cross-validation; a test split is touched once, by the finished head.
 //
-// Cost: a forward pass of each candidate's layers over part of the texts, one of the chosen layers over all of them, and
+// Cost: a forward pass of each candidate's layers over part of the texts, one of the chosen layers over the others, and
 // seconds of fitting. Ten thousand sentences on SmolLM2-135M take minutes on two cores.
 #pragma once
 
@@ -30,6 +30,8 @@ struct HeadTraining {
   std::vector<Pool> pools{Pool::mean, Pool::last, Pool::both};
   std::string before{}, after{};    ///< the text's frame, e.g. "Review: " and "\nThe review is"
   std::uint32_t most_tokens = 256;  ///< of a text
+  /// As HeadParts::stop_words: the pass is as much shorter, and more layers can be had for its cost. None by default.
+  std::vector<std::string> stop_words{};
   /// The head reads the text's words as well, and pairs of them, hashed: for labels that words tell. Costs no pass; the
   /// file grows by 256 KiB a label.
   bool words = false;
@@ -57,6 +59,10 @@ FRUGAL_API std::vector<HeadAnswer> classify(const Head& head, const std::shared_
 /// Throws Error(invalid_argument) for answers without examples, or for a label that the head does not know.
 FRUGAL_API HeadMetrics measure(const Head& head, const std::vector<HeadAnswer>& answers,
                                const std::vector<HeadExample>& examples);
+
+/// English words that say next to nothing about a text's label, and marks: articles, pronouns, prepositions, auxiliaries,
+/// commas, quotes and brackets. No negation, nothing of degree or contrast.
+FRUGAL_API const std::vector<std::string>& english_stop_words();
 
 /// Reads JSON lines, each an object with "label" and "text" or "prompt". Throws Error(bad_file) that names file and line.
 FRUGAL_API std::vector<HeadExample> read_head_examples(const std::string& path);
