@@ -37,6 +37,7 @@ class CpuBackend final : public Backend {
       : kernels_(kernels),
         arithmetic_{kind_of(options.kv), options.fine,
                     options.prompts == PromptArithmetic::bf16 && kernels.bf16 != nullptr},
+        float_weights_(options.float_weights),
         crew_(options.threads, true) {}
 
   std::string_view name() const override { return "cpu"; }
@@ -44,6 +45,7 @@ class CpuBackend final : public Backend {
     BackendTraits t;
     t.device = "cpu (" + std::string(kernels_.name);
     if (arithmetic_.bf16_prompts) t.device += ", prompts in bf16";
+    if (float_weights_ == FloatWeights::repacked) t.device += ", float weights in 8 bits";
     if (!refused_kernels().empty()) t.device += "; " + std::string(refused_kernels());
     t.device += ")";
     t.batch_invariant = true;
@@ -58,8 +60,8 @@ class CpuBackend final : public Backend {
   ModelId add_model(std::shared_ptr<const Model> model) override {
     if (model == nullptr) throw Error(Errc::invalid_argument, "add_model: null model");
     if (arena_.data() != nullptr) throw Error(Errc::invalid_argument, "add_model after bind_arena");
-    decoders_.push_back(
-        std::make_unique<Decoder>(shared_weights(std::move(model), crew_), kernels_, crew_, arithmetic_));
+    decoders_.push_back(std::make_unique<Decoder>(shared_weights(std::move(model), crew_, float_weights_), kernels_,
+                                                  crew_, arithmetic_));
     workspace_bytes_ = std::max(workspace_bytes_, decoders_.back()->workspace_bytes());
     free_bytes_ = available_memory();
     return ModelId(static_cast<std::uint32_t>(decoders_.size() - 1));
@@ -99,8 +101,9 @@ class CpuBackend final : public Backend {
     const Model& model = decoder(id).model();
     if (id.index() >= bound_.models.size()) return 0;
     // These decide the numbers that keys and values are computed from.
-    const std::string order = "cpu 1 [layer][K|V][head][token] " + std::string(text(arithmetic_.kv)) +
-                              (arithmetic_.fine ? " fine" : "") + (arithmetic_.bf16_prompts ? " bf16 prompts" : "");
+    const std::string order = "cpu 2 [layer][K|V][head][token] " + std::string(text(arithmetic_.kv)) +
+                              (arithmetic_.fine ? " fine" : "") + (arithmetic_.bf16_prompts ? " bf16 prompts" : "") +
+                              (float_weights_ == FloatWeights::repacked ? " 8-bit floats" : "");
     return backend::layout_number(order, model.spec(), model.fingerprint(), bound_.models[id.index()].page_tokens);
   }
 
@@ -122,6 +125,7 @@ class CpuBackend final : public Backend {
 
   const Kernels& kernels_;
   Arithmetic arithmetic_;
+  FloatWeights float_weights_;
   Crew crew_;
   std::vector<std::unique_ptr<Decoder>> decoders_;
   HugeBuffer arena_;

@@ -58,6 +58,7 @@ Decoder::Decoder(std::shared_ptr<const DecoderWeights> weights, const Kernels& k
     p.queries.assign(queries * dims_, 0.0F), p.mixed.assign(queries * dims_, 0.0F);
     p.begins.resize(queries), p.ends.resize(queries);
     p.scratch.assign(attend_scratch(queries, dims_), 0.0F);
+    if (weights_->plain) p.floats.assign(replicated_rows * d_stride_, 0.0F);
     p.left.assign(std::max({d_stride_, ff_stride_, attn_stride_}), 0.0F);
     p.panels.resize(Panels::bytes(2 * replicated_rows, std::max({d_stride_, ff_stride_, attn_stride_}) / 32));
     if (bf16_prompts_)
@@ -74,6 +75,7 @@ std::size_t Decoder::workspace_bytes() const {
   if (s.activation != Activation::silu) row += ff_stride_;
   if (s.post_norms || s.experts.count != 0) row += d_stride_;
   if (s.experts.count != 0) row += d_stride_;
+  if (weights_->plain) row += d_stride_;
   const std::size_t blocks = std::max({d_stride_, ff_stride_, attn_stride_}) / 32;
   const std::size_t rounded = bf16_prompts_ ? 2 * most_rows() * rounded_stride_ * sizeof(std::uint16_t) : 0;
   return (most_rows() * row + head_rows * vocab_stride_) * sizeof(float) + Panels::bytes(2 * most_rows(), blocks) +
@@ -158,6 +160,7 @@ void Decoder::reserve(std::uint32_t rows) {
     if (s.post_norms || s.experts.count != 0) branch_.assign(n * d_stride_, 0.0F);
     if (s.experts.count != 0) normed_.assign(n * d_stride_, 0.0F), chosen_.resize(n), shared_.resize(n);
     routed_.resize(s.experts.count);
+    if (weights_->plain) floats_.assign(n * d_stride_, 0.0F);
     panels_ = HugeBuffer(Panels::bytes(2 * n, std::max({d_stride_, ff_stride_, attn_stride_}) / 32));
     const std::size_t rounded = (n + 15) / 16 * 16 * rounded_stride_ * sizeof(std::uint16_t);
     if (bf16_prompts_) rounded_ = HugeBuffer(rounded), rounded_act_ = HugeBuffer(rounded);
@@ -213,7 +216,8 @@ void Decoder::layers(unsigned m) {
     const Product qkv[] = {{&w.q, nullptr, bias(w.q_bias), qkv_.data(), qkv_stride_, Ending::store, fine_},
                            {&w.k, nullptr, bias(w.k_bias), qkv_.data() + k_at_, qkv_stride_, Ending::store, true},
                            {&w.v, nullptr, bias(w.v_bias), qkv_.data() + v_at_, qkv_stride_, Ending::store, true}};
-    multiply(*kernels_, *crew_, qkv, prepare(m, x_.data(), d_stride_, &w.attn_norm, true));
+    multiply(*kernels_, *crew_, qkv,
+             prepare(m, {x_.data(), d_stride_, d_stride_, &w.attn_norm}, forms_of({&w.q, &w.k, &w.v}, true)));
     crew_->meet();
     attention(m, l);
     crew_->meet();
@@ -313,19 +317,20 @@ void Decoder::heads(unsigned m) {
   const DecoderSpec& spec = model().spec();
   for (std::size_t start = 0; start < wanted_.size(); start += head_rows) {
     const auto rows = static_cast<std::uint32_t>(std::min<std::size_t>(head_rows, wanted_.size() - start));
+    const bool plain = is_plain(weights_->head.format);
     Panels panels{panels_.data(), rows, static_cast<std::uint32_t>(d_stride_ / 32)};
     if (fine_) panels.rest = panels.data + Panels::bytes(rows, panels.blocks);
-    float* normed = private_[m].row.data();
     for (std::uint32_t i = crew_->take(1); i < rows; i = crew_->take(1)) {
       const float* x = x_.data() + wanted_[start + i].row * d_stride_;
+      float* const normed = plain ? floats_.data() + i * d_stride_ : private_[m].row.data();
       kernels_->rms_norm(x, weights_->output_norm.data(), normed, spec.d_model, spec.rms_eps);
       broken_[i] = !all_finite(normed, spec.d_model);
-      panels.fill(*kernels_, i, normed, private_[m].left.data());
+      if (!plain) panels.fill(*kernels_, i, normed, private_[m].left.data());
     }
     if (m == 0) drawn_->store(0, std::memory_order_relaxed);
     crew_->meet();
     const Product head[] = {{&weights_->head, nullptr, nullptr, logits_.data(), vocab_stride_, Ending::store, fine_}};
-    multiply(*kernels_, *crew_, head, {{}, panels});
+    multiply(*kernels_, *crew_, head, {{}, panels, {floats_.data(), d_stride_, rows}});
     crew_->meet();
     if (spec.logit_softcap != 0.0F) cap_logits(rows);
     draw_rows(m, static_cast<std::uint32_t>(start), rows);

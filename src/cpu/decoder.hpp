@@ -88,7 +88,7 @@ class Decoder {
   };
   /// Memory of one member alone.
   struct Private {
-    std::vector<float> row, left, head, queries, mixed, scratch;
+    std::vector<float> row, left, floats, head, queries, mixed, scratch;
     std::vector<std::uint32_t> begins, ends;
     std::vector<const std::uint8_t*> keys, values;
     std::vector<std::uint8_t> panels;
@@ -109,17 +109,27 @@ class Decoder {
   void plan_narrowing();
   void keep_rows();
   void write_hidden(unsigned m, std::uint32_t layer);
-  Inputs prepare(unsigned m, const float* x, std::size_t stride, const PaddedFloats* norm, bool fine = false);
   /// How many rows there are, and how many of the first ones are of prompts in bf16.
   struct RowCounts {
     std::uint32_t rows, prompt;
   };
-  template <class Source>
-  Inputs prepare_rows(unsigned m, RowCounts counts, std::size_t stride, bool fine, Source source);
+  /// Rows of floats that become inputs: `width` of each, a multiple of 32, normed first where there is a norm.
+  struct RowSource {
+    const float* x;
+    std::size_t stride, width;
+    const PaddedFloats* norm = nullptr;
+    const std::uint32_t* rows = nullptr;  ///< which ones; null: one after the other
+
+    bool in_place() const { return norm == nullptr && rows == nullptr; }
+    const float* at(std::uint32_t row) const { return x + (rows != nullptr ? rows[row] : row) * stride; }
+  };
+  Inputs prepare(unsigned m, const RowSource& from, const Forms& forms);
+  Inputs prepare_rows(unsigned m, RowCounts counts, const RowSource& from, const Forms& forms);
+  const float* normed_row(const RowSource& from, std::uint32_t row, float* room) const;
   void project(unsigned m, const LayerWeights& w);
   void feed_forward(unsigned m, const LayerWeights& w);
   void clear_padding(unsigned m, std::uint32_t rows, std::size_t from, std::size_t to);
-  Inputs gate_inputs(unsigned m, const Inputs& x, std::size_t width, const std::uint16_t* rounded);
+  Inputs gate_inputs(unsigned m, const Inputs& x, const PackedMatrix& down, const std::uint16_t* rounded);
   void gated(unsigned m, const GatedWeights& w, const Inputs& x, Ending ending, float* out);
   void activate(std::uint32_t rows, std::size_t width);
   void add_branch(unsigned m, const PaddedFloats& norm);
@@ -158,6 +168,7 @@ class Decoder {
   std::vector<std::vector<backend::ChosenExpert>> chosen_;  ///< [rows]
   std::vector<float> shared_;                               ///< [rows], the shared expert's weight
   HugeBuffer panels_;
+  std::vector<float> floats_;     ///< [rows, d_stride_], where a matrix is of plain floats: rows that are not in place
   HugeBuffer rounded_;            ///< [rows, rounded_stride_] in bf16, where prompts are computed so
   HugeBuffer rounded_act_;        ///< the same, of what the gate lets through
   std::size_t rounded_stride_{};  ///< an odd number of cache lines, so that 16 rows' lines do not meet in one set

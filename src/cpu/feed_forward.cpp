@@ -28,46 +28,54 @@ float dot(const float* a, const float* b, std::size_t n) {
 
 }  // namespace
 
-/// Rows for products: `source(row)` gives the floats of one.
-template <class Source>
-Inputs Decoder::prepare_rows(unsigned m, RowCounts counts, std::size_t stride, bool fine, Source source) {
+/// A row as it is, or normed into `room`.
+const float* Decoder::normed_row(const RowSource& from, std::uint32_t row, float* room) const {
+  if (from.norm == nullptr) return from.at(row);
+  kernels_->rms_norm(from.at(row), from.norm->data(), room, model().spec().d_model, model().spec().rms_eps);
+  return room;
+}
+
+/// Rows for products.
+Inputs Decoder::prepare_rows(unsigned m, RowCounts counts, const RowSource& from, const Forms& forms) {
   const std::uint32_t rows = counts.rows - counts.prompt;
   const bool mine = counts.rows <= replicated_rows && counts.prompt == 0;
   Private& own = private_[m];
   auto* const rounded = reinterpret_cast<std::uint16_t*>(rounded_.data());
-  Panels panels{mine ? own.panels.data() : panels_.data(), rows, static_cast<std::uint32_t>(stride / 32)};
-  if (fine) panels.rest = panels.data + Panels::bytes(rows, panels.blocks);
-  const auto fill = [&](std::uint32_t row) {
-    if (row < counts.prompt)
-      kernels_->bf16->round(source(row), stride, rounded + row * rounded_stride_);
-    else
-      panels.fill(*kernels_, row - counts.prompt, source(row), own.left.data());
+  const auto round = [&](std::uint32_t row) {
+    kernels_->bf16->round(normed_row(from, row, own.row.data()), from.width, rounded + row * rounded_stride_);
   };
   if (split_) {
     const Rows part = own_rows(m);
-    for (std::uint32_t row = part.first; row < part.first + part.count; ++row)
-      kernels_->bf16->round(source(row), stride, rounded + row * rounded_stride_);
+    for (std::uint32_t row = part.first; row < part.first + part.count; ++row) round(row);
     const Bf16Rows x{rounded + part.first * rounded_stride_, rounded_stride_, part.count};
-    return {x, {}, own.opened.data(), true, part.first};
+    return {x, {}, {}, own.opened.data(), true, part.first};
   }
+  Panels panels{mine ? own.panels.data() : panels_.data(), rows, static_cast<std::uint32_t>(from.width / 32)};
+  if (forms.fine) panels.rest = panels.data + Panels::bytes(rows, panels.blocks);
+  const bool moved = forms.floats && !from.in_place();
+  float* const room = mine ? own.floats.data() : floats_.data();
+  FloatRows floats{nullptr, 0, rows};
+  if (forms.floats)
+    floats.data = moved ? room : from.at(counts.prompt), floats.stride = moved ? d_stride_ : from.stride;
+  const auto fill = [&](std::uint32_t row) {
+    if (row < counts.prompt) return round(row);
+    float* const to = moved ? room + (row - counts.prompt) * d_stride_ : own.row.data();
+    const float* x = normed_row(from, row, to);
+    if (moved && x != to) std::copy_n(x, from.width, to);
+    if (forms.bytes) panels.fill(*kernels_, row - counts.prompt, x, own.left.data());
+  };
   if (mine) {
     for (std::uint32_t row = 0; row < rows; ++row) fill(row);
-  } else {
+  } else if (moved || forms.bytes || counts.prompt != 0) {
     for (std::uint32_t row = crew_->take(1); row < counts.rows; row = crew_->take(1)) fill(row);
     crew_->meet();
   }
-  return {{rounded, rounded_stride_, counts.prompt}, panels, own.opened.data()};
+  return {{rounded, rounded_stride_, counts.prompt}, panels, floats, own.opened.data()};
 }
 
-/// Rows of x for products, normed first where `norm` is given.
-Inputs Decoder::prepare(unsigned m, const float* x, std::size_t stride, const PaddedFloats* norm, bool fine) {
-  const DecoderSpec& spec = model().spec();
-  return prepare_rows(m, {rows_, prompt_rows_}, stride, fine, [&](std::uint32_t row) -> const float* {
-    const float* from = x + row * stride;
-    if (norm == nullptr) return from;
-    kernels_->rms_norm(from, norm->data(), private_[m].row.data(), spec.d_model, spec.rms_eps);
-    return private_[m].row.data();
-  });
+/// The rows of this step.
+Inputs Decoder::prepare(unsigned m, const RowSource& from, const Forms& forms) {
+  return prepare_rows(m, {rows_, prompt_rows_}, from, forms);
 }
 
 /// x += rms_norm(branch, norm).
@@ -86,7 +94,7 @@ void Decoder::project(unsigned m, const LayerWeights& w) {
   const bool post = !w.post_attention_norm.empty();
   const Product o[] = {{&w.o, nullptr, nullptr, post ? branch_.data() : x_.data(), d_stride_,
                         post ? Ending::store : Ending::add, fine_}};
-  multiply(*kernels_, *crew_, o, prepare(m, attn_.data(), attn_stride_, nullptr, fine_));
+  multiply(*kernels_, *crew_, o, prepare(m, {attn_.data(), attn_stride_, attn_stride_}, forms_of({&w.o}, fine_)));
   meet_if_shared();
   if (post) add_branch(m, w.post_attention_norm);
 }
@@ -94,7 +102,8 @@ void Decoder::project(unsigned m, const LayerWeights& w) {
 void Decoder::feed_forward(unsigned m, const LayerWeights& w) {
   if (!w.experts.empty()) return mixture(m, w);
   const bool post = !w.post_ffw_norm.empty();
-  gated(m, w.ffn, prepare(m, x_.data(), d_stride_, &w.ffn_norm, fine_), post ? Ending::store : Ending::add,
+  const RowSource from{x_.data(), d_stride_, d_stride_, &w.ffn_norm};
+  gated(m, w.ffn, prepare(m, from, forms_of({&w.ffn.gate, &w.ffn.up}, fine_)), post ? Ending::store : Ending::add,
         post ? branch_.data() : x_.data());
   if (post) add_branch(m, w.post_ffw_norm);
 }
@@ -121,12 +130,16 @@ void Decoder::clear_padding(unsigned m, std::uint32_t rows, std::size_t from, st
 }
 
 /// What the gate let through of the rows of x, as inputs; `rounded`: those of prompts are there in bf16, or null.
-Inputs Decoder::gate_inputs(unsigned m, const Inputs& x, std::size_t width, const std::uint16_t* rounded) {
+Inputs Decoder::gate_inputs(unsigned m, const Inputs& x, const PackedMatrix& down, const std::uint16_t* rounded) {
   const std::uint32_t done = rounded != nullptr ? x.prompt.rows : 0;
-  const auto source = [&](std::uint32_t row) { return act_.data() + (done + row) * ff_stride_; };
-  if (rounded == nullptr) return prepare_rows(m, {x.rows(), x.prompt.rows}, width, fine_, source);
+  const RowSource from{act_.data() + done * ff_stride_, ff_stride_, std::size_t{down.blocks} * 32};
+  const Forms forms = forms_of({&down}, fine_);
+  if (rounded == nullptr) return prepare_rows(m, {x.rows(), x.prompt.rows}, from, forms);
   Inputs act = x;
-  if (!x.own) act.panels = prepare_rows(m, {x.panels.rows, 0}, width, fine_, source).panels;
+  if (!x.own) {
+    const Inputs others = prepare_rows(m, {x.panels.rows, 0}, from, forms);
+    act.panels = others.panels, act.floats = others.floats;
+  }
   act.prompt.data = rounded + x.first * rounded_stride_;
   return act;
 }
@@ -150,7 +163,7 @@ void Decoder::gated(unsigned m, const GatedWeights& w, const Inputs& x, Ending e
     activate(x.rows(), w.gate.rows);
   }
   const Product down[] = {{&w.down, nullptr, nullptr, out, d_stride_, ending, fine_}};
-  multiply(*kernels_, *crew_, down, gate_inputs(m, x, width, rounded));
+  multiply(*kernels_, *crew_, down, gate_inputs(m, x, w.down, rounded));
   meet_if_shared();
 }
 
@@ -198,14 +211,15 @@ void Decoder::mixture(unsigned m, const LayerWeights& w) {
     if (routed.rows.empty()) continue;
     const auto prompt = std::lower_bound(routed.rows.begin(), routed.rows.end(), prompt_rows_) - routed.rows.begin();
     const RowCounts counts{static_cast<std::uint32_t>(routed.rows.size()), static_cast<std::uint32_t>(prompt)};
-    const Inputs inputs = prepare_rows(m, counts, d_stride_, fine_,
-                                       [&](std::uint32_t i) { return normed_.data() + routed.rows[i] * d_stride_; });
-    gated(m, w.experts[e], inputs, Ending::store, branch_.data());
+    const RowSource from{normed_.data(), d_stride_, d_stride_, nullptr, routed.rows.data()};
+    const GatedWeights& expert = w.experts[e];
+    const Inputs inputs = prepare_rows(m, counts, from, forms_of({&expert.gate, &expert.up}, fine_));
+    gated(m, expert, inputs, Ending::store, branch_.data());
     add_experts(e);
   }
   if (w.shared_gate.empty()) return;
-  const Inputs inputs = prepare_rows(m, {rows_, prompt_rows_}, d_stride_, fine_,
-                                     [&](std::uint32_t i) { return normed_.data() + i * d_stride_; });
+  const RowSource from{normed_.data(), d_stride_, d_stride_};
+  const Inputs inputs = prepare(m, from, forms_of({&w.shared.gate, &w.shared.up}, fine_));
   gated(m, w.shared, inputs, Ending::store, branch_.data());
   for (std::uint32_t row = crew_->take(1); row < rows_; row = crew_->take(1)) {
     float* x = x_.data() + row * d_stride_;

@@ -36,9 +36,39 @@ bool place_scales(const Unpacked& from, FormatShape shape, std::size_t row, std:
   return finite;
 }
 
+/// A strip's rows of plain floats of type Bits, input after input; missing rows stay as they are. False where one is not
+/// finite: all bits of `exponent` are set.
+template <class Bits>
+bool place_floats(const Tensor& tensor, std::uint32_t strip, Bits exponent, std::uint8_t* to) {
+  const std::size_t first = strip * strip_rows, rows = std::min<std::size_t>(strip_rows, tensor.rows - first);
+  bool finite = true;
+  for (std::size_t c = 0; c < tensor.cols; c += block_inputs) {
+    const std::size_t count = std::min<std::size_t>(block_inputs, tensor.cols - c);
+    Bits block[block_inputs * strip_rows] = {};
+    for (std::size_t r = 0; r < rows; ++r) {
+      Bits row[block_inputs];
+      std::memcpy(row, tensor.row(first + r).data() + c * sizeof(Bits), count * sizeof(Bits));
+      for (std::size_t i = 0; i < count; ++i) {
+        block[i * strip_rows + r] = row[i];
+        finite &= (row[i] & exponent) != exponent;
+      }
+    }
+    std::memcpy(to + c * strip_rows * sizeof(Bits), block, sizeof block);
+  }
+  return finite;
+}
+
+bool pack_floats(const Tensor& tensor, const PackedMatrix& target, std::uint32_t strip) {
+  auto* to = const_cast<std::uint8_t*>(target.strip(strip).quants);  // ours to write, as below
+  if (target.format == Format::f32) return place_floats<std::uint32_t>(tensor, strip, 0x7F800000U, to);
+  return place_floats<std::uint16_t>(tensor, strip, target.format == Format::f16 ? 0x7C00 : 0x7F80, to);
+}
+
 }  // namespace
 
-Format packed_format(DType type) {
+Format packed_format(DType type, FloatWeights floats) {
+  if (block_shape(type).values == 1 && floats == FloatWeights::kept)
+    return type == DType::f32 ? Format::f32 : type == DType::f16 ? Format::f16 : Format::bf16;
   switch (type) {
     case DType::q4_0:
     case DType::q4_1:
@@ -61,9 +91,9 @@ Format packed_format(DType type) {
   }
 }
 
-PackedMatrix packed_shape(const Tensor& tensor) {
+PackedMatrix packed_shape(const Tensor& tensor, FloatWeights floats) {
   PackedMatrix m;
-  m.format = packed_format(tensor.type);
+  m.format = packed_format(tensor.type, floats);
   m.rows = static_cast<std::uint32_t>(tensor.rows);
   m.cols = static_cast<std::uint32_t>(tensor.cols);
   m.blocks = (m.cols + 31) / 32;
@@ -78,6 +108,10 @@ bool pack_strips(const Tensor& tensor, const PackedMatrix& shape, std::uint32_t 
   bool finite = true;
   target.data = to;
   for (std::uint32_t s = first; s < last; ++s) {
+    if (is_plain(shape.format)) {
+      finite &= pack_floats(tensor, target, s);
+      continue;
+    }
     const StripView view = target.strip(s);
     auto* quants = const_cast<std::uint8_t*>(view.quants);  // of `to`, which is ours to write
     auto* scales = const_cast<std::uint16_t*>(view.scales);

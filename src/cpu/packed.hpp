@@ -2,12 +2,13 @@
 // format.
 //
 // Nothing is lost on the way but: scales of the K formats are products of two file numbers and are rounded once to fp16
-// (relative error at most 2^-12); plain floats become 8-bit blocks of 32. A view: the bytes belong to whoever packed
-// them.
+// (relative error at most 2^-12); plain floats become 8-bit blocks of 32 where that is asked for. A view: the bytes
+// belong to whoever packed them.
 #pragma once
 
 #include "cpu/kernels/layout.hpp"
 
+#include <frugal/cpu/backend.hpp>
 #include <frugal/model/tensor.hpp>
 
 #include <cstddef>
@@ -31,13 +32,13 @@ struct PackedMatrix {
   }
 };
 
-Format packed_format(DType type);
+Format packed_format(DType type, FloatWeights floats = FloatWeights::kept);
 
 /// The matrix `tensor` becomes; `data` is still null, bytes() says how much room it needs (64-byte aligned).
-PackedMatrix packed_shape(const Tensor& tensor);
+PackedMatrix packed_shape(const Tensor& tensor, FloatWeights floats = FloatWeights::kept);
 
 /// Fills strips [first, last) of `shape` at `to` = start of strip 0. Strips are independent: call from several threads.
-/// False where a scale is not a finite number, so that products with it would not be either.
+/// False where a scale or a plain weight is not a finite number, so that products with it would not be either.
 bool pack_strips(const Tensor& tensor, const PackedMatrix& shape, std::uint32_t first, std::uint32_t last,
                  std::uint8_t* to);
 

@@ -48,6 +48,7 @@ struct Task {
   const Product& product;
   std::uint32_t index;
   const Panels& x;
+  const FloatRows& floats;
 
   bool gate() const { return product.ending == Ending::gate; }
   StripView strip() const { return product.weight->strip(index); }
@@ -138,10 +139,40 @@ void wide_rows_of(const Task& t, std::uint32_t rows) {
   }
 }
 
+/// tiles [rows, 16] by a matrix of any format.
+void any_tiles(const Task& t, const PackedMatrix& matrix, Rows rows, const float* bias, float* tiles) {
+  if (is_plain(matrix.format)) {
+    const FloatRows x{t.floats.data + rows.first * t.floats.stride, t.floats.stride, rows.count};
+    return t.kernels.multiply_floats(matrix.strip(t.index), x, bias, tiles);
+  }
+  Strip strip{matrix.strip(t.index), nullptr};
+  for (std::uint32_t r = 0; r < rows.count;) {
+    const Panels::Place panel = t.x.panel_of(t.kernels, rows.first + r);
+    narrow_tile(t.kernels, strip, t.x, panel, t.product.fine, bias, tiles + r * strip_rows);
+    r += panel.lanes;
+  }
+}
+
+/// All rows, where the weights or their partner are plain floats.
+void float_rows_of(const Task& t) {
+  alignas(64) float tiles[group_rows * strip_rows];
+  alignas(64) float others[group_rows * strip_rows];
+  for (std::uint32_t first = 0; first < t.x.rows; first += group_rows) {
+    const Rows group{first, std::min(group_rows, t.x.rows - first)};
+    any_tiles(t, *t.product.weight, group, t.bias(), tiles);
+    if (t.gate()) any_tiles(t, *t.product.partner, group, nullptr, others);
+    t.finish(tiles, others, first, group.count);
+  }
+}
+
+bool has_floats(const Product& p) {
+  return is_plain(p.weight->format) || (p.partner != nullptr && is_plain(p.partner->format));
+}
+
 /// How many of the first rows go through the wide kernels: whole panels, and a last one that has rows enough.
 std::uint32_t wide_rows(const Kernels& kernels, const Product& p, std::uint32_t rows) {
   const auto takes = [](const PackedMatrix* m) { return m == nullptr || format_shape(m->format).subs == 1; };
-  if (kernels.wide == nullptr || !takes(p.weight) || !takes(p.partner)) return 0;
+  if (kernels.wide == nullptr || !takes(p.weight) || !takes(p.partner)) return 0;  // nor plain floats
   const std::uint32_t last = rows % kernels.panel_rows();
   return last > (rows > last ? few_beside : few_rows) ? rows : rows - last;
 }
@@ -159,18 +190,29 @@ struct Phase {
   Phase& operator=(const Phase&) = delete;
 };
 
-/// Strips [first, last) for the quantised rows.
+/// Strips [first, last) for the rows that are not in bf16.
 void multiply_panels(const Kernels& kernels, Product p, Crew::Share strips, const Inputs& x) {
   p.out += x.prompt.rows * p.stride;
   const std::uint32_t rows = x.panels.rows, wide = wide_rows(kernels, p, rows);
+  const bool floats = has_floats(p);
   for (std::uint32_t s = strips.first; s < strips.last; ++s) {
-    const Task task{kernels, p, s, x.panels};
+    const Task task{kernels, p, s, x.panels, x.floats};
+    if (floats) {
+      float_rows_of(task);
+      continue;
+    }
     if (wide != 0) wide_rows_of(task, wide);
     if (wide < rows) narrow_rows_of(task, wide);
   }
 }
 
 }  // namespace
+
+Forms forms_of(std::initializer_list<const PackedMatrix*> matrices, bool fine) {
+  Forms forms{false, false, fine};
+  for (const PackedMatrix* m : matrices) (is_plain(m->format) ? forms.floats : forms.bytes) = true;
+  return forms;
+}
 
 void multiply(const Kernels& kernels, Crew& crew, std::span<const Product> products, const Inputs& x) {
   if (x.own) {
@@ -182,10 +224,13 @@ void multiply(const Kernels& kernels, Crew& crew, std::span<const Product> produ
     return;
   }
   const bool mixed = x.prompt.rows != 0;
-  const WideKernels* const wide = x.panels.rows > few_rows ? kernels.wide : nullptr;
-  const Phase phase(mixed ? nullptr : wide);
+  const WideKernels* wide = nullptr;
   std::uint32_t total = 0;
-  for (const auto& p : products) total += p.weight->strips;
+  for (const auto& p : products) {
+    total += p.weight->strips;
+    if (wide_rows(kernels, p, x.panels.rows) != 0) wide = kernels.wide;
+  }
+  const Phase phase(mixed ? nullptr : wide);
   for (auto share = crew.take_guided(total); share.first < share.last; share = crew.take_guided(total)) {
     std::uint32_t before = 0;
     for (const auto& p : products) {

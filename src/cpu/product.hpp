@@ -1,4 +1,4 @@
-// Products of one set of quantised rows with several weight matrices, shared out over a crew by strips of 16 outputs. A
+// Products of one set of rows, quantised and as floats, with several weight matrices, shared out over a crew by strips of 16 outputs. A
 // strip is read once for all rows of a step; each output is one chain of additions whoever computes it.
 #pragma once
 
@@ -7,6 +7,7 @@
 #include "cpu/pool.hpp"
 
 #include <cstdint>
+#include <initializer_list>
 #include <span>
 
 namespace frugal::cpu {
@@ -57,10 +58,20 @@ struct Product {
   std::size_t rounded_stride = 0;
 };
 
-/// The rows of a phase: the first ones, of prompts, rounded to bf16, and the others quantised.
+/// In which forms the matrices of a phase want their rows.
+struct Forms {
+  bool bytes = false;   ///< at least one is quantised
+  bool floats = false;  ///< at least one is of plain floats
+  bool fine = false;    ///< bytes with a rest
+};
+
+Forms forms_of(std::initializer_list<const PackedMatrix*> matrices, bool fine);
+
+/// The rows of a phase: the first ones, of prompts, rounded to bf16, and the others quantised, as floats, or both.
 struct Inputs {
   Bf16Rows prompt;
-  Panels panels;
+  Panels panels;                 ///< without quantised matrices its rows count, and its bytes are no one's
+  FloatRows floats{};            ///< the same rows; without matrices of plain floats the same
   std::uint8_t* room = nullptr;  ///< the member's own, where there are prompt rows: [bf16_room_bytes], 64-byte aligned
   /// The member has rows of its own, all in bf16, from row `first` of the outputs on, and computes whole products.
   bool own = false;

@@ -19,7 +19,8 @@ struct Plan {
   PackedMatrix* matrix;
 };
 
-/// Activations are rounded to whole numbers between the matrices, where a NaN would be lost: it is refused at the door.
+/// Activations are rounded to whole numbers before quantised matrices, where a NaN would be lost: it is refused at the
+/// door, in every format alike.
 [[noreturn]] void refuse(const Tensor& tensor) {
   throw Error(Errc::bad_model, "tensor " + tensor.name + " holds values that are not finite numbers");
 }
@@ -76,10 +77,11 @@ std::vector<Plan> plan_layer(const Model& model, std::uint32_t index, LayerWeigh
 }
 
 /// Places every matrix in the buffer, each strip on its own cache line.
-void place(std::vector<Plan>& plans, DecoderWeights& weights) {
+void place(std::vector<Plan>& plans, FloatWeights floats, DecoderWeights& weights) {
   std::size_t bytes = 0;
   for (Plan& p : plans) {
-    *p.matrix = packed_shape(*p.tensor);
+    *p.matrix = packed_shape(*p.tensor, floats);
+    weights.plain |= is_plain(p.matrix->format);
     bytes += p.matrix->bytes();
   }
   weights.buffer = HugeBuffer(bytes);
@@ -123,13 +125,15 @@ void fill(const std::vector<Plan>& plans, DecoderWeights& weights, Crew& crew) {
 
 }  // namespace
 
-std::shared_ptr<const DecoderWeights> shared_weights(std::shared_ptr<const Model> model, Crew& crew) {
+std::shared_ptr<const DecoderWeights> shared_weights(std::shared_ptr<const Model> model, Crew& crew,
+                                                     FloatWeights floats) {
   static backend::Prepared<DecoderWeights> prepared;
   const Model* key = model.get();
-  return prepared.get(key, "", [&] { return pack_weights(std::move(model), crew); });
+  const char* form = floats == FloatWeights::repacked ? "8-bit floats" : "";
+  return prepared.get(key, form, [&] { return pack_weights(std::move(model), crew, floats); });
 }
 
-DecoderWeights pack_weights(std::shared_ptr<const Model> model, Crew& crew) {
+DecoderWeights pack_weights(std::shared_ptr<const Model> model, Crew& crew, FloatWeights floats) {
   DecoderWeights weights;
   const DecoderSpec& spec = model->spec();
   if (spec.rope_dims > spec.head_dim || spec.rope_dims % 2 != 0)
@@ -142,7 +146,7 @@ DecoderWeights pack_weights(std::shared_ptr<const Model> model, Crew& crew) {
   weights.output_norm = vector_of(&model->output_norm());
   weights.rope_frequencies = backend::rope_frequencies(spec);
   weights.local_frequencies = backend::local_rope_frequencies(spec);
-  place(plans, weights);
+  place(plans, floats, weights);
   fill(plans, weights, crew);
   for (const Plan& p : plans) forget(*p.tensor, 0, p.matrix->strips);  // pages that two takes shared
   weights.model = std::move(model);

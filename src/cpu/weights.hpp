@@ -41,15 +41,17 @@ struct DecoderWeights {
   PackedMatrix head;
   std::vector<double> rope_frequencies;   ///< [rope_dims / 2], divisors applied
   std::vector<double> local_frequencies;  ///< of layers with a window; empty where they are alike
+  bool plain = false;                     ///< at least one matrix is of plain floats
   HugeBuffer buffer;
 };
 
 /// The same weights for every backend of the process that asks for the same Model object, as long as one of them lives.
 /// Packs on the first call. Thread-safe; throws what pack_weights throws.
-std::shared_ptr<const DecoderWeights> shared_weights(std::shared_ptr<const Model> model, Crew& crew);
+std::shared_ptr<const DecoderWeights> shared_weights(std::shared_ptr<const Model> model, Crew& crew,
+                                                     FloatWeights floats);
 
 /// Throws Error(out_of_memory), Error(unsupported) for shapes no kernel serves,
 /// Error(bad_model) for weights that are not finite. Uses the whole crew.
-DecoderWeights pack_weights(std::shared_ptr<const Model> model, Crew& crew);
+DecoderWeights pack_weights(std::shared_ptr<const Model> model, Crew& crew, FloatWeights floats);
 
 }  // namespace frugal::cpu

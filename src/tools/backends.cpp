@@ -54,6 +54,9 @@ void add_backend_options(CLI::App& app, BackendChoice& choice) {
       ->capture_default_str();
   app.add_flag("--bf16-prompts", choice.bf16_prompts,
                "Prompts in bf16: about twice as fast on processors with AMX, the same elsewhere. The cpu backend only");
+  app.add_flag("--repack-floats", choice.repack_floats,
+               "F16, BF16 and F32 weights are quantised to 8 bits: half or a quarter of the memory, and answers of a "
+               "coarser model. The cpu backend only");
 }
 
 std::shared_ptr<Backend> make_backend(const BackendChoice& choice) {
@@ -65,10 +68,13 @@ std::shared_ptr<Backend> make_backend(const BackendChoice& choice) {
                 "--device " + choice.device + ": only the torch backend has devices, not " + name);
   if (choice.bf16_prompts && name != "cpu")
     throw Error(Errc::invalid_argument, "--bf16-prompts: only the cpu backend has them, not " + name);
+  if (choice.repack_floats && name != "cpu")
+    throw Error(Errc::invalid_argument, "--repack-floats: only the cpu backend does that, not " + name);
 #ifdef FRUGAL_WITH_CPU
   if (name == "cpu")
-    return cpu_backend(
-        {.threads = threads, .prompts = choice.bf16_prompts ? PromptArithmetic::bf16 : PromptArithmetic::exact});
+    return cpu_backend({.threads = threads,
+                        .prompts = choice.bf16_prompts ? PromptArithmetic::bf16 : PromptArithmetic::exact,
+                        .float_weights = choice.repack_floats ? FloatWeights::repacked : FloatWeights::kept});
 #endif
 #ifdef FRUGAL_WITH_TORCH
   if (name == "torch") return torch_backend({.device = choice.device, .threads = static_cast<int>(threads)});

@@ -19,12 +19,13 @@ struct BackendChoice {
   std::string device = "cpu";  ///< torch only
   unsigned threads = 0;        ///< 0 = one per processor
   bool bf16_prompts = false;   ///< cpu only: CpuOptions::prompts
+  bool repack_floats = false;  ///< cpu only: CpuOptions::float_weights
 };
 
 /// Best first.
 std::vector<std::string> built_backends();
 
-/// Adds --backend, --device, --threads and --bf16-prompts.
+/// Adds --backend, --device, --threads, --bf16-prompts and --repack-floats.
 void add_backend_options(CLI::App& app, BackendChoice& choice);
 
 /// Throws Error(invalid_argument) for an unknown name, Error(unavailable) for one this build lacks.

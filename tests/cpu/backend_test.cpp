@@ -1,7 +1,8 @@
-// CpuBackend as a decoder: the reference backend's logits within 8-bit rounding for every switch of the description,
-// and its set-up and errors.
+// CpuBackend as a decoder: the reference backend's logits for every switch of the description, on weights of plain floats
+// to the rounding of fp32 sums and on others within 8-bit rounding; and its set-up and errors.
 #include "cpu/factory.hpp"
 #include "cpu/support.hpp"
+#include "support/switches.hpp"
 #include "support/tiny_model.hpp"
 
 #include <frugal/backend/reference.hpp>
@@ -50,7 +51,8 @@ Errc code_of(const std::function<void()>& act) {
 
 }  // namespace
 
-TEST_CASE("Every switch of the description gives the reference's logits within 8-bit rounding") {
+TEST_CASE(
+    "Every switch of the description gives the reference's logits: floats to fp32's rounding, repacked to 8 bits'") {
   TinyModelOptions o;
   o.d_model = 64, o.d_ff = 96;
   SECTION("adjacent rotation") {}
@@ -67,10 +69,48 @@ TEST_CASE("Every switch of the description gives the reference's logits within 8
     o.head_dim = 8, o.qk_norm = o.qkv_bias = true, o.rope_layout = RopeLayout::halves, o.sliding_window = 33;
   }
   SECTION("wide heads") { o.head_dim = 128; }
-  CHECK(error_against_reference(o) < 0.03);
+  SECTION("a width that is no whole number of blocks") { o.d_model = 48, o.d_ff = 80; }
+  CHECK(error_against_reference(o, {.kv = KvType::fp32}) < 1e-5);
+  CHECK(error_against_reference(o) < 2e-3);  // fp16 keys and values
+  const double repacked = error_against_reference(o, {.float_weights = FloatWeights::repacked});
+  CHECK(repacked > 2e-3);
+  CHECK(repacked < 0.03);
 }
 
-TEST_CASE("Every storage format gives the reference's logits within 8-bit rounding") {
+TEST_CASE("Weights of plain floats, alone, mixed and beside quantised ones, give the reference's logits") {
+  TinyModelOptions o;
+  o.d_model = 64, o.d_ff = 96, o.logit_scale = 3.0F;
+  const auto all = [&](DType type) { o.attention = o.feed_forward = o.head = o.embedding = type; };
+  all(DType::f16);
+  double limit = 1e-5;
+  SECTION("F16") {}
+  SECTION("BF16") { all(DType::bf16); }
+  SECTION("F32") { all(DType::f32); }
+  SECTION("one of each") { o.attention = DType::f32, o.feed_forward = DType::bf16; }
+  SECTION("a head of its own") { o.tied_head = false, o.head = DType::bf16; }
+  SECTION("Gemma's switches") { o.spec = testing::like_gemma2; }
+  SECTION("experts") { o.spec = testing::like_mixtral; }
+  SECTION("experts beside a shared one") { o.spec = testing::like_qwen2moe; }
+  SECTION("beside quantised matrices in every phase, 16-bit inputs before these") {
+    limit = 1e-4;
+    o.dtype = [](std::string_view name, DType chosen) {
+      for (const char* part : {"attn_k", "ffn_up", "token_embd"})
+        if (name.find(part) != std::string_view::npos) return DType::q8_0;
+      return chosen;
+    };
+  }
+  SECTION("beside quantised matrices the other way round") {
+    limit = 1e-4;
+    o.dtype = [](std::string_view name, DType chosen) {
+      for (const char* part : {"attn_q", "attn_output", "ffn_gate", "ffn_down"})
+        if (name.find(part) != std::string_view::npos) return DType::q4_1;
+      return chosen;
+    };
+  }
+  CHECK(error_against_reference(o, {.threads = 2, .kv = KvType::fp32, .fine = true}) < limit);
+}
+
+TEST_CASE("Every quantised format gives the reference's logits within 8-bit rounding, and repacked floats do") {
   const DType type =
       GENERATE(DType::q4_0, DType::q4_1, DType::q5_0, DType::q5_1, DType::q8_0, DType::q2_k, DType::q3_k, DType::q4_k,
                DType::q5_k, DType::q6_k, DType::iq4_nl, DType::iq4_xs, DType::iq2_xxs, DType::iq2_xs, DType::iq2_s,
@@ -79,7 +119,7 @@ TEST_CASE("Every storage format gives the reference's logits within 8-bit roundi
   TinyModelOptions o;
   o.d_model = 256, o.d_ff = 512, o.layers = 1;
   o.attention = o.feed_forward = o.head = o.embedding = type;
-  CHECK(error_against_reference(o) < 0.03);
+  CHECK(error_against_reference(o, {.float_weights = FloatWeights::repacked}) < 0.03);
 }
 
 TEST_CASE("Layers may mix formats, as K files do") {
@@ -98,7 +138,12 @@ TEST_CASE("Keys and values in fp32, fp16 and int8 give the reference's logits") 
   o.d_model = 64, o.d_ff = 96;
   CpuOptions options;
   options.kv = GENERATE(KvType::fp32, KvType::fp16, KvType::int8);
+  options.float_weights = FloatWeights::repacked;
   CHECK(error_against_reference(o, options) < 0.035);
+  options.float_weights = FloatWeights::kept;
+  CHECK(error_against_reference(o, options) < (options.kv == KvType::fp32   ? 1e-5
+                                               : options.kv == KvType::fp16 ? 1e-3
+                                                                            : 0.02));
 }
 
 TEST_CASE("Fine activations come closer to the reference by an order of magnitude, biases and gates included") {
@@ -216,4 +261,13 @@ TEST_CASE("Set-up errors have their codes") {
   CHECK(code_of([&] { (void)backend->kv_bytes_per_token(ModelId(3)); }) == Errc::invalid_argument);
   CHECK(backend->traits().batch_invariant);
   CHECK(backend->name() == "cpu");
+}
+
+TEST_CASE("A device whose plain floats are repacked says so, and its pages are none of the others'") {
+  const auto repacked = cpu::backend_with({.float_weights = FloatWeights::repacked}, cpu::portable_kernels());
+  CHECK(repacked->traits().device == "cpu (portable, float weights in 8 bits)");
+  CHECK(cpu::backend_with({}, cpu::portable_kernels())->traits().device == "cpu (portable)");
+  const auto model = testing::tiny_model();
+  Rig kept(cpu_backend(), model), other(cpu_backend({.float_weights = FloatWeights::repacked}), model);
+  CHECK(kept.backend().layout_fingerprint(ModelId(0)) != other.backend().layout_fingerprint(ModelId(0)));
 }

@@ -26,6 +26,7 @@
 
 using namespace frugal;
 using namespace frugal::cpu;
+using frugal::testing::float_model;
 using frugal::testing::mixed_model;
 using frugal::testing::normal_values;
 using frugal::testing::Rig;
@@ -136,7 +137,7 @@ TEST_CASE("A bf16 product is that of the rounded numbers to the rounding of fp32
 }
 
 TEST_CASE("The tile unit and its software model give the same bits, whatever the rows, the threads and the ending") {
-  const DType type = GENERATE(DType::q4_1, DType::q8_0, DType::q6_k, DType::q2_k, DType::q5_1);
+  const DType type = GENERATE(DType::q4_1, DType::q8_0, DType::q6_k, DType::q2_k, DType::q5_1, DType::f16, DType::bf16);
   const Ending ending = GENERATE(Ending::store, Ending::gate);
   constexpr std::uint32_t out = 80, in = 640, most = 49;
   const Weight w(type, out, in), partner(type, out, in);
@@ -242,8 +243,8 @@ constexpr std::uint32_t length = 130, prompt = 101;  // crosses key blocks and p
 
 TEST_CASE(
     "With prompts in bf16 a row has the same bits whatever the chunks, threads, pages, and the unit or its model") {
-  const bool experts = GENERATE(false, true);
-  const auto model = experts ? mixed_model(testing::like_qwen2moe) : mixed_model();
+  const int kind = GENERATE(0, 1, 2);
+  const auto model = kind == 2 ? float_model() : kind == 1 ? mixed_model(testing::like_qwen2moe) : mixed_model();
   const auto tokens = some_tokens(length, model->spec().vocab);
   Rig plain(cpu::backend_with(bf16_options(1), testing::modelled_kernels()), model, 16);
   plain.prompt = prompt;
@@ -262,8 +263,8 @@ TEST_CASE(
 }
 
 TEST_CASE("A prompt in bf16 has the same bits beside the rows of other sequences, and leaves theirs as they are") {
-  const bool experts = GENERATE(false, true);
-  const auto model = experts ? mixed_model(testing::like_qwen2moe) : mixed_model();
+  const int kind = GENERATE(0, 1, 2);
+  const auto model = kind == 2 ? float_model() : kind == 1 ? mixed_model(testing::like_qwen2moe) : mixed_model();
   const Kernels& kernels = *bf16_tables().front();
   const auto tokens = some_tokens(40, model->spec().vocab), others = some_tokens(60, model->spec().vocab, 77);
   Rig rig(cpu::backend_with(bf16_options(2), kernels), model, 16, 4);

@@ -10,6 +10,7 @@
 #include <frugal/engine/engine.hpp>
 
 #include <catch2/catch_test_macros.hpp>
+#include <catch2/generators/catch_generators.hpp>
 
 #include <algorithm>
 #include <cstdint>
@@ -144,11 +145,12 @@ std::vector<Way> matrix(KvType kv, bool whole) {
   return whole ? asked_part(ways) : ways;
 }
 
-std::shared_ptr<const Model> mixed_model() {
+std::shared_ptr<const Model> mixed_model(bool floats = false) {
   testing::TinyModelOptions o;
   o.d_model = 64, o.d_ff = 160, o.heads = 4, o.kv_heads = 2, o.layers = 3, o.context = 1024, o.vocab = 259;
   o.attention = DType::q4_1, o.feed_forward = DType::q4_0, o.embedding = DType::q8_0;
   o.logit_scale = 2.0F;
+  if (floats) o.attention = DType::f16, o.feed_forward = DType::bf16, o.embedding = DType::f32;
   return testing::tiny_model(o);
 }
 
@@ -164,6 +166,12 @@ TEST_CASE(
   }
 }
 
+TEST_CASE("The answers of a model that nobody quantised have the same bits however the engine runs it") {
+  const auto model = mixed_model(true);
+  const auto want = plainly(model, KvType::fp16, requests);
+  for (const Way& way : matrix(KvType::fp16, full_run())) check(model, way, want);
+}
+
 TEST_CASE("SmolLM2's answers have the same bits however the engine runs them") {
   const auto model = testing::smollm2();
   const auto want = plainly(model, KvType::fp16, full_run() ? requests : 12);
@@ -172,7 +180,7 @@ TEST_CASE("SmolLM2's answers have the same bits however the engine runs them") {
 }
 
 TEST_CASE("With prompts in bf16 the answers have the same bits too, alone and in batches, cold and behind prefixes") {
-  const auto model = mixed_model();
+  const auto model = mixed_model(GENERATE(false, true));
   const auto want = plainly(model, KvType::fp16, requests, PromptArithmetic::bf16);
   for (const std::uint32_t batch : {1U, 5U, 16U})
     for (const std::uint32_t chunk : {1U, 7U, 64U, 512U})

@@ -74,10 +74,11 @@ TEST_CASE("backends of one process share the packed weights of a model, and the 
   const auto model = tiny_model(), other = tiny_model();
   std::weak_ptr<const cpu::DecoderWeights> seen;
   {
-    const auto a = cpu::shared_weights(model, crew);
+    const auto a = cpu::shared_weights(model, crew, FloatWeights::kept);
     seen = a;
-    CHECK(cpu::shared_weights(model, crew) == a);
-    CHECK(cpu::shared_weights(other, crew) != a);
+    CHECK(cpu::shared_weights(model, crew, FloatWeights::kept) == a);
+    CHECK(cpu::shared_weights(model, crew, FloatWeights::repacked) != a);
+    CHECK(cpu::shared_weights(other, crew, FloatWeights::kept) != a);
     const auto first = make(), second = make();
     const long before = a.use_count();
     first->add_model(model);

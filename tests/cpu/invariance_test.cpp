@@ -17,6 +17,7 @@
 #include <vector>
 
 using namespace frugal;
+using frugal::testing::float_model;
 using frugal::testing::mixed_model;
 using frugal::testing::Rig;
 using frugal::testing::same_bits;
@@ -33,7 +34,7 @@ constexpr std::size_t length = 130;  // crosses key blocks and pages
 
 TEST_CASE(
     "Logits have the same bits for 1 and 2 threads, chunks of 1, 7 and 64, pages of 8, 16 and 32, every kernel table") {
-  const auto model = mixed_model();
+  const auto model = GENERATE(false, true) ? float_model() : mixed_model();
   const KvType kv = GENERATE(KvType::fp16, KvType::int8, KvType::fp32);
   const bool fine = kv == KvType::int8;
   const auto tokens = some_tokens(length, model->spec().vocab);
@@ -55,7 +56,8 @@ TEST_CASE(
 }
 
 TEST_CASE("Gemma's switches and experts keep the bits of a row, whatever the threads, chunks and pages") {
-  const auto model = mixed_model(families[GENERATE(range(0, 4))]);
+  const auto family = families[GENERATE(range(0, 4))];
+  const auto model = GENERATE(false, true) ? float_model(family) : mixed_model(family);
   const auto tokens = some_tokens(length, model->spec().vocab);
   Rig plain(cpu::backend_with({1, KvType::fp16, false}, cpu::portable_kernels()), model, 16);
   const auto want = plain.logits(tokens);
@@ -71,8 +73,8 @@ TEST_CASE("Gemma's switches and experts keep the bits of a row, whatever the thr
 }
 
 TEST_CASE("A sequence's logits have the same bits alone and beside 1 to 33 other rows") {
-  const int family = GENERATE(-1, 1, 3);
-  const auto model = family < 0 ? mixed_model() : mixed_model(families[family]);
+  const int family = GENERATE(-2, -1, 1, 3);
+  const auto model = family == -2 ? float_model() : family < 0 ? mixed_model() : mixed_model(families[family]);
   Rig rig(cpu_backend({2, KvType::fp16, false}), model, 16, 4);
   const auto tokens = some_tokens(60, rig.vocab()), others = some_tokens(60, rig.vocab(), 77);
   const auto want = rig.logits(tokens);

@@ -1,4 +1,4 @@
-// The matrix kernels: every table of this machine against its portable twin bit by bit, and against exact arithmetic
+// The kernels of quantised matrices: every table of this machine against its portable twin bit by bit, and against exact arithmetic
 // within the rounding of fp32.
 #include "cpu/kernels/kernels.hpp"
 #include "cpu/memory.hpp"
@@ -59,6 +59,7 @@ std::vector<std::uint8_t> rows_of(const Kernels& kernels, const std::vector<std:
   return out;
 }
 
+// Plain floats as repacked ones; as they are: floats_test.cpp.
 constexpr DType types[] = {DType::q4_1, DType::q4_0, DType::q4_k, DType::q2_k, DType::q3_k, DType::q8_0,
                            DType::q5_0, DType::q5_1, DType::q5_k, DType::q6_k, DType::f16,  DType::f32};
 
@@ -68,7 +69,7 @@ TEST_CASE("A product has the same bits from every kernel table, for every format
   const DType type = GENERATE(Catch::Generators::from_range(std::begin(types), std::end(types)));
   CAPTURE(to_string(type));
   constexpr std::uint32_t out = 40, in = 512;
-  const Weight w(type, out, in);
+  const Weight w(type, out, in, FloatWeights::repacked);
   const auto bias = normal_values(48, 9);
   Crew crew(1);
   for (const std::uint32_t rows : {1U, 2U, 3U, 4U, 5U, 6U, 7U, 8U, 9U, 12U, 16U, 17U, 27U, 32U}) {
@@ -89,7 +90,7 @@ TEST_CASE("The largest weights times the largest activations overflow nowhere, f
   const std::uint8_t stored = GENERATE(std::uint8_t{0xFF}, std::uint8_t{0x00}, std::uint8_t{0x01});
   CAPTURE(to_string(type), static_cast<int>(stored));
   constexpr std::uint32_t out = 16, cols = 256;
-  Weight w(type, out, cols);
+  Weight w(type, out, cols, FloatWeights::repacked);
   std::memset(w.buffer.data(), stored, w.matrix.blocks * format_shape(w.matrix.format).quant_bytes);
   Crew crew(1);
   for (const std::uint32_t rows : {1U, 3U, 4U, 8U, 13U, 17U}) {
@@ -107,7 +108,7 @@ TEST_CASE("The largest weights times the largest activations overflow nowhere, f
 TEST_CASE("A row's product does not depend on how many rows are beside it, 1 to 33, nor on the threads") {
   const DType type = GENERATE(DType::q4_1, DType::q8_0, DType::q6_k, DType::q2_k, DType::q5_1, DType::q5_0);
   constexpr std::uint32_t out = 80, in = 256, most = 33;
-  const Weight w(type, out, in);
+  const Weight w(type, out, in, FloatWeights::repacked);
   const auto x = normal_values(most * in, 21);
   Crew one(1), two(2);
   for (const Kernels* k : testing::tables()) {
@@ -126,7 +127,7 @@ TEST_CASE("A product is the dequantised weights times the activations, within th
   const DType type = GENERATE(Catch::Generators::from_range(std::begin(types), std::end(types)));
   CAPTURE(to_string(type));
   constexpr std::uint32_t out = 32, in = 1024, rows = 3;
-  const Weight w(type, out, in);
+  const Weight w(type, out, in, FloatWeights::repacked);
   std::vector<float> weights(out * in);
   dequantize_rows(w.tensor, 0, out, weights);
   const auto x = normal_values(rows * in, 31);
@@ -177,7 +178,7 @@ TEST_CASE("The endings add to the output, and gate it") {
 TEST_CASE("More blocks than a room holds, and more rows than share one, give the bits of the portable kernels") {
   constexpr std::uint32_t out = 16, in = 32 * 71, rows = 150;  // rooms of 64 blocks, groups of 128 rows
   const DType type = GENERATE(DType::q4_1, DType::q5_0, DType::q8_0);
-  const Weight w(type, out, in);
+  const Weight w(type, out, in, FloatWeights::repacked);
   const auto bias = normal_values(16, 4), x = normal_values(rows * in, 6);
   Crew crew(2);
   auto plain = quantized(portable_kernels(), x, rows, in);

@@ -1,5 +1,5 @@
-// Weights that are not finite. The CPU backend rounds activations to whole numbers, where a NaN would come out as an
-// ordinary number; so such weights are refused, or reach the logits.
+// Weights that are not finite. The CPU backend rounds activations to whole numbers before quantised matrices, where a
+// NaN would come out as an ordinary number; so such weights are refused in every format, or reach the logits.
 #include <frugal/backend/reference.hpp>
 #include <frugal/core/error.hpp>
 #include <frugal/cpu/backend.hpp>
@@ -30,7 +30,9 @@ std::shared_ptr<const Model> damaged(const TinyModelOptions& options, const std:
     if (t.name != name) continue;
     const auto bytes = std::make_shared<std::vector<std::byte>>(t.data.begin(), t.data.end());
     if (t.type == DType::f32) std::memcpy(bytes->data() + index * sizeof bad, &bad, sizeof bad);
-    const std::uint16_t half = std::isnan(bad) ? 0x7E00 : 0x7C00;
+    const std::uint16_t half = std::isnan(bad) ? 0x7E00 : 0x7C00, brain = std::isnan(bad) ? 0x7FC0 : 0x7F80;
+    if (t.type == DType::f16) std::memcpy(bytes->data() + index * sizeof half, &half, sizeof half);
+    if (t.type == DType::bf16) std::memcpy(bytes->data() + index * sizeof brain, &brain, sizeof brain);
     if (t.type == DType::q8_0) std::memcpy(bytes->data() + index * block_shape(t.type).bytes, &half, sizeof half);
     t.data = *bytes;
     parts.storage =
@@ -40,7 +42,7 @@ std::shared_ptr<const Model> damaged(const TinyModelOptions& options, const std:
 }
 
 TEST_CASE("a weight that is not a finite number is refused at set-up, by the tensor's name") {
-  for (const DType type : {DType::f32, DType::q8_0}) {
+  for (const DType type : {DType::f32, DType::f16, DType::bf16, DType::q8_0}) {
     TinyModelOptions options{.layers = 2, .tied_head = false};
     options.attention = options.feed_forward = options.head = type;
     for (const char* part : {"attn_norm", "attn_q", "attn_k", "attn_v", "attn_output", "ffn_norm", "ffn_gate", "ffn_up",
@@ -49,12 +51,14 @@ TEST_CASE("a weight that is not a finite number is refused at set-up, by the ten
         const bool of_layer = std::strncmp(part, "output", 6) != 0;
         const std::string name = (of_layer ? "blk.1." : "") + std::string(part) + ".weight";
         CAPTURE(name);
-        try {
-          cpu_backend({.threads = 2})->add_model(damaged(options, name, bad));
-          FAIL("not refused");
-        } catch (const Error& e) {
-          CHECK(e.code() == Errc::bad_model);
-          CHECK(e.message().find(name) != std::string::npos);
+        for (const FloatWeights floats : {FloatWeights::kept, FloatWeights::repacked}) {
+          try {
+            cpu_backend({.threads = 2, .float_weights = floats})->add_model(damaged(options, name, bad));
+            FAIL("not refused");
+          } catch (const Error& e) {
+            CHECK(e.code() == Errc::bad_model);
+            CHECK(e.message().find(name) != std::string::npos);
+          }
         }
       }
     }

@@ -9,6 +9,8 @@
 #include <catch2/generators/catch_generators_range.hpp>
 
 #include <cmath>
+#include <cstring>
+#include <tuple>
 #include <vector>
 
 using namespace frugal;
@@ -84,11 +86,55 @@ TEST_CASE(
   for (std::uint32_t c = 0; c < cols; ++c) REQUIRE(packed_value(m, rows, c) == 0.0F);  // padding rows
 }
 
-TEST_CASE("Plain floats become 8-bit blocks within half a step, also where a row is no whole number of blocks") {
+TEST_CASE("Plain floats are packed as they are, input after input, and what is missing of a strip or a block is zero") {
+  const DType type = GENERATE(DType::f16, DType::bf16, DType::f32);
+  CAPTURE(to_string(type));
+  constexpr std::uint32_t rows = 21, cols = 72;
+  const auto data = testing::random_blocks(type, rows * cols, 0.05F, 11);
+  const Tensor tensor{"w", type, rows, cols, data};
+  PackedMatrix m = packed_shape(tensor);
+  const std::size_t width = block_shape(type).bytes;
+  REQUIRE(m.bytes() == 2 * 16 * 96 * width);
+  std::vector<std::uint8_t> storage(m.bytes(), 0xEE);
+  REQUIRE(pack_strips(tensor, m, 0, m.strips, storage.data()));
+  const std::byte zero[4] = {};
+  for (std::uint32_t r = 0; r < 32; ++r)
+    for (std::uint32_t c = 0; c < 96; ++c) {
+      const std::byte* want = r < rows && c < cols ? tensor.row(r).data() + c * width : zero;
+      REQUIRE(std::memcmp(&storage[r / 16 * m.strip_bytes() + (c * 16 + r % 16) * width], want, width) == 0);
+    }
+}
+
+TEST_CASE("Packing says where a plain float is not a finite number") {
+  for (const auto& [type, bits, finite] :
+       std::vector<std::tuple<DType, std::uint32_t, bool>>{{DType::f16, 0x7BFF, true},
+                                                           {DType::f16, 0xFC00, false},
+                                                           {DType::f16, 0x7E01, false},
+                                                           {DType::bf16, 0xFF7F, true},
+                                                           {DType::bf16, 0x7F80, false},
+                                                           {DType::bf16, 0xFFC0, false},
+                                                           {DType::f32, 0x7F7FFFFF, true},
+                                                           {DType::f32, 0xFF800000, false},
+                                                           {DType::f32, 0x7F800001, false}}) {
+    CAPTURE(to_string(type), bits);
+    constexpr std::uint32_t rows = 17, cols = 40;
+    auto data = testing::random_blocks(type, rows * cols, 0.05F, 1);
+    const std::size_t width = block_shape(type).bytes;
+    std::memcpy(data.data() + (rows * cols - 1) * width, &bits, width);  // little-endian, as the files are
+    const Tensor tensor{"w", type, rows, cols, data};
+    const PackedMatrix m = packed_shape(tensor);
+    std::vector<std::uint8_t> storage(m.bytes());
+    CHECK(pack_strips(tensor, m, 0, 1, storage.data()));
+    CHECK(pack_strips(tensor, m, 1, 2, storage.data()) == finite);
+  }
+}
+
+TEST_CASE(
+    "Repacked plain floats become 8-bit blocks within half a step, also where a row is no whole number of blocks") {
   constexpr std::uint32_t rows = 3, cols = 72;
   const auto data = testing::random_blocks(DType::f32, rows * cols, 0.1F, 3);
   const Tensor tensor{"w", DType::f32, rows, cols, data};
-  PackedMatrix m = packed_shape(tensor);
+  PackedMatrix m = packed_shape(tensor, FloatWeights::repacked);
   REQUIRE(m.blocks == 3);
   std::vector<std::uint8_t> storage(m.bytes());
   pack_strips(tensor, m, 0, m.strips, storage.data());

@@ -33,10 +33,10 @@ struct Weight {
   cpu::PackedMatrix matrix;
   cpu::HugeBuffer buffer;
 
-  Weight(DType type, std::uint32_t rows, std::uint32_t cols)
+  Weight(DType type, std::uint32_t rows, std::uint32_t cols, FloatWeights floats = FloatWeights::kept)
       : data(random_blocks(type, std::uint64_t{rows} * cols, 0.05F, 5)),
         tensor{"w", type, rows, cols, data},
-        matrix(cpu::packed_shape(tensor)),
+        matrix(cpu::packed_shape(tensor, floats)),
         buffer(matrix.bytes()) {
     cpu::pack_strips(tensor, matrix, 0, matrix.strips, buffer.data());
     matrix.data = buffer.data();

@@ -87,4 +87,13 @@ inline std::shared_ptr<const Model> mixed_model(const std::function<void(Decoder
   return tiny_model(o);
 }
 
+/// Three layers of plain floats of every width; with `spec` of that family.
+inline std::shared_ptr<const Model> float_model(const std::function<void(DecoderSpec&)>& spec = {}) {
+  TinyModelOptions o;
+  o.spec = spec;
+  o.d_model = 64, o.d_ff = 160, o.heads = 4, o.kv_heads = 2, o.layers = 3;
+  o.attention = DType::f16, o.feed_forward = DType::bf16, o.embedding = DType::f32;
+  return tiny_model(o);
+}
+
 }  // namespace frugal::testing

@@ -214,6 +214,17 @@ TEST_CASE("a drafter that does not exist is named, with those that do") {
   }
 }
 
+TEST_CASE("what only the cpu backend does is refused with another one, by its name") {
+  need_model();
+  for (const char* flag : {"--bf16-prompts", "--repack-floats"}) {
+    const Outcome outcome =
+        frugal_program({"generate", "--model", model, "--prompt", "a", "--quiet", "--backend", "reference", flag});
+    INFO(flag);
+    CHECK(outcome.code == 2);
+    CHECK_THAT(outcome.err, ContainsSubstring(std::string(flag) + ": only the cpu backend"));
+  }
+}
+
 TEST_CASE("a prompt longer than the context is refused with an error") {
   need_model();
   const TempFolder folder;

@@ -23,14 +23,23 @@ enum class PromptArithmetic : std::uint8_t {
   bf16,
 };
 
+/// What becomes of weights that nobody quantised: F16, BF16 and F32.
+enum class FloatWeights : std::uint8_t {
+  kept,  ///< they are computed as they are, in fp32, and take the memory that they take in the file
+  /// They are quantised to 8-bit blocks of 32 under one scale, as a Q8_0 file holds them: half or a quarter of the memory,
+  /// and a token takes that part of the time. The answers are then those of another file. BackendTraits::device says so.
+  repacked,
+};
+
 struct CpuOptions {
   unsigned threads =
       1;  ///< computing threads, the caller's own included; threads - 1 are started, at construction only
   KvType kv = KvType::fp16;  ///< element type of keys and values in the arena
-  /// 16-bit activations before every matrix: the file's own fp32 logits to three decimals, at half the prefill speed.
+  /// 16-bit activations before every quantised matrix: the file's own fp32 logits to three decimals, at half the prefill speed.
   /// Off: 8-bit ones but before the key and value matrices, where 16 cost little and matter most.
   bool fine = false;
   PromptArithmetic prompts = PromptArithmetic::exact;
+  FloatWeights float_weights = FloatWeights::kept;
 };
 
 /// Throws Error(unsupported) where the machine lacks what every path needs, Error(invalid_argument) for threads = 0 and

@@ -4,6 +4,7 @@
 // cannot overflow; 5-bit the same over half a block. 8-bit: |w| times x with w's sign, a pair is at most 32,512,
 // widened at once.
 #include "cpu/kernels/attend.hpp"
+#include "cpu/kernels/floats.hpp"
 
 namespace frugal::cpu {
 namespace {
@@ -309,8 +310,8 @@ void multiply_any(const StripView& strip, const std::uint8_t* panel, std::size_t
 }  // namespace
 
 const Kernels& avx2_kernels() {
-  static constexpr Kernels table{"avx2",       true,  rms_norm, quantize, residual,
-                                 multiply_any, place, silu_mul, attend,   store_head};
+  static constexpr Kernels table{"avx2", true,     rms_norm, quantize,   residual,       multiply_any,
+                                 place,  silu_mul, attend,   store_head, multiply_floats};
   return table;
 }
 

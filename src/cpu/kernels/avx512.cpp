@@ -1,5 +1,6 @@
 // Kernels for AVX-512 with VNNI.
 #include "cpu/kernels/attend.hpp"
+#include "cpu/kernels/floats.hpp"
 #include "cpu/kernels/vnni.hpp"
 
 namespace frugal::cpu {
@@ -11,8 +12,8 @@ namespace {
 }  // namespace
 
 const Kernels& avx512_kernels() {
-  static constexpr Kernels table{"avx512-vnni",  false, rms_norm, quantize, residual,
-                                 multiply_panel, place, silu_mul, attend,   store_head};
+  static constexpr Kernels table{"avx512-vnni", false,    rms_norm, quantize,   residual,       multiply_panel,
+                                 place,         silu_mul, attend,   store_head, multiply_floats};
   return table;
 }
 

@@ -8,6 +8,7 @@
 // `Tiles` is the unit: the real one (amx_bf16.cpp), or the software model of the tests. Included by these two only.
 #pragma once
 
+#include "cpu/kernels/floats.hpp"
 #include "cpu/kernels/vnni.hpp"
 
 namespace frugal::cpu {
@@ -133,6 +134,14 @@ void open_strip_bf16(const StripView& strip, std::uint32_t first, std::uint32_t 
   }
 }
 
+/// The same of weights that are floats: rounded, without a scale.
+template <Format F>
+void open_floats_bf16(const StripView& strip, std::uint32_t first, std::uint32_t count, std::uint8_t* room) {
+  const std::uint8_t* w = strip.quants + first * format_shape(F).quant_bytes;
+  for (std::uint32_t line = 0; line < 16 * count; ++line, room += 64, w += 2 * input_bytes<F>)
+    store_words(room, rounded_pairs(weights_of<F>(w), weights_of<F>(w + input_bytes<F>)));
+}
+
 /// tiles [Strips][16 RowTiles, 16] += x times the opened blocks of each strip. Tiles 0 to 3 are sums, 4 and 5 rows, 6
 /// and 7 weights: four products of four loads.
 template <class Tiles, int RowTiles, int Strips>
@@ -175,6 +184,12 @@ inline void open_bf16(const StripView& strip, std::uint32_t first, std::uint32_t
       return open_strip_bf16<Format::q5>(strip, first, count, room);
     case Format::q8:
       return open_strip_bf16<Format::q8>(strip, first, count, room);
+    case Format::f16:
+      return open_floats_bf16<Format::f16>(strip, first, count, room);
+    case Format::bf16:
+      return open_floats_bf16<Format::bf16>(strip, first, count, room);
+    case Format::f32:
+      return open_floats_bf16<Format::f32>(strip, first, count, room);
     default:
       return open_strip_bf16<Format::q8_half>(strip, first, count, room);
   }

@@ -65,6 +65,13 @@ struct WideKernels {
   void (*multiply)(const OpenPart& part, const std::uint8_t* panel, std::size_t lanes, float* tile);
 };
 
+/// Rows of floats, `stride` floats apart, padded with zeros to whole blocks of 32.
+struct FloatRows {
+  const float* data = nullptr;
+  std::size_t stride = 0;
+  std::uint32_t rows = 0;
+};
+
 /// Rows rounded to bf16, `stride` numbers apart. The memory must reach to a multiple of 16 rows.
 struct Bf16Rows {
   const std::uint16_t* data = nullptr;
@@ -127,6 +134,8 @@ struct Kernels {
   void (*attend)(const AttendTask& task);
   /// Stores one head of n values as `kind` at `to`.
   void (*store_head)(const float* x, std::size_t n, KvKind kind, std::uint8_t* to);
+  /// tile [rows, 16] = x times a strip of plain floats + bias, for any number of rows; bias [16] or null.
+  void (*multiply_floats)(const StripView& strip, const FloatRows& x, const float* bias, float* tile);
   const WideKernels* wide = nullptr;  ///< or null
   const Bf16Kernels* bf16 = nullptr;  ///< or null
 

@@ -1,11 +1,12 @@
-// The two memory layouts the kernels agree on: weights packed 16 output rows at a time, and activations quantised into
-// panels of up to 8 or 16 rows. Plain data, no code but sizes: every instruction set's kernels read the same bytes.
+// The memory layouts the kernels agree on: weights packed 16 output rows at a time, and activations quantised into
+// panels of up to 8 or 16 rows, or left as rows of floats. Plain data, no code but sizes: every instruction set's kernels read the same bytes.
 //
 // A weight strip is 16 output rows x all inputs, in blocks of 32 inputs:
 //   [block] quants: 4-bit: 4 chunks of 64 bytes; chunk j, row r, byte i holds input 4j+i (low half) and 16+4j+i (high
 //   half), unsigned
 //                   5-bit: that, and 64 bytes of fifth bits: byte 4r + i, bit j for input 4j+i of row r
 //                   8-bit: 8 chunks of 64 bytes; chunk j, row r, byte i holds input 4j+i, stored as signed value + 128
+//                   floats: input after input, 16 numbers of 16 or 32 bits, as the file has them
 //   then [block][sub-block] scales: 16 fp16 scales d, and, where the format has one, 16 fp16 minima m;  w = d q + m
 // An activation panel of L rows (1 <= L <= 16) is, per block of 32 inputs: L x 32 signed bytes q, then L x PanelScale.
 #pragma once
@@ -19,9 +20,10 @@ inline constexpr std::size_t block_inputs = 32;
 inline constexpr std::size_t strip_rows = 16;
 
 /// q4: Q4_0, Q4_1, Q4_K. q4_half (scales per 16 inputs): Q2_K, Q3_K. q5: Q5_0, Q5_1, Q5_K. q8: Q8_0, IQ4, IQ3,
-/// IQ2_XXS, IQ1_S and plain floats. q8_half: Q6_K, IQ2_XS, IQ2_S, IQ1_M. q4_open and q5_open are how the AVX2 kernels leave a strip for the next panels: a byte for each
-/// weight, chunks as in 8 bit, and behind them 16 d and 16 m as fp32; no matrix is stored so.
-enum class Format : std::uint8_t { q4, q4_half, q5, q8, q8_half, q4_open, q5_open };
+/// IQ2_XXS, IQ1_S, and plain floats where they are repacked. q8_half: Q6_K, IQ2_XS, IQ2_S, IQ1_M. f16, bf16, f32: plain
+/// floats. q4_open and q5_open are how the AVX2 kernels leave a strip for the next panels: a byte for each weight, chunks
+/// as in 8 bit, and behind them 16 d and 16 m as fp32; no matrix is stored so.
+enum class Format : std::uint8_t { q4, q4_half, q5, q8, q8_half, f16, bf16, f32, q4_open, q5_open };
 
 struct FormatShape {
   std::size_t quant_bytes;  ///< of one block of one strip
@@ -42,6 +44,11 @@ constexpr FormatShape format_shape(Format format) {
       return {320, 1, true};
     case Format::q8:
       return {512, 1, false};
+    case Format::f16:
+    case Format::bf16:
+      return {1024, 0, false};
+    case Format::f32:
+      return {2048, 0, false};
     case Format::q4_open:
     case Format::q5_open:
       return {640, 0, true};
@@ -52,6 +59,11 @@ constexpr FormatShape format_shape(Format format) {
 
 /// Weights of 8 bits are stored as signed value + 128, narrower ones as they are.
 constexpr bool is_offset(Format format) { return format == Format::q8 || format == Format::q8_half; }
+
+/// Weights that nobody quantised; they meet rows of floats.
+constexpr bool is_plain(Format format) {
+  return format == Format::f16 || format == Format::bf16 || format == Format::f32;
+}
 
 /// One strip as a kernel sees it.
 struct StripView {

@@ -1,5 +1,6 @@
 // Kernels for 64-bit ARM with the dot products of ARMv8.2: Neoverse N1 and later, Apple M1 and later.
 #include "cpu/kernels/attend.hpp"
+#include "cpu/kernels/floats.hpp"
 #include "cpu/kernels/vnni.hpp"
 
 namespace frugal::cpu {
@@ -11,8 +12,8 @@ namespace {
 }  // namespace
 
 const Kernels& neon_kernels() {
-  static constexpr Kernels table{"neon",         false, rms_norm, quantize, residual,
-                                 multiply_panel, place, silu_mul, attend,   store_head};
+  static constexpr Kernels table{"neon", false,    rms_norm, quantize,   residual,       multiply_panel,
+                                 place,  silu_mul, attend,   store_head, multiply_floats};
   return table;
 }
 

@@ -1,6 +1,7 @@
 // Kernels in plain C++: the scalar twin the vector paths are tested against, and the path of last resort. Needs a fused
 // multiply-add in the C library; several times slower than the others.
 #include "cpu/kernels/attend.hpp"
+#include "cpu/kernels/floats.hpp"
 
 #include <cmath>
 
@@ -84,8 +85,8 @@ void multiply(const StripView& strip, const std::uint8_t* panel, std::size_t lan
 }  // namespace
 
 const Kernels& portable_kernels() {
-  static constexpr Kernels table{"portable", false, rms_norm, quantize, residual,
-                                 multiply,   place, silu_mul, attend,   store_head};
+  static constexpr Kernels table{"portable", false,    rms_norm, quantize,   residual,       multiply,
+                                 place,      silu_mul, attend,   store_head, multiply_floats};
   return table;
 }
 

@@ -53,6 +53,10 @@ inline float greatest(Vec v) { return _mm512_reduce_max_ps(v); }
 inline Vec load_half(const std::uint8_t* p) {
   return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
 }
+inline Vec load_bf16(const std::uint8_t* p) {
+  const __m512i wide = _mm512_cvtepu16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
+  return _mm512_castsi512_ps(_mm512_slli_epi32(wide, 16));
+}
 inline void store_half(std::uint8_t* p, Vec v) {
   _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm512_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
 }
@@ -109,6 +113,8 @@ inline float greatest(Vec v) {
 }
 inline __m128i load16(const void* p) { return _mm_loadu_si128(static_cast<const __m128i*>(p)); }
 inline Vec load_half(const std::uint8_t* p) { return {_mm256_cvtph_ps(load16(p)), _mm256_cvtph_ps(load16(p + 16))}; }
+inline __m256 upper_halves(__m128i v) { return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(v), 16)); }
+inline Vec load_bf16(const std::uint8_t* p) { return {upper_halves(load16(p)), upper_halves(load16(p + 16))}; }
 inline void store_half(std::uint8_t* p, Vec v) {
   constexpr int mode = _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC;
   _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm256_cvtps_ph(v.a, mode));
@@ -204,6 +210,11 @@ inline Vec load_half(const std::uint8_t* p) {
   FRUGAL_LANES r.v[i] = vcvt_f32_f16(vreinterpret_f16_u8(vld1_u8(p + 8 * i)));
   return r;
 }
+inline Vec load_bf16(const std::uint8_t* p) {
+  Vec r;
+  FRUGAL_LANES r.v[i] = vreinterpretq_f32_u32(vshlq_n_u32(vmovl_u16(vreinterpret_u16_u8(vld1_u8(p + 8 * i))), 16));
+  return r;
+}
 inline void store_half(std::uint8_t* p, Vec x) {
   FRUGAL_LANES vst1_u8(p + 8 * i, vreinterpret_u8_f16(vcvt_f16_f32(x.v[i])));
 }
@@ -296,6 +307,11 @@ inline float greatest(Vec x) {
 inline Vec load_half(const std::uint8_t* p) {
   Vec r;
   FRUGAL_LANES r.v[i] = model::half_to_float(static_cast<std::uint16_t>(p[2 * i] | p[2 * i + 1] << 8));
+  return r;
+}
+inline Vec load_bf16(const std::uint8_t* p) {
+  Vec r;
+  FRUGAL_LANES r.v[i] = model::bf16_to_float(static_cast<std::uint16_t>(p[2 * i] | p[2 * i + 1] << 8));
   return r;
 }
 inline void store_half(std::uint8_t* p, Vec x) {
