@@ -1,5 +1,7 @@
 // bench_engine MODE: frugal's side of bench/run.py. Whole requests through Engine and CpuBackend, as a host runs them;
 // prints one JSON object. Best of several repetitions.
+#include "micro/read_speed.hpp"
+
 #include <frugal/core/error.hpp>
 #include <frugal/cpu/backend.hpp>
 #include <frugal/engine/engine.hpp>
@@ -14,7 +16,6 @@
 #include <iterator>
 #include <numeric>
 #include <string>
-#include <thread>
 #include <vector>
 
 using namespace frugal;
@@ -27,7 +28,7 @@ struct Settings {
   std::string model, prefix_file, kv = "fp16";
   float temperature = 0.0F, top_p = 1.0F;
   unsigned threads = 2, sequences = 1, tokens = 64, prompt = 16, repeat = 3;
-  bool bf16_prompts = false;
+  bool bf16_prompts = false, repack_floats = false;
   std::vector<std::string> questions;
 };
 
@@ -36,8 +37,10 @@ double seconds(Duration d) { return std::chrono::duration<double>(d).count(); }
 std::unique_ptr<Engine> engine_of(const Settings& s, const std::shared_ptr<const Model>& model, bool cache) {
   EngineOptions o;
   const KvType kv = s.kv == "fp32" ? KvType::fp32 : s.kv == "int8" ? KvType::int8 : KvType::fp16;
-  o.backend = cpu_backend(
-      {.threads = s.threads, .kv = kv, .prompts = s.bf16_prompts ? PromptArithmetic::bf16 : PromptArithmetic::exact});
+  o.backend = cpu_backend({.threads = s.threads,
+                           .kv = kv,
+                           .prompts = s.bf16_prompts ? PromptArithmetic::bf16 : PromptArithmetic::exact,
+                           .float_weights = s.repack_floats ? FloatWeights::repacked : FloatWeights::kept});
   o.models = {{"model", model}};
   if (cache) o.prefix_cache = lru();
   return std::make_unique<Engine>(std::move(o));
@@ -120,24 +123,6 @@ double best_batch_speed(const Settings& s, const std::shared_ptr<const Model>& m
   return best;
 }
 
-/// Bytes a second that `threads` threads read together from memory.
-double read_speed(unsigned threads) {
-  constexpr std::size_t words = std::size_t{8} << 20;  // 64 MiB a thread
-  std::vector<std::vector<std::uint64_t>> blocks(threads, std::vector<std::uint64_t>(words, 1));
-  std::vector<std::uint64_t> sums(threads);
-  double best = 0;
-  for (int round = 0; round < 8; ++round) {
-    const auto start = Steady::now();
-    std::vector<std::thread> team;
-    for (unsigned t = 0; t < threads; ++t)
-      team.emplace_back([&, t] { sums[t] += std::accumulate(blocks[t].begin(), blocks[t].end(), std::uint64_t{0}); });
-    for (auto& member : team) member.join();
-    const double time = std::chrono::duration<double>(Steady::now() - start).count();
-    best = std::max(best, static_cast<double>(threads) * words * 8 / time);
-  }
-  return best + static_cast<double>(sums[0] % 2) * 1e-9;  // the sums are wanted
-}
-
 void decode(const Settings& s, const std::shared_ptr<const Model>& model) {
   Settings one = s;
   one.sequences = 1, one.tokens += 1;
@@ -145,7 +130,7 @@ void decode(const Settings& s, const std::shared_ptr<const Model>& model) {
   const Tensor& embedding = model->embedding();  // one row of it is read, unless it is the head as well
   const std::uint64_t idle = model->spec().tied_head ? 0 : embedding.data.size();
   std::printf("{\"tokens_per_second\": %.3f, \"weight_bytes\": %llu, \"read_gb_per_second\": %.3f}\n", best,
-              static_cast<unsigned long long>(model->weight_bytes() - idle), read_speed(s.threads) / 1e9);
+              static_cast<unsigned long long>(model->weight_bytes() - idle), bench::read_speed(s.threads) / 1e9);
 }
 
 void batch(const Settings& s, const std::shared_ptr<const Model>& model) {
@@ -199,6 +184,7 @@ int main(int argc, char** argv) try {
     sub->add_option("--temperature", s.temperature)->check(CLI::NonNegativeNumber);
     sub->add_option("--top-p", s.top_p)->check(CLI::Range(0.0F, 1.0F));
     sub->add_flag("--bf16-prompts", s.bf16_prompts);
+    sub->add_flag("--repack-floats", s.repack_floats);
     sub->add_option("--kv", s.kv)->check(CLI::IsMember({"fp16", "fp32", "int8"}));
     return sub;
   };

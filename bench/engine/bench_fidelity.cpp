@@ -1,6 +1,7 @@
 // bench_fidelity: how far CpuBackend's distributions are from the fp32 forward pass of the same file (the reference
-// backend): mean and median KL divergence in nats, share of positions with the same best token. Chunks of 512 tokens,
-// of which the later half counts. The reference's log-probabilities are kept in --base, in the format of
+// backend): mean and median KL divergence in nats, share of positions with the same best token, and how far the
+// log-probabilities of the reference's five best tokens are off: 99 of 100 positions, and the worst. Chunks of 512
+// tokens, of which the later half counts. The reference's log-probabilities are kept in --base, in the format of
 // llama-perplexity's --kl-divergence-base (16 bits each, steps of at most 16 / 65535), so that llama.cpp is measured
 // against the same ones.
 #include <frugal/backend/reference.hpp>
@@ -31,7 +32,7 @@ constexpr std::uint32_t chunk_tokens = 512, first_scored = 256, scored = chunk_t
 struct Settings {
   std::string model, text, base, kv = "fp16";
   unsigned threads = 2, chunks = 10;
-  bool fine = false, bf16 = false;
+  bool fine = false, bf16 = false, repack_floats = false;
 };
 
 /// A backend with one model and room for one chunk.
@@ -151,8 +152,20 @@ void write_base(const Settings& s, const std::shared_ptr<const Model>& model) {
   std::filesystem::rename(unfinished, s.base);
 }
 
+/// The greatest error of a log-probability among the base's five best tokens.
+double worst_of_five(const Row& base, std::span<const float> logits, double total) {
+  std::vector<std::size_t> tokens(logits.size());
+  std::iota(tokens.begin(), tokens.end(), std::size_t{0});
+  const auto better = [&](std::size_t a, std::size_t b) { return base.counts[a] > base.counts[b]; };
+  std::partial_sort(tokens.begin(), tokens.begin() + 5, tokens.end(), better);
+  double worst = 0;
+  for (std::size_t i = 0; i < 5; ++i)
+    worst = std::max(worst, std::fabs(static_cast<double>(logits[tokens[i]]) - total - base.logprob(tokens[i])));
+  return worst;
+}
+
 struct Divergence {
-  std::vector<double> kl;
+  std::vector<double> kl, top_five;  ///< [positions]; of the five best tokens the one that is most off
   std::size_t same_top = 0;
 
   void add(const Row& base, std::span<const float> logits) {
@@ -165,6 +178,7 @@ struct Divergence {
       if (p > -16.0) sum += std::exp(p) * (p - (static_cast<double>(logits[t]) - total));
     }
     kl.push_back(sum);
+    top_five.push_back(worst_of_five(base, logits, total));
     same_top += std::max_element(logits.begin(), logits.end()) == logits.begin() + static_cast<std::ptrdiff_t>(best);
   }
 };
@@ -181,7 +195,8 @@ void compare(const Settings& s, const std::shared_ptr<const Model>& model) {
   Scorer ours(cpu_backend({.threads = s.threads,
                            .kv = kv,
                            .fine = s.fine,
-                           .prompts = s.bf16 ? PromptArithmetic::bf16 : PromptArithmetic::exact}),
+                           .prompts = s.bf16 ? PromptArithmetic::bf16 : PromptArithmetic::exact,
+                           .float_weights = s.repack_floats ? FloatWeights::repacked : FloatWeights::kept}),
               model);
   if (header.vocab != static_cast<std::int32_t>(ours.vocab())) throw Error(Errc::bad_file, s.base + ": other model");
   Divergence d;
@@ -196,8 +211,12 @@ void compare(const Settings& s, const std::shared_ptr<const Model>& model) {
   const auto n = static_cast<double>(d.kl.size());
   const double mean = std::accumulate(d.kl.begin(), d.kl.end(), 0.0) / n;
   std::nth_element(d.kl.begin(), d.kl.begin() + static_cast<std::ptrdiff_t>(d.kl.size() / 2), d.kl.end());
-  std::printf("{\"positions\": %zu, \"mean_kl\": %.6f, \"median_kl\": %.6f, \"same_top\": %.3f}\n", d.kl.size(), mean,
-              d.kl[d.kl.size() / 2], 100.0 * static_cast<double>(d.same_top) / n);
+  std::sort(d.top_five.begin(), d.top_five.end());
+  std::printf(
+      "{\"positions\": %zu, \"mean_kl\": %.6f, \"median_kl\": %.6f, \"same_top\": %.3f, "
+      "\"top_five_p99\": %.4f, \"top_five_worst\": %.4f}\n",
+      d.kl.size(), mean, d.kl[d.kl.size() / 2], 100.0 * static_cast<double>(d.same_top) / n,
+      d.top_five[d.top_five.size() * 99 / 100], d.top_five.back());
 }
 
 }  // namespace
@@ -213,6 +232,7 @@ int main(int argc, char** argv) try {
   app.add_option("--kv", s.kv)->check(CLI::IsMember({"fp16", "fp32", "int8"}));
   app.add_flag("--fine", s.fine);
   app.add_flag("--bf16-prompts", s.bf16, "all rows count as prompt rows");
+  app.add_flag("--repack-floats", s.repack_floats);
   CLI11_PARSE(app, argc, argv);
   const auto model = load_model(s.model);
   if (!std::filesystem::exists(s.base)) write_base(s, model);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <map>
 #include <vector>
 
 #include "model/validate.hpp"
@@ -22,6 +23,11 @@ DecoderSpec spec_of(std::string_view shape) {
   DecoderSpec s;
   if (shape == "llama-3-8b") s = llama(32, 4096, 14336, 32), s.kv_heads = 8, s.vocab = 128256;
   if (shape == "llama-3.2-1b") s = llama(16, 2048, 8192, 32), s.kv_heads = 8, s.vocab = 128256, s.tied_head = true;
+  if (shape == "mistral-7b") s = llama(32, 4096, 14336, 32), s.kv_heads = 8, s.vocab = 32768;
+  if (shape == "qwen2.5-1.5b") {
+    s = llama(28, 1536, 8960, 12), s.kv_heads = 2, s.vocab = 151936, s.tied_head = true;
+    s.architecture = "qwen2", s.qkv_bias = true;
+  }
   if (shape == "smollm2-135m") s = llama(30, 576, 1536, 9), s.kv_heads = 3, s.vocab = 49152, s.tied_head = true;
   if (shape == "tiny") s = llama(2, 64, 128, 4), s.kv_heads = 2, s.vocab = 512, s.tied_head = true;
   if (s.layers != 0) s.head_dim = s.rope_dims = s.d_model / s.heads;
@@ -29,7 +35,7 @@ DecoderSpec spec_of(std::string_view shape) {
 }
 
 struct Storage {
-  std::vector<std::byte> matrices;
+  std::map<DType, std::vector<std::byte>> matrices;  ///< the largest of each type
   std::vector<float> ones;
 };
 
@@ -40,27 +46,36 @@ bool is_matrix(const Tensor& t) { return t.rows > 1; }
 bool is_shape(std::string_view shape) { return spec_of(shape).layers != 0; }
 
 std::shared_ptr<const Model> shaped_model(std::string_view shape, DType type, std::uint32_t vocab) {
+  return shaped_model(
+      shape, [&](std::string_view) { return type; }, vocab, 0);
+}
+
+std::shared_ptr<const Model> shaped_model(std::string_view shape, const TypeOf& type_of, std::uint32_t vocab,
+                                          std::uint32_t layers) {
   ModelParts parts;
   parts.spec = spec_of(shape);
   if (!is_shape(shape)) return nullptr;
   if (vocab != 0) parts.spec.vocab = vocab;
+  if (layers != 0) parts.spec.layers = layers;
   parts.name = shape;
-  std::size_t largest = 0, widest = 0;
+  std::size_t widest = 0;
+  const auto storage = std::make_shared<Storage>();
   for (const model::Wanted& want : model::wanted_tensors(parts.spec)) {
-    Tensor& t =
-        parts.tensors.emplace_back(Tensor{want.name, want.rows > 1 ? type : DType::f32, want.rows, want.cols, {}});
-    if (is_matrix(t)) largest = std::max<std::size_t>(largest, t.rows * t.row_bytes());
+    const DType type = want.rows > 1 ? type_of(want.name) : DType::f32;
+    Tensor& t = parts.tensors.emplace_back(Tensor{want.name, type, want.rows, want.cols, {}});
+    auto& bytes = storage->matrices[type];
+    if (is_matrix(t)) bytes.resize(std::max<std::size_t>(bytes.size(), t.rows * t.row_bytes()));
     widest = std::max<std::size_t>(widest, t.cols);
   }
-  const auto storage = std::make_shared<Storage>();
-  const std::vector<std::byte> pattern = testing::random_blocks(type, 1U << 18, 0.02F, 1);
-  storage->matrices.resize(largest);
-  for (std::size_t at = 0; at < largest; at += pattern.size())
-    std::copy_n(pattern.begin(), std::min(pattern.size(), largest - at),
-                storage->matrices.begin() + static_cast<std::ptrdiff_t>(at));
+  for (auto& [type, bytes] : storage->matrices) {
+    const std::vector<std::byte> pattern = testing::random_blocks(type, 1U << 18, 0.02F, 1);
+    for (std::size_t at = 0; at < bytes.size(); at += pattern.size())
+      std::copy_n(pattern.begin(), std::min(pattern.size(), bytes.size() - at),
+                  bytes.begin() + static_cast<std::ptrdiff_t>(at));
+  }
   storage->ones.assign(widest, 1.0F);
   for (Tensor& t : parts.tensors)
-    t.data = is_matrix(t) ? std::span<const std::byte>(storage->matrices).first(t.rows * t.row_bytes())
+    t.data = is_matrix(t) ? std::span<const std::byte>(storage->matrices[t.type]).first(t.rows * t.row_bytes())
                           : std::as_bytes(std::span<const float>(storage->ones)).first(t.row_bytes());
   parts.storage = storage;
   return std::make_shared<const Model>(std::move(parts));

@@ -56,7 +56,7 @@ class Bench:
             output_of(["cmake", "-S", ROOT, "-B", self.build, "-G", "Ninja", "-DCMAKE_BUILD_TYPE=Release", "-DFRUGAL_BUILD_TORCH=OFF",
                        "-DFRUGAL_BUILD_TESTS=OFF", "-DFRUGAL_BUILD_EXAMPLES=OFF", "-DFRUGAL_INSTALL=OFF"])
         output_of(["cmake", "--build", self.build, "--target", "bench_engine", "bench_interactive", "bench_fidelity", "bench_spec",
-                   "bench_kernel_counts", "bench_products", "bench_sampling_cost", "bench_grammar", "frugal_program"])
+                   "bench_kernel_counts", "bench_products", "bench_shapes", "bench_sampling_cost", "bench_grammar", "frugal_program"])
 
     def program(self, name):
         return self.build / "bin" / name

@@ -39,11 +39,11 @@ struct Peaks {
   std::vector<Peak> multiply;
   std::vector<Reads> reads;
 
-  /// The greatest integer peak.
-  double most() const {
+  /// The greatest peak in whole numbers, or in fp32.
+  double most(bool integer) const {
     double m = 0.0;
     for (const Peak& p : multiply)
-      if (p.integer) m = std::max(m, p.per_second);
+      if (p.integer == integer && (integer || p.what.ends_with("fp32"))) m = std::max(m, p.per_second);
     return m;
   }
 };

@@ -41,6 +41,8 @@ def run(bench):
     yield Row("fidelity", case, "same top token", "%", default["same_top"], peer["same_top"], "llama.cpp", None)
     yield Row("fidelity", case, "mean KL", "nats", default["mean_kl"], MOST_KL, "allowed", 1.0, False)
     yield Row("fidelity", case, "same top token", "%", default["same_top"], LEAST_SAME_TOP, "wanted", 1.0)
+    yield Row("fidelity", case, "top five, 99 of 100", "nats", default["top_five_p99"])
+    yield Row("fidelity", case, "top five, worst", "nats", default["top_five_worst"])
     for name, more in {"int8 KV": ["--kv", "int8"], "fp32 KV": ["--kv", "fp32"], "fine": ["--fine"], "prompts in bf16": ["--bf16-prompts"]}.items():
         other = mine(*more)
         yield Row("fidelity", name, "mean KL", "nats", other["mean_kl"])
