@@ -64,13 +64,10 @@ void check_drafts_on_host(const Segment& s) {
   if (std::any_of(s.draws.begin(), s.draws.end(), named)) refuse("a draft of an earlier ticket: call submit()");
 }
 
-void check_draft(const DrawSpec& draw, std::uint32_t vocab) {
+void check_draw(const DrawSpec& draw, std::uint32_t vocab) {
   if (!(draw.deferral.alpha >= 0.0F && draw.deferral.alpha <= 1.0F)) refuse("a deferral's alpha is not in [0, 1]");
-  if (draw.draft_distribution.empty()) return;
-  if (draw.draft_distribution.size() != vocab) refuse("a draft's distribution is not as long as the vocabulary");
-  if (draw.drafted < 0 || static_cast<std::uint32_t>(draw.drafted) >= vocab) {
-    refuse("drafted token " + std::to_string(draw.drafted) + " is not in the vocabulary of " + std::to_string(vocab));
-  }
+  if (!draw.draft_distribution.empty())
+    check_draft(draw, draw.draft_distribution.size(), vocab, draw.tokens == 0 ? vocab : std::min(draw.tokens, vocab));
 }
 
 void check_hidden(const Segment& s, const DecoderSpec& spec, std::uint32_t layers) {
@@ -108,7 +105,7 @@ void check_segment(const Segment& s, const PageGeometry& geometry, const BoundAr
   }
   check_hidden(s, spec, layers);
   if (s.draws.size() > rows) refuse("a segment has more draws than rows");
-  for (const DrawSpec& draw : s.draws) check_draft(draw, vocab);
+  for (const DrawSpec& draw : s.draws) check_draw(draw, vocab);
   if (s.logits.size() % vocab != 0 || s.logits.size() / vocab > rows) refuse("a logits buffer has the wrong size");
 }
 

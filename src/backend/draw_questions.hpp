@@ -27,9 +27,13 @@ inline std::span<const float> logits_of_tokens(std::span<const float> logits, co
   return spec.tokens == 0 ? logits : logits.first(std::min<std::size_t>(spec.tokens, logits.size()));
 }
 
+inline void check(const DrawSpec& spec) {
+  if (spec.sampling == nullptr) throw Error(Errc::invalid_argument, "draw: DrawSpec.sampling is null");
+}
+
 inline void check(std::span<const float> logits, const DrawSpec& spec) {
   if (logits.empty()) throw Error(Errc::invalid_argument, "draw: no logits");
-  if (spec.sampling == nullptr) throw Error(Errc::invalid_argument, "draw: DrawSpec.sampling is null");
+  check(spec);
 }
 
 }  // namespace frugal::backend

@@ -55,14 +55,14 @@ struct Choice {
 
 }  // namespace
 
-void check_draft(const DrawSpec& spec, std::size_t vocab, std::size_t tokens) {
+void check_draft(const DrawSpec& spec, std::size_t given, std::size_t vocab, std::size_t tokens) {
   const auto fail = [](const std::string& what) { throw Error(Errc::invalid_argument, "draw: the draft " + what); };
-  if (spec.draft_distribution.size() != vocab)
-    fail("has a distribution of " + std::to_string(spec.draft_distribution.size()) + " tokens, the vocabulary " +
-         std::to_string(vocab));
+  if (given != vocab)
+    fail("has a distribution of " + std::to_string(given) + " tokens, the vocabulary " + std::to_string(vocab));
   const std::string name = "token " + std::to_string(spec.drafted);
-  if (!in_range(spec.drafted, tokens)) fail(name + " is outside the vocabulary");
-  if (!(spec.draft_distribution[static_cast<std::size_t>(spec.drafted)] > 0.0F))
+  if (!in_range(spec.drafted, tokens)) fail(name + " is outside the vocabulary of " + std::to_string(tokens));
+  const std::span<const float> p = spec.draft_distribution;
+  if (!p.empty() && !(p[static_cast<std::size_t>(spec.drafted)] > 0.0F))
     fail(name + " has no probability where it is said to be drawn from");
 }
 
@@ -367,7 +367,7 @@ TokenScore Drawer::draw(std::span<const float> logits, const DrawSpec& spec, Row
   w.passes.set_team(team);
   const std::span<const float> tokens = logits_of_tokens(logits, spec);
   const bool judged = !spec.draft_distribution.empty();
-  if (judged) check_draft(spec, logits.size(), tokens.size());
+  if (judged) check_draft(spec, spec.draft_distribution.size(), logits.size(), tokens.size());
   TokenScore out{.token = -1};
   Choice choice;
   Row raw, row;

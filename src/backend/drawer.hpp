@@ -22,9 +22,9 @@
 
 namespace frugal::backend {
 
-/// Throws Error(invalid_argument) where the draft to judge is no token of the first `tokens`, or `spec.draft_distribution`
-/// has not `vocab` entries or no probability for it.
-FRUGAL_API void check_draft(const DrawSpec& spec, std::size_t vocab, std::size_t tokens);
+/// Throws Error(invalid_argument) where the draft to judge is no token of the first `tokens`, or its distribution has
+/// `given` entries and not `vocab`, or, where `spec` has it, no probability for the draft.
+FRUGAL_API void check_draft(const DrawSpec& spec, std::size_t given, std::size_t vocab, std::size_t tokens);
 
 class FRUGAL_API Drawer {
  public:

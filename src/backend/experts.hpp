@@ -7,6 +7,7 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <span>
 #include <vector>
 
@@ -26,9 +27,12 @@ inline std::vector<ChosenExpert> choose_experts(const ExpertsSpec& spec, std::sp
     all[e] = {static_cast<std::uint32_t>(e), std::exp(scores[e] - most)};
     total += all[e].weight;
   }
-  // by weight, the lower index first among equals; a score that is not a number ranks last
-  const auto better = [](const ChosenExpert& a, const ChosenExpert& b) {
-    const float x = std::isnan(a.weight) ? -1.0F : a.weight, y = std::isnan(b.weight) ? -1.0F : b.weight;
+  // the lower index first among equals; what is not a number ranks as minus infinity
+  const auto score = [&](const ChosenExpert& c) {
+    return std::isnan(scores[c.expert]) ? -std::numeric_limits<float>::infinity() : scores[c.expert];
+  };
+  const auto better = [&](const ChosenExpert& a, const ChosenExpert& b) {
+    const float x = score(a), y = score(b);
     return x != y ? x > y : a.expert < b.expert;
   };
   const auto end = all.begin() + static_cast<std::ptrdiff_t>(spec.used);

@@ -15,11 +15,13 @@
 #define FRUGAL_DEVICE inline
 #endif
 
-/// Before a loop whose arrays are to lie in registers on a device.
+/// Before a loop whose arrays are to lie in registers on a device; before one whose copies would find too few of them.
 #if defined(__CUDA_ARCH__)
 #define FRUGAL_UNROLLED _Pragma("unroll")
+#define FRUGAL_ROLLED _Pragma("unroll 1")
 #else
 #define FRUGAL_UNROLLED
+#define FRUGAL_ROLLED
 #endif
 
 namespace frugal::cuda {

@@ -36,6 +36,22 @@ __global__ void __launch_bounds__(product_threads) product_kernel(const PackedPr
   packed_product<T, P, Rows>(Block{product_threads}, a, blockIdx.x, shared);
 }
 
+__global__ void __launch_bounds__(choose_threads) choose_kernel(const Route r) {
+  __shared__ ChooseShared shared;
+  choose_experts_row(Block{choose_threads}, r, blockIdx.x, shared);
+}
+
+__global__ void __launch_bounds__(group_threads) group_kernel(const Route r) {
+  __shared__ GroupShared shared;
+  group_choices(Block{group_threads}, r, shared);
+}
+
+template <class T, class Weights, std::uint32_t Rows>
+__global__ void __launch_bounds__(product_threads) expert_kernel(const ExpertProduct a) {
+  __shared__ ExpertShared shared;
+  cuda::expert_product<T, Weights, Rows>(Block{product_threads}, a, blockIdx.x, blockIdx.y, shared);
+}
+
 cudaStream_t on(void* stream) { return static_cast<cudaStream_t>(stream); }
 unsigned grid(std::uint64_t blocks) { return static_cast<unsigned>(blocks); }
 
@@ -84,7 +100,28 @@ int product(const PackedProduct& a, Element type, void* stream) noexcept {
   });
 }
 
-constexpr Kernels table{draw, add_norm, rope_append, unpack, product};
+int route(const Route& r, void* stream) noexcept {
+  if (r.rows == 0) return cudaSuccess;
+  choose_kernel<<<r.rows, choose_threads, 0, on(stream)>>>(r);
+  if (const cudaError_t status = cudaGetLastError(); status != cudaSuccess) return status;
+  group_kernel<<<1, group_threads, 0, on(stream)>>>(r);
+  return cudaGetLastError();
+}
+
+int expert_product(const ExpertProduct& a, Element type, void* stream) noexcept {
+  if (a.tile_count == 0 || a.features == 0) return cudaSuccess;
+  return with_element(type, [&]<class T>(Type<T>) -> int {
+    return with_weights<T>(a.matrix.packing, [&]<class Weights>(Type<Weights>) -> int {
+      return with_rows(a.most_rows, [&](auto rows) -> int {
+        const dim3 blocks(grid(product_grid(a)), a.tile_count);
+        expert_kernel<T, Weights, decltype(rows)::value><<<blocks, product_threads, 0, on(stream)>>>(a);
+        return cudaGetLastError();
+      });
+    });
+  });
+}
+
+constexpr Kernels table{draw, add_norm, rope_append, unpack, product, route, expert_product};
 
 }  // namespace
 

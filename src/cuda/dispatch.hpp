@@ -1,7 +1,7 @@
 // From the values that name a kernel at run time to its template's arguments.
 #pragma once
 
-#include "cuda/packed.hpp"
+#include "cuda/experts.hpp"
 
 #include <type_traits>
 
@@ -38,6 +38,13 @@ int with_packing(Packing packing, F f) {
   }
 }
 
+/// f(Type<Weights>) for how a product reads the experts' matrix.
+template <class T, class F>
+int with_weights(Packing packing, F f) {
+  if (packing == Packing::plain) return f(Type<packed::Plain<T>>{});
+  return with_packing(packing, [&](auto p) { return f(Type<packed::Quantised<decltype(p)::value>>{}); });
+}
+
 /// f(integral_constant<n>) for the smallest kernel that takes so many rows.
 template <class F>
 int with_rows(std::uint32_t rows, F f) {
@@ -52,6 +59,9 @@ inline std::uint64_t unpack_grid(const Unpack& u) {
 }
 inline std::uint64_t product_grid(const PackedProduct& a) {
   return (a.matrix.rows + product_features - 1) / product_features;
+}
+inline std::uint64_t product_grid(const ExpertProduct& a) {
+  return (a.features + product_features - 1) / product_features;
 }
 
 }  // namespace frugal::cuda

@@ -6,8 +6,7 @@
 
 #include "backend/candidates.hpp"
 #include "backend/counter.hpp"
-
-#include <frugal/core/error.hpp>
+#include "backend/draw_questions.hpp"
 
 namespace frugal::cuda {
 namespace {
@@ -46,7 +45,7 @@ std::vector<Adjustment> adjustments_of(const DrawSpec& spec, std::uint32_t token
 bool judges(const DrawSpec& spec) { return !spec.draft_distribution.empty() || spec.draft.ticket != Ticket{}; }
 
 PreparedDraw prepare(const DrawSpec& spec, std::uint32_t vocab) {
-  if (spec.sampling == nullptr) throw Error(Errc::invalid_argument, "draw: DrawSpec.sampling is null");
+  backend::check(spec);
   const Sampling& s = *spec.sampling;
   PreparedDraw out;
   DrawRow& row = out.row;

@@ -52,7 +52,29 @@ int product(const PackedProduct& a, Element type, void*) noexcept {
   });
 }
 
-constexpr Kernels table{draw, add_norm, rope_append, unpack, product};
+int route(const Route& r, void*) noexcept {
+  ChooseShared shared;
+  for (std::uint32_t row = 0; row < r.rows; ++row) choose_experts_row(Block{choose_threads}, r, row, shared);
+  const auto group = std::make_unique<GroupShared>();
+  group_choices(Block{group_threads}, r, *group);
+  return 0;
+}
+
+int expert_product(const ExpertProduct& a, Element type, void*) noexcept {
+  return with_element(type, [&]<class T>(Type<T>) {
+    return with_weights<T>(a.matrix.packing, [&]<class Weights>(Type<Weights>) {
+      return with_rows(a.most_rows, [&](auto rows) {
+        ExpertShared shared;
+        for (std::uint32_t tile = 0; tile < a.tile_count; ++tile)
+          for (std::uint64_t n = 0; n < product_grid(a); ++n)
+            cuda::expert_product<T, Weights, rows()>(Block{product_threads}, a, n, tile, shared);
+        return 0;
+      });
+    });
+  });
+}
+
+constexpr Kernels table{draw, add_norm, rope_append, unpack, product, route, expert_product};
 
 }  // namespace
 

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "cuda/add_norm.hpp"
+#include "cuda/experts.hpp"
 #include "cuda/judge.hpp"
 #include "cuda/packed.hpp"
 #include "cuda/rope_append.hpp"
@@ -21,6 +22,9 @@ struct Kernels {
   int (*unpack)(const Unpack& u, Element type, void* stream) noexcept;
   /// At most product_rows rows.
   int (*product)(const PackedProduct& a, Element type, void* stream) noexcept;
+  /// At most routed_rows rows, most_experts experts, most_used of them a row.
+  int (*route)(const Route& r, void* stream) noexcept;
+  int (*expert_product)(const ExpertProduct& a, Element type, void* stream) noexcept;
 };
 
 /// Null where frugal was built without FRUGAL_CUDA.

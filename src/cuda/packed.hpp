@@ -1,5 +1,5 @@
 // Matrices that stay quantised on the device: GGUF's blocks of 32 values, with quants and scales in arrays of their own,
-// so that neighbouring threads read whole words next to each other.
+// so that neighbouring threads read whole words next to each other. And products of few rows with them.
 #pragma once
 
 #include "cuda/numbers.hpp"
@@ -9,7 +9,8 @@
 
 namespace frugal::cuda {
 
-enum class Packing : std::uint8_t { q8_0, q4_0, q4_1 };
+/// `plain`: not quantised, values of the compute type; for experts.hpp.
+enum class Packing : std::uint8_t { q8_0, q4_0, q4_1, plain };
 
 inline constexpr std::uint32_t packed_values = 32;
 
@@ -21,7 +22,7 @@ FRUGAL_DEVICE std::uint32_t block_bytes(Packing p) { return quant_bytes(p) + (p 
 
 /// Pointers are the device's; blocks are numbered row by row.
 struct PackedMatrix {
-  const std::uint8_t* quants = nullptr;  ///< [blocks, quant_bytes], aligned to 16
+  const std::uint8_t* quants = nullptr;  ///< [blocks, quant_bytes], aligned to 16; `plain`: the values
   const Half* scales = nullptr;          ///< [blocks]
   const Half* minimums = nullptr;        ///< [blocks], of q4_1
   std::uint64_t rows = 0;
@@ -106,6 +107,13 @@ struct Opened {
   }
 };
 
+/// How a product reads a quantised matrix.
+template <Packing P>
+struct Quantised {
+  static constexpr std::uint32_t values = packed_values;
+  using Unit = Opened<P>;
+};
+
 }  // namespace packed
 
 /// out[i, :] = row ids[i] (or i) of the matrix, in the compute type. One thread a block of 32 values.
@@ -149,40 +157,68 @@ struct ProductShared {
   float partial[product_rows][product_threads];
 };
 
+namespace packed {
+
+/// Features from `first` on, one a warp, before `end`.
+struct Features {
+  std::uint64_t first, end;
+};
+
+/// s.partial[r][t] = the share of thread t in the product of its warp's feature with row r, which begins at row(r).
+template <class Weights, std::uint32_t Rows, class Row>
+FRUGAL_DEVICE void multiply(const Block& block, const PackedMatrix& w, Features features, Row row, ProductShared& s) {
+  block.each([&](std::uint32_t t) {
+    const std::uint64_t feature = features.first + t / warp, units = w.cols / Weights::values;
+    float sums[Rows] = {};
+    const auto add = [&](std::uint64_t n) {
+      const typename Weights::Unit unit(w, feature * units + n);
+      FRUGAL_UNROLLED
+      for (std::uint32_t first = 0; first < Weights::values; first += 8) {
+        float values[8], inputs[8];
+        FRUGAL_UNROLLED
+        for (std::uint32_t i = 0; i < 8; ++i) values[i] = unit.value(first + i);
+        FRUGAL_UNROLLED
+        for (std::uint32_t r = 0; r < Rows; ++r) {
+          eight(row(r) + n * Weights::values + first, inputs);
+          FRUGAL_UNROLLED
+          for (std::uint32_t i = 0; i < 8; ++i) sums[r] = fused(values[i], inputs[i], sums[r]);
+        }
+      }
+    };
+    const std::uint64_t end = feature < features.end ? units : 0;
+    if constexpr (Weights::values == 8 && Rows == 8) {
+      FRUGAL_ROLLED
+      for (std::uint64_t n = t % warp; n < end; n += warp) add(n);
+    } else {
+      for (std::uint64_t n = t % warp; n < end; n += warp) add(n);
+    }
+    for (std::uint32_t r = 0; r < Rows; ++r) s.partial[r][t] = sums[r];
+  });
+}
+
+/// The product of feature first + which with a row, of what multiply() left.
+FRUGAL_DEVICE float product_of(const ProductShared& s, std::uint32_t row, std::uint32_t which) {
+  float sum = s.partial[row][which * warp];
+  for (std::uint32_t lane = 1; lane < warp; ++lane) sum = added(sum, s.partial[row][which * warp + lane]);
+  return sum;
+}
+
+}  // namespace packed
+
 /// `block` has product_threads; a.rows is at most Rows.
 template <class T, Packing P, std::uint32_t Rows>
 FRUGAL_DEVICE void packed_product(const Block& block, const PackedProduct& a, std::uint64_t number, ProductShared& s) {
   const PackedMatrix& w = a.matrix;
   const T* const x = static_cast<const T*>(a.x);
   // Where row r begins; rows that are not there repeat the first.
-  const auto at = [&](std::uint32_t r) { return static_cast<std::size_t>(r < a.rows ? r : 0) * w.cols; };
+  const auto row = [&](std::uint32_t r) { return x + static_cast<std::size_t>(r < a.rows ? r : 0) * w.cols; };
+  packed::multiply<packed::Quantised<P>, Rows>(block, w, {number * product_features, w.rows}, row, s);
   block.each([&](std::uint32_t t) {
-    const std::uint64_t feature = number * product_features + t / warp;
-    float sums[Rows] = {};
-    for (std::uint64_t n = t % warp; feature < w.rows && n < w.row_blocks(); n += warp) {
-      const packed::Opened<P> opened(w, feature * w.row_blocks() + n);
-      FRUGAL_UNROLLED
-      for (std::uint32_t first = 0; first < packed_values; first += 8) {
-        float values[8], inputs[8];
-        FRUGAL_UNROLLED
-        for (std::uint32_t i = 0; i < 8; ++i) values[i] = opened.value(first + i);
-        FRUGAL_UNROLLED
-        for (std::uint32_t r = 0; r < Rows; ++r) {
-          packed::eight(x + at(r) + n * packed_values + first, inputs);
-          FRUGAL_UNROLLED
-          for (std::uint32_t i = 0; i < 8; ++i) sums[r] = fused(values[i], inputs[i], sums[r]);
-        }
-      }
-    }
-    for (std::uint32_t r = 0; r < Rows; ++r) s.partial[r][t] = sums[r];
-  });
-  block.each([&](std::uint32_t t) {
-    const std::uint32_t row = t / product_features, which = t % product_features;
+    const std::uint32_t r = t / product_features, which = t % product_features;
     const std::uint64_t feature = number * product_features + which;
-    if (row >= a.rows || feature >= w.rows) return;
-    float sum = s.partial[row][which * warp];
-    for (std::uint32_t lane = 1; lane < warp; ++lane) sum = added(sum, s.partial[row][which * warp + lane]);
-    static_cast<T*>(a.y)[static_cast<std::uint64_t>(row) * w.rows + feature] = rounded<T>(sum);
+    if (r >= a.rows || feature >= w.rows) return;
+    static_cast<T*>(a.y)[static_cast<std::uint64_t>(r) * w.rows + feature] =
+        rounded<T>(packed::product_of(s, r, which));
   });
 }
 

@@ -113,8 +113,13 @@ bool DraftModelPass::prepare(DraftModelSlot& model, Sequence& s, std::uint64_t s
 void DraftModelPass::draft(DraftModelSlot& model, std::span<const Order> orders, std::uint64_t step) {
   std::vector<Row> rows;
   try {
-    for (Sequence* s : orders)
-      if (prepare(model, *s, step)) rows.push_back(row_of(model, *s));
+    std::uint32_t left = kept_share();
+    for (Sequence* s : orders) {
+      if (!prepare(model, *s, step)) continue;
+      Row& row = rows.emplace_back(row_of(model, *s));
+      row.kept = row.kept && row.s->drafts->chain.plan.tokens <= left;
+      if (row.kept) left -= row.s->drafts->chain.plan.tokens;
+    }
     Ticket last{};
     while (std::any_of(rows.begin(), rows.end(), [](const Row& r) { return !r.done; })) last = forward(model, rows);
     for (Row& row : rows) {
@@ -137,7 +142,13 @@ void DraftModelPass::draft(DraftModelSlot& model, std::span<const Order> orders,
 // half of them for this model's drafts: those of other models may come before the verification.
 bool DraftModelPass::backend_keeps(const DraftModelSlot& model, std::uint32_t drafts) const {
   if (model.bridge != nullptr || model.slot.model->spec().vocab != model.target->model->spec().vocab) return false;
-  return drafts * host_.options->draft_models.size() < ticket_memory / 2 && device_draws_;
+  return drafts * host_.options->draft_models.size() < ticket_memory / 2 && traits_.device_draws;
+}
+
+// Distributions that this model's drafts may have at the backend in a step; other models' may come before they are judged.
+std::uint32_t DraftModelPass::kept_share() const {
+  const auto models = static_cast<std::uint32_t>(host_.options->draft_models.size());
+  return traits_.kept_distributions ? *traits_.kept_distributions / models : ~0U;
 }
 
 DraftModelPass::Row DraftModelPass::row_of(const DraftModelSlot& model, Sequence& s) const {

@@ -2,7 +2,7 @@
 // model had not yet seen of them. Pages come from the same arena, prefixes from the same index, by the draft's own id.
 #pragma once
 
-#include <frugal/backend/batch.hpp>
+#include <frugal/backend/backend.hpp>
 #include <frugal/draft/vocabulary_bridge.hpp>
 #include <frugal/engine/options.hpp>
 
@@ -38,8 +38,7 @@ class DraftModelPass {
     std::function<void(const PassCost&)> observe{};
   };
   /// After the backend was bound.
-  explicit DraftModelPass(Host host)
-      : host_(std::move(host)), device_draws_(host_.store->backend.traits().device_draws) {}
+  explicit DraftModelPass(Host host) : host_(std::move(host)), traits_(host_.store->backend.traits()) {}
 
   /// One sequence's order: as many drafts as its chain's plan says.
   using Order = Sequence*;
@@ -62,6 +61,7 @@ class DraftModelPass {
   };
   bool prepare(DraftModelSlot& model, Sequence& s, std::uint64_t step) const;
   bool backend_keeps(const DraftModelSlot& model, std::uint32_t drafts) const;
+  std::uint32_t kept_share() const;
   Row row_of(const DraftModelSlot& model, Sequence& s) const;
   Ticket forward(DraftModelSlot& model, std::vector<Row>& all);
   std::vector<Row*> plan(std::vector<Row>& all) const;
@@ -73,7 +73,7 @@ class DraftModelPass {
   void cross(const DraftModelSlot& model, Row& row) const;
 
   Host host_;
-  bool device_draws_;  ///< of the backend
+  BackendTraits traits_;
 };
 
 }  // namespace frugal

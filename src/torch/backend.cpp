@@ -76,7 +76,8 @@ class TorchBackend final : public Backend {
     // quantised weights change; not measured.
     t.chunk = t.step_rows = 1024;
     t.widths = {1, 2, 4, 8, 9, 16, 32};
-    t.workspace_bytes = workspace() + recorded_bytes();
+    if (t.device_draws) t.kept_distributions = aten::KeptDistributions::most;
+    t.workspace_bytes = beside_arena();
     t.free_bytes = bound_free_bytes_ ? bound_free_bytes_ : free_bytes();
     return t;
   }
@@ -101,10 +102,9 @@ class TorchBackend final : public Backend {
       const auto options = at::TensorOptions(at::kByte).device(device_.device);
       arena_ = at::empty({static_cast<std::int64_t>(layout.bytes + scratch_bytes())}, options);
       arena_.narrow(0, static_cast<std::int64_t>(layout.bytes), static_cast<std::int64_t>(scratch_bytes())).zero_();
-      // What a pass will need is taken once, so that it is there: LibTorch keeps it for the passes.
-      if (!device_.is_host()) at::empty({static_cast<std::int64_t>(workspace())}, options);
       for (std::size_t i = 0; i < decoders_.size(); ++i)
         decoders_[i]->bind(arena_, geometry_.models[i], static_cast<std::int64_t>(layout.bytes / granule_bytes));
+      if (!device_.is_host()) reserve();
     });
     bound_free_bytes_ = free;
   }
@@ -138,11 +138,9 @@ class TorchBackend final : public Backend {
   /// The pass is done when this returns; the ticket keeps how long the device took.
   Ticket submit(const Batch& batch) override {
     report_ = {};
-    const Ticket ticket =
-        device_.kernels == nullptr ? Backend::submit(batch) : run_keeping(batch, [&](const Batch& pass, Ticket t) {
-          outputs_.kept.open(t);
-          forward(pass, t);
-        });
+    const Ticket ticket = device_.kernels == nullptr
+                              ? Backend::submit(batch)
+                              : run_keeping(batch, [&](const Batch& pass, Ticket own) { forward(pass, own); });
     reports_[ticket.value % ticket_memory] = report_;
     return ticket;
   }
@@ -186,25 +184,39 @@ class TorchBackend final : public Backend {
     return *decoders_[id.index()];
   }
 
-  std::size_t workspace() const {
+  /// The most that any model's passes of so many rows take for a while.
+  std::size_t activations(std::uint32_t rows) const {
     std::size_t most = 0;
-    for (const auto& d : decoders_) most = std::max(most, d->workspace_bytes(BackendTraits{}.max_rows));
+    for (const auto& d : decoders_) most = std::max(most, d->workspace_bytes(rows));
     return most;
   }
-  /// Recordings share memory of their own.
-  std::size_t recorded_bytes() const {
-    std::size_t most = 0;
-    if (graphs_)
-      for (const auto& d : decoders_) most = std::max(most, d->workspace_bytes(aten::head_rows));
+  std::int64_t widest_vocab() const {
+    std::int64_t most = 0;
+    for (const auto& d : decoders_) most = std::max<std::int64_t>(most, d->spec().vocab);
     return most;
+  }
+  /// What passes need of the device beside the arena. Recordings have memory of their own for their activations.
+  std::size_t beside_arena() const {
+    std::size_t bytes = activations(BackendTraits{}.max_rows);
+    if (graphs_) bytes += activations(aten::head_rows);
+    bytes += aten::Parcel::least_bytes;
+    if (device_.kernels != nullptr) bytes += aten::OutputPlace::reserved_bytes(aten::head_rows, widest_vocab());
+    return bytes;
+  }
+  /// What a pass will need is taken once, so that it is there: some is kept here, for the rest LibTorch keeps it.
+  void reserve() {
+    parcel_.reserve();
+    if (device_.kernels != nullptr) outputs_.reserve(aten::head_rows, widest_vocab());
+    at::empty({static_cast<std::int64_t>(activations(BackendTraits{}.max_rows))},
+              at::TensorOptions(at::kByte).device(device_.device));
   }
 
-  /// What an arena may take: the device's free memory without the workspace.
+  /// What an arena may take: the device's free memory without that.
   std::optional<std::size_t> free_bytes() const {
     try {
       const auto free = free_of(*c10::getDeviceAllocator(device_.device.type()), device_.device.index());
       if (!free) return std::nullopt;
-      const std::size_t beside = workspace() + recorded_bytes();
+      const std::size_t beside = beside_arena();
       return *free > beside ? *free - beside : 0;
     } catch (const c10::Error&) {
       return std::nullopt;

@@ -4,23 +4,17 @@
 #include <ATen/ops/cat.h>
 #include <ATen/ops/gelu.h>
 #include <ATen/ops/index.h>
-#include <ATen/ops/index_add.h>
 #include <ATen/ops/index_put.h>
-#include <ATen/ops/index_select.h>
 #include <ATen/ops/linear.h>
 #include <ATen/ops/rms_norm.h>
-#include <ATen/ops/sigmoid.h>
 #include <ATen/ops/silu.h>
 #include <ATen/ops/stack.h>
 #include <ATen/ops/tanh.h>
-#include <ATen/ops/tensor.h>
-#include <ATen/ops/zeros_like.h>
 
 #include <algorithm>
 #include <utility>
 #include <vector>
 
-#include "backend/experts.hpp"
 #include "backend/rope.hpp"
 
 namespace frugal::aten {
@@ -46,18 +40,21 @@ std::size_t Decoder::kv_bytes_per_token() const {
 }
 
 /// The widest moment of a layer: residual stream, its sum, the norm, and either q|k|v in both types or gate|up and their
-/// product; then a head's piece of logits with the copy that draws work in, or a slice of packed weights that was
+/// product; then a head's piece of logits with copies for what the host asks for, or a slice of packed weights that was
 /// expanded. Attention that is written out has its scores beside that.
 std::size_t Decoder::workspace_bytes(std::uint32_t rows) const {
   const DecoderSpec& s = spec();
   const std::size_t element = c10::elementSize(device_.compute), streams = std::size_t{s.d_model} * (3 * 4 + element);
   const std::size_t qkv = std::size_t{s.q_width() + 2 * s.kv_width()} * (element + 3 * 4);
   const std::size_t ffn = std::size_t{std::max(s.d_ff, s.experts.d_ff + s.experts.shared_d_ff)} * 4 * element;
+  // Few rows pass their experts all at once.
+  const std::size_t choices = std::size_t{std::min(rows, cuda::routed_rows)} * s.experts.used;
+  const std::size_t experts = choices * (std::size_t{s.experts.d_ff} * 4 * element + s.d_model * (element + 2 * 4));
   const std::size_t head = std::size_t{std::min(rows, head_rows)} * s.vocab * (element + 2 * 4);
   const std::size_t widest = std::size_t{s.d_model} * std::max({s.vocab, 2 * s.d_ff, s.q_width() + 2 * s.kv_width()});
   const std::size_t expanded =
       device_.kernels == nullptr ? 0 : std::min(widest, static_cast<std::size_t>(expanded_elements)) * element;
-  return rows * (streams + std::max(qkv, ffn)) + std::max(head, expanded);
+  return rows * (streams + std::max(qkv, ffn)) + std::max({head, expanded, experts});
 }
 
 void Decoder::bind(const at::Tensor& arena, const PageGeometry& geometry, std::int64_t scratch) {
@@ -68,11 +65,16 @@ void Decoder::bind(const at::Tensor& arena, const PageGeometry& geometry, std::i
   kv_.pages = bytes < geometry.page_bytes ? 0 : wide((bytes - geometry.page_bytes) / granule_bytes + 1);
   kv_.page_tokens = geometry.page_tokens;
   kv_.width = spec().kv_width();
+  cover(1);
   attention_.use_fused(has_fused_attention(device_.device, device_.compute, spec().head_dim));
 }
 
 bool Decoder::can_be_recorded() const {
-  return attention_.is_fused() && ops_.has_rope_append(spec()) && spec().experts.count == 0;
+  const std::vector<LayerWeights>& layers = weights_->weights.layers;
+  const bool chosen_there = std::all_of(layers.begin(), layers.end(), [&](const LayerWeights& w) {
+    return !w.router.defined() || ops_.has_experts(w.experts, spec().experts, head_rows);
+  });
+  return attention_.is_fused() && ops_.has_rope_append(spec()) && chosen_there;
 }
 
 at::Tensor Decoder::run(const StepPlan& plan, std::uint32_t layers,
@@ -163,41 +165,19 @@ at::Tensor Decoder::turn_and_store(const LayerWeights& w, std::int64_t layer, co
   return qk.narrow(1, 0, heads);
 }
 
-at::Tensor Decoder::gated(const GatedWeights& w, const at::Tensor& h) const {
-  const std::int64_t d_ff = w.down.cols;
-  const at::Tensor both = ops_.linear(h, w.gate_up);
-  const at::Tensor gate = both.narrow(1, 0, d_ff);
+at::Tensor Decoder::activated(const at::Tensor& gate_up) const {
+  const std::int64_t d_ff = gate_up.size(1) / 2;
+  const at::Tensor gate = gate_up.narrow(1, 0, d_ff);
   const at::Tensor active = spec().activation == Activation::silu ? at::silu(gate) : at::gelu(gate, "tanh");
-  return ops_.linear(active * both.narrow(1, d_ff, d_ff), w.down);
+  return active * gate_up.narrow(1, d_ff, d_ff);
+}
+
+at::Tensor Decoder::gated(const GatedWeights& w, const at::Tensor& h) const {
+  return ops_.linear(activated(ops_.linear(h, w.gate_up)), w.down);
 }
 
 at::Tensor Decoder::feed_forward(const LayerWeights& w, const at::Tensor& h) const {
-  return w.experts.empty() ? gated(w.ffn, h) : mixture(w, h);
-}
-
-/// Experts are chosen on the host, by the rule all backends share; each then computes its rows side by side.
-at::Tensor Decoder::mixture(const LayerWeights& w, const at::Tensor& h) const {
-  const at::Tensor wide_h = h.to(at::kFloat);
-  const at::Tensor scores = at::linear(wide_h, w.router).to(at::kCPU).contiguous();  // [rows, experts]
-  std::vector<std::vector<std::int64_t>> rows(w.experts.size());
-  std::vector<std::vector<float>> weights(w.experts.size());
-  for (std::int64_t r = 0; r < h.size(0); ++r) {
-    const float* row = scores.data_ptr<float>() + r * wide(w.experts.size());
-    for (const auto& [expert, weight] : backend::choose_experts(spec().experts, {row, w.experts.size()})) {
-      rows[expert].push_back(r);
-      weights[expert].push_back(weight);
-    }
-  }
-  at::Tensor out = at::zeros_like(wide_h);
-  for (std::size_t e = 0; e < w.experts.size(); ++e) {
-    if (rows[e].empty()) continue;
-    const at::Tensor index = at::tensor(rows[e], at::TensorOptions(at::kLong)).to(h.device());
-    const at::Tensor share = at::tensor(weights[e], at::TensorOptions(at::kFloat)).to(h.device()).unsqueeze(1);
-    out = at::index_add(out, 0, index, gated(w.experts[e], at::index_select(h, 0, index)).to(at::kFloat) * share);
-  }
-  if (w.shared_gate.defined())
-    out = out + gated(w.shared, h).to(at::kFloat) * at::sigmoid(at::linear(wide_h, w.shared_gate));
-  return out;
+  return w.router.defined() ? mixture(w, h) : gated(w.ffn, h);
 }
 
 }  // namespace frugal::aten

@@ -83,7 +83,10 @@ class Decoder {
   at::Tensor attention(const LayerWeights& w, std::int64_t layer, const at::Tensor& h, const StepPlan& step) const;
   at::Tensor gated(const GatedWeights& w, const at::Tensor& h) const;
   at::Tensor feed_forward(const LayerWeights& w, const at::Tensor& h) const;
+  at::Tensor activated(const at::Tensor& gate_up) const;
   at::Tensor mixture(const LayerWeights& w, const at::Tensor& h) const;
+  at::Tensor routed(const LayerWeights& w, const at::Tensor& h, const at::Tensor& scores) const;
+  at::Tensor routed_by_host(const LayerWeights& w, const at::Tensor& h, const at::Tensor& scores) const;
 
   void cover(std::int64_t positions);
   LayerPlan finish(Attention::Planned planned, const Parcel& parcel, const at::Tensor& positions,

@@ -14,6 +14,7 @@
 #include <string>
 #include <vector>
 
+#include "backend/candidates.hpp"
 #include "cuda/kernels.hpp"
 
 namespace frugal::aten {
@@ -110,6 +111,41 @@ at::Tensor Ops::rope_append(const at::Tensor& qkv, const RopeInputs& in, const D
   a.layer = narrow(layer), a.page_tokens = narrow(kv.page_tokens), a.granule = static_cast<std::uint64_t>(kv.granule);
   started(device_.kernels->rope_append(a, element(), lane_.native()), "storing keys and values");
   return q;
+}
+
+bool Ops::has_experts(const GatedWeights& experts, const ExpertsSpec& spec, std::int64_t rows) const {
+  const bool small = spec.count <= cuda::most_experts && spec.used <= cuda::most_used && rows <= cuda::routed_rows;
+  return device_.kernels != nullptr && small && experts.gate_up.cols % 8 == 0 && experts.down.cols % 8 == 0;
+}
+
+Ops::Routing Ops::route(const at::Tensor& scores, const ExpertsSpec& spec) const {
+  const at::Tensor x = scores.contiguous();
+  const auto options = at::TensorOptions(at::kInt).device(device_.device);
+  cuda::Route r{.scores = floats(x), .rows = narrow(x.size(0)), .count = spec.count, .used = spec.used};
+  Routing out{at::empty({x.size(0), spec.used}, options), at::empty({x.size(0), spec.used}, options.dtype(at::kFloat)),
+              at::empty({x.size(0) * spec.used}, options), at::empty({cuda::expert_tiles(r), 3}, options), x.size(0)};
+  static_assert(sizeof(cuda::ExpertTile) == 3 * sizeof(std::int32_t));
+  r.chosen = static_cast<std::uint32_t*>(out.chosen.data_ptr());
+  r.weights = static_cast<float*>(out.weights.data_ptr());
+  r.order = static_cast<std::uint32_t*>(out.order.data_ptr());
+  r.tiles = static_cast<cuda::ExpertTile*>(out.tiles.data_ptr());
+  r.renormalise = spec.renormalise, r.scale = backend::weight_scale(1.0F);
+  started(device_.kernels->route(r, lane_.native()), "choosing experts");
+  return out;
+}
+
+at::Tensor Ops::expert_linear(const at::Tensor& h, const Matrix& w, const Routing& routing,
+                              const ExpertsSpec& spec) const {
+  const at::Tensor x = h.contiguous();
+  const std::int64_t features = w.rows / spec.count;
+  const at::Tensor y = at::empty({routing.rows * spec.used, features}, x.options());
+  cuda::ExpertProduct a{.matrix = w.for_kernels(), .features = static_cast<std::uint64_t>(features)};
+  a.x = x.const_data_ptr(), a.y = y.data_ptr(), a.shared_by = narrow(routing.rows * spec.used / x.size(0));
+  a.tiles = static_cast<const cuda::ExpertTile*>(routing.tiles.const_data_ptr());
+  a.order = static_cast<const std::uint32_t*>(routing.order.const_data_ptr());
+  a.tile_count = narrow(routing.tiles.size(0)), a.most_rows = narrow(routing.rows);
+  started(device_.kernels->expert_product(a, element(), lane_.native()), "a product with experts");
+  return y;
 }
 
 }  // namespace frugal::aten

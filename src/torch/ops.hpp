@@ -44,6 +44,20 @@ class Ops {
   at::Tensor rope_append(const at::Tensor& qkv, const RopeInputs& in, const DecoderSpec& spec, const KvView& kv,
                          std::int64_t layer) const;
 
+  /// Which experts rows pass, on the device.
+  struct Routing {
+    at::Tensor chosen, weights;  // int32 and fp32 [rows, used]
+    at::Tensor order, tiles;     // of cuda::Route
+    std::int64_t rows = 0;
+  };
+  /// Whether a step of so many rows needs no host to pass its experts.
+  bool has_experts(const GatedWeights& experts, const ExpertsSpec& spec, std::int64_t rows) const;
+  /// `scores` fp32 [rows, experts].
+  Routing route(const at::Tensor& scores, const ExpertsSpec& spec) const;
+  /// For every choice the product of its row with its expert's part of `w`, [rows * used, features]. `h` has a row for
+  /// each of the step, or for each choice.
+  at::Tensor expert_linear(const at::Tensor& h, const Matrix& w, const Routing& routing, const ExpertsSpec& spec) const;
+
  private:
   at::Tensor product(const at::Tensor& h, const Matrix& w) const;
   at::Tensor expanded_product(const at::Tensor& h, const Matrix& w) const;

@@ -2,7 +2,6 @@
 
 #include <frugal/core/error.hpp>
 
-#include <ATen/ops/empty.h>
 #include <ATen/ops/index_select.h>
 
 #include <algorithm>
@@ -49,24 +48,44 @@ std::vector<WantedRow> wanted_rows(const Batch& batch, std::uint32_t vocab, cons
 
 }  // namespace
 
-void KeptDistributions::open(Ticket ticket) {
-  Pass& pass = ring_[ticket.value % ring_.size()];
-  pass.ticket = ticket;
-  pass.rows.clear();
+KeptDistributions::Slot* KeptDistributions::find(DrawRef draw) {
+  const auto slot = std::find_if(slots_.begin(), slots_.end(), [&](const Slot& s) {
+    return s.draw.ticket == draw.ticket && s.draw.draw == draw.draw;
+  });
+  return slot == slots_.end() ? nullptr : &*slot;
 }
 
-void KeptDistributions::keep(Ticket ticket, std::size_t draw, const at::Tensor& row) {
-  Pass& pass = ring_[ticket.value % ring_.size()];
-  if (pass.rows.size() <= draw) pass.rows.resize(draw + 1);
-  pass.rows[draw] = row;
+at::Tensor KeptDistributions::row(const Slot& slot) {
+  return rows_.floats(most, width_).select(0, &slot - slots_.data()).narrow(0, 0, slot.vocab);
 }
 
-at::Tensor KeptDistributions::named(DrawRef ref) const {
-  const Pass& pass = ring_[ref.ticket.value % ring_.size()];
-  if (pass.ticket != ref.ticket || ref.draw >= pass.rows.size() || !pass.rows[ref.draw].defined())
-    throw Error(Errc::invalid_argument, "backend: ticket " + std::to_string(ref.ticket.value) +
-                                            " did not keep the distribution of its draw " + std::to_string(ref.draw));
-  return pass.rows[ref.draw];
+at::Tensor KeptDistributions::place(DrawRef draw, std::int64_t vocab) {
+  if (const Slot* const slot = find(draw)) return row(*slot);
+  Slot& slot = slots_[next_++ % most];
+  if (slot.draw.ticket == draw.ticket)
+    throw Error(Errc::invalid_argument, "backend: a pass keeps more than " + std::to_string(most) +
+                                            " distributions (traits().kept_distributions)");
+  slot = {draw, vocab};
+  return row(slot);
+}
+
+at::Tensor KeptDistributions::named(DrawRef draw) {
+  if (const Slot* const slot = find(draw)) return row(*slot);
+  throw Error(Errc::invalid_argument, "backend: ticket " + std::to_string(draw.ticket.value) +
+                                          " did not keep the distribution of its draw " + std::to_string(draw.draw) +
+                                          ", or " + std::to_string(most) + " were kept since");
+}
+
+void OutputPlace::reserve(std::int64_t rows, std::int64_t vocab) {
+  const std::size_t drawn = static_cast<std::size_t>(rows) * sizeof(cuda::Drawn);
+  logits.floats(rows, vocab), work.floats(rows, vocab), records.bytes(drawn);
+  returns.reserve(Returns::records, drawn);
+  kept.reserve(vocab);
+}
+
+std::size_t OutputPlace::reserved_bytes(std::int64_t rows, std::int64_t vocab) {
+  const auto row = static_cast<std::size_t>(vocab) * sizeof(float), n = static_cast<std::size_t>(rows);
+  return n * (2 * row + sizeof(cuda::Drawn)) + KeptDistributions::most * row;
 }
 
 /// head_rows rows at most.
@@ -186,18 +205,13 @@ class Outputs::Piece {
     listed_ += d.prepared.row.listed;
     if (d.spec->distribution != nullptr) d.asked = asked_++;
     if (!cuda::judges(*d.spec)) return;
-    const auto vocab = static_cast<std::size_t>(vocab_);
     if (d.spec->draft.ticket == Ticket{}) {
-      backend::check_draft(*d.spec, vocab, d.prepared.row.tokens);
       d.draft = parcel.add(d.spec->draft_distribution);
       return;
     }
     d.kept = place_.kept.named(d.spec->draft);
-    if (d.kept.size(0) != vocab_ || d.spec->drafted < 0 ||
-        static_cast<std::uint32_t>(d.spec->drafted) >= d.prepared.row.tokens)
-      throw Error(Errc::invalid_argument, "draw: the draft token " + std::to_string(d.spec->drafted) + " of " +
-                                              std::to_string(d.kept.size(0)) + " is outside the vocabulary of " +
-                                              std::to_string(d.prepared.row.tokens));
+    backend::check_draft(*d.spec, static_cast<std::size_t>(d.kept.size(0)), static_cast<std::size_t>(vocab_),
+                         d.prepared.row.tokens);
   }
 
   at::Tensor records() {
@@ -265,9 +279,7 @@ void Outputs::plan(Parcel& parcel) {
 void Outputs::settle(Parcel& parcel) {
   const auto keep = [&](const TokenScore* drawn, const DrawSpec& spec) -> at::Tensor {
     if (!spec.keep_distribution || ticket_ == Ticket{}) return {};
-    const at::Tensor row = at::empty({vocab_}, at::TensorOptions(at::kFloat).device(place_.device.device));
-    place_.kept.keep(ticket_, static_cast<std::size_t>(drawn - first_), row);
-    return row;
+    return place_.kept.place({ticket_, static_cast<std::uint32_t>(drawn - first_)}, vocab_);
   };
   for (const auto& piece : pieces_) piece->reserve();
   for (const auto& piece : pieces_) piece->settle(parcel, keep);

@@ -24,21 +24,32 @@ namespace frugal::aten {
 /// Makes logits [n, vocab] on the device, of any float type, of n rows of the residual stream.
 using HeadOf = std::function<at::Tensor(const at::Tensor& rows)>;
 
-/// Distributions that later passes may name, of the last `ticket_memory` passes; they stay on the device.
+/// Distributions that later passes may name: the last `most` rows, in memory of the device that is taken once.
 class KeptDistributions {
  public:
-  /// Forgets the pass before that had this ticket's place.
-  void open(Ticket ticket);
-  void keep(Ticket ticket, std::size_t draw, const at::Tensor& row);
-  /// fp32 [vocab]. Throws Error(invalid_argument) where it was not kept.
-  at::Tensor named(DrawRef ref) const;
+  static constexpr std::uint32_t most = 256;
+
+  explicit KeptDistributions(c10::Device device) : rows_(device) {}
+  /// `vocab`: of the widest row.
+  void reserve(std::int64_t vocab) { rows_.floats(most, width_ = vocab); }
+  /// Where a draw of a pass puts its distribution, fp32 [vocab]: the same place when it is asked for again, else that of
+  /// the oldest. Throws Error(invalid_argument) where a pass keeps more than `most`.
+  at::Tensor place(DrawRef draw, std::int64_t vocab);
+  /// Throws Error(invalid_argument) where it was not kept, or had to go.
+  at::Tensor named(DrawRef draw);
 
  private:
-  struct Pass {
-    Ticket ticket{};
-    std::vector<at::Tensor> rows{};  // by draw
+  struct Slot {
+    DrawRef draw{};
+    std::int64_t vocab = 0;
   };
-  std::array<Pass, ticket_memory> ring_{};
+  Slot* find(DrawRef draw);
+  at::Tensor row(const Slot& slot);
+
+  Grown rows_;
+  std::int64_t width_ = 0;
+  std::array<Slot, most> slots_{};
+  std::size_t next_ = 0;
 };
 
 /// What outputs need of the backend; all of it outlives them.
@@ -56,7 +67,12 @@ struct OutputPlace {
         work(d.device),
         records(d.device),
         distributions(d.device),
-        returns(d.device) {}
+        returns(d.device),
+        kept(d.device) {}
+
+  /// Takes what draws of `rows` rows from `vocab` logits need, so that a step takes nothing.
+  void reserve(std::int64_t rows, std::int64_t vocab);
+  static std::size_t reserved_bytes(std::int64_t rows, std::int64_t vocab);
 };
 
 /// Whose outputs they are.

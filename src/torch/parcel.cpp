@@ -8,8 +8,6 @@
 namespace frugal::aten {
 namespace {
 
-constexpr std::size_t least_parcel = std::size_t{64} << 10;
-
 Grown pinned_for(c10::Device device) { return Grown(c10::Device(c10::DeviceType::CPU), !device.is_cpu()); }
 
 }  // namespace
@@ -38,11 +36,16 @@ at::Tensor Grown::floats(std::int64_t rows, std::int64_t cols) {
 Parcel::Parcel(c10::Device device)
     : device_(device), pinned_{pinned_for(device), pinned_for(device)}, device_bytes_(device) {}
 
+void Parcel::reserve() {
+  for (Grown& g : pinned_) g.bytes(least_bytes);
+  if (!device_.is_cpu()) device_bytes_.bytes(least_bytes);
+}
+
 void Parcel::open(const Lane& lane) {
   turn_ = 1 - turn_;
   used_ = 0;
   if (std::optional<c10::Event>& sent = sent_[turn_]; lane.stream() && sent && !sent->query()) sent->synchronize();
-  host_ = pinned_[turn_].bytes(least_parcel);
+  host_ = pinned_[turn_].bytes(least_bytes);
 }
 
 void Parcel::grow(std::size_t bytes) {

@@ -40,7 +40,10 @@ class Grown {
 /// filled while the copy of the one before is under way.
 class Parcel {
  public:
+  static constexpr std::size_t least_bytes = std::size_t{1} << 20;  ///< a step of max_rows rows fits
   explicit Parcel(c10::Device device);
+  /// Takes the least that a step uses.
+  void reserve();
 
   /// Where an array lies.
   struct Slot {
@@ -101,6 +104,10 @@ class Returns {
   explicit Returns(c10::Device device);
   enum Kind { records, logits, distributions };
 
+  /// Takes memory for so much of this kind.
+  void reserve(Kind kind, std::size_t bytes) {
+    for (auto& turn : pinned_) turn[kind].bytes(bytes);
+  }
   void open() { turn_ = 1 - turn_; }
   /// Brings a contiguous tensor. On a device the result is valid once the lane was waited for, until the next but one of
   /// this kind.

@@ -1,7 +1,7 @@
 #include "torch/step_graphs.hpp"
 
 #include <algorithm>
-#include <array>
+#include <atomic>
 #include <bit>
 #include <exception>
 #include <utility>
@@ -20,6 +20,13 @@ std::uint32_t size_of(std::size_t n) { return static_cast<std::uint32_t>(n); }
 std::uint32_t rounded_sequences(std::uint32_t n) {
   const std::uint32_t whole = std::bit_ceil(n);
   return whole >= 4 && n <= whole / 4 * 3 ? whole / 4 * 3 : whole;
+}
+
+/// Of this thread; never that of one that has ended.
+std::uint64_t thread_number() {
+  static std::atomic<std::uint64_t> next{0};
+  thread_local const std::uint64_t number = next++;
+  return number;
 }
 
 bool is_plain(const Segment& s) {
@@ -51,7 +58,7 @@ bool StepGraphs::run(const Key& key, std::uint64_t moves, const std::function<vo
   }
   Entry& entry = entries_[key];
   entry.used = ++clock_;
-  if (!std::exchange(entry.met, true)) {  // takes what the device prepares at the first use: handles, workspaces
+  if (!entry.recording && entry.met.insert(thread_number()).second) {
     make_room();
     work();
     return false;

@@ -10,6 +10,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 
 #include "torch/recorder.hpp"
@@ -40,7 +41,8 @@ class StepGraphs {
     StepShape shape{};
     auto operator<=>(const Key&) const = default;
   };
-  /// Does `work`: as it is the first time, recorded the second, replayed from then on. `moves` is another number when
+  /// Does `work`: as it is the first time, recorded the second, replayed from then on. A thread records only what it has
+  /// run as it is: LibTorch makes handles and workspaces at a thread's first use, which no recording allows. `moves` is another number when
   /// memory that it reads or writes lies elsewhere than before; all recordings are then dropped. True: it was replayed.
   /// Where recording fails, all steps run as they are from then on, and failure() tells why.
   bool run(const Key& key, std::uint64_t moves, const std::function<void()>& work);
@@ -51,7 +53,7 @@ class StepGraphs {
 
  private:
   struct Entry {
-    bool met = false;
+    std::set<std::uint64_t> met{};  ///< threads that ran it as it is
     std::uint64_t used = 0;
     std::unique_ptr<Recording> recording{};
   };

@@ -104,7 +104,7 @@ std::uint64_t packed_bytes(cuda::Packing packing, std::uint64_t blocks) { return
 struct PackedParts {
   std::int64_t quants, scales, minimums;  // where they begin
   explicit PackedParts(const Matrix& m) {
-    const std::int64_t blocks = m.rows * m.cols / cuda::packed_values;
+    const std::int64_t blocks = m.whole * m.cols / cuda::packed_values;
     quants = 0, scales = blocks * cuda::quant_bytes(m.packing), minimums = scales + 2 * blocks;
   }
 };
@@ -143,7 +143,7 @@ Matrix load_matrix(const std::vector<const Tensor*>& parts, const Device& device
     m.dense = stack_rows(parts, device.device, device.compute);
     return m;
   }
-  m.packing = *packing;
+  m.packing = *packing, m.whole = m.rows;
   const auto options = at::TensorOptions(at::kByte).device(device.device);
   m.packed = at::empty({wide(packed_bytes(*packing, static_cast<std::uint64_t>(m.rows * m.cols / 32)))}, options);
   std::uint64_t next = 0;
@@ -166,9 +166,11 @@ class Layer {
     return load_matrix(tensors, device_);
   }
 
-  Matrix expert(Parts parts, std::uint32_t index) const {
+  /// These parts of the first expert, below them those of the second, and so on.
+  Matrix experts(Parts parts, std::uint32_t count) const {
     std::vector<const Tensor*> tensors;
-    for (const std::string_view part : parts) tensors.push_back(model_.expert(layer_, part, index));
+    for (std::uint32_t e = 0; e < count; ++e)
+      for (const std::string_view part : parts) tensors.push_back(model_.expert(layer_, part, e));
     return load_matrix(tensors, device_);
   }
 
@@ -204,8 +206,7 @@ at::Tensor head_gains(const DecoderSpec& spec, const Layer& layer) {
 
 void load_experts(const ExpertsSpec& experts, const Layer& layer, LayerWeights& w) {
   w.router = layer.floats("ffn_gate_inp");
-  for (std::uint32_t e = 0; e < experts.count; ++e)
-    w.experts.push_back({layer.expert({"ffn_gate", "ffn_up"}, e), layer.expert({"ffn_down"}, e)});
+  w.experts = {layer.experts({"ffn_gate", "ffn_up"}, experts.count), layer.experts({"ffn_down"}, experts.count)};
   if (experts.shared_d_ff == 0) return;
   w.shared = {layer.matrix({"ffn_gate_shexp", "ffn_up_shexp"}), layer.matrix({"ffn_down_shexp"})};
   w.shared_gate = layer.floats("ffn_gate_inp_shexp");
@@ -235,15 +236,27 @@ LayerWeights load_layer(const DecoderSpec& spec, const Layer& layer, c10::Scalar
 }  // namespace
 
 cuda::PackedMatrix Matrix::for_kernels() const {
+  const auto n = static_cast<std::uint64_t>(rows);
+  const auto width = static_cast<std::uint32_t>(cols);
+  if (!is_packed())
+    return {static_cast<const std::uint8_t*>(dense.const_data_ptr()), nullptr, nullptr, n, width, packing};
   const auto* const bytes = static_cast<const std::uint8_t*>(packed.const_data_ptr());
   const PackedParts parts(*this);
   const auto halves = [&](std::int64_t at) { return reinterpret_cast<const cuda::Half*>(bytes + at); };
-  return {bytes + parts.quants,
-          halves(parts.scales),
-          packing == cuda::Packing::q4_1 ? halves(parts.minimums) : nullptr,
-          static_cast<std::uint64_t>(rows),
-          static_cast<std::uint32_t>(cols),
-          packing};
+  const cuda::PackedMatrix all{bytes + parts.quants,
+                               halves(parts.scales),
+                               packing == cuda::Packing::q4_1 ? halves(parts.minimums) : nullptr,
+                               static_cast<std::uint64_t>(whole),
+                               width,
+                               packing};
+  return cuda::slice(all, static_cast<std::uint64_t>(first), n);
+}
+
+Matrix Matrix::part(std::int64_t first_row, std::int64_t count) const {
+  Matrix m = *this;
+  if (!is_packed()) m.dense = dense.narrow(0, first_row, count);
+  m.first += first_row, m.rows = count;
+  return m;
 }
 
 std::shared_ptr<const LoadedWeights> shared_weights(std::shared_ptr<const Model> model, const Device& device) {

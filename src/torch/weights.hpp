@@ -18,11 +18,14 @@ namespace frugal::aten {
 struct Matrix {
   at::Tensor dense;   // [rows, cols]; undefined where packed
   at::Tensor packed;  // bytes: quants of all rows, then scales, then minimums where there are any
-  cuda::Packing packing{};
+  cuda::Packing packing = cuda::Packing::plain;
   std::int64_t rows = 0, cols = 0;
+  std::int64_t first = 0, whole = 0;  // packed: it is the rows from `first` on of so many
 
   bool is_packed() const { return packed.defined(); }
+  /// Not packed ones: cols a multiple of 8.
   cuda::PackedMatrix for_kernels() const;
+  Matrix part(std::int64_t first_row, std::int64_t count) const;
 };
 
 struct GatedWeights {
@@ -37,8 +40,8 @@ struct LayerWeights {
   Matrix output;                   // [d_model, q_width]
   GatedWeights ffn;                // undefined where there are experts
   at::Tensor post_attention_norm, post_ffw_norm;  // fp32 [d_model], undefined where there are none
-  at::Tensor router;                              // fp32 [experts, d_model]: rounding it would change choices
-  std::vector<GatedWeights> experts;
+  at::Tensor router;       // fp32 [experts, d_model]: rounding it would change choices; undefined where there are none
+  GatedWeights experts;    // of all experts, one below the other
   GatedWeights shared;     // of the expert that every row passes
   at::Tensor shared_gate;  // fp32 [1, d_model]
 };

@@ -28,8 +28,13 @@ using pretend::Pinned;
 
 bool is_ours(const at::Tensor& t) { return t.defined() && t.device().type() == c10::DeviceType::PrivateUse1; }
 
+/// Of a thread: it makes them when it runs its first operation.
+thread_local bool has_handles = false;
+
 void count_operation() {
   if (pretend::Notes::get().replaying) return;
+  if (!has_handles) pretend::Notes::get().refuse("a handle that a thread makes at its first operation");
+  has_handles = true;
   ++Copies::get().counts.operations;
   if (pretend::current_stream() == 0) ++Copies::get().counts.on_default_stream;
   if (Copies::get().failures == 0) return;

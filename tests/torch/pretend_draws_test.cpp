@@ -161,6 +161,52 @@ TEST_CASE("a draft whose distribution the device has not is refused, with what i
   CHECK(chain.rig.backend->healthy());
 }
 
+TEST_CASE("the device holds the distributions of so many draws, and then the oldest go: no more memory is taken") {
+  Chain chain;
+  const std::uint32_t most = *chain.rig.backend->traits().kept_distributions;
+  const Sampling hot{.temperature = 0.9F};
+  const std::vector<DrawSpec> drafts(rows, {.sampling = &hot, .keep_distribution = true});
+  const auto pass = [&] {
+    const Ticket t = chain.submit(drafts, false);
+    chain.rig.backend->wait(t);
+    return t;
+  };
+  const auto refusal = [&](DrawRef draft) -> std::string {
+    try {
+      chain.rig.backend->wait(chain.submit({{.sampling = &hot, .draft = draft}}, false));
+      return "";
+    } catch (const Error& e) {
+      CHECK(e.code() == Errc::invalid_argument);
+      return e.what();
+    }
+  };
+  const Ticket first = pass();
+  const std::size_t before = pretend().bytes_in_use();
+  for (std::uint32_t kept = rows; kept + rows <= most; kept += rows) pass();
+  CHECK(pretend().bytes_in_use() == before);
+  CHECK(refusal({first, most % rows}).empty());
+  pass();
+  CHECK(refusal({first, rows - most % rows - 1}).find("256 were kept since") != std::string::npos);
+  CHECK(pretend().bytes_in_use() == before);
+}
+
+TEST_CASE("a pass that keeps more distributions than there is room for is refused") {
+  Rig rig(on_pretend(true)(), {tiny_model()});
+  const std::uint32_t most = *rig.backend->traits().kept_distributions;
+  const Sampling hot{.temperature = 0.9F};
+  const auto tokens = some_tokens(most + 1);
+  const auto pages = rig.pages(most + 1);
+  const std::vector<DrawSpec> draws(most + 1, {.sampling = &hot, .keep_distribution = true});
+  const auto run = [&](std::uint32_t n) {
+    std::vector<TokenScore> drawn(n);
+    const Segment s{.tokens = std::span(tokens).first(n), .pages = pages, .draws = std::span(draws).first(n)};
+    rig.backend->wait(rig.backend->submit({.model = ModelId{0}, .segments = {&s, 1}, .drawn = drawn}));
+  };
+  CHECK_NOTHROW(run(most));
+  CHECK_THROWS_AS(run(most + 1), Error);
+  CHECK_NOTHROW(run(1));
+}
+
 TEST_CASE("a pass in halves keeps the distributions of all its draws") {
   Chain chain, whole;
   const Sampling hot{.temperature = 0.9F};
@@ -195,24 +241,67 @@ TEST_CASE("a pass in halves keeps the distributions of all its draws") {
   CHECK(tokens(chain, *halves) == tokens(whole, *draft(whole, std::size_t{1} << 30)));
 }
 
-TEST_CASE("an engine whose draft model draws at random takes 24 bytes a draw from the device, and no row of logits") {
-  EngineOptions options;
-  const std::shared_ptr<Backend> backend = on_pretend(true)();
-  options.backend = backend;
-  const auto target = tiny_model({.logit_scale = 4.0F});
-  options.models = {{"a", target}};
-  options.draft_models = {
-      {.target = "a", .model = tiny_model({.layers = 1, .logit_scale = 4.0F}), .name = "d", .sampled = true}};
-  options.speculation = fixed_drafts(3);
-  options.kv_bytes = std::size_t{8} << 20;
-  Engine engine(std::move(options));
-  pretend().reset_counts();
+/// Holds few distributions, and counts those that drafts of a step keep.
+class Short final : public BackendWrapper {
+ public:
+  using BackendWrapper::BackendWrapper;
+  BackendTraits traits() const override {
+    BackendTraits t = BackendWrapper::traits();
+    t.kept_distributions = 7;
+    return t;
+  }
+  void forward(const Batch& batch) override {
+    if (batch.model == ModelId{0}) kept = 0;
+    for (const Segment& s : batch.segments) {
+      for (const DrawSpec& d : s.draws) kept += d.keep_distribution ? 1 : 0;
+      with_logits += s.logits.empty() ? 0 : 1;
+    }
+    most_kept = std::max(most_kept, kept);
+    BackendWrapper::forward(batch);
+  }
+  int kept = 0, most_kept = 0, with_logits = 0;
+};
+
+/// Four requests with three drafts each, drawn at random by a model of the same vocabulary.
+std::vector<Stream> drafted_at_random(Engine& engine) {
   std::vector<Stream> streams;
   for (std::uint32_t i = 0; i < 4; ++i) {
     Request request{TokenPrompt{some_tokens(20 + i)}};
     request.max_tokens = 24, request.sampling.temperature = 0.8F;
     streams.push_back(engine.submit(std::move(request)));
   }
+  return streams;
+}
+
+EngineOptions with_random_drafts(std::shared_ptr<Backend> backend) {
+  EngineOptions options;
+  options.backend = std::move(backend);
+  options.models = {{"a", tiny_model({.logit_scale = 4.0F})}};
+  options.draft_models = {
+      {.target = "a", .model = tiny_model({.layers = 1, .logit_scale = 4.0F}), .name = "d", .sampled = true}};
+  options.speculation = fixed_drafts(3);
+  options.kv_bytes = std::size_t{8} << 20;
+  return options;
+}
+
+TEST_CASE("an engine keeps no more distributions at the device than it holds, and draws the other drafts itself") {
+  const auto backend = std::make_shared<Short>(on_pretend(true)());
+  Engine engine(with_random_drafts(backend));
+  auto streams = drafted_at_random(engine);
+  for (Stream& s : streams) {
+    const Answer answer = s.wait();
+    CHECK(!answer.finish.error);
+    CHECK(answer.tokens.size() == 24);
+  }
+  CHECK(backend->most_kept > 0);
+  CHECK(backend->most_kept <= 7);
+  CHECK(backend->with_logits > 0);
+}
+
+TEST_CASE("an engine whose draft model draws at random takes 24 bytes a draw from the device, and no row of logits") {
+  Engine engine(with_random_drafts(on_pretend(true)()));
+  pretend().reset_counts();
+  auto streams = drafted_at_random(engine);
   std::uint64_t verified = 0, accepted = 0;
   for (Stream& s : streams) {
     const Answer answer = s.wait();
@@ -226,7 +315,7 @@ TEST_CASE("an engine whose draft model draws at random takes 24 bytes a draw fro
   const PretendCounts counts = pretend().counts();
   CHECK(counts.blocking_copies == 0);
   CHECK(counts.bytes_down % 24 == 0);
-  const std::uint64_t passes = counts.queued_copies / 2, row = target->spec().vocab * sizeof(float);
+  const std::uint64_t passes = counts.queued_copies / 2, row = tiny_model()->spec().vocab * sizeof(float);
   CHECK(counts.bytes_down < passes * row / 2);
   CHECK(counts.bytes_up < passes * row * 8);
   engine.check_integrity();

@@ -26,9 +26,10 @@ struct OnDevice<Member> {
   }
 };
 
-constexpr cuda::Kernels table{OnDevice<&cuda::Kernels::draw>::run, OnDevice<&cuda::Kernels::add_norm>::run,
-                              OnDevice<&cuda::Kernels::rope_append>::run, OnDevice<&cuda::Kernels::unpack>::run,
-                              OnDevice<&cuda::Kernels::product>::run};
+constexpr cuda::Kernels table{OnDevice<&cuda::Kernels::draw>::run,          OnDevice<&cuda::Kernels::add_norm>::run,
+                              OnDevice<&cuda::Kernels::rope_append>::run,   OnDevice<&cuda::Kernels::unpack>::run,
+                              OnDevice<&cuda::Kernels::product>::run,       OnDevice<&cuda::Kernels::route>::run,
+                              OnDevice<&cuda::Kernels::expert_product>::run};
 
 }  // namespace
 

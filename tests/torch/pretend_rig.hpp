@@ -1,6 +1,8 @@
 // Backends on the pretend device, and sequences that decode on one.
 #pragma once
 
+#include <catch2/catch_test_macros.hpp>
+
 #include "support/any_backend.hpp"
 #include "support/tiny_model.hpp"
 #include "torch/factory.hpp"
@@ -20,9 +22,21 @@ inline MakeBackend on_pretend(bool kernels) {
   };
 }
 
+/// Of a steady step: all that it reads goes up in one copy, all that it gives back comes down in one.
+inline void check_steady(const PretendCounts& counts) {
+  CHECK(counts.blocking_copies == 0);
+  CHECK(counts.queued_copies == 2);
+  CHECK(counts.waits == 1);
+  CHECK(counts.grown == 0);
+  CHECK(counts.pinned == 0);
+  CHECK(counts.on_default_stream == 0);
+}
+
 /// One decode row for each of `sequences`, after their prompts.
 struct Decoding {
-  Decoding(std::unique_ptr<Backend> backend, std::size_t sequences) : rig(std::move(backend), {tiny_model()}) {
+  Decoding(std::unique_ptr<Backend> backend, std::size_t sequences,
+           const std::shared_ptr<const Model>& model = tiny_model())
+      : rig(std::move(backend), {model}) {
     for (std::size_t i = 0; i < sequences; ++i) {
       pages.push_back(rig.pages(48));
       tokens.push_back(some_tokens(1, static_cast<std::uint32_t>(i)));

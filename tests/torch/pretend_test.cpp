@@ -73,23 +73,51 @@ TEST_CASE("a device with its own memory keeps what every backend must keep") {
   }
 }
 
+std::vector<std::pair<std::string, std::shared_ptr<const Model>>> dense_and_mixtures() {
+  return {{"dense", tiny_model()},
+          {"as in Mixtral", tiny_model({.spec = like_mixtral})},
+          {"as in Qwen2 MoE", tiny_model({.spec = like_qwen2moe})}};
+}
+
 TEST_CASE("a steady step with draws on the device is one copy up, one down and one wait, and takes no memory") {
-  Decoding decoding(on_pretend(true)(), 5);
+  for (const auto& [name, model] : dense_and_mixtures()) {
+    INFO(name);
+    Decoding decoding(on_pretend(true)(), 5, model);
+    const Sampling hot{.temperature = 0.8F, .top_p = 0.9F};
+    const DrawSpec draw{.sampling = &hot, .seed = 3, .position = 20, .scores = true};
+    decoding.step(draw);
+    pretend().reset_counts();
+    decoding.step(draw);
+    CHECK(pretend().counts().operations > 10);
+    check_steady(pretend().counts());
+    REQUIRE(decoding.report.device_time);
+    CHECK(*decoding.report.device_time > Duration{});
+  }
+}
+
+TEST_CASE("the first step after an arena was bound takes no memory either") {
+  const auto model = tiny_model();
+  Rig rig(on_pretend(true)(), {model});
+  const auto tokens = some_tokens(40);
+  const auto pages = rig.pages(64);
   const Sampling hot{.temperature = 0.8F, .top_p = 0.9F};
-  const DrawSpec draw{.sampling = &hot, .seed = 3, .position = 20, .scores = true};
-  for (int i = 0; i < 3; ++i) decoding.step(draw);  // two buffers take turns
+  const DrawSpec draw{.sampling = &hot, .scores = true, .keep_distribution = true};
+  const Segment s{.tokens = tokens, .pages = pages, .draws = {&draw, 1}};
+  std::vector<TokenScore> drawn(1);
   pretend().reset_counts();
-  decoding.step(draw);
-  const PretendCounts counts = pretend().counts();
-  CHECK(counts.operations > 10);
-  CHECK(counts.blocking_copies == 0);
-  CHECK(counts.queued_copies == 2);  // all that the step reads, all that it gives back
-  CHECK(counts.waits == 1);
-  CHECK(counts.grown == 0);
-  CHECK(counts.pinned == 0);
-  CHECK(counts.on_default_stream == 0);
-  REQUIRE(decoding.report.device_time);
-  CHECK(*decoding.report.device_time > Duration{});
+  rig.backend->wait(rig.backend->submit({.model = ModelId{0}, .segments = {&s, 1}, .drawn = drawn}));
+  CHECK(drawn[0].token >= 0);
+  check_steady(pretend().counts());
+}
+
+TEST_CASE("a mixture with more rows than are routed on the device has them chosen on the host, with equal results") {
+  for (const auto& [name, model] : dense_and_mixtures()) {
+    INFO(name);
+    const auto tokens = some_tokens(300);
+    Rig device(on_pretend(true)(), {model}, 8), reference(reference_backend(), {model}, 16);
+    const Rows expected = reference.run(tokens);
+    CHECK(distance(device.run(tokens), expected) <= relative * std::max(1.0F, largest(expected)));
+  }
 }
 
 TEST_CASE("the attention of a step takes as many operations for eight sequences as for one") {

@@ -5,6 +5,7 @@
 
 #include <stdexcept>
 #include <string>
+#include <thread>
 #include <vector>
 
 namespace frugal::aten {
@@ -108,6 +109,23 @@ TEST_CASE("a step runs as it is once, is recorded the second time, and replayed 
   CHECK(g.runs == 2);
   CHECK_FALSE(g.step(2));
   CHECK_FALSE(g.step(1, 1, 1));  // another model
+}
+
+TEST_CASE("a thread runs a step as it is before it records it; a recording serves every thread") {
+  Graphs g;
+  const auto elsewhere = [&] {
+    bool replayed = false;
+    std::thread([&] { replayed = g.step(1); }).join();
+    return replayed;
+  };
+  CHECK_FALSE(g.step(1));
+  CHECK_FALSE(elsewhere());
+  CHECK_FALSE(elsewhere());  // yet another thread
+  CHECK(g.log.recorded == 0);
+  CHECK(g.step(1));
+  CHECK(elsewhere());
+  CHECK(g.log.recorded == 1);
+  CHECK(g.runs == 4);
 }
 
 TEST_CASE("recordings are dropped when memory has moved, or when they are asked to go") {

@@ -41,6 +41,9 @@ struct BackendTraits {
   bool device_draws = false;      ///< draws by the rule of sampling.hpp without bringing logits to the host
   bool deferral = false;          ///< judges drafts by DrawSpec::deferral
   bool wants_own_thread = false;  ///< keeps device state per thread: best driven by one thread (own_thread)
+  /// Most distributions of DrawSpec::keep_distribution that are held at a time; the oldest goes for the next one. None =
+  /// all of the last `ticket_memory` passes.
+  std::optional<std::uint32_t> kept_distributions{};
   /// Shapes a pass is prepared for, e.g. as captured graphs: rows a segment, and segments a pass. Empty = no preference.
   std::vector<std::uint32_t> widths{}, batch_sizes{};
   std::optional<std::uint32_t> chunk{};      ///< best number of prompt rows of one sequence in a pass; none = unknown

@@ -47,7 +47,8 @@ struct DrawSpec {
   /// With a drafted token: by which rule it may stand though it is not this row's own draw. Obeyed where
   /// BackendTraits::deferral says so. With alpha 0 nothing changes, whatever `drafted` says.
   Deferral deferral{};
-  bool keep_distribution = false;              ///< later passes may name this draw in `draft`
+  /// Later passes may name this draw in `draft`, as long as BackendTraits::kept_distributions says.
+  bool keep_distribution = false;
   std::vector<float>* distribution = nullptr;  ///< if set: receives the distribution of this draw, [vocab]
 };
 
