@@ -141,7 +141,7 @@ if [ $quick = 0 ]; then
   shared=
   cuda
   aarch64
-  sanitized tsan thread "$(programs meter engine endpoint contracts)" -R '^(meter|engine|endpoint|contracts)$'
+  sanitized tsan thread "$(programs meter engine endpoint contracts) test_cpu_crew" -R '^(meter|engine|endpoint|contracts|cpu_crew)$'
 fi
 if command -v ccache >/dev/null; then ccache --show-stats 2>/dev/null | grep -i -m 3 -E 'hit|miss' || true; fi
 finish

@@ -103,8 +103,11 @@ void Crew::await_meeting(std::uint32_t seen) noexcept {
   if (waited > lateness) late_ns_.fetch_add(waited.count(), std::memory_order_relaxed);
 }
 
-/// Am I the last one of this meeting?
-bool Crew::arrive() noexcept { return arrived_.fetch_add(1, std::memory_order_acq_rel) + 1 == working_; }
+/// Am I the last one of this meeting? Once I am counted, the others may go on and change how many work.
+bool Crew::arrive() noexcept {
+  const unsigned working = working_;
+  return arrived_.fetch_add(1, std::memory_order_acq_rel) + 1 == working;
+}
 
 /// By the last one: the others go on.
 void Crew::open(std::uint32_t seen) noexcept {
