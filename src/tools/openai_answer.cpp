@@ -1,4 +1,5 @@
 #include "tools/openai_answer.hpp"
+
 #include <string_view>
 
 #include "core/version_text.hpp"

@@ -34,6 +34,7 @@ Outcomes embedded(std::size_t n, std::uint64_t seed) {
     row.embedding = {2, 4 * p + noise(random), noise(random), noise(random)};
     row.attempts[0].features.clear();
     row.type = "one";
+    row.prompt = row.id + *row.prompt;  // no two alike
   }
   return all;
 }
@@ -46,11 +47,11 @@ FittedCascade fitted(std::uint64_t seed = 1) {
   return fit_cascade(embedded(1500, seed), by_neighbours(Guarantee::Kind::max_loss, 0.05)).value();
 }
 
-// A text that names its row, so that the embedder finds the vector.
+// Finds a row by its prompt.
 Embedder of(const Outcomes& all, const std::string& identity = "test vectors") {
   return {identity, [&all](std::string_view text) {
             const auto row =
-                std::find_if(all.rows.begin(), all.rows.end(), [&](const Outcome& r) { return r.id == text; });
+                std::find_if(all.rows.begin(), all.rows.end(), [&](const Outcome& r) { return r.prompt == text; });
             return row == all.rows.end() ? std::vector<float>{} : row->embedding;
           }};
 }
@@ -147,10 +148,8 @@ TEST_CASE("a policy of neighbours serves as it was evaluated, from its file as w
   for (const Outcome& row : fresh.rows) {
     RequestView view;
     view.type = row.type;
-    view.text = row.id;
-    Outcome as_served = row;
-    as_served.prompt = row.id;
-    const Outcomes one{.tiers = fresh.tiers, .models = fresh.models, .rows = {as_served}, .embedder = fresh.embedder};
+    view.text = *row.prompt;
+    const Outcomes one{.tiers = fresh.tiers, .models = fresh.models, .rows = {row}, .embedder = fresh.embedder};
     const bool accepted = policy->first(view, 2) == 0;
     REQUIRE(accepted == (evaluate(again, one).all.accepted_share == 1));
     cheap += accepted ? 1 : 0;
@@ -165,7 +164,8 @@ TEST_CASE("a policy of neighbours serves as it was evaluated, from its file as w
   CHECK(policy->first(odd, 2) == 1);
   odd.text = {};
   CHECK(policy->first(odd, 2) == 1);
-  odd.type = "unseen", odd.text = "3";
+  const std::string known = *fresh.rows[0].prompt;
+  odd.type = "unseen", odd.text = known;
   CHECK(policy->first(odd, 2) == 1);
   odd.type = "one";
   CHECK(policy->judge({.request = odd, .endpoint = 0, .endpoints = 2, .text = "", .finish = FinishReason::stop}).next ==
