@@ -4,6 +4,7 @@
 #include <frugal/core/constraint.hpp>
 #include <frugal/core/error.hpp>
 #include <frugal/core/finish.hpp>
+#include <frugal/core/json_schema_source.hpp>
 #include <frugal/core/ledger_fields.hpp>
 #include <frugal/version.hpp>
 
@@ -21,6 +22,7 @@ std::chrono::sys_time<Duration> Clock::wall_now() const { return std::chrono::sy
 std::chrono::sys_seconds Clock::calendar_now() const { return std::chrono::floor<std::chrono::seconds>(wall_now()); }
 Constraint::~Constraint() = default;
 ConstraintSource::~ConstraintSource() = default;
+JsonSchemaSource::~JsonSchemaSource() = default;
 
 void Constraint::forced(std::size_t /*most*/, std::vector<Token>& /*out*/) {}
 std::optional<DocumentVerdict> Constraint::judge() { return std::nullopt; }

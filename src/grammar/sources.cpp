@@ -1,4 +1,6 @@
 // The public functions: compile once, keep by content.
+#include <frugal/core/json_schema_source.hpp>
+
 #include "grammar/compile.hpp"
 #include "grammar/running/matcher.hpp"
 
@@ -9,6 +11,32 @@
 namespace frugal::grammar {
 
 namespace {
+
+class SchemaSource final : public JsonSchemaSource {
+ public:
+  SchemaSource(std::string schema, std::unique_ptr<Program> program)
+      : schema_(std::move(schema)), compiled_("json_schema", std::move(program)) {}
+  std::string_view name() const override { return compiled_.name(); }
+  expected<std::unique_ptr<Constraint>> open(const Tokenizer& tokenizer) const override {
+    return compiled_.open(tokenizer);
+  }
+  std::string_view schema() const override { return schema_; }
+
+ private:
+  std::string schema_;
+  Source compiled_;
+};
+
+// What was compiled, and the bytes that it takes.
+struct Made {
+  std::shared_ptr<const ConstraintSource> source;
+  std::size_t bytes;
+};
+
+Made made(const char* name, std::unique_ptr<Program> program) {
+  const std::size_t bytes = program->memory();
+  return {std::make_shared<const Source>(name, std::move(program)), bytes};
+}
 
 // Compiled sources by their text, within a limit of bytes. Compiling happens outside the lock.
 class Cache {
@@ -22,9 +50,9 @@ class Cache {
   std::shared_ptr<const ConstraintSource> get(const char* name, std::string key, const Compile& compile) {
     key.insert(0, std::string(name) + '\0');
     if (auto known = find(key)) return known;
-    auto made = std::make_shared<const Source>(name, compile());
-    store(std::move(key), made);
-    return made;
+    Made fresh = compile();
+    store(std::move(key), fresh);
+    return fresh.source;
   }
 
   void set_bytes(std::size_t bytes) {
@@ -36,11 +64,11 @@ class Cache {
  private:
   struct Entry {
     std::string key;
-    std::shared_ptr<const Source> source;
+    std::shared_ptr<const ConstraintSource> source;
     std::size_t bytes;
   };
 
-  std::shared_ptr<const Source> find(const std::string& key) {
+  std::shared_ptr<const ConstraintSource> find(const std::string& key) {
     const std::lock_guard lock(mutex_);
     const auto at = by_key_.find(key);
     if (at == by_key_.end()) return nullptr;
@@ -48,11 +76,11 @@ class Cache {
     return at->second->source;
   }
 
-  void store(std::string key, std::shared_ptr<const Source> source) {
-    const std::size_t bytes = key.size() * 2 + source->program().memory();
+  void store(std::string key, const Made& fresh) {
+    const std::size_t bytes = key.size() * 2 + fresh.bytes;
     const std::lock_guard lock(mutex_);
     if (by_key_.contains(key)) return;
-    entries_.push_front({key, std::move(source), bytes});
+    entries_.push_front({key, fresh.source, bytes});
     by_key_[std::move(key)] = entries_.begin();
     bytes_ += bytes;
     trim();
@@ -103,22 +131,25 @@ std::shared_ptr<const ConstraintSource> json_schema(std::string_view schema, con
   return Cache::instance().get("json_schema", key_of(options) + std::string(schema), [&] {
     std::unique_ptr<Program> program = compile_json_schema(schema, options, {});
     if (!program->refusals.empty()) refuse("json_schema", program->refusals);
-    return program;
+    const std::size_t bytes = program->memory() + schema.size();
+    return Made{std::make_shared<const SchemaSource>(std::string(schema), std::move(program)), bytes};
   });
 }
 
 std::shared_ptr<const ConstraintSource> regex(std::string_view pattern) {
-  return Cache::instance().get("regex", std::string(pattern), [&] { return compile_regex(pattern, {}); });
+  return Cache::instance().get("regex", std::string(pattern),
+                               [&] { return made("regex", compile_regex(pattern, {})); });
 }
 
 std::shared_ptr<const ConstraintSource> choice(const std::vector<std::string>& texts) {
   std::string key;
   for (const std::string& text : texts) append_field(key, text);
-  return Cache::instance().get("choice", std::move(key), [&] { return compile_choice(texts, {}); });
+  return Cache::instance().get("choice", std::move(key), [&] { return made("choice", compile_choice(texts, {})); });
 }
 
 std::shared_ptr<const ConstraintSource> ebnf(std::string_view grammar) {
-  return Cache::instance().get("grammar", std::string(grammar), [&] { return compile_ebnf(grammar, {}); });
+  return Cache::instance().get("grammar", std::string(grammar),
+                               [&] { return made("grammar", compile_ebnf(grammar, {})); });
 }
 
 std::shared_ptr<const ConstraintSource> tools(const std::vector<ToolSchema>& tools, const ToolCallFormat& format) {
@@ -128,7 +159,7 @@ std::shared_ptr<const ConstraintSource> tools(const std::vector<ToolSchema>& too
   return Cache::instance().get("tools", std::move(key), [&] {
     std::unique_ptr<Program> program = compile_tools(tools, format, {});
     if (!program->refusals.empty()) refuse("tools", program->refusals);
-    return program;
+    return made("tools", std::move(program));
   });
 }
 

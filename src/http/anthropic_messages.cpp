@@ -209,6 +209,9 @@ class AnthropicMessages final : public Api {
     if (r.sampling.top_p != 1.0F) body["top_p"] = r.sampling.top_p;
     if (r.sampling.top_k != 0) body["top_k"] = r.sampling.top_k;
     if (!r.stop.empty()) body["stop_sequences"] = r.stop;
+    if (!o.effort.empty()) body["output_config"]["effort"] = o.effort;
+    if (Json schema = schema_of(r); !schema.is_null())
+      body["output_config"]["format"] = {{"type", "json_schema"}, {"schema", std::move(schema)}};
     return Post{o.url + "/messages", dumped(body), {{"anthropic-version", "2023-06-01"}}};
   }
   std::unique_ptr<Reader> reader(const Request&) const override { return std::make_unique<AnthropicReader>(); }

@@ -21,16 +21,18 @@ const Api& api_of(HttpApi api) {
 bool worth_a_retry(long status) { return status == 408 || status == 409 || status == 429 || status >= 500; }
 
 Error error_of_status(long status, const std::string& body, const std::string& endpoint) {
-  std::string said;
+  std::string said, why;
   if (const std::optional<Json> object = object_of(body)) {
     const Json& error = member(*object, "error");
+    why = text(error, "code");
     said = error.is_string() ? error.get<std::string>() : text(error, "message");
     if (said.empty()) said = text(*object, "message");
   }
   if (said.empty()) said = body.substr(0, 200);
+  const bool too_long = status == 413 || (status == 400 && why == "context_length_exceeded");
   const Errc code = status == 429                                     ? Errc::busy
+                    : too_long                                        ? Errc::too_large
                     : status == 400 || status == 404 || status == 422 ? Errc::invalid_argument
-                    : status == 413                                   ? Errc::too_large
                                                                       : Errc::unavailable;
   return Error(code,
                "endpoint " + endpoint + " answered " + std::to_string(status) + (said.empty() ? "" : ": " + said));

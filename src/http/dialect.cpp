@@ -1,6 +1,7 @@
 #include "http/dialect.hpp"
 
-#include <cmath>
+#include <frugal/core/json_schema_source.hpp>
+
 #include <utility>
 
 #include "core/json_depth.hpp"
@@ -18,10 +19,19 @@ std::optional<Error> unsayable(const Request& r, const HttpOptions& o) {
     return no("template_name, parse_special and add_generation_prompt are for models whose template is applied here");
   const Sampling& s = r.sampling;
   if (!s.logit_bias.empty()) return no("logit_bias names tokens of a vocabulary that is not known here");
-  if (r.constraint) return no("a constraint cannot be enforced on a remote model");
+  if (r.constraint && (raw || schema_of(r).is_null()))
+    return no("of constraints only a JSON schema that is an object can be handed to a provider's API for chats");
+  if (r.constraint && r.close_when_short) return no("close_when_short is for models whose tokens are drawn here");
   if (!r.adapter.empty()) return no("it has no adapters; ask for the tuned model by name");
   return std::nullopt;
 }
+
+Json schema_of(const Request& r) {
+  const auto* const source = dynamic_cast<const JsonSchemaSource*>(r.constraint.get());
+  return source == nullptr ? Json() : object_of(source->schema()).value_or(Json());
+}
+
+bool any_object(const Json& schema) { return schema == Json{{"type", "object"}}; }
 
 std::optional<Json> object_of(std::string_view text) {
   if (json_excess(text) != JsonExcess::none) return std::nullopt;

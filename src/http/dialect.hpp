@@ -19,6 +19,11 @@ using Json = nlohmann::ordered_json;
 /// The first field of the request that no chat API has a place for, as an error; none where all can be said.
 std::optional<Error> unsayable(const Request& request, const HttpOptions& options);
 
+/// The JSON schema that the answer must meet; null where there is none.
+Json schema_of(const Request& request);
+/// The schema says no more than that it is an object, for which OpenAI's APIs have a form of their own.
+bool any_object(const Json& schema);
+
 /// An event's data as an object; none where it is not one. Depth is bounded.
 std::optional<Json> object_of(std::string_view text);
 

@@ -53,6 +53,17 @@ void add_sampling(Json& body, const Request& r, const HttpOptions& o) {
   if (s.repetition_penalty != 1.0F) body["repetition_penalty"] = s.repetition_penalty;
 }
 
+// strict: what the API cannot enforce it refuses, instead of trying.
+void add_schema(Json& body, const Request& r) {
+  Json schema = schema_of(r);
+  if (schema.is_null()) return;
+  if (any_object(schema))
+    body["response_format"] = {{"type", "json_object"}};
+  else
+    body["response_format"] = {{"type", "json_schema"},
+                               {"json_schema", {{"name", "answer"}, {"strict", true}, {"schema", std::move(schema)}}}};
+}
+
 // Margins need the two most likely tokens of each place.
 void ask_for_scores(Json& body, const Request& r) {
   if (!r.scores && !r.logprobs) return;
@@ -141,6 +152,8 @@ class OpenAiChat final : public Api {
     if (r.max_tokens > 0) body[o.completion_tokens_field ? "max_completion_tokens" : "max_tokens"] = r.max_tokens;
     add_sampling(body, r, o);
     ask_for_scores(body, r);
+    add_schema(body, r);
+    if (!o.effort.empty()) body["reasoning_effort"] = o.effort;
     if (!r.stop.empty()) body["stop"] = r.stop;
     return Post{o.url + "/chat/completions", dumped(body), {}};
   }

@@ -64,6 +64,16 @@ std::optional<Error> unsayable_here(const Request& r, const HttpOptions& o) {
   return std::nullopt;
 }
 
+// strict: what the API cannot enforce it refuses, instead of trying.
+void add_schema(Json& body, const Request& r) {
+  Json schema = schema_of(r);
+  if (schema.is_null()) return;
+  Json format{{"type", "json_object"}};
+  if (!any_object(schema))
+    format = {{"type", "json_schema"}, {"name", "answer"}, {"strict", true}, {"schema", std::move(schema)}};
+  body["text"] = {{"format", std::move(format)}};
+}
+
 class ResponsesReader final : public Reader {
  public:
   Delta event(const SseEvent& event) override {
@@ -149,6 +159,8 @@ class OpenAiResponses final : public Api {
     body["temperature"] = r.sampling.temperature;
     if (r.sampling.top_p != 1.0F) body["top_p"] = r.sampling.top_p;
     if (r.max_tokens > 0) body["max_output_tokens"] = r.max_tokens;
+    if (!o.effort.empty()) body["reasoning"] = {{"effort", o.effort}};
+    add_schema(body, r);
     if (r.scores || r.logprobs) {
       body["include"] = Json::array({"message.output_text.logprobs"});
       body["top_logprobs"] = std::max<std::uint32_t>(r.logprobs.value_or(0), r.scores ? 2 : 0);

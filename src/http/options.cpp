@@ -14,6 +14,7 @@ HttpOptions checked(HttpOptions o) {
   if (o.url.rfind("http://", 0) != 0 && o.url.rfind("https://", 0) != 0)
     refuse("url must begin with http:// or https://, and is \"" + o.url + "\"");
   if (o.url.find_first_of(" \r\n") != std::string::npos) refuse("url holds a blank or a line end");
+  if (!o.effort.empty() && o.api == HttpApi::openai_completions) refuse("effort: plain completions have no such field");
   if (o.max_running == 0) refuse("max_running is 0");
   if (!(o.retries.budget >= 0 && std::isfinite(o.retries.budget))) refuse("retries.budget is not a share");
   if (!(o.hedging.budget >= 0 && o.hedging.budget <= 1)) refuse("hedging.budget is not a share");

@@ -3,6 +3,7 @@
 #include <nlohmann/json.hpp>
 
 #include "http/api.hpp"
+#include "http/schema_source.hpp"
 
 using namespace frugal;
 using namespace frugal::http;
@@ -174,4 +175,15 @@ TEST_CASE("messages: a temperature goes only to models that take one") {
   r.sampling.temperature = 0;
   r.sampling.top_k = 5;
   CHECK_FALSE(anthropic_messages().post(r, o).has_value());
+}
+
+TEST_CASE("messages: a schema and an effort go into output_config") {
+  HttpOptions o = options();
+  o.effort = "medium";
+  const nlohmann::json body =
+      nlohmann::json::parse(anthropic_messages().post(testing::with_schema(ask()), o).value().body);
+  CHECK(
+      body["output_config"] ==
+      nlohmann::json{{"effort", "medium"},
+                     {"format", {{"type", "json_schema"}, {"schema", nlohmann::json::parse(testing::person_schema)}}}});
 }

@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "http/api.hpp"
+#include "http/schema_source.hpp"
 
 using namespace frugal;
 using namespace frugal::http;
@@ -178,4 +179,36 @@ TEST_CASE("chat completions: nonsense is an error, never a crash or a figure") {
   reader->event({"", R"({"error": {"message": "overloaded"}})"});
   CHECK(reader->progress().error->message() == "overloaded");
   CHECK(openai_chat().reader(ask())->event({"", std::string(100000, '[')}).text.empty());
+}
+
+TEST_CASE("chat completions: a schema goes to the API as it was written, and an effort beside it") {
+  HttpOptions o = options();
+  o.effort = "low";
+  const std::string body = openai_chat().post(testing::with_schema(ask()), o).value().body;
+  CHECK(body.find(std::string(R"("schema":)") + testing::person_schema) != std::string::npos);  // keys in their order
+  const nlohmann::json sent_body = nlohmann::json::parse(body);
+  CHECK(sent_body["response_format"]["type"] == "json_schema");
+  CHECK(sent_body["response_format"]["json_schema"]["strict"] == true);
+  CHECK(sent_body["response_format"]["json_schema"]["name"] == "answer");
+  CHECK(sent_body["reasoning_effort"] == "low");
+  CHECK(sent(testing::with_schema(ask(), R"({"type": "object"})"))["response_format"] ==
+        nlohmann::json{{"type", "json_object"}});
+}
+
+TEST_CASE("chat completions: constraints that are no schema are refused, never dropped") {
+  const auto refused = [](const Request& r) { return openai_chat().post(r, options()).error().message(); };
+  Request r = ask();
+  r.constraint = std::make_shared<const testing::NoSchema>();
+  CHECK(refused(r).find("only a JSON schema") != std::string::npos);
+  CHECK(refused(testing::with_schema(ask(), "true")).find("only a JSON schema") != std::string::npos);
+  r = testing::with_schema(ask());
+  r.close_when_short = true;
+  CHECK(refused(r).find("close_when_short") != std::string::npos);
+}
+
+TEST_CASE("a prompt that is too long for the provider's model is said to be that") {
+  const std::string body = R"({"error": {"message": "too many tokens", "code": "context_length_exceeded"}})";
+  CHECK(error_of_status(400, body, "remote").code() == Errc::too_large);
+  CHECK(error_of_status(500, body, "remote").code() == Errc::unavailable);
+  CHECK(error_of_status(400, R"({"error": {"message": "x", "code": 3}})", "remote").code() == Errc::invalid_argument);
 }

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "http/api.hpp"
+#include "http/schema_source.hpp"
 
 using namespace frugal;
 using namespace frugal::http;
@@ -146,4 +147,21 @@ TEST_CASE("completions: the prompt goes as it is, and the answer comes back") {
   CHECK(reader->progress().ended);
   CHECK(reader->progress().reason == FinishReason::length);
   CHECK(reader->progress().usage == Usage{.input = 1, .output = 5});
+}
+
+TEST_CASE("responses: a schema and an effort have fields of their own; completions have neither") {
+  HttpOptions o = options(HttpApi::openai_responses);
+  o.effort = "high";
+  const nlohmann::json body =
+      nlohmann::json::parse(openai_responses().post(testing::with_schema(ask()), o).value().body);
+  CHECK(body["text"]["format"]["type"] == "json_schema");
+  CHECK(body["text"]["format"]["strict"] == true);
+  CHECK(body["text"]["format"]["schema"] == nlohmann::json::parse(testing::person_schema));
+  CHECK(body["reasoning"]["effort"] == "high");
+  CHECK(sent(openai_responses(), HttpApi::openai_responses,
+             testing::with_schema(ask(), R"({"type":"object"})"))["text"]["format"] ==
+        nlohmann::json{{"type", "json_object"}});
+  CHECK(
+      refused(openai_completions(), HttpApi::openai_completions, testing::with_schema(raw("x"))).find("constraints") !=
+      std::string::npos);
 }

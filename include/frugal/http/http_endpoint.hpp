@@ -75,6 +75,9 @@ struct HttpOptions {
   /// Anthropic's API: the model takes temperature, top_p and top_k. None = by its name: up to Opus and Sonnet 4.6 and
   /// Haiku 4.5, and models of other makers. Where it does not, a temperature of 0 or 1 is not sent and others are refused.
   std::optional<bool> takes_sampling{};
+  /// How much the model may think, in the API's own words ("low", "high"): a cap on what is billed as reasoning. Empty =
+  /// the API's default. Sent as reasoning_effort, reasoning.effort or output_config.effort; plain completions refuse it.
+  std::string effort{};
   HttpTimeouts timeouts{};
   HttpRetries retries{};
   HttpHedging hedging{};
@@ -104,7 +107,7 @@ class FRUGAL_API HttpEndpoint final : public Endpoint {
 
   std::string_view name() const override;
   /// Refused at once, never sent: a prompt of tokens, raw text where the API wants a chat and the other way round, and
-  /// what the API has no field for.
+  /// what the API has no field for. A constraint that is a JsonSchemaSource goes to the API, which enforces it or refuses.
   Call start(Request request, std::shared_ptr<Sink> sink) override;
   Progress step() override;
   void wake() override;
