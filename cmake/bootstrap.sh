@@ -79,7 +79,7 @@ missing_packages() {
   local package
   local wanted="ca-certificates libfmt-dev libeigen3-dev nlohmann-json3-dev libcli11-dev"
   if [ $want_tests = 1 ]; then
-    wanted+=" librapidcheck-dev libcurl4-openssl-dev libboost-dev"
+    wanted+=" librapidcheck-dev libcurl4-openssl-dev libboost-dev libyaml-dev"
     command -v ccache >/dev/null || echo ccache
     command -v pkg-config >/dev/null || echo pkg-config
     if [ "$(uname -m)" = x86_64 ]; then wanted+=" g++-aarch64-linux-gnu qemu-user"; fi  # the kernels of 64-bit ARM

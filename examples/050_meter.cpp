@@ -67,7 +67,7 @@ int main(int argc, char** argv) {
     }
     // [/read]
     trace.flush();
-    const std::string page = frugal::open_metrics(meter, {.budget = &budget});  // what /metrics would answer
+    const std::string page = frugal::open_metrics(meter, {.budgets = std::vector<frugal::BudgetGauges>{{&budget}}});
     const frugal::LimitState trial = budget.state().front();
     const frugal::MeterStats total = all.total();
     const bool as_promised = answered > 0 && trial.spent <= trial.limit.usd && trial.refused == 1 &&

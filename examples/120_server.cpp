@@ -1,5 +1,6 @@
 // A server of one's own: a model behind OpenAI's and Anthropic's APIs, with a meter, until standard input ends.
 //   example_120_server MODEL [PORT]
+// The same without a line of C++: frugal serve --model MODEL, or frugal serve serve.yaml (docs/serving.md).
 #include "pick_backend.hpp"
 
 #include <frugal/frugal.hpp>

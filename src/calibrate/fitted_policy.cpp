@@ -90,6 +90,7 @@ std::string joined(std::span<const std::string> names) {
 }  // namespace
 
 const std::vector<std::string>& FittedCascade::tiers() const noexcept { return impl_->tiers; }
+const std::vector<std::string>& FittedCascade::models() const noexcept { return impl_->own_models; }
 const Guarantee& FittedCascade::guarantee() const noexcept { return impl_->guarantee; }
 const FitFacts& FittedCascade::facts() const noexcept { return impl_->facts; }
 std::string FittedCascade::method() const { return calibrate::name_of(impl_->mode); }

@@ -5,6 +5,7 @@
 
 #include <frugal/core/error.hpp>
 
+#include <algorithm>
 #include <cstddef>
 #include <nlohmann/json.hpp>
 #include <string>
@@ -24,6 +25,7 @@ enum class RepeatedKeys { last_wins, refused };
 struct JsonRules {
   RepeatedKeys repeated = RepeatedKeys::last_wins;
   std::size_t first_byte = 0;  ///< where in the file the text begins, for errors
+  bool by_line = false;  ///< errors name lines of `text` as "ORIGIN:LINE: " instead of bytes: it is written by hand
 };
 
 namespace detail {
@@ -62,6 +64,10 @@ class JsonTree final : public nlohmann::json_sax<nlohmann::json> {
 
  private:
   std::string place(std::size_t at) const {
+    if (rules_.by_line) {
+      const std::string_view before = text_.substr(0, at);
+      return origin_ + ":" + std::to_string(1 + std::count(before.begin(), before.end(), '\n')) + ": ";
+    }
     return origin_ + ": byte " + std::to_string(rules_.first_byte + at) + ": ";
   }
 

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <array>
+#include <charconv>
 #include <chrono>
 #include <map>
 #include <type_traits>
@@ -49,6 +50,8 @@ enum Metric : std::size_t {
   load_requests,
   load_kv_bytes,
   load_free_tokens,
+  provider_cache_tokens,
+  provider_cache_requests,
   metric_count
 };
 
@@ -99,6 +102,10 @@ constexpr std::array<MetricName, metric_count> table{{
     {gauge, "frugal_kv_pool_bytes", "frugal.kv_pool", "By", "An engine's KV pool: its size, and the parts in use"},
     {gauge, "frugal_load_free_tokens", "frugal.load.free_tokens", "{token}",
      "Tokens of prompt and answer for which an endpoint has room"},
+    {counter, "frugal_provider_cache_tokens", "frugal.provider_cache.tokens", "{token}",
+     "Of prompts sent to a provider: expected_read from its cache, billed_read, billed_write"},
+    {counter, "frugal_provider_cache_requests", "frugal.provider_cache.requests", "{request}",
+     "Requests to a provider that reported its usage, by what became of its prompt cache"},
 }};
 
 // The bucket edges that OpenTelemetry recommends for these metrics; gaps begin lower.
@@ -153,6 +160,11 @@ Labels labels_of(const MeterKey& key, MeterBy by) {
   if (by.model) out.emplace_back("model", key.model);
   if (by.endpoint) out.emplace_back("endpoint", key.endpoint);
   return out;
+}
+
+std::string short_text(double value) {
+  std::array<char, 32> text{};
+  return {text.data(), std::to_chars(text.data(), text.data() + text.size(), value).ptr};
 }
 
 Labels with(Labels labels, std::string_view name, std::string_view value) {
@@ -253,9 +265,30 @@ void add_load(Builder& b, const LoadGauges& g) {
   if (g.free_tokens) b.add(load_free_tokens, l, *g.free_tokens);
 }
 
-void add_budget(Builder& b, const Budget& budget) {
-  for (const LimitState& s : budget.state()) {
-    const Labels l{{"tenant", label_text(s.limit.tenant)}, {"type", label_text(s.limit.type)}};
+void add_provider_cache(Builder& b, const ProviderCacheCounts& c) {
+  const Labels l{{"endpoint", label_text(c.endpoint)}, {"type", label_text(c.type)}};
+  b.add(provider_cache_tokens, with(l, "state", "expected_read"), c.expected_read);
+  b.add(provider_cache_tokens, with(l, "state", "billed_read"), c.billed_read);
+  b.add(provider_cache_tokens, with(l, "state", "billed_write"), c.billed_write);
+  b.add(provider_cache_requests, with(l, "state", "reported"), c.requests);
+  b.add(provider_cache_requests, with(l, "state", "missed"), c.missed);
+  b.add(provider_cache_requests, with(l, "state", "ignored"), c.ignored);
+  b.add(provider_cache_requests, with(l, "state", "too_short"), c.too_short);
+}
+
+void add_budget(Builder& b, const BudgetGauges& watched) {
+  if (watched.budget == nullptr) return;
+  std::map<Labels, LimitState> limits;  // of equal ones the tightest is the one that holds
+  for (LimitState s : watched.budget->state()) {
+    const double seconds = std::chrono::duration<double>(s.limit.period).count();
+    Labels l{{"model", label_text(watched.model)},
+             {"tenant", label_text(s.limit.tenant)},
+             {"type", label_text(s.limit.type)},
+             {"period", seconds == 0 ? "none" : short_text(seconds)}};
+    const auto [place, fresh] = limits.try_emplace(std::move(l), s);
+    if (!fresh && s.limit.usd < place->second.limit.usd) place->second = std::move(s);
+  }
+  for (const auto& [l, s] : limits) {
     b.add(budget_limit, l, s.limit.usd);
     b.add(budget_spent, l, s.spent);
     b.add(budget_reserved, l, s.reserved);
@@ -288,7 +321,7 @@ std::vector<MeterRow> printable_rows(std::vector<MeterRow> rows) {
 std::span<const MetricName> metric_names() { return table; }
 
 std::string_view otel_attribute(std::string_view label) {
-  constexpr std::array<std::pair<std::string_view, std::string_view>, 14> names{
+  constexpr std::array<std::pair<std::string_view, std::string_view>, 15> names{
       {{"model", "gen_ai.response.model"},
        {"type", "frugal.request.type"},
        {"tenant", "frugal.tenant"},
@@ -299,6 +332,7 @@ std::string_view otel_attribute(std::string_view label) {
        {"lever", "frugal.lever.name"},
        {"effect", "frugal.lever.effect"},
        {"state", "frugal.draft.state"},
+       {"period", "frugal.budget.period"},
        {"part", "frugal.speculation.part"},
        {"accepted", "frugal.attempt.accepted"},
        {"of", "frugal.recent.of"},
@@ -319,8 +353,9 @@ std::vector<Family> families_of(const Meter& meter, const MetricsOptions& option
   for (const MeterRow& row : total.requests) add_request_row(b, row, options.by);
   for (const MeterRow& row : total.attempts) add_attempt_row(b, row, options.by);
   for (const MeterRow& row : recent.requests) add_recent_row(b, row, options.by);
-  if (options.budget != nullptr) add_budget(b, *options.budget);
+  for (const BudgetGauges& watched : options.budgets) add_budget(b, watched);
   for (const LoadGauges& load : options.loads) add_load(b, load);
+  for (const ProviderCacheCounts& counts : options.provider_caches) add_provider_cache(b, counts);
   return b.take();
 }
 

@@ -174,6 +174,10 @@ void read_format(Fields& fields, Job& job) {
   if (const Json* const config = fields.object("output_config")) {
     Fields inner(*config, "output_config");
     read(inner.object("format"), "output_config.format");
+    // high is the API's own default: where a model has no such control, it asks for nothing
+    const std::optional<std::string> effort = inner.text("effort");
+    if (effort && (*effort != "high" || job.served->tools.effort == ToolStyle::Effort::named))
+      ask_for_effort(job, *effort, "output_config.effort");
     inner.refuse_rest();
   }
 }
@@ -182,7 +186,8 @@ void read_thinking(Fields& fields) {
   const Json* const thinking = fields.object("thinking");
   if (thinking == nullptr) return;
   Fields inner(*thinking, "thinking");
-  if (inner.need_text("type") != "disabled")
+  const std::string type = inner.need_text("type");
+  if (type != "disabled" && type != "adaptive")  // adaptive: the model decides, as it does here
     refuse("thinking", "a budget for thinking is not offered here", Errc::unsupported);
 }
 

@@ -12,6 +12,7 @@
 #include "core/caught.hpp"
 #include "server/access_line.hpp"
 #include "server/reading.hpp"
+#include "server/target.hpp"
 
 namespace frugal::server {
 
@@ -132,7 +133,16 @@ void Connection::read_header() {
   });
 }
 
+// Who may not ask is told so before the body, which would only take memory.
 void Connection::read_body() {
+  take_head();
+  if (!parser_->is_done())
+    if (std::optional<Outgoing> refusal = hub_->router().refusal(incoming_)) {
+      path_ = "(unread)";
+      keep_ = false;
+      doing_ = Doing::answering;
+      return send_whole(std::move(*refusal));
+    }
   arm(read_timer_, hub_->options().limits.body_time, &Connection::too_slow);
   if (lower(parser_->get()[http::field::expect]) == "100-continue" && !parser_->is_done()) {
     static constexpr std::string_view go_on = "HTTP/1.1 100 Continue\r\n\r\n";
@@ -144,6 +154,20 @@ void Connection::read_body() {
     if (code) return self->cannot_read(code);
     self->dispatch();
   });
+}
+
+void Connection::take_head() {
+  const Parser::value_type& message = parser_->get();
+  incoming_ = {};
+  incoming_.method = std::string(message.method_string());
+  const auto target = message.target();
+  incoming_.path = path_of(std::string_view(target.data(), target.size()));
+  for (const auto& field : message) {
+    const auto value = field.value();
+    incoming_.headers.emplace_back(lower(field.name_string()), std::string(value.begin(), value.end()));
+  }
+  const std::string_view given = incoming_.header("x-request-id");
+  incoming_.id = fit_to_repeat(given) ? std::string(given) : fresh_name("req_");
 }
 
 // What cannot be parsed gets an answer where the client still listens; then the connection ends, because nobody knows
@@ -171,20 +195,11 @@ void Connection::cannot_read(Code code) {
 void Connection::dispatch() {
   read_timer_.cancel();
   Parser::value_type& message = parser_->get();
-  incoming_ = {};
-  incoming_.method = std::string(message.method_string());
-  incoming_.path = std::string(message.target().substr(0, message.target().find('?')));
-  for (const auto& field : message) {
-    const auto value = field.value();
-    incoming_.headers.emplace_back(lower(field.name_string()), std::string(value.begin(), value.end()));
-  }
   incoming_.body = std::move(message.body());
   keep_ = message.keep_alive() && !hub_->draining();
   chunked_ = message.version() >= 11;
   quiet_ = message.method() == http::verb::head;
   parser_.reset();
-  const std::string_view given = incoming_.header("x-request-id");
-  incoming_.id = fit_to_repeat(given) ? std::string(given) : fresh_name("req_");
   doing_ = Doing::answering;
   Route route = hub_->router().route(incoming_, hub_->draining());
   path_ = std::move(route.path);

@@ -43,6 +43,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   void heard(Code code, std::size_t bytes);
   void read_header();
   void read_body();
+  void take_head();
   void cannot_read(Code code);
   void dispatch();
   void begin_exchange(const Dialect& dialect);

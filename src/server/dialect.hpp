@@ -23,6 +23,8 @@ namespace frugal::server {
 struct Served {
   ServedModel model{};
   ToolStyle tools{};
+  /// Some of its answers are texts that a model of this process wrote.
+  bool local() const { return model.model != nullptr || !model.tiers.empty(); }
 };
 
 /// What a dialect needs to know of the server. Immutable while it serves.

@@ -24,6 +24,8 @@ void check(const ServerOptions& o) {
   for (const ServedModel& m : o.models) {
     if (m.name.empty()) wrong("a model has no name");
     if (m.endpoint == nullptr) wrong("the model \"" + m.name + "\" has no endpoint");
+    for (const std::shared_ptr<const Model>& tier : m.tiers)
+      if (tier == nullptr) wrong("a tier of the model \"" + m.name + "\" is null");
     if (!names.insert(m.name).second) wrong("two models are called \"" + m.name + "\"");
   }
   for (const ApiKey& key : o.keys)
@@ -42,7 +44,8 @@ Catalogue catalogue_of(const ServerOptions& options) {
   Catalogue out;
   const auto now = std::chrono::system_clock::now().time_since_epoch();
   out.created = std::chrono::duration_cast<std::chrono::seconds>(now).count();
-  for (const ServedModel& m : options.models) out.models.push_back({m, m.model ? tool_style(*m.model) : ToolStyle{}});
+  for (const ServedModel& m : options.models)
+    out.models.push_back({m, m.model ? tool_style(*m.model) : common_style(m.tiers)});
   return out;
 }
 

@@ -8,6 +8,7 @@ namespace frugal::server {
 std::string dumped(const Json& value) { return value.dump(-1, ' ', false, Json::error_handler_t::replace); }
 
 Json parse_body(std::string_view body) {
+  if (body.empty()) refuse("", "the body is empty");
   constexpr JsonBounds bounds;
   const JsonExcess excess = json_excess(body, bounds);
   if (excess == JsonExcess::too_deep) refuse("", "the body is nested deeper than " + std::to_string(bounds.depth));

@@ -26,6 +26,17 @@ void join_parts(Message& m) {
   for (const std::string& part : std::exchange(m.parts, {})) m.content += (m.content.empty() ? "" : "\n") + part;
 }
 
+// Templates take any role and stumble over what is null: here both are what the API says.
+void settle(Message& m, const std::string& path) {
+  constexpr std::array known{"system", "user", "assistant", "tool"};
+  if (m.role == "developer") m.role = "system";
+  if (std::find(known.begin(), known.end(), m.role) == known.end())
+    refuse(path + ".role", "must be system, developer, user, assistant or tool");
+  if (m.null_content && m.role != "assistant") refuse(path + ".content", "must be a text");
+  if (m.tool_calls.empty()) m.null_content = false;
+  join_parts(m);
+}
+
 void read_messages(Fields& fields, Chat& chat) {
   Json whole{{"messages", fields.need("messages")}};
   if (const Json* const variables = fields.object("chat_template_kwargs")) whole["chat_template_kwargs"] = *variables;
@@ -34,10 +45,8 @@ void read_messages(Fields& fields, Chat& chat) {
   } catch (const Error& error) {
     throw Refused{{400, error, "messages", {}, false}};
   }
-  for (Message& m : chat.messages) {
-    if (m.role == "developer") m.role = "system";
-    join_parts(m);
-  }
+  for (std::size_t i = 0; i < chat.messages.size(); ++i)
+    settle(chat.messages[i], "messages[" + std::to_string(i) + "]");
 }
 
 Offer read_tools(Fields& fields) {
@@ -89,31 +98,6 @@ void read_format(Fields& fields, Job& job) {
   inner.refuse_rest();
 }
 
-// How much a model thinks is its template's matter: what the template cannot be told is refused.
-void read_effort(Fields& fields, Job& job) {
-  const std::optional<std::string> effort = fields.text("reasoning_effort");
-  if (!effort) return;
-  constexpr std::array known{"none", "minimal", "low", "medium", "high", "xhigh", "max"};
-  if (std::find(known.begin(), known.end(), *effort) == known.end())
-    refuse("reasoning_effort", "must be none, minimal, low, medium, high, xhigh or max");
-  Chat& chat = std::get<Chat>(job.request.prompt);
-  Json variables = chat.variables.empty() ? Json::object() : Json::parse(chat.variables);
-  const auto set = [&](const char* name, Json value) {
-    if (variables.contains(name)) refuse("reasoning_effort", "is in chat_template_kwargs as well");
-    variables[name] = std::move(value);
-    chat.variables = dumped(variables);
-  };
-  const ToolStyle::Effort offered = job.served->tools.effort;
-  if (offered == ToolStyle::Effort::named) return set("reasoning_effort", *effort);
-  const bool off = *effort == "none";
-  if (offered == ToolStyle::Effort::on_off && (off || *effort == "medium")) return set("enable_thinking", !off);
-  if (offered == ToolStyle::Effort::on_off)
-    refuse("reasoning_effort", "the template of this model turns thinking on (medium) or off (none) only",
-           Errc::unsupported);
-  if (off && job.served->model.model) return;  // it does not think anyway
-  refuse("reasoning_effort", "the template of this model has no such control", Errc::unsupported);
-}
-
 void read_rest(Fields& fields) {
   fields.unsupported("n", "one answer a request; ask again for more", 1);
   fields.unsupported("audio", "there is no audio here");
@@ -123,8 +107,8 @@ void read_rest(Fields& fields) {
   fields.unsupported("web_search_options", "there is no web search here");
   fields.unsupported("store", "nothing is stored here", false);
   fields.unsupported("verbosity", "there is no such control here", "medium");
-  fields.unsupported("parallel_tool_calls", "a model may make several calls", true);
-  fields.ignore({"user", "metadata", "service_tier", "prompt_cache_key", "safety_identifier"});
+  fields.ignore(
+      {"user", "metadata", "service_tier", "prompt_cache_key", "prompt_cache_retention", "safety_identifier"});
   fields.refuse_rest();
 }
 
@@ -253,8 +237,12 @@ class OpenAiChat final : public OpenAiDialect {
     const StreamOptions options = read_stream_options(fields, job.stream);
     const Offer offer = read_tools(fields);
     const Choice choice = read_choice(fields);
-    read_effort(fields, job);
+    if (const std::optional<std::string> effort = fields.text("reasoning_effort"))
+      ask_for_effort(job, *effort, "reasoning_effort");
     offer_tools(job, offer, choice);
+    if (!offer.names.empty() && choice.kind == Choice::Kind::automatic)  // else it is one call or none anyway
+      fields.unsupported("parallel_tool_calls", "a model may make several calls", true);
+    fields.flag("parallel_tool_calls");
     read_format(fields, job);
     read_rest(fields);
     job.writer = std::make_unique<ChatWriter>(job, splitter_of(job, offer, choice), options.usage);

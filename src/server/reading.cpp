@@ -1,6 +1,7 @@
 #include "server/reading.hpp"
 
 #include <algorithm>
+#include <array>
 #include <atomic>
 #include <charconv>
 #include <random>
@@ -111,7 +112,7 @@ void offer_tools(Job& job, const Offer& offer, const Choice& choice) {
   if (choice.kind == Choice::Kind::required && offer.names.empty()) refuse("tool_choice", "there are no tools");
   const bool used = !offer.names.empty() && choice.kind != Choice::Kind::none;
   if (used) chat.tools = dumped(offer.tools);
-  if (!served.model.model) {  // the endpoint's own business
+  if (!served.local()) {  // the endpoint's own business
     if (choice.kind == Choice::Kind::required || choice.kind == Choice::Kind::one)
       refuse("tool_choice", "a call cannot be forced on a model that runs elsewhere", Errc::unsupported);
     return;
@@ -130,8 +131,6 @@ void offer_tools(Job& job, const Offer& offer, const Choice& choice) {
 }
 
 void require_schema(Job& job, const Json& schema, const std::string& path) {
-  if (!job.served->model.model)
-    refuse(path, "a schema cannot be enforced on a model that runs elsewhere", Errc::unsupported);
   if (job.request.constraint) refuse(path, "cannot be combined with a forced call of a tool", Errc::unsupported);
   try {
     // compact: white space is billed like words, and small models get lost in it
@@ -141,8 +140,29 @@ void require_schema(Job& job, const Json& schema, const std::string& path) {
   }
 }
 
+void ask_for_effort(Job& job, const std::string& effort, const std::string& field) {
+  constexpr std::array known{"none", "minimal", "low", "medium", "high", "xhigh", "max"};
+  if (std::find(known.begin(), known.end(), effort) == known.end())
+    refuse(field, "must be none, minimal, low, medium, high, xhigh or max");
+  Chat& chat = std::get<Chat>(job.request.prompt);
+  Json variables = chat.variables.empty() ? Json::object() : Json::parse(chat.variables);
+  const auto set = [&](const char* name, Json value) {
+    if (variables.contains(name)) refuse(field, "is in chat_template_kwargs as well");
+    variables[name] = std::move(value);
+    chat.variables = dumped(variables);
+  };
+  const ToolStyle::Effort offered = job.served->tools.effort;
+  if (offered == ToolStyle::Effort::named) return set("reasoning_effort", effort);
+  const bool off = effort == "none";
+  if (offered == ToolStyle::Effort::on_off && (off || effort == "medium")) return set("enable_thinking", !off);
+  if (offered == ToolStyle::Effort::on_off)
+    refuse(field, "the template of this model turns thinking on (medium) or off (none) only", Errc::unsupported);
+  if (off && job.served->local()) return;  // it does not think anyway
+  refuse(field, "the template of this model has no such control", Errc::unsupported);
+}
+
 AnswerSplitter splitter_of(const Job& job, const Offer& offer, const Choice& choice) {
-  const bool local = job.served->model.model != nullptr;
+  const bool local = job.served->local();
   const bool called = local && choice.kind != Choice::Kind::none;
   ToolStyle style = job.served->tools;
   if (!local || job.request.constraint) style.opens_thought = false;

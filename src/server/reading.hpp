@@ -33,6 +33,10 @@ void offer_tools(Job& job, const Offer& offer, const Choice& choice);
 /// The answer must meet the schema. Throws Refused that names `path`.
 void require_schema(Job& job, const Json& schema, const std::string& path);
 
+/// How much the model is to think: "none" to "max". Told to its template; what the template cannot be told is refused.
+/// Throws Refused that names `field`.
+void ask_for_effort(Job& job, const std::string& effort, const std::string& field);
+
 /// The splitter for this job's answers.
 AnswerSplitter splitter_of(const Job& job, const Offer& offer, const Choice& choice);
 

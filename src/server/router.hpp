@@ -4,6 +4,7 @@
 #include <functional>
 #include <optional>
 #include <string>
+#include <string_view>
 
 #include "server/dialect.hpp"
 #include "server/message.hpp"
@@ -23,12 +24,16 @@ class Router {
   /// Both outlive this.
   Router(const ServerOptions& options, const Catalogue& catalogue);
 
-  /// Fills in the request's tenant and rights. Any thread.
+  /// The answer to a client that may not ask here, which its head alone tells; else the request's tenant and rights are
+  /// filled in. Any thread.
+  std::optional<Outgoing> refusal(Incoming& incoming) const;
+  /// Asks refusal() first. Any thread.
   Route route(Incoming& incoming, bool draining) const;
   /// An error before there is a route, e.g. of a request that could not be parsed, in the path's own form.
   static Outgoing error(const std::string& path, const ApiError& error, const std::string& request_id);
 
  private:
+  bool answers_to(std::string_view host) const;
   const ApiKey* key_of(const Incoming& incoming) const;
   Route known(Incoming& incoming) const;
   Outgoing models(const Incoming& incoming) const;

@@ -92,6 +92,17 @@ ToolStyle tool_style(const Model& model) {
   return style;
 }
 
+ToolStyle common_style(const std::vector<std::shared_ptr<const Model>>& models) {
+  std::optional<ToolStyle> common;
+  for (const std::shared_ptr<const Model>& model : models) {
+    const ToolStyle style = tool_style(*model);
+    if (common && !(*common == style))
+      return {.told = ToolStyle::Told::by_template, .written = ToolStyle::Written::unknown};
+    common = style;
+  }
+  return common.value_or(ToolStyle{});
+}
+
 void write_tools_as_text(Chat& chat) {
   for (Message& m : chat.messages) {
     for (const ToolCall& call : std::exchange(m.tool_calls, {}))

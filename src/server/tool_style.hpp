@@ -7,7 +7,9 @@
 #include <frugal/model/model.hpp>
 
 #include <cstdint>
+#include <memory>
 #include <string>
+#include <vector>
 
 namespace frugal::server {
 
@@ -23,10 +25,14 @@ struct ToolStyle {
   /// What the template knows of thinking: nothing, a switch (enable_thinking: Qwen 3), or its effort by name
   /// (reasoning_effort: gpt-oss).
   enum class Effort : std::uint8_t { unknown, on_off, named } effort = Effort::unknown;
+  friend bool operator==(const ToolStyle&, const ToolStyle&) = default;
 };
 
 /// Never throws; a model without template has the defaults.
 ToolStyle tool_style(const Model& model);
+
+/// The style of all of them; where they differ, one that is told nothing and whose calls cannot be read.
+ToolStyle common_style(const std::vector<std::shared_ptr<const Model>>& models);
 
 /// For Told::in_system: puts tools, calls and their results into plain messages. Leaves chats without any as they are.
 void write_tools_as_text(Chat& chat);

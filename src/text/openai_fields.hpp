@@ -53,7 +53,9 @@ Sampling read_sampling(Fields& fields, double usual_temperature = 1) {
   s.frequency_penalty = number("frequency_penalty", -2, 2, 0);
   s.min_p = number("min_p", 0, 1, 0);
   s.repetition_penalty = number("repetition_penalty", 1e-3, 1e6, 1);
-  s.top_k = static_cast<std::int32_t>(fields.whole("top_k", 0, std::numeric_limits<std::int32_t>::max()).value_or(0));
+  const auto* const top_k = fields.take("top_k");
+  if (top_k == nullptr || *top_k != -1)  // -1 is how some servers say "all"
+    s.top_k = static_cast<std::int32_t>(fields.whole("top_k", 0, std::numeric_limits<std::int32_t>::max()).value_or(0));
   if (const auto* const seed = fields.take("seed")) {
     if (!seed->is_number_integer()) Fields::wrong(fields.path("seed"), "must be a whole number");
     s.seed = seed->is_number_unsigned() ? seed->template get<std::uint64_t>()

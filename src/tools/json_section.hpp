@@ -1,5 +1,5 @@
 // Section: one object of a settings file, read member by member. What is wrong is named by line and key, and what nobody
-// knows is refused.
+// knows is refused, as is a key that occurs twice.
 #pragma once
 
 #include <frugal/core/error.hpp>
@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <exception>
 #include <initializer_list>
+#include <map>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <set>
@@ -69,8 +70,7 @@ class Section {
   void whole(const char* key, Number& out, std::int64_t low, std::int64_t high) {
     const Json* const found = take(key);
     if (found == nullptr) return;
-    const bool fits =
-        found->is_number_integer() && found->get<std::int64_t>() >= low && found->get<std::int64_t>() <= high;
+    const bool fits = found->is_number_integer() && is_whole(*found, low, high);
     if (!fits) wrong(key, "must be a whole number from " + std::to_string(low) + " to " + std::to_string(high));
     out = static_cast<Number>(found->get<std::int64_t>());
   }
@@ -104,9 +104,9 @@ class Section {
     const Json* const found = take(key);
     if (found == nullptr) return;
     if (!found->is_array()) wrong(key, "must be a list");
+    const std::vector<std::string_view> raw = raw_elements(members_.find(key)->second.value);
     for (std::size_t i = 0; i < found->size(); ++i) {
-      Section inner((*found)[i], file_, origin_, raw_element(raw_member(raw_, key), i),
-                    path(key) + "[" + std::to_string(i) + "]");
+      Section inner((*found)[i], file_, origin_, raw.at(i), path(key) + "[" + std::to_string(i) + "]");
       read(inner);
     }
   }
@@ -115,13 +115,16 @@ class Section {
   void inside(const char* key, Read read) {
     const Json* const found = take(key);
     if (found == nullptr) return;
-    Section inner(*found, file_, origin_, raw_member(raw_, key), path(key));
+    Section inner(*found, file_, origin_, members_.find(key)->second.value, path(key));
     read(inner);
   }
-  /// The names of all members; they count as taken.
-  std::vector<std::string> names() {
-    std::vector<std::string> out;
-    for (const auto& [key, value] : object_.items()) out.push_back(key), taken_.insert(key);
+  /// The members of an object whose names are free, each read by read(section, name); none where there is no such member.
+  template <class Value, class Read>
+  std::vector<std::pair<std::string, Value>> pairs(const char* key, Read read) {
+    std::vector<std::pair<std::string, Value>> out;
+    inside(key, [&](Section& inner) {
+      for (const auto& [name, value] : inner.object_.items()) out.emplace_back(name, read(inner, name.c_str()));
+    });
     return out;
   }
   [[noreturn]] void wrong(const std::string& key, const std::string& what) const {
@@ -129,10 +132,8 @@ class Section {
   }
   /// "FILE:LINE: ", of the member, or of the object where it has none.
   std::string place(const std::string& key = {}) const {
-    std::string_view at = key.empty() ? std::string_view() : raw_member(raw_, key);
-    if (at.empty()) at = raw_;
-    const auto line = 1 + std::count(file_.begin(), file_.begin() + (at.data() - file_.data()), '\n');
-    return origin_ + ":" + std::to_string(line) + ": ";
+    const auto member = members_.find(key);
+    return place_at(member == members_.end() ? raw_.data() : member->second.begin);
   }
   /// "models[0].path"; "the file" where it is all of it.
   std::string path(const std::string& key) const {
@@ -144,13 +145,34 @@ class Section {
   Section(const Json& object, std::string_view file, std::string origin, std::string_view raw, std::string where)
       : object_(object), file_(file), origin_(std::move(origin)), raw_(raw), where_(std::move(where)) {
     if (!object.is_object()) wrong("", "must be an object");
+    each_raw_member(raw_, [this](const std::string& key, std::size_t at, std::string_view value) {
+      const bool fresh = members_.emplace(key, Member{raw_.data() + at, value}).second;
+      if (!fresh) throw Error(Errc::bad_file, place_at(raw_.data() + at) + path(key) + " occurs twice");
+      return true;
+    });
   }
+  std::string place_at(const char* at) const {
+    const auto line = 1 + std::count(file_.begin(), file_.begin() + (at - file_.data()), '\n');
+    return origin_ + ":" + std::to_string(line) + ": ";
+  }
+  static bool is_whole(const Json& number, std::int64_t low, std::int64_t high) {
+    if (number.is_number_unsigned())
+      return number.get<std::uint64_t>() <= static_cast<std::uint64_t>(std::max<std::int64_t>(high, 0)) &&
+             number.get<std::int64_t>() >= low;
+    return number.get<std::int64_t>() >= low && number.get<std::int64_t>() <= high;
+  }
+
+  struct Member {
+    const char* begin;  ///< of its name
+    std::string_view value;
+  };
 
   const Json& object_;
   std::string_view file_;
   std::string origin_;
   std::string_view raw_;  ///< the object's own text, a part of the file's
   std::string where_;     ///< its path in the file
+  std::map<std::string, Member> members_{};
   std::set<std::string> taken_{};
 };
 

@@ -41,33 +41,46 @@ inline std::size_t skip_value(std::string_view text, std::size_t at) {
 
 }  // namespace detail
 
-/// The text of a member's value in `object`, which must be the text of a valid JSON object without repeated keys; empty
-/// where there is no such member. Linear in the text.
-inline std::string_view raw_member(std::string_view object, std::string_view key) {
+/// Calls visit(key, at, value) for each member of `object`, which must be the text of a valid JSON object: its name, where
+/// its text begins in `object`, the text of its value. Ends where visit says false. Linear in the text.
+template <class Visit>
+void each_raw_member(std::string_view object, Visit visit) {
   std::size_t at = detail::skip_blanks(object, 0) + 1;
   while ((at = detail::skip_blanks(object, at)) < object.size() && object[at] == '"') {
     const std::size_t key_end = detail::skip_string(object, at);
     const std::string_view token = object.substr(at, key_end - at);
     const std::size_t begin = detail::skip_blanks(object, detail::skip_blanks(object, key_end) + 1);
     const std::size_t end = detail::skip_value(object, begin);
-    const bool same = token.find('\\') == std::string_view::npos
-                          ? token.substr(1, token.size() - 2) == key
-                          : nlohmann::json::parse(token).get_ref<const std::string&>() == key;
-    if (same) return object.substr(begin, end - begin);
+    const std::string key = token.find('\\') == std::string_view::npos
+                                ? std::string(token.substr(1, token.size() - 2))
+                                : nlohmann::json::parse(token).get<std::string>();
+    if (!visit(key, at, object.substr(begin, end - begin))) return;
     at = detail::skip_blanks(object, end) + 1;
   }
-  return {};
 }
 
-/// The text of an element of `list`, which must be the text of a valid JSON array; empty where there is no such one.
-inline std::string_view raw_element(std::string_view list, std::size_t index) {
+/// The text of a member's value in `object`, which must be the text of a valid JSON object without repeated keys; empty
+/// where there is no such member. Linear in the text.
+inline std::string_view raw_member(std::string_view object, std::string_view key) {
+  std::string_view found;
+  each_raw_member(object, [&](const std::string& name, std::size_t, std::string_view value) {
+    if (name != key) return true;
+    found = value;
+    return false;
+  });
+  return found;
+}
+
+/// The texts of the elements of `list`, which must be the text of a valid JSON array.
+inline std::vector<std::string_view> raw_elements(std::string_view list) {
+  std::vector<std::string_view> out;
   std::size_t at = detail::skip_blanks(list, detail::skip_blanks(list, 0) + 1);
   while (at < list.size() && list[at] != ']') {
     const std::size_t end = detail::skip_value(list, at);
-    if (index-- == 0) return list.substr(at, end - at);
+    out.push_back(list.substr(at, end - at));
     at = detail::skip_blanks(list, detail::skip_blanks(list, end) + 1);
   }
-  return {};
+  return out;
 }
 
 }  // namespace frugal::tools

@@ -145,6 +145,8 @@ TEST_CASE("a policy that was fitted on named models serves these, byte for byte,
       FittedCascade::from_json(fit_cascade(all, {.guarantee = {.limit = 0.05}}).value().to_json(), "p");
   const std::vector<ServedTier> same{{"small", "small@1"}, {"big", "big@2"}};
   CHECK(fitted.policy(same) != nullptr);
+  CHECK(fitted.models() == all.models);
+  CHECK(routed().models() == std::vector<std::string>{"", ""});
   const std::vector<ServedTier> other{{"small", "small@1"}, {"big", "big@3"}}, unnamed{{"small", ""}, {"big", "big@2"}};
   CHECK(mentions(error_of([&] { (void)fitted.policy(other); }),
                  "as the model big@2, and is asked to serve the model big@3"));

@@ -44,6 +44,15 @@ TEST_CASE("malformed JSON is named with file and byte") {
   CHECK(refused("").message() == "x.json: byte 0: the JSON ends too early");
 }
 
+TEST_CASE("malformed JSON that was written by hand is named with file and line") {
+  const auto said = [](const char* text) {
+    return error_of([&] { parse_json_tree(text, "x.json", {.by_line = true}); }).message();
+  };
+  CHECK(said("{\n\"a\": 1,}") == "x.json:2: not valid JSON");
+  CHECK(said("[1,\n\n2") == "x.json:3: the JSON ends too early");
+  CHECK(said("[\n1e999]") == "x.json:2: a number out of range");
+}
+
 TEST_CASE("of two equal keys the last one wins, or the text is refused where asked") {
   CHECK(parse_json_tree(R"({"a": 1, "a": [2]})", "x").at("a") == nlohmann::json::array({2}));
   const Error twice =

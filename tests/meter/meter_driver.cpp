@@ -18,6 +18,8 @@ int main(int argc, char** argv) {
   }
   testing::SampleMeter sample;
   Budget budget({.limits = {{.tenant = "acme", .usd = 5}, {.usd = 9}}});
-  const MetricsOptions options{.otel_names = what == "otel", .budget = &budget};
+  const BudgetGauges budgets[] = {{&budget}};
+  const ProviderCacheCounts caches[] = {{.endpoint = "far", .type = "odd \"\\\n", .requests = 1, .expected_read = 7}};
+  const MetricsOptions options{.otel_names = what == "otel", .budgets = budgets, .provider_caches = caches};
   std::cout << (what == "otlp" ? otlp_json(sample.meter, options) : open_metrics(sample.meter, options));
 }

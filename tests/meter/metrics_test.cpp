@@ -2,6 +2,7 @@
 
 #include <catch2/catch_test_macros.hpp>
 
+#include <chrono>
 #include <set>
 #include <string>
 
@@ -11,6 +12,7 @@
 
 using namespace frugal;
 using namespace frugal::testing;
+using namespace std::chrono_literals;
 using Json = nlohmann::json;
 
 namespace {
@@ -91,9 +93,45 @@ TEST_CASE("a budget's limits are told beside the rest") {
   SampleMeter sample;
   Budget budget({.limits = {{.tenant = "acme", .usd = 5}}});
   budget.reserve("acme", "", 2).value().settle(1.5);
-  const std::string text = open_metrics(sample.meter, {.budget = &budget});
-  CHECK(has_line(text, R"(frugal_budget_spent_dollars{tenant="acme",type=""} 1.5)"));
-  CHECK(has_line(text, R"(frugal_budget_limit_dollars{tenant="acme",type=""} 5)"));
+  Budget of_one({.limits = {{.usd = 3}}});
+  const expected<Reservation> running = of_one.reserve("", "", 0.25);
+  const BudgetGauges budgets[] = {{&budget}, {&of_one, "far"}, {}};
+  const std::string text = open_metrics(sample.meter, {.budgets = budgets});
+  CHECK(has_line(text, R"(frugal_budget_spent_dollars{model="",tenant="acme",type="",period="none"} 1.5)"));
+  CHECK(has_line(text, R"(frugal_budget_limit_dollars{model="",tenant="acme",type="",period="none"} 5)"));
+  CHECK(has_line(text, R"(frugal_budget_limit_dollars{model="far",tenant="",type="",period="none"} 3)"));
+  CHECK(has_line(text, R"(frugal_budget_reserved_dollars{model="far",tenant="",type="",period="none"} 0.25)"));
+}
+
+TEST_CASE("limits that differ in their period only are two samples, equal ones are the tightest") {
+  SampleMeter sample;
+  Budget budget({.limits = {{.usd = 50, .period = 24h}, {.usd = 5, .period = 1h}, {.usd = 4, .period = 1h}}});
+  const BudgetGauges budgets[] = {{&budget}};
+  const std::string text = open_metrics(sample.meter, {.budgets = budgets});
+  CHECK(has_line(text, R"(frugal_budget_limit_dollars{model="",tenant="",type="",period="86400"} 50)"));
+  CHECK(has_line(text, R"(frugal_budget_limit_dollars{model="",tenant="",type="",period="3600"} 4)"));
+  CHECK_FALSE(has_line(text, R"(frugal_budget_limit_dollars{model="",tenant="",type="",period="3600"} 5)"));
+}
+
+TEST_CASE("what a provider's cache was to give stands beside what was billed") {
+  SampleMeter sample;
+  const ProviderCacheCounts counts[] = {{.endpoint = "far",
+                                         .type = "chat",
+                                         .requests = 9,
+                                         .missed = 2,
+                                         .ignored = 1,
+                                         .expected_read = 4000,
+                                         .billed_read = 3000,
+                                         .billed_write = 500}};
+  const std::string text = open_metrics(sample.meter, {.provider_caches = counts});
+  const auto tokens = [](const char* state, const char* value) {
+    return R"(frugal_provider_cache_tokens_total{endpoint="far",type="chat",state=")" + std::string(state) + "\"} " +
+           value;
+  };
+  CHECK(has_line(text, tokens("expected_read", "4000")));
+  CHECK(has_line(text, tokens("billed_read", "3000")));
+  CHECK(has_line(text, tokens("billed_write", "500")));
+  CHECK(has_line(text, R"(frugal_provider_cache_requests_total{endpoint="far",type="chat",state="missed"} 2)"));
 }
 
 TEST_CASE("an endpoint's load is exported where it is known") {

@@ -46,6 +46,18 @@ def errors_come_through(front):
             raise AssertionError("was answered")
         except openai.BadRequestError as error:
             assert "context" in str(error), error
+            assert name != "chat" or error.code == "context_length_exceeded", error.body
+
+
+def schemas_come_through(front):
+    """The schema goes to the second server, which enforces it."""
+    person = {"type": "object", "properties": {"name": {"type": "string", "maxLength": 12}, "age": {"type": "integer", "minimum": 0, "maximum": 99}},
+              "required": ["name", "age"], "additionalProperties": False}
+    form = {"type": "json_schema", "json_schema": {"name": "person", "schema": person, "strict": True}}
+    for name in ("chat", "messages"):
+        answer = client(front).chat.completions.create(model=name, messages=[{"role": "user", "content": "Invent a person."}], response_format=form,
+                                                       temperature=0, max_tokens=80).choices[0].message.content
+        assert set(json.loads(answer)) == {"name", "age"}, (name, answer)
 
 
 def cancellation_goes_all_the_way(front, back):
@@ -106,6 +118,7 @@ def main():
             with Serving(PROGRAM, other, "--config", str(file), "--quiet") as front:
                 same_answers(front, back)
                 errors_come_through(front)
+                schemas_come_through(front)
                 cancellation_goes_all_the_way(front, back)
                 assert client(front).chat.completions.create(model="auto", **ASK).choices[0].message.content
                 assert front.stop() == 0

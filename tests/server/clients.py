@@ -132,7 +132,7 @@ def openai_tools(o, _a, _s):
     ask = dict(model="m", tools=[WEATHER], temperature=0, max_tokens=60)
     messages = [{"role": "user", "content": "What is the weather in Paris?"}]
     forced = {"type": "function", "function": {"name": "get_weather"}}
-    answer = o.chat.completions.create(messages=messages, tool_choice=forced, **ask).choices[0]
+    answer = o.chat.completions.create(messages=messages, tool_choice=forced, parallel_tool_calls=False, **ask).choices[0]  # as LangChain does
     assert answer.finish_reason == "tool_calls" and answer.message.content is None, answer
     call = answer.message.tool_calls[0]
     assert call.function.name == "get_weather" and set(json.loads(call.function.arguments)) == {"city"}, call

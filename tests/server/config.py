@@ -6,6 +6,7 @@ import sys
 import tempfile
 
 import openai
+from prometheus_client.openmetrics.parser import text_string_to_metric_families
 from serving import KEY, Serving
 
 PROGRAM, MODEL = sys.argv[1], sys.argv[2]
@@ -42,6 +43,32 @@ def wrong_files(folder):
     refused(folder, {"models": [model], "budgets": [{"usd": 1, "model": "other"}], "prices": BOOK}, "budgets[0].model: nothing is called \"other\"")
     refused(folder, {"models": [model], "budgets": [{"usd": 1}]}, "budgets[0]: there is no price for \"m\"")
     refused(folder, {"models": [model], "price_file": "/nowhere.json"}, "/nowhere.json")
+    refused(folder, {"models": [{"name": "x", "path": "/nowhere.gguf"}]}, "wrong.json:3: models[0]: ", "/nowhere.gguf")
+    refused(folder, {"models": [model, model]}, "models[1]: two things are called \"m\"")
+    refused(folder, {"models": [model], "cascades": [{"name": "c", "tiers": ["m", "x"], "margin": 0.5}]}, "cascades[0]: there is no tier \"x\"")
+    refused(folder, {"models": [model], "keys": [{"file": "/nowhere.key"}]}, "keys[0]: ", "/nowhere.key")
+    refused(folder, {"models": [model], "heads": [{"name": "h", "head": "/nowhere.safetensors", "model": "m"}]}, "heads[0]: ", "/nowhere.safetensors")
+    refused(folder, {"remotes": [{"name": "r", "url": "ftp://x", "model": "y"}]}, "remotes[0]: HttpOptions: url must begin with http")
+
+
+def wrong_yaml(folder):
+    file = pathlib.Path(folder) / "wrong.yaml"
+
+    def said(text, *words):
+        file.write_bytes(text if isinstance(text, bytes) else text.encode())
+        done = subprocess.run([PROGRAM, "serve", str(file), "--listen", "127.0.0.1:0", "--quiet"], capture_output=True, text=True, timeout=60)
+        assert done.returncode != 0, text
+        for word in words:
+            assert word in done.stderr, (word, done.stderr)
+
+    said("models:\n  - name: m\n    path: 3\n", "wrong.yaml:3: models[0].path must be a text")
+    said("models:\n  - path: M\n\tname: m\n", "wrong.yaml:3: not valid YAML")
+    said(b"listen: \xff\n", "wrong.yaml:1: not valid YAML")
+    laughs = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(f"{c}: &{c} [{', '.join(['*' + p] * 9)}]\n" for p, c in zip("abcdefgh", "bcdefghi"))
+    said(laughs, "wrong.yaml:1: anchors (&name) are not taken")
+    said("models:\n" + "  - " * 5000 + "x\n", "wrong.yaml:2: nested deeper than 200")
+    said("x: y\n" * 300_000, "settings are at most 1 MiB")
+    said("models: []\nmodels: []\n", "wrong.yaml:2: models occurs twice")
 
 
 def with_config(folder, settings):
@@ -71,7 +98,15 @@ def a_tenant_has_its_budget(folder):
         over(lambda: poor.chat.completions.create(**(ASK | {"max_tokens": 20})))
         assert rich.chat.completions.create(**(ASK | {"max_tokens": 20}))
         metrics = s.get("/metrics")
-        assert 'frugal_budget_limit_dollars{' in metrics and "frugal_cost_dollars_total" in metrics, metrics[-2000:]
+        families = {f.name: f for f in text_string_to_metric_families(metrics)}  # a strict reader: it refuses what Prometheus would
+        limits = {(s.labels["tenant"], s.labels["period"]): s.value for s in families["frugal_budget_limit_dollars"].samples}
+        assert limits == {("small", "none"): 0.02, ("", "3600"): 1}, limits
+        spent = {s.labels["tenant"]: s.value for s in families["frugal_budget_spent_dollars"].samples}
+        assert 0 < spent["small"] <= 0.02 and spent["small"] <= spent[""] <= 1, spent
+        refused = {s.labels["tenant"]: s.value for s in families["frugal_budget_refused_requests"].samples}
+        assert refused["small"] == 1 and families["frugal_cost_dollars"].samples, refused
+        pool = {s.labels["state"]: s.value for s in families["frugal_kv_pool_bytes"].samples}
+        assert pool["total"] > pool["indexed"] > 0 and pool["leased"] == 0, pool
         s.stop()
 
 
@@ -83,12 +118,15 @@ def a_model_has_its_budget_and_its_price_file(folder):
         over(lambda: o.chat.completions.create(**(ASK | {"max_tokens": 11})))
         over(lambda: o.chat.completions.create(**{k: v for k, v in ASK.items() if k != "max_tokens"}))  # most_output is assumed
         o.chat.completions.create(**ASK)
+        families = {f.name: f for f in text_string_to_metric_families(s.get("/metrics"))}
+        assert [(t.labels["model"], t.value) for t in families["frugal_budget_limit_dollars"].samples] == [("m", 0.01)]
+        assert 0 < families["frugal_budget_spent_dollars"].samples[0].value <= 0.01
         s.stop()
 
 
 def main():
     with tempfile.TemporaryDirectory() as folder:
-        for test in (wrong_files, a_tenant_has_its_budget, a_model_has_its_budget_and_its_price_file):
+        for test in (wrong_files, wrong_yaml, a_tenant_has_its_budget, a_model_has_its_budget_and_its_price_file):
             test(folder)
             print(f"{test.__name__}: passed")
 

@@ -1,6 +1,8 @@
 // The dialects without a network: what requests become, and which field a refusal names.
 #include "server/dialect.hpp"
 
+#include <frugal/core/json_schema_source.hpp>
+
 #include <catch2/catch_test_macros.hpp>
 #include <string>
 #include <utility>
@@ -69,6 +71,46 @@ TEST_CASE("a chat request becomes a request with the API's defaults") {
   CHECK(std::get<TokenPrompt>(tokens.request.prompt).tokens == std::vector<Token>{1, 2, 3});
 }
 
+TEST_CASE("a schema goes to the endpoint, whoever enforces it") {
+  const Rig rig;
+  const std::string form = R"("response_format": {"type": "json_schema", "json_schema": {"name": "x", "schema": )";
+  const Job job = rig.read(openai_chat(), with(form + R"({"type": "object", "required": ["b", "a"]}}})"));
+  const auto* const source = dynamic_cast<const JsonSchemaSource*>(job.request.constraint.get());
+  REQUIRE(source != nullptr);
+  CHECK(source->schema() == R"({"type":"object","required":["b","a"]})");
+  const Job any = rig.read(openai_chat(), with(R"("response_format": {"type": "json_object"})"));
+  CHECK(dynamic_cast<const JsonSchemaSource&>(*any.request.constraint).schema() == R"({"type":"object"})");
+  CHECK(rig.read(anthropic_messages(), claude(turn + R"(, "output_config": {"format": {"type": "json_schema",
+        "schema": {"type": "object"}}})"))
+            .request.constraint != nullptr);
+}
+
+TEST_CASE("roles and contents that are not the API's are named, and an empty answer goes back as it is") {
+  const Rig rig;
+  const auto wrong = [&](const std::string& message) {
+    return rig.error(openai_chat(), R"({"messages": [{"role": "user", "content": "x"}, )" + message + "]}");
+  };
+  CHECK(wrong(R"({"role": "human", "content": "x"})").field == "messages[1].role");
+  CHECK(wrong(R"({"role": "user", "content": null})").field == "messages[1].content");
+  CHECK(wrong(R"({"role": "tool", "content": null, "tool_call_id": "i"})").field == "messages[1].content");
+  const Job job = rig.read(openai_chat(), R"({"messages": [{"role": "user", "content": "x"},
+      {"role": "assistant", "content": null, "refusal": null}, {"role": "user", "content": "y"}]})");
+  CHECK_FALSE(std::get<Chat>(job.request.prompt).messages[1].null_content);
+  CHECK(rig.error(openai_chat(), "").error.message() == "the body is empty");
+}
+
+TEST_CASE("one call at a time may be asked for where nothing else can come") {
+  const Rig rig;
+  const std::string tools = R"("tools": [{"type": "function", "function": {"name": "f"}}], "parallel_tool_calls": )";
+  CHECK(rig.error(openai_chat(), with(R"("parallel_tool_calls": false)")).status == 200);
+  CHECK(rig.error(openai_chat(), with(tools + R"(false, "tool_choice": "none")")).status == 200);
+  CHECK(rig.error(openai_chat(), with(tools + "true")).status == 200);
+  CHECK(rig.error(openai_chat(), with(tools + "false")).field == "parallel_tool_calls");
+  CHECK(rig.error(openai_chat(), with(R"("parallel_tool_calls": 0)")).field == "parallel_tool_calls");
+  CHECK(rig.read(openai_chat(), with(R"("top_k": -1)")).request.sampling.top_k == 0);
+  CHECK(rig.error(openai_chat(), with(R"("top_k": -2)")).field == "top_k");
+}
+
 TEST_CASE("parts of text are joined, and developers are systems") {
   const Rig rig;
   const Job job =
@@ -105,7 +147,7 @@ TEST_CASE("each wrong field of a chat request is named") {
       {R"("tool_choice": "required")", "tool_choice"},
       {R"("tool_choice": "sometimes")", "tool_choice"},
       {R"("response_format": {"type": "xml"})", "response_format.type"},
-      {R"("response_format": {"type": "json_schema", "json_schema": {"schema": {}}})",
+      {R"("response_format": {"type": "json_schema", "json_schema": {"schema": {"type": "strange"}}})",
        "response_format.json_schema.schema"},
       {R"("modalities": ["audio"])", "modalities"},
       {R"("functions": [])", "functions"},
@@ -274,6 +316,19 @@ TEST_CASE("how much a model thinks is set where its template knows of it, and re
   CHECK(variables("none") == R"({"enable_thinking":false})");
   CHECK(variables("medium") == R"({"enable_thinking":true})");
   CHECK(effort("high").error.message().find("only") != std::string::npos);
+}
+
+TEST_CASE("what Anthropic's clients say of thinking is taken where it asks for nothing that is not there") {
+  Rig rig;
+  const auto status = [&](const std::string& fields) {
+    return rig.error(anthropic_messages(), claude(turn + fields)).status;
+  };
+  CHECK(status(R"(, "thinking": {"type": "adaptive"}, "output_config": {"effort": "high"})") == 200);
+  CHECK(status(R"(, "output_config": {"effort": "low"})") == 400);
+  CHECK(status(R"(, "thinking": {"type": "enabled", "budget_tokens": 1024})") == 400);
+  rig.catalogue.models[0].tools.effort = ToolStyle::Effort::named;
+  const Job job = rig.read(anthropic_messages(), claude(turn + R"(, "output_config": {"effort": "low"})"));
+  CHECK(std::get<Chat>(job.request.prompt).variables == R"({"reasoning_effort":"low"})");
 }
 
 TEST_CASE("a remote model's calls of tools go out as they came") {

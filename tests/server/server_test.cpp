@@ -458,3 +458,72 @@ TEST_CASE("embeddings go to the model's own endpoint, which is driven, watched a
   gone.close();
   CHECK(vectors.cancelled_within(1, 5s));
 }
+
+TEST_CASE("a page that makes its own name stand for this machine gets nothing") {
+  Rig open;
+  const auto status = [](Rig& rig, const std::string& host) {
+    RawClient client(rig.port());
+    client.send("GET /v1/models HTTP/1.1\r\n" + (host.empty() ? "" : "Host: " + host + "\r\n") + "\r\n");
+    return client.answer().status;
+  };
+  for (const char* host :
+       {"", "127.0.0.1", "127.0.0.1:8080", "[::1]:80", "localhost", "LocalHost:9", "app.localhost", "10.0.0.7"})
+    CHECK(status(open, host) == 200);
+  for (const char* host : {"evil.example", "evil.example:8080", "localhost.evil.example", "127.0.0.1.evil.example",
+                           "1.2.3.evil", "xlocalhost"})
+    CHECK(status(open, host) == 403);
+  Rig named([](ServerOptions& o) { o.hosts = {"llm.example"}; });
+  CHECK(status(named, "LLM.example:443") == 200);
+  CHECK(status(named, "127.0.0.1") == 200);
+  CHECK(status(named, "evil.example") == 403);
+  Rig keyed([](ServerOptions& o) { o.keys = {{"a-long-key"}}; });
+  CHECK(status(keyed, "evil.example") == 401);
+  RawClient client(open.port());
+  client.send("GET /health HTTP/1.1\r\nHost: any.example\r\n\r\n");
+  CHECK(client.answer().status == 200);
+}
+
+TEST_CASE("methods, types and forms of a target that clients may use") {
+  Rig rig;
+  const auto ask = [&](const std::string& request) {
+    RawClient client(rig.port());
+    client.send(request);
+    const std::string all = client.until("\r\n\r\n");
+    return all;
+  };
+  const std::string head = ask("HEAD /v1/models HTTP/1.1\r\nHost: localhost\r\n\r\n");
+  CHECK(has(head, "HTTP/1.1 200"));
+  CHECK_FALSE(has(head, "\"object\""));
+  CHECK(has(ask("OPTIONS " + chat + " HTTP/1.1\r\nHost: localhost\r\n\r\n"), "\r\nallow: POST\r\n"));
+  CHECK(has(ask("DELETE /health HTTP/1.1\r\nHost: localhost\r\n\r\n"), "\r\nallow: GET, HEAD\r\n"));
+  CHECK(has(ask("GET http://localhost:80/v1/models/%6d?x=1 HTTP/1.1\r\nHost: localhost\r\n\r\n"), "HTTP/1.1 200"));
+  CHECK(has(ask("GET /v1/models/%6 HTTP/1.1\r\nHost: localhost\r\n\r\n"), "HTTP/1.1 404"));
+  const auto posted = [&](const std::string& headers) {
+    return ask("POST " + chat + " HTTP/1.1\r\nHost: localhost\r\nContent-Length: 2\r\n" + headers + "\r\n{}");
+  };
+  CHECK(has(posted("Content-Type: APPLICATION/JSON ; charset=utf-8\r\n"),
+            "HTTP/1.1 400"));  // read, and messages is missing
+  CHECK(has(posted("Content-Type: application/jsonp\r\n"), "HTTP/1.1 415"));
+  CHECK(has(posted("Content-Type: application/json\r\nContent-Encoding: gzip\r\n"), "HTTP/1.1 415"));
+  Rig keyed([](ServerOptions& o) { o.keys = {{"a-long-key"}}; });
+  RawClient client(keyed.port());
+  client.send(get("/v1/models"));
+  CHECK(has(client.answer().head, "www-authenticate: Bearer"));
+}
+
+TEST_CASE("who may not ask is told so before the body is read") {
+  Rig rig([](ServerOptions& o) { o.keys = {{"a-long-key"}}; });
+  const std::string head = "POST " + chat +
+                           " HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+                           "Content-Length: 4000000\r\nExpect: 100-continue\r\n";
+  RawClient stranger(rig.port());
+  stranger.send(head + "\r\n");
+  const std::string answer = stranger.until("\r\n\r\n");
+  CHECK(has(answer, "HTTP/1.1 401"));
+  CHECK_FALSE(has(answer, "100 Continue"));
+  CHECK(has(answer, "connection: close"));
+  RawClient known(rig.port());
+  known.send(head + "Authorization: Bearer a-long-key\r\n\r\n");
+  CHECK(has(known.until("\r\n\r\n"), "100 Continue"));
+  CHECK(rig.log(1).front().find("\"status\":401") != std::string::npos);
+}

@@ -79,6 +79,8 @@ class FRUGAL_API FittedCascade {
   explicit FittedCascade(std::shared_ptr<const Impl> impl) : impl_(std::move(impl)) {}
 
   const std::vector<std::string>& tiers() const noexcept;
+  /// model_identity of what answered as each tier when the outcomes were recorded; empty where they did not say.
+  const std::vector<std::string>& models() const noexcept;
   const Guarantee& guarantee() const noexcept;
   const FitFacts& facts() const noexcept;
   /// "route" decides before anything is generated, and so does "neighbours", by similar requests; "judge" asks the

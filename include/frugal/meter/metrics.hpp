@@ -43,11 +43,29 @@ struct LoadGauges {
   std::optional<std::uint64_t> free_tokens{};       ///< tokens of prompt and answer for which there is room
 };
 
+/// A budget to be watched, lent for the call.
+struct BudgetGauges {
+  const Budget* budget = nullptr;
+  std::string
+      model{};  ///< label: what it holds for; empty = everything. Must differ between budgets whose limits do not
+};
+
+/// What was to be read from a provider's prompt cache, and what was billed, of the requests of one type so far.
+struct ProviderCacheCounts {
+  std::string endpoint{}, type{};  ///< labels; together they must differ
+  std::uint64_t requests = 0;      ///< whose usage the provider reported
+  std::uint64_t missed = 0;        ///< billed for less than half of what was expected
+  std::uint64_t ignored = 0;       ///< marked and long enough, neither written nor read
+  std::uint64_t too_short = 0;     ///< just below the provider's least length
+  std::uint64_t expected_read = 0, billed_read = 0, billed_write = 0;  ///< tokens
+};
+
 struct MetricsOptions {
-  MeterBy by{};                         ///< labels; rows that differ only in others are added up
-  bool otel_names = false;              ///< OpenMetrics text with OpenTelemetry's names, dots as underscores
-  const Budget* budget = nullptr;       ///< its limits as well
-  std::span<const LoadGauges> loads{};  ///< one for each endpoint to be watched; lent for the call
+  MeterBy by{};                             ///< labels; rows that differ only in others are added up
+  bool otel_names = false;                  ///< OpenMetrics text with OpenTelemetry's names, dots as underscores
+  std::span<const BudgetGauges> budgets{};  ///< their limits as well; lent for the call, like what follows
+  std::span<const LoadGauges> loads{};      ///< one for each endpoint to be watched
+  std::span<const ProviderCacheCounts> provider_caches{};
 };
 
 /// The exposition format of OpenMetrics 1.0, with its final "# EOF"; serve it as

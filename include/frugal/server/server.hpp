@@ -9,8 +9,8 @@
 // any thread. A client that disconnects cancels its request within one step of the endpoint.
 //
 // Safety: every size and every wait has a limit. Keys are compared in constant time; neither keys nor text of prompts or
-// answers appear in logs. There are no CORS headers, and a POST must say application/json, so that a page in a browser
-// cannot reach a server on its own machine. TLS is left to a proxy in front. docs/serving.md has the details.
+// answers appear in logs. There are no CORS headers, a POST must say application/json, and a server of the machine's own
+// address without keys takes no foreign name in the Host header, so that a page in a browser cannot reach it. TLS is left to a proxy in front. docs/serving.md has the details.
 #pragma once
 
 #include <frugal/config.hpp>
@@ -18,6 +18,7 @@
 #include <frugal/core/error.hpp>
 #include <frugal/meter/budget.hpp>
 #include <frugal/meter/meter.hpp>
+#include <frugal/meter/metrics.hpp>
 
 #include <cstddef>
 #include <cstdint>
@@ -40,6 +41,9 @@ struct ServedModel {
   /// The local model that answers. Log-probabilities, count_tokens and raw completions need it, and calls of tools are
   /// read out of its text. Null for remote and composed endpoints.
   std::shared_ptr<const Model> model{};
+  /// Of a composed endpoint: the local models that may answer. Calls of tools are then read out of their texts, where all
+  /// of them write calls alike; where not, tools are refused.
+  std::vector<std::shared_ptr<const Model>> tiers{};
   /// Lent like `endpoint`; answers /v1/embeddings as an EmbeddingEndpoint does. Null = this model offers none.
   Endpoint* embeddings = nullptr;
 };
@@ -63,20 +67,31 @@ struct ServerLimits {
   std::uint32_t unread_deltas = 256;                ///< beyond these the request pauses until the client reads
 };
 
+/// What only the host can read: e.g. Engine::stats() and HttpEndpoint::cache_report().
+struct ServerGauges {
+  std::vector<LoadGauges> loads{};  ///< beside those of the served endpoints; under names of their own
+  std::vector<ProviderCacheCounts> provider_caches{};
+};
+
 struct ServerOptions {
   std::string address = "127.0.0.1";  ///< a numeric address of this machine; "0.0.0.0" or "::" = all of them
   std::uint16_t port = 8080;          ///< 0 = any free one, see Server::port()
   std::vector<ServedModel> models;    ///< the first one answers requests that name none
   std::vector<ApiKey> keys{};
+  /// Names that the Host header may have, beside addresses and localhost. Empty: any name; where there are no keys and the
+  /// address is this machine's own (127.0.0.1, ::1), none, or any page in a browser could ask by making its own name
+  /// stand for that address.
+  std::vector<std::string> hosts{};
   ServerLimits limits{};
   std::uint32_t intake_threads = 2;
   /// How long drain() lets requests run before it cancels them.
   Duration drain_time = std::chrono::seconds(30);
   /// While nothing is to be sent on a stream, so often a comment or a ping is, to keep proxies from closing it.
   Duration heartbeat = std::chrono::seconds(15);
-  bool drive = true;               ///< false: the host's own threads drive the endpoints
-  const Meter* meter = nullptr;    ///< for /metrics; without one it has the load of the endpoints only
-  const Budget* budget = nullptr;  ///< its limits in /metrics as well
+  bool drive = true;                       ///< false: the host's own threads drive the endpoints
+  const Meter* meter = nullptr;            ///< for /metrics; without one it has the load of the endpoints only
+  std::vector<BudgetGauges> budgets{};     ///< lent; their limits in /metrics as well
+  std::function<ServerGauges()> gauges{};  ///< asked at each scrape, on an intake thread
   /// One JSON object for each request that ended, without a line end: when, what was asked for, status, tokens, times.
   /// Called on the server's thread; must not block.
   std::function<void(std::string_view line)> access_log{};
