@@ -3,6 +3,7 @@
 #include <frugal/model/identity.hpp>
 #include <frugal/model/model.hpp>
 
+#include <charconv>
 #include <mutex>
 #include <string>
 #include <utility>
@@ -14,6 +15,11 @@ namespace frugal {
 namespace {
 
 [[noreturn]] void refuse(const std::string& what) { throw Error(Errc::invalid_argument, "hidden_embedder: " + what); }
+
+std::string identity_of(const Model& model, const HiddenState& state) {
+  return model_identity(model) + " layers=" + std::to_string(state.layers) +
+         " pool=" + (state.pool == Pool::last ? "last" : "mean") + " tokens=" + std::to_string(state.most_tokens);
+}
 
 struct Shared {
   explicit Shared(head::States s) : states(std::move(s)) {}
@@ -33,8 +39,7 @@ Embedder hidden_embedder(const std::shared_ptr<const Model>& model, std::shared_
   const auto shared = std::make_shared<Shared>(head::States(model, std::move(backend), frame, state.most_tokens));
   const bool last = state.pool == Pool::last;
   Embedder out;
-  out.identity = model_identity(*model) + " layers=" + std::to_string(state.layers) +
-                 " pool=" + (last ? "last" : "mean") + " tokens=" + std::to_string(state.most_tokens);
+  out.identity = identity_of(*model, state);
   out.embed = [shared, layers = state.layers, last](std::string_view text) -> std::vector<float> {
     const expected<std::vector<Token>> tokens = shared->states.tokens(text);
     if (!tokens) return {};
@@ -44,6 +49,20 @@ Embedder hidden_embedder(const std::shared_ptr<const Model>& model, std::shared_
     return std::move(last ? pooled.last : pooled.mean);
   };
   return out;
+}
+
+std::optional<HiddenState> hidden_state_of(std::string_view identity, const Model& model) {
+  const auto number_after = [&](std::string_view name) {
+    std::uint32_t number = 0;
+    const std::size_t at = identity.rfind(name);
+    if (at != identity.npos)
+      std::from_chars(identity.data() + at + name.size(), identity.data() + identity.size(), number);
+    return number;
+  };
+  HiddenState state{.layers = number_after(" layers="), .most_tokens = number_after(" tokens=")};
+  if (identity.rfind(" pool=last") != identity.npos) state.pool = Pool::last;
+  if (identity_of(model, state) != identity) return std::nullopt;
+  return state;
 }
 
 std::function<std::vector<float>(std::string_view text)> text_embedder(const std::shared_ptr<const Model>& model,

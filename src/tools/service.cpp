@@ -7,6 +7,7 @@
 #include <frugal/endpoint/cascade.hpp>
 #include <frugal/endpoint/metered.hpp>
 #include <frugal/endpoint/split.hpp>
+#include <frugal/head/embed.hpp>
 #include <frugal/head/embedding_endpoint.hpp>
 #include <frugal/head/head_endpoint.hpp>
 #include <frugal/meter/metrics.hpp>
@@ -231,7 +232,17 @@ std::shared_ptr<CascadePolicy> Service::fitted_policy(const ServeCascade& cascad
     const bool said = tiers.size() < recorded.size() && !recorded[tiers.size()].empty();
     tiers.push_back({name, said ? part(name, "tier").identity : std::string()});
   }
-  return fitted.policy(std::span<const ServedTier>(tiers));
+  return fitted.policy(std::span<const ServedTier>(tiers), embedder(fitted.embedder()));
+}
+
+/// What a policy of neighbours compares requests by: the first layers of a model that is served here.
+Embedder Service::embedder(const std::string& identity) const {
+  if (identity.empty()) return {};
+  for (const auto& [name, model] : models_)
+    if (const auto state = hidden_state_of(identity, *model))
+      return hidden_embedder(model, make_backend(backend_), *state);
+  throw Error(Errc::invalid_argument,
+              "the policy compares requests by \"" + identity + "\", and no model of these settings is that one");
 }
 
 void Service::make_cascades() {

@@ -7,6 +7,7 @@
 #include <frugal/meter/meter.hpp>
 #include <frugal/meter/price_book.hpp>
 #include <frugal/model/model.hpp>
+#include <frugal/policy/embedder.hpp>
 #include <frugal/server/server.hpp>
 
 #include <fstream>
@@ -71,6 +72,7 @@ class Service {
   void make_cascades();
   void make_splits();
   std::shared_ptr<CascadePolicy> fitted_policy(const ServeCascade& cascade) const;
+  Embedder embedder(const std::string& identity) const;
   const Part& part(const std::string& name, const char* what) const;
   /// Another part that `whole` is made of; its endpoint.
   Endpoint* join(Part& whole, const std::string& name, const char* what) const;

@@ -173,3 +173,20 @@ TEST_CASE("an embedder says what it is, and takes the mean or the last token's s
       mentions(error_of([&] { (void)hidden_embedder(model, reference_backend(), {.layers = 1, .pool = Pool::both}); }),
                "mean or last"));
 }
+
+TEST_CASE("the state behind an embedder's name is found again, for the same model only") {
+  const auto model = tiny_model({.layers = 2});
+  const HiddenState state{.layers = 2, .pool = Pool::last, .most_tokens = 77};
+  const std::string name = hidden_embedder(model, reference_backend(), state).identity;
+  const std::optional<HiddenState> found = hidden_state_of(name, *model);
+  REQUIRE(found);
+  CHECK(found->layers == 2);
+  CHECK(found->pool == Pool::last);
+  CHECK(found->most_tokens == 77);
+  CHECK_FALSE(hidden_state_of(name, *tiny_model({.layers = 3})));
+  for (const char* other : {"", "mine", " layers=2 pool=last tokens=77"}) CHECK_FALSE(hidden_state_of(other, *model));
+  for (const char* more : {"0", " ", "x", " pool=mean"}) {
+    const auto again = hidden_state_of(name + more, *model);
+    CHECK((!again || again->most_tokens == 770));
+  }
+}

@@ -1,18 +1,43 @@
-"""heads.py FRUGAL MODEL DATA: train head -> head eval -> cascade record (broken off and gone on with) -> fit, by answers and by neighbours -> eval, as a user
-runs them on a real model. How the policy serves and is turned off by a drift is example_090's."""
+"""heads.py FRUGAL MODEL DATA: train head -> head eval -> cascade record (broken off and gone on with) -> fit, by answers and by neighbours -> eval -> serve, as
+a user runs them on a real model. How a policy is turned off by a drift is example_090's."""
 import json
 import pathlib
 import subprocess
 import sys
 import tempfile
+import urllib.request
 
 FRUGAL, MODEL, DATA = sys.argv[1], sys.argv[2], pathlib.Path(sys.argv[3])
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "server"))
+from serving import Serving  # noqa: E402
 
 
 def run(*arguments, code=0):
     done = subprocess.run([FRUGAL, *arguments], capture_output=True, text=True, timeout=300)
     assert done.returncode == code, (arguments, done)
     return done
+
+
+def serve(folder, head, policy, rows):
+    """The fitted policy behind `frugal serve`: the same tiers answer, and other models are refused."""
+    content = {"models": [{"name": "big", "path": MODEL}], "heads": [{"name": "head", "head": head, "model": "big"}],
+               "cascades": [{"name": "both", "tiers": ["head", "big"], "policy": policy}], "threads": 2, "kv_mib": 64}
+    config = folder / "serve.json"
+    config.write_text(json.dumps(content))
+    right = 0
+    with Serving(FRUGAL, folder, str(config), "--quiet", keys=False) as served:
+        for row in rows:
+            body = {"model": "both", "max_tokens": 4, "messages": [
+                {"role": "system", "content": "Answer with one word: animal or vehicle."}, {"role": "user", "content": row["prompt"]}]}
+            request = urllib.request.Request(served.url + "/v1/chat/completions", json.dumps(body).encode(), {"Content-Type": "application/json"})
+            with urllib.request.urlopen(request, timeout=60) as reply:
+                right += row["expected"] in json.load(reply)["choices"][0]["message"]["content"].lower()
+        assert served.stop() == 0
+    assert right > 0.7 * len(rows), right
+    content["models"][0]["name"], content["heads"][0]["model"], content["cascades"][0]["tiers"] = "other", MODEL, ["head", "other"]
+    config.write_text(json.dumps(content))
+    assert "other" in run("serve", str(config), "--listen", "127.0.0.1:0", "--quiet", code=2).stderr
 
 
 def main():
@@ -48,6 +73,9 @@ def main():
         found = json.loads(run("cascade", "eval", policy, str(outcomes), "--json").stdout)
         assert found["guarantee"]["held"] and found["accepted_share"] > 0.2, found
         assert json.loads(pathlib.Path(policy).read_text())["models_of_tiers"] == [t["model"] for t in tiers]
+        serves = "  serve " in run("--help").stdout
+        if serves:
+            serve(folder, head, policy, rows[:12])
 
         assert all(len(l["embedding"]) == len(lines[0]["embedding"]) and l["embedding_cost"] > 0 for l in lines)
         assert lines[0]["embedder"].endswith(" layers=4 pool=mean tokens=256"), lines[0]["embedder"]
@@ -56,6 +84,8 @@ def main():
         assert known["method"] == "neighbours" and known["neighbours"]["embedder"] == lines[0]["embedder"], known["method"]
         found = json.loads(run("cascade", "eval", policy, str(outcomes), "--json").stdout)
         assert found["guarantee"]["held"] and found["accepted_share"] > 0.2, found
+        if serves:
+            serve(folder, head, policy, rows[:12])
 
         # A grader that hangs or breaks grades nothing, and its questions are not recorded.
         asked.write_text(questions[0])
@@ -76,7 +106,7 @@ def main():
         data[-3] ^= 1
         broken.write_bytes(data)
         assert "checksum" in run("head", "eval", str(broken), "--model", MODEL, "--data", str(fresh), code=2).stderr
-    print("train, eval, record, fit, eval: as promised")
+    print("train, eval, record, fit, eval, serve: as promised")
 
 
 main()

@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string_view>
 #include <vector>
 
@@ -29,6 +30,9 @@ struct HiddenState {
 /// for Pool::both, and what the backend throws.
 FRUGAL_API Embedder hidden_embedder(const std::shared_ptr<const Model>& model, std::shared_ptr<Backend> backend,
                                     const HiddenState& state);
+
+/// The state that such an identity names; none where it is of another model, or made by something else.
+FRUGAL_API std::optional<HiddenState> hidden_state_of(std::string_view identity, const Model& model);
 
 /// The function of hidden_embedder with the mean alone.
 FRUGAL_API std::function<std::vector<float>(std::string_view text)> text_embedder(
