@@ -36,20 +36,22 @@ bool place_scales(const Unpacked& from, FormatShape shape, std::size_t row, std:
   return finite;
 }
 
-/// A strip's rows of plain floats of type Bits, input after input; missing rows stay as they are. False where one is not
-/// finite: all bits of `exponent` are set.
+/// A strip's rows of plain floats of type Bits, input after input; missing rows are zero. False where one is not finite:
+/// all bits of `exponent` are set.
 template <class Bits>
 bool place_floats(const Tensor& tensor, std::uint32_t strip, Bits exponent, std::uint8_t* to) {
+  const bool paired = tensor.type == DType::bf16;
   const std::size_t first = strip * strip_rows, rows = std::min<std::size_t>(strip_rows, tensor.rows - first);
   bool finite = true;
   for (std::size_t c = 0; c < tensor.cols; c += block_inputs) {
     const std::size_t count = std::min<std::size_t>(block_inputs, tensor.cols - c);
     Bits block[block_inputs * strip_rows] = {};
     for (std::size_t r = 0; r < rows; ++r) {
+      const std::size_t place = paired ? r % 8 * 2 + r / 8 : r;
       Bits row[block_inputs];
       std::memcpy(row, tensor.row(first + r).data() + c * sizeof(Bits), count * sizeof(Bits));
       for (std::size_t i = 0; i < count; ++i) {
-        block[i * strip_rows + r] = row[i];
+        block[i * strip_rows + place] = row[i];
         finite &= (row[i] & exponent) != exponent;
       }
     }

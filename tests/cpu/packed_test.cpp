@@ -101,7 +101,8 @@ TEST_CASE("Plain floats are packed as they are, input after input, and what is m
   for (std::uint32_t r = 0; r < 32; ++r)
     for (std::uint32_t c = 0; c < 96; ++c) {
       const std::byte* want = r < rows && c < cols ? tensor.row(r).data() + c * width : zero;
-      REQUIRE(std::memcmp(&storage[r / 16 * m.strip_bytes() + (c * 16 + r % 16) * width], want, width) == 0);
+      const std::uint32_t place = type == DType::bf16 ? r % 8 * 2 + r % 16 / 8 : r % 16;  // rows r and r + 8 are paired
+      REQUIRE(std::memcmp(&storage[r / 16 * m.strip_bytes() + (c * 16 + place) * width], want, width) == 0);
     }
 }
 

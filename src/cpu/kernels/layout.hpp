@@ -6,7 +6,8 @@
 //   half), unsigned
 //                   5-bit: that, and 64 bytes of fifth bits: byte 4r + i, bit j for input 4j+i of row r
 //                   8-bit: 8 chunks of 64 bytes; chunk j, row r, byte i holds input 4j+i, stored as signed value + 128
-//                   floats: input after input, 16 numbers of 16 or 32 bits, as the file has them
+//                   floats: input after input, 16 numbers of 16 or 32 bits, as the file has them; of bf16 rows r and
+//                   r + 8 side by side
 //   then [block][sub-block] scales: 16 fp16 scales d, and, where the format has one, 16 fp16 minima m;  w = d q + m
 // An activation panel of L rows (1 <= L <= 16) is, per block of 32 inputs: L x 32 signed bytes q, then L x PanelScale.
 #pragma once

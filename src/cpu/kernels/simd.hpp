@@ -53,9 +53,11 @@ inline float greatest(Vec v) { return _mm512_reduce_max_ps(v); }
 inline Vec load_half(const std::uint8_t* p) {
   return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
 }
+/// Lane i from the lower half of word i of 8, lane i + 8 from its upper half: no shuffle is needed.
 inline Vec load_bf16(const std::uint8_t* p) {
-  const __m512i wide = _mm512_cvtepu16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
-  return _mm512_castsi512_ps(_mm512_slli_epi32(wide, 16));
+  const __m512i twice = _mm512_broadcast_i64x4(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
+  const __m512i up = _mm512_setr_epi32(16, 16, 16, 16, 16, 16, 16, 16, 0, 0, 0, 0, 0, 0, 0, 0);
+  return _mm512_castsi512_ps(_mm512_and_si512(_mm512_sllv_epi32(twice, up), _mm512_set1_epi32(-0x10000)));
 }
 inline void store_half(std::uint8_t* p, Vec v) {
   _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm512_cvtps_ph(v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
@@ -113,8 +115,11 @@ inline float greatest(Vec v) {
 }
 inline __m128i load16(const void* p) { return _mm_loadu_si128(static_cast<const __m128i*>(p)); }
 inline Vec load_half(const std::uint8_t* p) { return {_mm256_cvtph_ps(load16(p)), _mm256_cvtph_ps(load16(p + 16))}; }
-inline __m256 upper_halves(__m128i v) { return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(v), 16)); }
-inline Vec load_bf16(const std::uint8_t* p) { return {upper_halves(load16(p)), upper_halves(load16(p + 16))}; }
+inline Vec load_bf16(const std::uint8_t* p) {
+  const __m256i both = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
+  return {_mm256_castsi256_ps(_mm256_slli_epi32(both, 16)),
+          _mm256_castsi256_ps(_mm256_and_si256(both, _mm256_set1_epi32(-0x10000)))};
+}
 inline void store_half(std::uint8_t* p, Vec v) {
   constexpr int mode = _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC;
   _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm256_cvtps_ph(v.a, mode));
@@ -211,9 +216,10 @@ inline Vec load_half(const std::uint8_t* p) {
   return r;
 }
 inline Vec load_bf16(const std::uint8_t* p) {
-  Vec r;
-  FRUGAL_LANES r.v[i] = vreinterpretq_f32_u32(vshlq_n_u32(vmovl_u16(vreinterpret_u16_u8(vld1_u8(p + 8 * i))), 16));
-  return r;
+  const uint32x4_t low = vreinterpretq_u32_u8(vld1q_u8(p)), high = vreinterpretq_u32_u8(vld1q_u8(p + 16));
+  const uint32x4_t upper = vdupq_n_u32(0xFFFF0000U);
+  return {{vreinterpretq_f32_u32(vshlq_n_u32(low, 16)), vreinterpretq_f32_u32(vshlq_n_u32(high, 16)),
+           vreinterpretq_f32_u32(vandq_u32(low, upper)), vreinterpretq_f32_u32(vandq_u32(high, upper))}};
 }
 inline void store_half(std::uint8_t* p, Vec x) {
   FRUGAL_LANES vst1_u8(p + 8 * i, vreinterpret_u8_f16(vcvt_f16_f32(x.v[i])));
@@ -311,7 +317,10 @@ inline Vec load_half(const std::uint8_t* p) {
 }
 inline Vec load_bf16(const std::uint8_t* p) {
   Vec r;
-  FRUGAL_LANES r.v[i] = model::bf16_to_float(static_cast<std::uint16_t>(p[2 * i] | p[2 * i + 1] << 8));
+  FRUGAL_LANES {
+    const std::uint8_t* at = p + i % 8 * 4 + i / 8 * 2;
+    r.v[i] = model::bf16_to_float(static_cast<std::uint16_t>(at[0] | at[1] << 8));
+  }
   return r;
 }
 inline void store_half(std::uint8_t* p, Vec x) {
