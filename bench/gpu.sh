@@ -9,7 +9,8 @@
 #
 # Parts, in order: correct (the tests labelled gpu), copy, decode, prefill, verify, graphs, speculate, ttft, peers (a plain loop of torch's, and vLLM,
 # where python3 has them). Each has a limit of time of its own, all together 8 minutes (LIMIT=SECONDS); a part that fails does not stop the others.
-# SHAPES="llama-3-8b smollm2-135m" and FORMATS="bf16 q8_0" choose what is measured. Figures go to a table and to gpu.json beside it (OUT=FOLDER).
+# SHAPES="llama-3-8b olmoe-1b-7b" (bench/gpu/shapes.hpp has all of them) and FORMATS="bf16 q8_0" choose what is measured. Figures go to a table and to
+# gpu.json beside it (OUT=FOLDER).
 # FRUGAL_GPU_BUILD=FOLDER takes the programs from a build folder as it is.
 # LibTorch: python3's own torch first, then FRUGAL_LIBTORCH_ROOT, then .deps/libtorch/torch (with CUDA's libraries: cmake/bootstrap.sh --cuda).
 # Exits 0 where all parts passed, or where there is no NVIDIA device; where there is one and it was not used, that is a failure.
@@ -89,12 +90,12 @@ run_part() {
     prefill) for shape in $shapes; do part 40 "prefill $shape" "$bench" $device prefill "$shape" bf16; done ;;
     verify) for shape in $shapes; do for format in $formats; do part 40 "verify $shape $format" "$bench" $device verify "$shape" "$format"; done; done ;;
     graphs) part 60 "graphs ${shapes%% *}" "$bench" $device graphs "${shapes%% *}" bf16 ;;
-    speculate) part 60 speculate "$bench" $device speculate "${shapes%% *}" bf16 ;;
+    speculate) part 90 speculate "$bench" $device speculate "${shapes%% *}" bf16 ;;
     ttft) part 60 ttft "$bench" $device ttft "${ttft_shape:-llama-3.2-1b}" bf16 ;;
     peers)
       [ $device = cpu ] && return
       python3 -c 'import torch, sys; sys.exit(not torch.cuda.is_available())' 2>/dev/null || { echo "gpu: peers: python3 has no torch with CUDA"; return; }
-      for shape in $shapes; do part 60 "torch loop $shape" python3 "$loops/torch_loop.py" "$shape"; done
+      for shape in ${shapes//olmoe-1b-7b/}; do part 60 "torch loop $shape" python3 "$loops/torch_loop.py" "$shape"; done
       python3 -c 'import vllm' 2>/dev/null || { echo "gpu: peers: python3 has no vLLM"; return; }
       part 120 vllm python3 "$loops/vllm_loop.py" "${ttft_shape:-llama-3.2-1b}"
       ;;
@@ -135,13 +136,13 @@ dry=0
 case ${1:-} in
   --pack) [ -n "${2:-}" ] || die "--pack needs a folder"; mkdir -p "$here/../build"; pack "$2"; exit ;;
   --dry-run) dry=1; shift ;;
-  -h | --help) sed -n '2,18s/^# \{0,1\}//p' "$0"; exit ;;
+  -h | --help) sed -n '2,19s/^# \{0,1\}//p' "$0"; exit ;;
   -*) die "unknown option $1 (see --help)" ;;
 esac
 if [ $# = 0 ]; then set -- correct copy decode prefill verify graphs speculate ttft peers; fi
 found=$(devices)
 if [ $dry = 1 ]; then
-  device=cpu shapes=tiny formats="bf16 q8_0" ttft_shape=tiny found="this machine's processor, nothing measured"
+  device=cpu shapes="tiny tiny-experts" formats="bf16 q8_0" ttft_shape=tiny found="this machine's processor, nothing measured"
 elif [ -z "$found" ]; then
   echo "gpu: skipped, there is no NVIDIA device here"
   exit 0

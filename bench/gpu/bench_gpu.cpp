@@ -5,7 +5,8 @@
 //   prefill    tokens and TFLOP a second of a long prompt
 //   verify     the time of 1, 2, 4, 8 rows of one sequence
 //   graphs     the step of 1, 8 and 64 sequences as one recorded graph against the same work queued call by call, by turns
-//   speculate  tokens a second with a draft model whose tokens are accepted with probability 0.6 and 0.8, by decree
+//   speculate  tokens a second with a draft model whose tokens are accepted with probability 0.6 and 0.8, by decree; then
+//              the same with recorded graphs
 //   ttft       time to the first token behind a cached prefix of 16k tokens, and without it
 // SHAPE is one of shapes.hpp's, FORMAT bf16, f16, q8_0, q4_0 or q4_1. Weights are random.
 #include <frugal/core/error.hpp>
@@ -91,10 +92,27 @@ class Rows {
     drawn_.resize(segments.size() * specs.size());
     const double before = now();
     const Ticket ticket = backend_->submit({ModelId{static_cast<std::uint32_t>(model)}, segments, drawn_});
-    const PassReport pass = backend_->wait(ticket);
-    device_seconds_ = seconds(pass.device_time.value_or(Duration{}));
-    replayed_ = pass.replayed;
-    if (!pass.gave_up.empty()) throw Error(Errc::device, pass.gave_up);
+    note(backend_->wait(ticket));
+    return now() - before;
+  }
+  /// `drafts` draws of each sequence, the first after two rows: in one round where the backend takes those. Seconds.
+  double draft(std::vector<Sequence>& sequences, std::uint32_t drafts, std::size_t model) {
+    if (backend_->traits().draft_rounds == 0) {
+      double spent = 0;
+      for (std::uint32_t i = 0; i < drafts; ++i) spent += step(sequences, i == 0 ? 2 : 1, model);
+      return spent;
+    }
+    const std::vector<Token> tokens(2, 7);
+    const DrawSpec spec{.sampling = &greedy_};
+    std::vector<Segment> segments;
+    for (Sequence& s : sequences) {
+      segments.push_back({.tokens = tokens, .start = s.length, .pages = s.pages, .draws = {&spec, 1}});
+      s.length += drafts + 1;
+    }
+    drawn_.resize(segments.size() * drafts);
+    const double before = now();
+    const Ticket ticket = backend_->draft({{ModelId{static_cast<std::uint32_t>(model)}, segments, drawn_}, drafts});
+    note(backend_->wait(ticket));
     return now() - before;
   }
   /// Of the last step, by the device's clock; 0 on a CPU.
@@ -115,6 +133,12 @@ class Rows {
   }
 
  private:
+  void note(const PassReport& pass) {
+    device_seconds_ = seconds(pass.device_time.value_or(Duration{}));
+    replayed_ = pass.replayed;
+    if (!pass.gave_up.empty()) throw Error(Errc::device, pass.gave_up);
+  }
+
   static constexpr std::uint32_t page_tokens = 16;
   std::unique_ptr<Backend> backend_;
   std::vector<PageGeometry> geometry_;
@@ -249,7 +273,7 @@ void verify(const Options& o) {
 }
 
 /// Rounds of `drafts` draft steps and one verification; each draft holds with probability `acceptance`.
-double speculative_rate(const Options& o, Rows& rows, std::size_t drafts, double acceptance) {
+double speculative_rate(const Options& o, Rows& rows, std::uint32_t drafts, double acceptance) {
   const std::uint32_t context = o.small ? 32 : 512;
   std::vector<Rows::Sequence> target{rows.sequence(context + 1024, 0)}, draft{rows.sequence(context + 1024, 1)};
   rows.fill(target.front(), context, 0), rows.fill(draft.front(), context, 1);
@@ -258,38 +282,44 @@ double speculative_rate(const Options& o, Rows& rows, std::size_t drafts, double
   const int rounds = o.small ? 3 : 60;
   double took = 0, tokens = 0;
   for (int round = -5; round < rounds; ++round) {
-    double spent = 0;
-    for (std::size_t i = 0; i < drafts; ++i) spent += rows.step(draft, i == 0 ? 2 : 1, 1);
+    double spent = rows.draft(draft, drafts, 1);
     spent += rows.step(target, drafts + 1, 0);
-    std::size_t accepted = 0;
+    std::uint32_t accepted = 0;
     while (accepted < drafts && holds(random)) ++accepted;
     target.front().length = draft.front().length = context;  // what was accepted makes no difference to the next round
-    if (round >= 0) took += spent, tokens += static_cast<double>(accepted + 1);
+    if (round >= 0) took += spent, tokens += accepted + 1.0;
   }
   return tokens / took;
 }
 
-void speculate(const Options& o) {
+void speculate_with(const Options& o, bool graphs) {
   const auto target = shaped_model(o.shape, o.type);
   const auto draft = shaped_model(o.small ? "tiny" : "smollm2-135m", o.type, target->spec().vocab);
-  Rows rows(o, {target, draft}, 24 * 1600);
+  Rows rows(o, {target, draft}, 24 * 1600, graphs);
+  const std::string as = graphs ? "recorded, " : "";
   std::vector<Rows::Sequence> one{rows.sequence(1600)};
   rows.fill(one.front(), o.small ? 32 : 512);
   std::vector<double> wall;
   for (int i = 0; i < (o.small ? 3 : 40); ++i) wall.push_back(rows.step(one, 1));
   const double plain = 1.0 / median(wall);
-  report(o, "without drafts", plain, "tok/s");
+  report(o, as + "without drafts", plain, "tok/s");
   for (const double acceptance : {0.6, 0.8}) {
     double best = 0;
-    std::size_t best_drafts = 0;
-    for (const std::size_t drafts : {2U, 4U, 6U, 8U}) {
+    std::uint32_t best_drafts = 0;
+    for (const std::uint32_t drafts : {2U, 4U, 6U, 8U}) {
       const double rate = speculative_rate(o, rows, drafts, acceptance);
       if (rate > best) best = rate, best_drafts = drafts;
     }
     const std::string at = " at acceptance " + std::to_string(acceptance).substr(0, 3);
-    report(o, "with " + std::to_string(best_drafts) + " drafts" + at, best, "tok/s");
-    report(o, "speculation against none" + at, best / plain, "x");
+    report(o, as + "with " + std::to_string(best_drafts) + " drafts" + at, best, "tok/s");
+    report(o, as + "speculation against none" + at, best / plain, "x");
   }
+}
+
+/// Without and with recorded graphs; a processor records nothing.
+void speculate(const Options& o) {
+  speculate_with(o, false);
+  if (!o.small) speculate_with(o, true);
 }
 
 void ttft(const Options& o) {

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <map>
+#include <string>
 #include <vector>
 
 #include "model/validate.hpp"
@@ -29,6 +30,8 @@ DecoderSpec spec_of(std::string_view shape) {
     s.architecture = "qwen2", s.qkv_bias = true;
   }
   if (shape == "smollm2-135m") s = llama(30, 576, 1536, 9), s.kv_heads = 3, s.vocab = 49152, s.tied_head = true;
+  if (shape == "olmoe-1b-7b") s = llama(16, 2048, 0, 16), s.kv_heads = 16, s.vocab = 50304, s.experts = {64, 8, 1024};
+  if (shape == "tiny-experts") s = llama(2, 64, 0, 4), s.kv_heads = 2, s.vocab = 512, s.experts = {6, 2, 32};
   if (shape == "tiny") s = llama(2, 64, 128, 4), s.kv_heads = 2, s.vocab = 512, s.tied_head = true;
   if (s.layers != 0) s.head_dim = s.rope_dims = s.d_model / s.heads;
   return s;
@@ -40,6 +43,16 @@ struct Storage {
 };
 
 bool is_matrix(const Tensor& t) { return t.rows > 1; }
+
+/// The share of a tensor that one row reads.
+double share(const Model& model, const Tensor& t) {
+  const ExpertsSpec& e = model.spec().experts;
+  bool of_experts = false;
+  for (const char* part : {".ffn_gate.", ".ffn_up.", ".ffn_down."})
+    of_experts |= e.count != 0 && t.name.find(part) != std::string::npos;
+  if (&t == &model.embedding() && !model.spec().tied_head) return 0.0;
+  return of_experts ? static_cast<double>(e.used) / e.count : 1.0;
+}
 
 }  // namespace
 
@@ -82,18 +95,15 @@ std::shared_ptr<const Model> shaped_model(std::string_view shape, const TypeOf& 
 }
 
 std::uint64_t bytes_read(const Model& model) {
-  std::uint64_t bytes = 0;
-  for (const Tensor& t : model.tensors()) bytes += t.rows * t.row_bytes();
-  if (!model.spec().tied_head) bytes -= model.embedding().rows * model.embedding().row_bytes();
-  return bytes;
+  double bytes = 0;
+  for (const Tensor& t : model.tensors()) bytes += share(model, t) * static_cast<double>(t.rows * t.row_bytes());
+  return static_cast<std::uint64_t>(bytes);
 }
 
 double operations_a_row(const Model& model) {
   double values = 0;
   for (const Tensor& t : model.tensors())
-    if (is_matrix(t)) values += static_cast<double>(t.rows) * static_cast<double>(t.cols);
-  if (!model.spec().tied_head)
-    values -= static_cast<double>(model.embedding().rows) * static_cast<double>(model.embedding().cols);
+    if (is_matrix(t)) values += share(model, t) * static_cast<double>(t.rows) * static_cast<double>(t.cols);
   return 2.0 * values;
 }
 

@@ -11,7 +11,8 @@
 
 namespace frugal::bench {
 
-/// "llama-3-8b", "llama-3.2-1b", "mistral-7b", "qwen2.5-1.5b", "smollm2-135m" and "tiny".
+/// "llama-3-8b", "llama-3.2-1b", "mistral-7b", "qwen2.5-1.5b", "smollm2-135m", "olmoe-1b-7b" (64 experts, 8 a row), "tiny"
+/// and "tiny-experts".
 bool is_shape(std::string_view shape);
 
 /// Null where it is no shape. `vocab` other than 0 replaces the shape's own, for a draft model beside a larger one.
@@ -22,7 +23,8 @@ using TypeOf = std::function<DType(std::string_view name)>;
 std::shared_ptr<const Model> shaped_model(std::string_view shape, const TypeOf& type_of, std::uint32_t vocab,
                                           std::uint32_t layers);
 
-/// Bytes of weights that a pass of one row reads: all but an embedding that is not the head too.
+/// Bytes of weights that a pass of one row reads: all but an embedding that is not the head too, and experts that the row
+/// does not pass. More rows pass more experts.
 std::uint64_t bytes_read(const Model& model);
 /// Multiplications and additions of one row, attention left out.
 double operations_a_row(const Model& model);

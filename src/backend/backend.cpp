@@ -34,6 +34,10 @@ Ticket Backend::run_now(const std::function<void()>& work) {
   return tickets_->run(work);
 }
 
+Ticket Backend::draft(const DraftRound&) {
+  return run_now([this] { throw Error(Errc::unsupported, std::string(name()) + ": takes no rounds of drafts"); });
+}
+
 Ticket Backend::read_pages(std::span<const PageRead>) {
   return run_now([this] { throw Error(Errc::unsupported, std::string(name()) + ": pages cannot be read"); });
 }
@@ -50,7 +54,7 @@ bool Backend::healthy() const noexcept { return true; }
 
 BackendTraits BackendWrapper::traits() const {
   BackendTraits traits = inner_->traits();
-  traits.async = false;
+  traits.async = false, traits.draft_rounds = 0;
   return traits;
 }
 

@@ -64,6 +64,7 @@ struct DraftModelPass::Row {
   std::vector<Token> own{};
   std::uint32_t context = 0;  // tokens that are no drafts
   std::uint32_t rows = 0;     // in this pass
+  std::uint32_t steps = 1;    // of this pass
   bool draws = false;
   bool done = false;
   DrawSpec spec{};
@@ -71,6 +72,19 @@ struct DraftModelPass::Row {
 
   std::vector<Token>& tokens() { return bridged ? own : s->drafts->chain.tokens; }
   std::uint32_t drafted() { return size_of(tokens()) - context; }
+  /// What it draws next asks nothing of the host but the token before.
+  bool may_chain() const {
+    const Sampling& p = s->request.sampling;
+    const bool penalties = p.repetition_penalty != 1.0F || p.presence_penalty != 0.0F || p.frequency_penalty != 0.0F;
+    return !bridged && !s->constraint && !penalties && (!weighed || kept);
+  }
+};
+
+/// What a row drew in a pass: number `first` and every `stride`-th after it.
+struct DraftModelPass::Draws {
+  Ticket ticket{};
+  std::span<const TokenScore> drawn;
+  std::size_t first = 0, stride = 0;
 };
 
 std::uint32_t DraftModelPass::behind(const DraftModelSlot& model, const Sequence& s) const {
@@ -227,6 +241,17 @@ Segment DraftModelPass::segment_of(const DraftModelSlot& model, Row& row) const 
   return segment;
 }
 
+// So many drafts of all rows in one go, where the backend takes them and all rows draw and have that many to come.
+std::uint32_t DraftModelPass::steps_of(const std::vector<Row*>& rows) const {
+  if (rows.size() > traits_.draft_rounds) return 1;
+  std::uint32_t steps = ~0U;
+  for (Row* row : rows) {
+    if (!row->draws || row->rows > 2 || !row->may_chain()) return 1;
+    steps = std::min(steps, row->s->drafts->chain.plan.tokens - row->drafted());
+  }
+  return steps;
+}
+
 Ticket DraftModelPass::forward(DraftModelSlot& model, std::vector<Row>& all) {
   const std::vector<Row*> rows = plan(all);
   if (rows.empty()) throw Error(Errc::internal, "draft model " + model.slot.name + " has orders and no rows");
@@ -238,17 +263,23 @@ Ticket DraftModelPass::forward(DraftModelSlot& model, std::vector<Row>& all) {
     draws += segments.back().draws.size();
     total += row->rows;
   }
-  std::vector<TokenScore> drawn(draws);
+  const std::uint32_t steps = steps_of(rows), many = static_cast<std::uint32_t>(rows.size());
+  std::vector<TokenScore> drawn(draws * steps);
+  const Batch batch{model.slot.id, segments, drawn};
+  Backend& backend = host_.store->backend;
   const TimePoint before = host_.clock->now();
-  const PassDone pass = run_pass(host_.store->backend, host_.options->log, {model.slot.id, segments, drawn});
+  const PassDone pass =
+      wait_for(backend, host_.options->log, steps > 1 ? backend.draft({batch, steps}) : backend.submit(batch));
   const Duration took = pass.report.device_time.value_or(host_.clock->now() - before);
-  measure(model, {static_cast<std::uint32_t>(rows.size()), total}, took);
+  for (std::uint32_t k = 0; k < steps; ++k) measure(model, {many, k == 0 ? total : many}, took / steps);
+  total += (steps - 1) * many;
   if (host_.options->observer) host_.options->observer->on_draft_pass(model.slot.id, total, took);
 
   std::size_t next = 0;
   for (Row* row : rows) {
-    account(*row, took, total);
     row->lane->kv += row->rows;
+    row->steps = steps, row->rows += steps - 1;
+    account(*row, took, total);
     if (!row->draws) {
       row->done = true;  // goes on catching up in the next step
       continue;
@@ -257,8 +288,10 @@ Ticket DraftModelPass::forward(DraftModelSlot& model, std::vector<Row>& all) {
       if (row->bridged) row->lane->previous = row->own;
       offer(model, *row->s);
     }
-    row->drawn = {pass.ticket, static_cast<std::uint32_t>(next)};
-    take(model, *row, row->weighed && !row->kept ? draw_weighed(model, *row) : drawn[next++].token);
+    if (row->weighed && !row->kept)
+      take(model, *row, draw_weighed(model, *row));
+    else
+      take(model, *row, Draws{pass.ticket, drawn, next++, draws});
   }
   return pass.ticket;
 }
@@ -274,7 +307,7 @@ void DraftModelPass::measure(DraftModelSlot& model, PassSize size, Duration took
 
 // All but the row that draws is catching up.
 void DraftModelPass::account(Row& row, Duration took, std::uint32_t total) const {
-  const std::uint32_t late = row.rows - (row.draws ? 1 : 0);
+  const std::uint32_t late = row.rows - (row.draws ? row.steps : 0);
   const Duration catching_up = took * late / row.rows;
   row.s->account.catching_up(late, catching_up);
   row.s->account.drafting(took - catching_up);
@@ -316,6 +349,15 @@ void DraftModelPass::take(const DraftModelSlot& model, Row& row, Token token) co
   if (row.kept) row.s->drafts->chain.kept.push_back(row.drawn);
   const Tokenizer* tokenizer = model.slot.model->tokenizer();
   row.done = row.drafted() >= row.s->drafts->chain.plan.tokens || (tokenizer != nullptr && tokenizer->is_end(token));
+}
+
+// Each draw but the last was fed to the model.
+void DraftModelPass::take(const DraftModelSlot& model, Row& row, const Draws& draws) const {
+  for (std::size_t at = draws.first; at < draws.drawn.size() && !row.done; at += draws.stride) {
+    if (at != draws.first) ++row.lane->kv;
+    row.drawn = {draws.ticket, static_cast<std::uint32_t>(at)};
+    take(model, row, draws.drawn[at].token);
+  }
 }
 
 void DraftModelPass::trim(DraftModelSlot& model, Sequence& s, std::uint32_t valid) const {

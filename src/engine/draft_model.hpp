@@ -59,10 +59,12 @@ class DraftModelPass {
   struct PassSize {
     std::uint32_t segments, rows;
   };
+  struct Draws;
   bool prepare(DraftModelSlot& model, Sequence& s, std::uint64_t step) const;
   bool backend_keeps(const DraftModelSlot& model, std::uint32_t drafts) const;
   std::uint32_t kept_share() const;
   Row row_of(const DraftModelSlot& model, Sequence& s) const;
+  std::uint32_t steps_of(const std::vector<Row*>& rows) const;
   Ticket forward(DraftModelSlot& model, std::vector<Row>& all);
   std::vector<Row*> plan(std::vector<Row>& all) const;
   Segment segment_of(const DraftModelSlot& model, Row& row) const;
@@ -70,6 +72,7 @@ class DraftModelPass {
   void account(Row& row, Duration took, std::uint32_t total) const;
   Token draw_weighed(const DraftModelSlot& model, Row& row) const;
   void take(const DraftModelSlot& model, Row& row, Token token) const;
+  void take(const DraftModelSlot& model, Row& row, const Draws& draws) const;
   void cross(const DraftModelSlot& model, Row& row) const;
 
   Host host_;

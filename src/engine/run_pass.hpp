@@ -16,13 +16,17 @@ struct PassDone {
   PassReport report{};
 };
 
-/// Runs a batch and waits for it; throws what the backend throws. What the backend gave up goes to the host's log.
-inline PassDone run_pass(Backend& backend, const LogSink& log, const Batch& batch) {
-  const Ticket ticket = backend.submit(batch);
+/// Waits for a pass; throws what the backend throws. What the backend gave up goes to the host's log.
+inline PassDone wait_for(Backend& backend, const LogSink& log, Ticket ticket) {
   PassReport report = backend.wait(ticket);
   if (!report.gave_up.empty())
     say(log, LogLevel::warning, {}, [&] { return "backend " + std::string(backend.name()) + ": " + report.gave_up; });
   return {ticket, std::move(report)};
+}
+
+/// Runs a batch and waits for it.
+inline PassDone run_pass(Backend& backend, const LogSink& log, const Batch& batch) {
+  return wait_for(backend, log, backend.submit(batch));
 }
 
 }  // namespace frugal

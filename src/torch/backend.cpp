@@ -20,15 +20,14 @@
 #include <vector>
 
 #include "backend/contract.hpp"
+#include "backend/rounds.hpp"
 #include "torch/decoder.hpp"
 #include "torch/device.hpp"
 #include "torch/factory.hpp"
 #include "torch/guard.hpp"
 #include "torch/halved.hpp"
 #include "torch/lane.hpp"
-#include "torch/outputs.hpp"
-#include "torch/parcel.hpp"
-#include "torch/step_graphs.hpp"
+#include "torch/passes.hpp"
 
 namespace frugal {
 namespace {
@@ -50,14 +49,7 @@ class TorchBackend final : public Backend {
 
  public:
   explicit TorchBackend(aten::Device device)
-      : device_(std::move(device)),
-        lane_(device_.device),
-        timer_(lane_),
-        parcel_(device_.device),
-        outputs_(device_, lane_) {
-    if (device_.make_recorder != nullptr)
-      graphs_ = std::make_unique<aten::StepGraphs>(device_.make_recorder(lane_, device_.device));
-  }
+      : device_(std::move(device)), lane_(device_.device), passes_(device_, lane_, decoders_) {}
 
   std::string_view name() const override { return "torch"; }
 
@@ -71,6 +63,7 @@ class TorchBackend final : public Backend {
                     .hidden_states = true};
     if (device_.is_host()) return t;
     t.device_draws = device_.kernels != nullptr;
+    t.draft_rounds = t.device_draws ? aten::head_rows : 0;
     t.wants_own_thread = true;
     // By the roofline of an H100 in bf16 products stop being free at about 300 rows, and 8 is where products with
     // quantised weights change; not measured.
@@ -96,7 +89,7 @@ class TorchBackend final : public Backend {
     std::vector<std::size_t> kv;
     for (const auto& d : decoders_) kv.push_back(d->kv_bytes_per_token());
     geometry_ = backend::check_layout(layout, kv);
-    if (graphs_) graphs_->clear();
+    passes_.forget_recordings();
     const std::optional<std::size_t> free = device_.is_host() ? std::nullopt : free_bytes();
     guarded("torch: arena", [&] {
       const auto options = at::TensorOptions(at::kByte).device(device_.device);
@@ -120,19 +113,10 @@ class TorchBackend final : public Backend {
 
   /// Where the pass has a ticket, draws may name distributions that are on the device, and leave theirs there.
   void forward(const Batch& batch, Ticket ticket) {
-    aten::Decoder& d = decoder(batch.model);
-    backend::check_batch(batch, geometry_, d.spec(), BackendTraits{}.max_rows, ticket != Ticket{});
+    backend::check_batch(batch, geometry_, decoder(batch.model).spec(), BackendTraits{}.max_rows, ticket != Ticket{});
     report_ = {};
     if (batch.segments.empty()) return;
-    const auto pass = [&](const Batch& part) {
-      guarded("torch: forward", [&] { run(part, d, ticket, batch.drawn.data()); });
-    };
-    try {
-      aten::run_or_halve(batch, d.spec().d_model, d.spec().vocab, pass);
-    } catch (const Error& error) {
-      if (error.code() == Errc::device && !responds()) healthy_.store(false, std::memory_order_relaxed);
-      throw;
-    }
+    watched([&] { run(batch, ticket, batch.drawn.data()); });
   }
 
   /// The pass is done when this returns; the ticket keeps how long the device took.
@@ -141,8 +125,16 @@ class TorchBackend final : public Backend {
     const Ticket ticket = device_.kernels == nullptr
                               ? Backend::submit(batch)
                               : run_keeping(batch, [&](const Batch& pass, Ticket own) { forward(pass, own); });
-    reports_[ticket.value % ticket_memory] = report_;
-    return ticket;
+    return reported(ticket);
+  }
+  Ticket draft(const DraftRound& round) override {
+    report_ = {};
+    if (device_.kernels == nullptr) return Backend::draft(round);
+    return reported(run_keeping(round.first, [&](const Batch& first, Ticket own) {
+      const DraftRound whole{first, round.steps};
+      backend::check_round(whole, geometry_, decoder(first.model).spec(), {.draft_rounds = aten::head_rows});
+      watched([&] { run(whole, first, own); });
+    }));
   }
   PassReport wait(Ticket ticket) override {
     PassReport report = std::exchange(reports_[ticket.value % ticket_memory], {});
@@ -190,6 +182,10 @@ class TorchBackend final : public Backend {
     for (const auto& d : decoders_) most = std::max(most, d->workspace_bytes(rows));
     return most;
   }
+  Ticket reported(Ticket ticket) {
+    reports_[ticket.value % ticket_memory] = report_;
+    return ticket;
+  }
   std::int64_t widest_vocab() const {
     std::int64_t most = 0;
     for (const auto& d : decoders_) most = std::max<std::int64_t>(most, d->spec().vocab);
@@ -198,15 +194,12 @@ class TorchBackend final : public Backend {
   /// What passes need of the device beside the arena. Recordings have memory of their own for their activations.
   std::size_t beside_arena() const {
     std::size_t bytes = activations(BackendTraits{}.max_rows);
-    if (graphs_) bytes += activations(aten::head_rows);
-    bytes += aten::Parcel::least_bytes;
-    if (device_.kernels != nullptr) bytes += aten::OutputPlace::reserved_bytes(aten::head_rows, widest_vocab());
-    return bytes;
+    if (passes_.are_recorded()) bytes += activations(aten::head_rows);
+    return bytes + passes_.reserved_bytes(widest_vocab());
   }
   /// What a pass will need is taken once, so that it is there: some is kept here, for the rest LibTorch keeps it.
   void reserve() {
-    parcel_.reserve();
-    if (device_.kernels != nullptr) outputs_.reserve(aten::head_rows, widest_vocab());
+    passes_.reserve(widest_vocab());
     at::empty({static_cast<std::int64_t>(activations(BackendTraits{}.max_rows))},
               at::TensorOptions(at::kByte).device(device_.device));
   }
@@ -243,19 +236,6 @@ class TorchBackend final : public Backend {
     return at::from_blob(bytes, {static_cast<std::int64_t>(size)}, at::TensorOptions(at::kByte));
   }
 
-  /// Hidden states that segments want after this layer, brought to the host.
-  static void copy_hidden(const Batch& batch, const aten::Decoder& d, std::uint32_t layer, const at::Tensor& x) {
-    std::int64_t end = 0;
-    for (const Segment& s : batch.segments) {
-      end += static_cast<std::int64_t>(s.tokens.size());
-      if (s.hidden.empty() || s.hidden_layer != layer) continue;
-      const auto rows = static_cast<std::int64_t>(backend::hidden_rows(s, d.spec()));
-      const at::Tensor state = x.narrow(0, end - rows, rows);
-      const at::Tensor sent = (s.hidden_normed ? d.normed(state) : state).to(at::kCPU, at::kFloat).contiguous();
-      std::copy_n(sent.data_ptr<float>(), s.hidden.size(), s.hidden.data());
-    }
-  }
-
   void copy_page(const PageCopy& c) {
     const aten::KvView& kv = decoder(c.model).kv();
     const std::int64_t layers = decoder(c.model).spec().layers;
@@ -266,69 +246,56 @@ class TorchBackend final : public Backend {
     head(c.to).copy_(head(c.from));
   }
 
-  /// One copy goes to the device; nobody waits before the end.
-  void run(const Batch& batch, aten::Decoder& d, Ticket ticket, const TokenScore* first) {
-    timer_.start();
-    parcel_.open(lane_);
-    const std::optional<aten::StepShape> padded =
-        graphs_ && d.can_be_recorded() ? aten::step_shape(batch, geometry_.models[batch.model.index()].page_tokens)
-                                       : std::nullopt;
-    const aten::StepShape* const shape = padded ? &*padded : nullptr;
-    const aten::PlannedStep planned = d.plan(batch.segments, shape, parcel_);
-    aten::Outputs outputs({batch, d.spec().vocab, ticket, first, shape}, outputs_);
-    outputs.plan(parcel_);
-    parcel_.settle();
-    outputs.settle(parcel_);
-    parcel_.send(lane_);
-    const auto work = [&] {
-      const at::Tensor hidden =
-          d.run(d.finish(planned, parcel_), backend::layers_of(batch, d.spec()),
-                [&](std::uint32_t layer, const at::Tensor& x) { copy_hidden(batch, d, layer, x); });
-      outputs.run(parcel_, hidden, [&](const at::Tensor& rows) { return d.logits(rows); });
-    };
-    if (padded) {
-      report_.replayed = graphs_->run({batch.model, *padded}, moves(), work);
-      if (const std::string why = graphs_->failure(); !why.empty())
-        report_.gave_up = "steps are no longer recorded as graphs: " + why;
-    } else {
-      work();
+  aten::Passes::Of pass_of(const Batch& batch, Ticket ticket, const TokenScore* first) {
+    return {batch, decoder(batch.model), geometry_.models[batch.model.index()].page_tokens, ticket, first};
+  }
+
+  /// In halves where memory does not suffice for the whole.
+  void run(const Batch& batch, Ticket ticket, const TokenScore* first) {
+    const DecoderSpec& spec = decoder(batch.model).spec();
+    aten::run_or_halve(batch, spec.d_model, spec.vocab, [&](const Batch& part) {
+      guarded("torch: forward", [&] { passes_.run(pass_of(part, ticket, first), report_); });
+    });
+  }
+
+  /// Step after step, by way of the host, where memory does not suffice for all of them at once.
+  void run(const DraftRound& round, const Batch& first, Ticket ticket) {
+    try {
+      return guarded("torch: drafts",
+                     [&] { passes_.draft(pass_of(first, ticket, first.drawn.data()), round.steps, report_); });
+    } catch (const Error& error) {
+      if (error.code() != Errc::out_of_memory) throw;
     }
-    outputs.bring(parcel_);
-    finish(outputs);
+    for (std::uint32_t k = 0; k < round.steps; ++k)
+      run(backend::round_step(first, k, backend::Fed::now).batch, ticket, first.drawn.data());
   }
 
-  /// The only wait of a pass whose draws are made in one part.
-  void finish(aten::Outputs& outputs) {
-    const std::optional<Duration> took = timer_.stop();
-    outputs.finish();
-    if (took) report_.device_time = report_.device_time.value_or(Duration{}) + *took;
-  }
-
-  /// Another number when memory that recorded steps read or write lies elsewhere. Models may share all but their tables.
-  std::uint64_t moves() const {
-    std::uint64_t sum = parcel_.moves() + outputs_.logits.moves() + outputs_.work.moves() + outputs_.records.moves();
-    for (const auto& d : decoders_) sum += d->moves();
-    return sum;
+  /// Runs f; a device that no longer answers after its error is not healthy.
+  template <class F>
+  void watched(F&& f) {
+    try {
+      f();
+    } catch (const Error& error) {
+      if (error.code() == Errc::device && !responds()) healthy_.store(false, std::memory_order_relaxed);
+      throw;
+    }
   }
 
   /// The page that rows write to which pad a step.
   std::size_t scratch_bytes() const {
     std::size_t most = 0;
-    if (graphs_)
+    if (passes_.are_recorded())
       for (const PageGeometry& g : geometry_.models) most = std::max(most, g.page_bytes);
     return most;
   }
 
   aten::Device device_;
   aten::Lane lane_;
-  aten::DeviceTimer timer_;
-  aten::Parcel parcel_;
-  aten::OutputPlace outputs_;
-  std::unique_ptr<aten::StepGraphs> graphs_;  // null = no step is recorded
-  PassReport report_;                         // of the last pass
+  PassReport report_;  // of the last pass
   std::array<PassReport, ticket_memory> reports_{};
   std::optional<std::size_t> bound_free_bytes_;
-  std::vector<std::unique_ptr<aten::Decoder>> decoders_;
+  aten::Passes::Decoders decoders_;
+  aten::Passes passes_;
   backend::BoundArena geometry_;
   at::Tensor arena_;
   std::atomic<bool> healthy_{true};

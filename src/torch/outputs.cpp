@@ -76,8 +76,14 @@ at::Tensor KeptDistributions::named(DrawRef draw) {
                                           ", or " + std::to_string(most) + " were kept since");
 }
 
+/// Of a round of as many steps as one is likely to have.
+std::size_t OutputPlace::record_bytes(std::int64_t rows) {
+  constexpr std::size_t steps = 16;
+  return steps * static_cast<std::size_t>(rows) * sizeof(cuda::Drawn);
+}
+
 void OutputPlace::reserve(std::int64_t rows, std::int64_t vocab) {
-  const std::size_t drawn = static_cast<std::size_t>(rows) * sizeof(cuda::Drawn);
+  const std::size_t drawn = record_bytes(rows);
   logits.floats(rows, vocab), work.floats(rows, vocab), records.bytes(drawn);
   returns.reserve(Returns::records, drawn);
   kept.reserve(vocab);
@@ -85,22 +91,26 @@ void OutputPlace::reserve(std::int64_t rows, std::int64_t vocab) {
 
 std::size_t OutputPlace::reserved_bytes(std::int64_t rows, std::int64_t vocab) {
   const auto row = static_cast<std::size_t>(vocab) * sizeof(float), n = static_cast<std::size_t>(rows);
-  return n * (2 * row + sizeof(cuda::Drawn)) + KeptDistributions::most * row;
+  return n * 2 * row + record_bytes(rows) + KeptDistributions::most * row;
 }
 
 /// head_rows rows at most.
 class Outputs::Piece {
  public:
   /// `all_rows`: of the batch. Where it is `padded`, logits of all of them are made, and each has a place for a draw.
-  Piece(std::span<const WantedRow> wanted, std::uint32_t vocab, std::int64_t all_rows, bool padded, OutputPlace& place)
-      : place_(place), vocab_(vocab), count_(padded ? all_rows : wide(wanted.size())) {
+  Piece(std::span<const WantedRow> wanted, const OutputsOf& of, std::int64_t all_rows, OutputPlace& place)
+      : place_(place),
+        vocab_(of.vocab),
+        count_(of.shape != nullptr ? all_rows : wide(wanted.size())),
+        records_at_(of.records) {
+    const bool padded = of.shape != nullptr;
     if (count_ != all_rows)
       for (const WantedRow& w : wanted) rows_.push_back(w.row);
     for (std::size_t i = 0; i < wanted.size(); ++i) {
       const WantedRow& w = wanted[i];
       const bool here = place.device.kernels != nullptr && w.draw != nullptr;
       const std::size_t slot = padded ? static_cast<std::size_t>(w.row) : draws_.size();
-      if (here) draws_.push_back({cuda::prepare(*w.draw, vocab), w.draw, w.drawn, padded ? w.row : wide(i), slot});
+      if (here) draws_.push_back({cuda::prepare(*w.draw, of.vocab), w.draw, w.drawn, padded ? w.row : wide(i), slot});
       if (here && w.logits.empty()) continue;
       at_host_.push_back(wide(i));
       host_rows_.push_back({w.logits, here ? nullptr : w.draw, w.drawn});
@@ -168,6 +178,15 @@ class Outputs::Piece {
                                  all ? logits : at::index_select(logits, 0, parcel.tensor(host_slot_, at::kLong)));
   }
 
+  void take(const at::Tensor& host) { records_ = host.narrow(0, wide(records_at_), wide(record_bytes())); }
+  std::size_t record_bytes() const { return table_rows_ * sizeof(cuda::Drawn) + listed_ * sizeof(cuda::Listed); }
+
+  /// Of every place of the table.
+  at::Tensor tokens() const {
+    constexpr std::int64_t ints = sizeof(cuda::Drawn) / sizeof(std::int32_t);
+    return records().narrow(0, 0, wide(table_rows_ * sizeof(cuda::Drawn))).view(at::kInt).view({-1, ints}).select(1, 0);
+  }
+
   void finish(backend::Drawer& drawer) {
     const auto vocab = static_cast<std::size_t>(vocab_);
     finish_draws(vocab);
@@ -214,8 +233,8 @@ class Outputs::Piece {
                          d.prepared.row.tokens);
   }
 
-  at::Tensor records() {
-    return place_.records.bytes(table_rows_ * sizeof(cuda::Drawn) + listed_ * sizeof(cuda::Listed));
+  at::Tensor records() const {
+    return place_.records.bytes(records_at_ + record_bytes()).narrow(0, wide(records_at_), wide(record_bytes()));
   }
 
   void start_draws(const Parcel& parcel) {
@@ -249,7 +268,7 @@ class Outputs::Piece {
 
   OutputPlace& place_;
   std::int64_t vocab_, count_, asked_ = 0;
-  std::size_t listed_ = 0, table_rows_ = 0;
+  std::size_t listed_ = 0, table_rows_ = 0, records_at_;
   std::vector<std::int64_t> rows_, at_host_;  // of the batch; of the piece. rows_ is empty where it is all of them
   Parcel::Slot rows_slot_, host_slot_, table_slot_;
   std::vector<Draw> draws_;
@@ -258,22 +277,35 @@ class Outputs::Piece {
 };
 
 Outputs::Outputs(const OutputsOf& of, OutputPlace& place)
-    : place_(place), vocab_(of.vocab), ticket_(of.ticket), first_(of.first) {
+    : place_(place),
+      vocab_(of.vocab),
+      rows_(of.shape != nullptr ? of.shape->rows : 1),
+      ticket_(of.ticket),
+      first_(of.first) {
   const std::vector<WantedRow> wanted = wanted_rows(of.batch, of.vocab, of.shape);
   std::size_t rows = 0;
   for (const Segment& s : of.batch.segments) rows += s.tokens.size();
   if (of.shape != nullptr) rows = of.shape->all_rows();
   for (std::size_t at = 0; at < wanted.size(); at += head_rows) {
     const auto part = std::span(wanted).subspan(at, std::min<std::size_t>(head_rows, wanted.size() - at));
-    pieces_.push_back(std::make_unique<Piece>(part, of.vocab, wide(rows), of.shape != nullptr, place));
+    pieces_.push_back(std::make_unique<Piece>(part, of, wide(rows), place));
   }
 }
 
 Outputs::~Outputs() = default;
 
 void Outputs::plan(Parcel& parcel) {
-  place_.returns.open();
   for (const auto& piece : pieces_) piece->plan(parcel);
+}
+
+void Outputs::reserve() {
+  for (const auto& piece : pieces_) piece->reserve();
+}
+
+std::size_t Outputs::record_bytes() const { return pieces_.empty() ? 0 : pieces_.front()->record_bytes(); }
+
+at::Tensor Outputs::drawn_tokens() const {
+  return pieces_.front()->tokens().slice(0, rows_ - 1, std::nullopt, rows_).to(at::kLong).clamp_min(0);
 }
 
 void Outputs::settle(Parcel& parcel) {
@@ -281,7 +313,6 @@ void Outputs::settle(Parcel& parcel) {
     if (!spec.keep_distribution || ticket_ == Ticket{}) return {};
     return place_.kept.place({ticket_, static_cast<std::uint32_t>(drawn - first_)}, vocab_);
   };
-  for (const auto& piece : pieces_) piece->reserve();
   for (const auto& piece : pieces_) piece->settle(parcel, keep);
 }
 
@@ -298,6 +329,8 @@ void Outputs::run(const Parcel& parcel, const at::Tensor& hidden, const HeadOf& 
 void Outputs::bring(const Parcel& parcel) {
   if (!pieces_.empty()) pieces_.back()->bring(parcel);
 }
+
+void Outputs::take(const at::Tensor& host) { pieces_.front()->take(host); }
 
 void Outputs::finish() {
   if (!pieces_.empty()) pieces_.back()->finish(drawer_);

@@ -73,6 +73,7 @@ struct OutputPlace {
   /// Takes what draws of `rows` rows from `vocab` logits need, so that a step takes nothing.
   void reserve(std::int64_t rows, std::int64_t vocab);
   static std::size_t reserved_bytes(std::int64_t rows, std::int64_t vocab);
+  static std::size_t record_bytes(std::int64_t rows);
 };
 
 /// Whose outputs they are.
@@ -82,6 +83,7 @@ struct OutputsOf {
   Ticket ticket{};                    // where draws may be kept
   const TokenScore* first = nullptr;  // the pass's first draw of all, where `batch` is a part of it
   const StepShape* shape = nullptr;   // null = not padded; else at least one draw, and neither logits nor hidden states
+  std::size_t records = 0;            // bytes of the records that come before, of other steps of the pass
 };
 
 /// The outputs of one pass.
@@ -90,14 +92,21 @@ class Outputs {
   Outputs(const OutputsOf& of, OutputPlace& place);
   ~Outputs();
 
-  /// Puts what draws read into the parcel, before and after its settle().
+  /// Puts what draws read into the parcel, before and after its settle(); reserve() of all steps stands between.
   void plan(Parcel& parcel);
+  void reserve();
   void settle(Parcel& parcel);
+  /// Of what draws give.
+  std::size_t record_bytes() const;
   /// After the parcel was sent: queues all work. Waits for the lane only between parts of head_rows rows. Of a padded step
   /// it queues the same work every time.
   void run(const Parcel& parcel, const at::Tensor& hidden, const HeadOf& head);
+  /// After run(): what each sequence drew last, int64 [sequences], padding included; 0 where it drew nothing.
+  at::Tensor drawn_tokens() const;
   /// Queues what comes to the host.
   void bring(const Parcel& parcel);
+  /// In place of bring() where a pass has several steps that give draws only: `host` = all records, from the first on.
+  void take(const at::Tensor& host);
   /// After the lane was waited for: fills the batch's logits and draws.
   void finish();
 
@@ -106,6 +115,7 @@ class Outputs {
   std::vector<std::unique_ptr<Piece>> pieces_;
   OutputPlace& place_;
   std::int64_t vocab_;
+  std::int64_t rows_;  // of a sequence, where it is padded; else 1
   Ticket ticket_;
   const TokenScore* first_;
   backend::Drawer drawer_;

@@ -39,6 +39,7 @@ class StepGraphs {
   struct Key {
     ModelId model{};
     StepShape shape{};
+    std::uint32_t steps = 1;  ///< those after the first have one row a sequence
     auto operator<=>(const Key&) const = default;
   };
   /// Does `work`: as it is the first time, recorded the second, replayed from then on. A thread records only what it has

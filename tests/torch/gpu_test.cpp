@@ -1,6 +1,7 @@
-// TorchBackend on CUDA against the same code on the CPU: logits, pages, two models in one arena on the device, and
-// whole answers through the engine. Skips with one line where there is no device; bench/gpu.sh carries it to a machine
+// TorchBackend on CUDA: logits against the reference, pages, two models in one arena on the device, rounds of drafts, and
+// whole answers through the engine against the same code on the CPU. Skips with one line where there is no device; bench/gpu.sh carries it to a machine
 // that has one.
+#include <frugal/backend/reference.hpp>
 #include <frugal/core/error.hpp>
 #include <frugal/torch/backend.hpp>
 
@@ -35,25 +36,33 @@ std::unique_ptr<Backend> on_cpu() { return torch_backend({.threads = 1}); }
 
 const MakeBackend make = [] { return on_cuda(); };
 
-void equals_cpu(const TinyModelOptions& options) {
+/// So many tokens: experts of up to 256 rows are chosen on the device, of more on the host.
+void equals_reference(const TinyModelOptions& options, std::size_t length) {
   const auto model = tiny_model(options);
-  const auto tokens = some_tokens(45);
-  Rig cuda(on_cuda(), {model}, 8), cpu(on_cpu(), {model}, 16);
-  const Rows expected = cpu.run(tokens);
+  const auto tokens = some_tokens(length);
+  Rig cuda(on_cuda(), {model}, 8), reference(reference_backend(), {model}, 16);
+  const Rows expected = reference.run(tokens);
   CHECK(distance(cuda.run(tokens), expected) <= relative * std::max(1.0F, largest(expected)));
 }
 
-TEST_CASE("CUDA gives the CPU's logits under every switch of the decoder's description") {
+TEST_CASE("CUDA gives the reference's logits under every switch of the decoder's description") {
   for (const auto& [name, options] : switches()) {
     INFO(name);
-    equals_cpu(options);
+    equals_reference(options, 45);
   }
 }
 
-TEST_CASE("CUDA gives the CPU's logits on every storage format") {
+TEST_CASE("CUDA gives the reference's logits of mixtures, few rows and many") {
+  for (const std::size_t length : {3U, 300U}) {
+    equals_reference({.spec = like_mixtral, .logit_scale = 4.0F}, length);
+    equals_reference({.spec = like_qwen2moe, .logit_scale = 4.0F}, length);
+  }
+}
+
+TEST_CASE("CUDA gives the reference's logits on every storage format") {
   for (const auto& [name, options] : formats()) {
     INFO(name);
-    equals_cpu(options);
+    equals_reference(options, 45);
   }
 }
 
@@ -156,6 +165,52 @@ TEST_CASE("steps that are recorded as graphs on CUDA draw the tokens of those th
   const auto [tokens, replays] = decoded(true);
   CHECK(tokens == decoded(false).first);
   CHECK(replays > 20);
+}
+
+/// What a model drafts for three sequences: in one round, or pass after pass.
+std::vector<Token> drafted(bool graphs, bool round, std::uint32_t steps) {
+  TinyModelOptions wide;
+  wide.d_model = 256, wide.heads = 4, wide.kv_heads = 2, wide.d_ff = 256, wide.logit_scale = 8.0F;
+  Rig rig(on_cuda("bf16", graphs), {tiny_model(wide)});
+  if (rig.backend->traits().draft_rounds == 0) SKIP("frugal was built without FRUGAL_CUDA");
+  const Sampling hot{.temperature = 0.8F, .top_p = 0.9F};
+  const auto tokens = some_tokens(32);
+  std::vector<std::vector<Granule>> pages;
+  std::vector<Token> all;
+  for (std::uint32_t i = 0; i < 3; ++i) {
+    pages.push_back(rig.pages(64));
+    rig.run(std::span(tokens).first(20 + i), 0, pages.back());
+  }
+  for (int again = 0; again < 3; ++again) {  // as it is, recorded, replayed
+    std::vector<DrawSpec> draws;
+    std::vector<Segment> segments;
+    for (std::uint32_t i = 0; i < 3; ++i) draws.push_back({.sampling = &hot, .seed = i, .position = 21 + i});
+    for (std::uint32_t i = 0; i < 3; ++i)
+      segments.push_back({.tokens = std::span(tokens).subspan(20 + i, 1), .start = 20 + i, .pages = pages[i]});
+    for (std::uint32_t i = 0; i < 3; ++i) segments[i].draws = {&draws[i], 1};
+    std::vector<TokenScore> drawn(3 * steps);
+    if (round) {
+      const PassReport report = rig.backend->wait(rig.backend->draft({{ModelId{0}, segments, drawn}, steps}));
+      CHECK(report.gave_up.empty());
+      CHECK(report.replayed == (graphs && again > 0));
+    }
+    std::vector<Token> fed(3);
+    for (std::uint32_t k = 0; k < steps && !round; ++k) {
+      const auto step = std::span(drawn).subspan(3 * std::size_t{k}, 3);
+      rig.backend->wait(rig.backend->submit({ModelId{0}, segments, step}));
+      for (std::size_t i = 0; i < 3; ++i) {
+        fed[i] = step[i].token, ++draws[i].position;
+        segments[i].tokens = {&fed[i], 1}, ++segments[i].start;
+      }
+    }
+    for (const TokenScore& s : drawn) all.push_back(s.token);
+  }
+  return all;
+}
+
+TEST_CASE("a round of drafts on CUDA draws the tokens of as many passes, recorded or not") {
+  const auto passes = drafted(false, false, 5);
+  for (const bool graphs : {false, true}) CHECK(drafted(graphs, true, 5) == passes);
 }
 
 TEST_CASE("an arena larger than the device is out of memory, and the backend stays usable") {

@@ -20,22 +20,11 @@
 namespace frugal::testing {
 namespace {
 
-/// With recordings, or the same without.
-MakeBackend on_graphs(bool graphs) {
-  return [graphs] {
-    return aten::make_backend({.device = pretend().device(),
-                               .compute = c10::ScalarType::Float,
-                               .name = "pretend",
-                               .kernels = &pretend_kernels(),
-                               .make_recorder = graphs ? &pretend_recorder : nullptr});
-  };
-}
-
 /// Sequences that go on side by side, by given tokens.
 class Going {
  public:
   Going(bool graphs, const std::shared_ptr<const Model>& model, std::size_t sequences, std::size_t longest)
-      : rig_(on_graphs(graphs)(), {model}), tokens_(some_tokens(longest + 64)) {
+      : rig_(on_pretend(true, graphs)(), {model}), tokens_(some_tokens(longest + 64)) {
     for (std::size_t i = 0; i < sequences; ++i) {
       pages_.push_back(rig_.pages(longest + 64));
       starts_.push_back(static_cast<std::uint32_t>(longest - i));
@@ -180,7 +169,7 @@ TEST_CASE("a device that cannot record runs steps as they are and says why, once
 TEST_CASE("an engine on recorded steps answers as one on the CPU, with and without drafts") {
   const auto plain = answers(torch_backend({.threads = 1}), {.temperature = 0.8F});
   for (const bool drafts : {false, true})
-    CHECK(answers(on_graphs(true)(), {.prefixes = true, .drafts = drafts, .temperature = 0.8F}) == plain);
+    CHECK(answers(on_pretend(true, true)(), {.prefixes = true, .drafts = drafts, .temperature = 0.8F}) == plain);
 }
 
 TEST_CASE("graphs are for CUDA: another device is refused by name") {

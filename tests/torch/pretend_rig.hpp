@@ -7,18 +7,20 @@
 #include "support/tiny_model.hpp"
 #include "torch/factory.hpp"
 #include "torch/pretend_kernels.hpp"
+#include "torch/pretend_recorder.hpp"
 
 namespace frugal::testing {
 
 inline PretendDevice& pretend() { return PretendDevice::get(); }
 
-/// With frugal's kernels, or with LibTorch's operations alone.
-inline MakeBackend on_pretend(bool kernels) {
-  return [kernels] {
+/// With frugal's kernels, or with LibTorch's operations alone; with recordings.
+inline MakeBackend on_pretend(bool kernels, bool graphs = false) {
+  return [kernels, graphs] {
     return aten::make_backend({.device = pretend().device(),
                                .compute = c10::ScalarType::Float,
                                .name = "pretend",
-                               .kernels = kernels ? &pretend_kernels() : nullptr});
+                               .kernels = kernels ? &pretend_kernels() : nullptr,
+                               .make_recorder = graphs ? &pretend_recorder : nullptr});
   };
 }
 

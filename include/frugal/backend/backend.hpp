@@ -39,8 +39,9 @@ struct BackendTraits {
   bool hidden_states = false;     ///< fills Segment::hidden and obeys Batch::layers
   bool async = false;             ///< submit() returns before the pass is done, so that host work can overlap it
   bool device_draws = false;      ///< draws by the rule of sampling.hpp without bringing logits to the host
-  bool deferral = false;          ///< judges drafts by DrawSpec::deferral
-  bool wants_own_thread = false;  ///< keeps device state per thread: best driven by one thread (own_thread)
+  std::uint32_t draft_rounds = 0;  ///< takes a DraftRound of so many segments; 0 = none
+  bool deferral = false;           ///< judges drafts by DrawSpec::deferral
+  bool wants_own_thread = false;   ///< keeps device state per thread: best driven by one thread (own_thread)
   /// Most distributions of DrawSpec::keep_distribution that are held at a time; the oldest goes for the next one. None =
   /// all of the last `ticket_memory` passes.
   std::optional<std::uint32_t> kept_distributions{};
@@ -82,6 +83,16 @@ struct PageWrite {
   std::span<const std::byte> bytes;
 };
 
+/// Drafts of one model: `first`, then steps - 1 times one row a segment, whose token is what the segment drew last.
+struct DraftRound {
+  /// Every segment makes one draw, by its last row; block tables cover start + rows + steps - 1 tokens. `drawn` is [steps,
+  /// segments]. The draw of step k stands at position + k; all else of its DrawSpec stays, history and mask included.
+  /// No logits, hidden states, distributions or draws of earlier passes; keep_distribution may be asked for.
+  Batch first;
+  /// A segment that draws -1 goes on with token 0: what it draws then means nothing.
+  std::uint32_t steps = 1;
+};
+
 /// What wait() knows about the work of a ticket.
 struct PassReport {
   std::optional<Duration> device_time{};  ///< time the device worked on it; none = not measured: time it from outside
@@ -116,6 +127,9 @@ class FRUGAL_API Backend {
   /// for wait(). At most `ticket_memory` passes may be under way. Default: runs forward() at once, with what the batch
   /// takes from earlier tickets filled in.
   virtual Ticket submit(const Batch& batch);
+  /// Starts a round of drafts in one go: nobody waits between its steps. Draw i of step k has the number k * segments + i.
+  /// The tokens are those of `steps` passes one after the other. Default: unsupported (see BackendTraits::draft_rounds).
+  virtual Ticket draft(const DraftRound& round);
   /// Waits for a ticket, once, in any order; throws what the work threw.
   virtual PassReport wait(Ticket ticket);
 
