@@ -235,7 +235,7 @@ Drafted drafted(std::shared_ptr<Backend> backend, const Sampling& sampling, bool
   std::vector<Stream> streams;
   for (std::uint32_t i = 0; i < 4; ++i) {
     Request request{TokenPrompt{some_tokens(20 + i)}};
-    request.max_tokens = 20 + i, request.sampling = sampling;
+    request.max_tokens = 12 + i, request.sampling = sampling;
     if (!random) request.sampling.seed = i;
     streams.push_back(engine.submit(std::move(request)));
   }
@@ -251,21 +251,24 @@ Drafted drafted(std::shared_ptr<Backend> backend, const Sampling& sampling, bool
   return out;
 }
 
+/// The same engine, pass by pass and in rounds.
+void equal_answers(const Sampling& sampling, bool graphs, bool rounds_save_waits) {
+  const auto passes = drafted(std::make_shared<BackendWrapper>(on_pretend(true, graphs)()), sampling, false);
+  const auto rounds = drafted(on_pretend(true, graphs)(), sampling, false);
+  CHECK(rounds.answers == passes.answers);
+  CHECK(rounds.accepted == passes.accepted);
+  CHECK(rounds.accepted > 0);
+  if (rounds_save_waits)
+    CHECK(rounds.waits * 3 < passes.waits * 2);
+  else
+    CHECK(rounds.waits == passes.waits);
+}
+
 TEST_CASE("an engine drafts in rounds with the answers of drafts made pass by pass, and waits less") {
-  const Sampling greedy, drawn{.temperature = 0.8F}, penalties{.temperature = 0.8F, .presence_penalty = 0.5F};
-  for (const bool graphs : {false, true}) {
-    for (const Sampling* sampling : {&greedy, &drawn, &penalties}) {
-      const auto passes = drafted(std::make_shared<BackendWrapper>(on_pretend(true, graphs)()), *sampling, false);
-      const auto rounds = drafted(on_pretend(true, graphs)(), *sampling, false);
-      CHECK(rounds.answers == passes.answers);
-      CHECK(rounds.accepted == passes.accepted);
-      CHECK(rounds.accepted > 0);
-      if (sampling == &penalties)
-        CHECK(rounds.waits == passes.waits);  // each draft changes what the next one is drawn from
-      else
-        CHECK(rounds.waits * 3 < passes.waits * 2);
-    }
-  }
+  equal_answers({}, false, true);
+  equal_answers({.temperature = 0.8F}, true, true);
+  equal_answers({.temperature = 0.8F, .presence_penalty = 0.5F}, false,
+                false);  // a draft changes what the next is drawn from
 }
 
 TEST_CASE("an engine whose draft model draws at random drafts in rounds") {
