@@ -20,7 +20,7 @@ def run(*arguments, code=0):
 
 
 def serve(folder, head, policy, rows):
-    """The fitted policy behind `frugal serve`: the same tiers answer, and other models are refused."""
+    """The fitted policy behind `frugal serve`: the head answers most requests of the type it was fitted for, and other tiers are refused."""
     content = {"models": [{"name": "big", "path": MODEL}], "heads": [{"name": "head", "head": head, "model": "big"}],
                "cascades": [{"name": "both", "tiers": ["head", "big"], "policy": policy}], "threads": 2, "kv_mib": 64}
     config = folder / "serve.json"
@@ -30,11 +30,12 @@ def serve(folder, head, policy, rows):
         for row in rows:
             body = {"model": "both", "max_tokens": 4, "messages": [
                 {"role": "system", "content": "Answer with one word: animal or vehicle."}, {"role": "user", "content": row["prompt"]}]}
-            request = urllib.request.Request(served.url + "/v1/chat/completions", json.dumps(body).encode(), {"Content-Type": "application/json"})
+            request = urllib.request.Request(served.url + "/v1/chat/completions", json.dumps(body).encode(), {
+                "Content-Type": "application/json", "x-frugal-type": row["type"]})
             with urllib.request.urlopen(request, timeout=60) as reply:
                 right += row["expected"] in json.load(reply)["choices"][0]["message"]["content"].lower()
         assert served.stop() == 0
-    assert right > 0.7 * len(rows), right
+    assert right > 0.7 * len(rows), right  # the big tier alone has few right
     content["models"][0]["name"], content["heads"][0]["model"], content["cascades"][0]["tiers"] = "other", MODEL, ["head", "other"]
     config.write_text(json.dumps(content))
     assert "other" in run("serve", str(config), "--listen", "127.0.0.1:0", "--quiet", code=2).stderr
