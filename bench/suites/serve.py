@@ -69,8 +69,11 @@ async def ask(port, messages):
     body = json.dumps({"model": "m", "messages": messages, "max_tokens": ANSWER, "temperature": 0, "stream": True}).encode()
     start = time.perf_counter()
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    writer.write(b"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nConnection: close\r\nContent-Length: "
+    writer.write(b"POST /v1/chat/completions HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nConnection: close\r\nContent-Length: "
                  + str(len(body)).encode() + b"\r\n\r\n" + body)
+    status = await reader.readline()
+    if b" 200 " not in status:
+        raise SystemExit(f"the server on port {port} says {status!r}: {(await reader.read(2000))!r}")
     times = []
     while line := await reader.readline():
         if not line.startswith(b"data: {"):
