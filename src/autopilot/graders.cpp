@@ -6,6 +6,7 @@
 
 #include <algorithm>
 
+#include "core/ascii.hpp"
 #include "core/json_tree.hpp"
 #include "grammar/compile.hpp"
 #include "grammar/limits.hpp"
@@ -20,13 +21,6 @@ std::string_view trimmed(std::string_view text) {
   const std::size_t from = text.find_first_not_of(blanks);
   if (from == std::string_view::npos) return {};
   return text.substr(from, text.find_last_not_of(blanks) - from + 1);
-}
-
-std::string lower(std::string_view text) {
-  std::string out(text);
-  for (char& c : out)
-    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
-  return out;
 }
 
 bool is_word(char c) {
@@ -77,16 +71,17 @@ Grader expect_choice() {
   return [](const Question& q, std::string_view answer) {
     if (q.choices.empty())
       throw Error(Errc::invalid_argument, "question \"" + q.id + "\" has no choices to look for in the answer");
-    const std::string text = lower(answer);
+    const std::string text = lower_ascii(answer);
     std::size_t first = std::string::npos, length = 0;
     std::string found;
     for (const std::string& choice : q.choices) {
-      const std::size_t at = find_word(text, lower(choice));
+      const std::size_t at = find_word(text, lower_ascii(choice));
       if (at > first || at == std::string::npos || (at == first && choice.size() <= length)) continue;
       first = at, length = choice.size();
       found = choice;
     }
-    return !found.empty() && any(q, [&](const std::string& e) { return lower(e) == lower(found); }) ? 1.0 : 0.0;
+    return !found.empty() && any(q, [&](const std::string& e) { return lower_ascii(e) == lower_ascii(found); }) ? 1.0
+                                                                                                                : 0.0;
   };
 }
 

@@ -97,10 +97,6 @@ class Asking {
   double cost_ = 0;
 };
 
-}  // namespace
-
-namespace {
-
 // Throws Error where the request has no vector.
 void embed(Outcome& out, const RecordOptions& options) {
   const auto began = std::chrono::steady_clock::now();

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <string>
 
+#include "core/ascii.hpp"
 #include "model/hash.hpp"
 
 namespace frugal::head {
@@ -20,13 +21,6 @@ bool is_letter(char c) {
 }
 
 bool is_letter_of_any_case(char c) { return is_letter(c) || (c >= 'A' && c <= 'Z'); }
-
-std::string lower(std::string_view text) {
-  std::string out(text.substr(0, most_bytes));
-  for (char& c : out)
-    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
-  return out;
-}
 
 std::vector<std::string_view> words_of(std::string_view text) {
   std::vector<std::string_view> out;
@@ -57,7 +51,7 @@ std::string without_stop_words(std::string_view text, std::span<const std::strin
     std::string_view core = word;
     while (!core.empty() && !is_letter_of_any_case(core.back())) core.remove_suffix(1);
     while (!core.empty() && !is_letter_of_any_case(core.front())) core.remove_prefix(1);
-    if (word.empty() || (!core.empty() && listed(lower(core)))) continue;
+    if (word.empty() || (!core.empty() && listed(lower_ascii(core)))) continue;
     if (!out.empty()) out += ' ';
     out += word;
   }
@@ -67,7 +61,7 @@ std::string without_stop_words(std::string_view text, std::span<const std::strin
 WordBag bag_of(std::string_view text, std::uint32_t buckets) {
   WordBag out;
   if (buckets == 0) return out;
-  const std::string low = lower(text);
+  const std::string low = lower_ascii(text.substr(0, most_bytes));
   const std::vector<std::string_view> words = words_of(low);
   std::vector<std::uint32_t> places;
   const auto add = [&](const model::Hash& hash) {

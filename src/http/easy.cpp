@@ -3,12 +3,12 @@
 #include <frugal/core/error.hpp>
 
 #include <algorithm>
-#include <cctype>
 #include <chrono>
 #include <cmath>
 #include <cstdlib>
 #include <ctime>
 
+#include "core/ascii.hpp"
 #include "core/splitmix.hpp"
 #include "core/version_text.hpp"
 #include "http/api.hpp"
@@ -62,10 +62,7 @@ std::optional<Duration> retry_wait(const HttpRetries& retries, std::uint32_t ret
 
 std::optional<Duration> retry_after_in(std::string_view line) {
   constexpr std::string_view name = "retry-after:";
-  const bool same = line.size() > name.size() && std::equal(name.begin(), name.end(), line.begin(), [](char n, char c) {
-                      return n == std::tolower(static_cast<unsigned char>(c));
-                    });
-  if (!same) return std::nullopt;
+  if (line.size() <= name.size() || !same_word(line.substr(0, name.size()), name)) return std::nullopt;
   const std::string value(line.substr(name.size()));
   char* end = nullptr;
   double seconds = std::strtod(value.c_str(), &end);

@@ -3,9 +3,9 @@
 #include <frugal/core/error.hpp>
 
 #include <algorithm>
-#include <cctype>
 #include <utility>
 
+#include "core/ascii.hpp"
 #include "core/caught.hpp"
 
 namespace frugal::http {
@@ -13,12 +13,6 @@ namespace frugal::http {
 namespace {
 
 constexpr std::size_t most_error_body = 64 << 10;
-
-std::string lower(std::string_view text) {
-  std::string out(text);
-  std::transform(out.begin(), out.end(), out.begin(), [](unsigned char c) { return std::tolower(c); });
-  return out;
-}
 
 std::optional<TimePoint> earlier(std::optional<TimePoint> a, std::optional<TimePoint> b) {
   if (!a || !b) return a ? a : b;
@@ -116,7 +110,7 @@ void Transfer::header(std::string_view line) {
   if (line == "\r\n" && !limits_.empty() && on_limits) on_limits(std::exchange(limits_, {}));
   const std::size_t colon = line.find(':');
   if (colon == std::string_view::npos) return;
-  const std::string name = lower(line.substr(0, colon)), value = lower(line.substr(colon + 1));
+  const std::string name = lower_ascii(line.substr(0, colon)), value = lower_ascii(line.substr(colon + 1));
   limits_.note(name, value, clock_.wall_now());
   if (name == "content-type") is_event_stream_ = value.find("text/event-stream") != std::string::npos;
   if (const std::optional<Duration> wait = retry_after_in(line)) retry_after_ = wait;

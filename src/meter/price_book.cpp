@@ -3,9 +3,9 @@
 #include <frugal/meter/price_book.hpp>
 
 #include <algorithm>
-#include <cctype>
 #include <unordered_set>
 
+#include "core/ascii.hpp"
 #include "meter/price_table.hpp"
 
 namespace frugal {
@@ -40,7 +40,7 @@ std::size_t end_of_shape(std::string_view name, std::string_view shape) {
 
 // The names a model may be listed under, the best first: as it is, with its date spelled "-2026-03-14", without a date.
 std::vector<std::string> spellings(std::string_view model) {
-  const std::string name = lower(model);
+  const std::string name = lower_ascii(model);
   std::vector<std::string> out{name};
   for (const std::string_view shape : {"-dddddddd", "@dddddddd", "-dddd-dd-dd", "-latest"}) {
     const std::size_t at = end_of_shape(name, shape);
@@ -140,12 +140,6 @@ expected<Rates> resolve(const PricedModel& model, std::uint64_t prompt_tokens, c
 
 }  // namespace
 
-std::string lower(std::string_view text) {
-  std::string out(text);
-  for (char& c : out) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
-  return out;
-}
-
 bool Condition::holds(std::chrono::sys_seconds at) const {
   const auto day = std::chrono::floor<std::chrono::days>(at);
   if (since && day < *since) return false;
@@ -157,7 +151,7 @@ bool Condition::holds(std::chrono::sys_seconds at) const {
 }
 
 void PriceBook::Table::make_index() {
-  const auto add = [&](const std::string& key, std::size_t i) { index.emplace(lower(key), i); };
+  const auto add = [&](const std::string& key, std::size_t i) { index.emplace(lower_ascii(key), i); };
   for (std::size_t i = 0; i < models.size(); ++i) add(models[i].id, i);
   for (const bool bare : {false, true}) {
     for (std::size_t i = 0; i < models.size(); ++i) {
@@ -244,7 +238,7 @@ std::vector<std::string> PriceBook::models() const {
   std::unordered_set<std::string> seen;
   for (const Table* t = table_.get(); t != nullptr; t = t->below.get())
     for (const PricedModel& model : t->models)
-      if (seen.insert(lower(model.id)).second) ids.push_back(model.id);
+      if (seen.insert(lower_ascii(model.id)).second) ids.push_back(model.id);
   std::sort(ids.begin(), ids.end());
   return ids;
 }

@@ -90,6 +90,4 @@ struct PriceBook::Table {
 /// Throws Error(bad_file).
 PriceBook::Table parse_prices(std::string_view json);
 
-std::string lower(std::string_view text);
-
 }  // namespace frugal

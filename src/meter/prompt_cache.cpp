@@ -7,6 +7,8 @@
 #include <string>
 #include <vector>
 
+#include "core/ascii.hpp"
+
 namespace frugal {
 
 namespace {
@@ -31,9 +33,8 @@ constexpr std::array<Published, 7> published{{
 std::vector<std::string> words_of(std::string_view name) {
   std::vector<std::string> out(1);
   for (const char c : name) {
-    const auto byte = static_cast<unsigned char>(c);
-    if (std::isalnum(byte) != 0)
-      out.back() += static_cast<char>(std::tolower(byte));
+    if (std::isalnum(static_cast<unsigned char>(c)) != 0)
+      out.back() += lower_ascii(c);
     else if (!out.back().empty())
       out.emplace_back();
   }
@@ -77,17 +78,10 @@ void refine_gpt(PromptCacheTerms& terms, std::string_view name) {
     terms = {1024, 1, 1800, 3, "OpenAI: 1,024 tokens, 30 minutes, from GPT-5.6 on"};
 }
 
-std::string lower(std::string_view text) {
-  std::string out(text);
-  std::transform(out.begin(), out.end(), out.begin(),
-                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
-  return out;
-}
-
 }  // namespace
 
 PromptCacheTerms prompt_cache_terms(std::string_view model) {
-  const std::string name = lower(model);
+  const std::string name = lower_ascii(model);
   const auto rule = std::find_if(published.begin(), published.end(),
                                  [&](const Published& p) { return name.find(p.part) != std::string::npos; });
   PromptCacheTerms terms = rule->terms;

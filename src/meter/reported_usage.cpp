@@ -4,8 +4,9 @@
 
 #include <algorithm>
 #include <array>
-#include <cctype>
 #include <string>
+
+#include "core/ascii.hpp"
 
 namespace frugal::meter {
 
@@ -96,10 +97,7 @@ bool contains(const Names& list, std::string_view key) {
 
 /// Whether a field of this name may hold tokens that are paid for.
 bool may_count_tokens(std::string_view key) {
-  std::string name(key);
-  std::transform(name.begin(), name.end(), name.begin(),
-                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
-  return name.find("token") != std::string::npos && !contains(harmless, key);
+  return lower_ascii(key).find("token") != std::string::npos && !contains(harmless, key);
 }
 
 }  // namespace

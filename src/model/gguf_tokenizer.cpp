@@ -3,8 +3,8 @@
 
 #include <algorithm>
 #include <array>
-#include <cctype>
 
+#include "core/ascii.hpp"
 #include "model/loaders.hpp"
 #include "text/tokenizer_vocabulary.hpp"
 
@@ -101,8 +101,7 @@ void read_byte_level(const GgufFile& file, BpeVocabulary& v) {
 
 /// Phi-3 files do not say that its special tokens take the blanks after them along; its own tokenizer does.
 void read_phi3_blanks(const GgufFile& file, BpeVocabulary& v) {
-  std::string name(file.string("general.name").value_or(""));
-  std::transform(name.begin(), name.end(), name.begin(), [](unsigned char c) { return std::tolower(c); });
+  const std::string name = lower_ascii(file.string("general.name").value_or(""));
   const bool phi3 = file.string("general.architecture") == "phi3" || name.find("phi-3") != std::string::npos ||
                     name.find("phi3") != std::string::npos;
   if (!phi3) return;

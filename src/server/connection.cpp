@@ -9,6 +9,7 @@
 #include <cctype>
 #include <charconv>
 
+#include "core/ascii.hpp"
 #include "core/caught.hpp"
 #include "server/access_line.hpp"
 #include "server/reading.hpp"
@@ -23,12 +24,7 @@ namespace {
 constexpr std::size_t most_read_ahead = 64 << 10;
 constexpr Duration linger = std::chrono::seconds(2);
 
-std::string lower(boost::beast::string_view text) {
-  std::string out(text.begin(), text.end());
-  std::transform(out.begin(), out.end(), out.begin(),
-                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
-  return out;
-}
+std::string_view view(boost::beast::string_view text) { return {text.data(), text.size()}; }
 
 // Only what is short and plain is repeated in headers and logs.
 bool fit_to_repeat(std::string_view id) {
@@ -144,7 +140,7 @@ void Connection::read_body() {
       return send_whole(std::move(*refusal));
     }
   arm(read_timer_, hub_->options().limits.body_time, &Connection::too_slow);
-  if (lower(parser_->get()[http::field::expect]) == "100-continue" && !parser_->is_done()) {
+  if (same_word(view(parser_->get()[http::field::expect]), "100-continue") && !parser_->is_done()) {
     static constexpr std::string_view go_on = "HTTP/1.1 100 Continue\r\n\r\n";
     Code ignored;  // nothing is under way, so these few bytes find room at once
     socket_.write_some(asio::buffer(go_on), ignored);
@@ -164,7 +160,7 @@ void Connection::take_head() {
   incoming_.path = path_of(std::string_view(target.data(), target.size()));
   for (const auto& field : message) {
     const auto value = field.value();
-    incoming_.headers.emplace_back(lower(field.name_string()), std::string(value.begin(), value.end()));
+    incoming_.headers.emplace_back(lower_ascii(view(field.name_string())), std::string(value.begin(), value.end()));
   }
   const std::string_view given = incoming_.header("x-request-id");
   incoming_.id = fit_to_repeat(given) ? std::string(given) : fresh_name("req_");

@@ -1,17 +1,12 @@
 #include "server/target.hpp"
 
 #include <algorithm>
-#include <cctype>
+
+#include "core/ascii.hpp"
 
 namespace frugal::server {
 
 namespace {
-
-char lower(char c) { return static_cast<char>(std::tolower(static_cast<unsigned char>(c))); }
-
-bool same_word(std::string_view a, std::string_view b) {
-  return std::equal(a.begin(), a.end(), b.begin(), b.end(), [](char x, char y) { return lower(x) == lower(y); });
-}
 
 bool ends_in(std::string_view text, std::string_view end) {
   return text.size() > end.size() && same_word(text.substr(text.size() - end.size()), end);
@@ -32,7 +27,7 @@ std::string_view without_port(std::string_view host) {
 
 int hex(char c) {
   if (c >= '0' && c <= '9') return c - '0';
-  c = lower(c);
+  c = lower_ascii(c);
   return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 

@@ -399,4 +399,5 @@ TEST_CASE("a policy of other models or tiers is refused, as are options out of r
   refused([](AutopilotOptions& o) { o.control_share = 1; }, "control_share");
   refused([](AutopilotOptions& o) { o.models = {"one"}; }, "models");
   refused([](AutopilotOptions& o) { o.fit.guarantee.limit = 0; }, "limit");
+  refused([](AutopilotOptions& o) { o.fit.router = Router::neighbours; }, "an autopilot records none");
 }

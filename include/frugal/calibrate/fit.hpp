@@ -114,7 +114,8 @@ class FRUGAL_API FittedCascade {
 
 /// Fits and certifies. An Error(invalid_argument) is returned where no useful threshold keeps the guarantee; its text says
 /// how many outcomes would do, or the smallest limit that is feasible. Throws Error(invalid_argument) for options out of
-/// range and for outcomes that cannot be fitted (fewer than 20, one tier, neighbours without embeddings). Seconds for ten thousand outcomes.
+/// range and for outcomes that cannot be fitted (fewer than 20, one tier, neighbours without embeddings). Seconds for ten
+/// thousand outcomes.
 FRUGAL_API expected<FittedCascade> fit_cascade(const Outcomes& outcomes, const FitOptions& options);
 
 /// from_json of a file, then policy().

@@ -1,4 +1,4 @@
-// Embedder: a text as a vector, for policies that ask how alike two requests are. text_embedder in frugal/head/embed.hpp
+// Embedder: a text as a vector, for policies that ask how alike two requests are. hidden_embedder in frugal/head/embed.hpp
 // makes one of a model's hidden states; bring your own where a trained one is at hand.
 #pragma once
 

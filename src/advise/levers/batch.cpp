@@ -3,8 +3,11 @@
 
 #include <algorithm>
 #include <array>
-#include <cctype>
 #include <cmath>
+#include <string>
+#include <string_view>
+
+#include "core/ascii.hpp"
 
 namespace frugal::advisor {
 
@@ -15,9 +18,8 @@ constexpr Interval may_wait{1.0, 0.8, 1.0};  // share of a deferrable type that 
 constexpr std::array<std::string_view, 8> words{"batch", "nightly",  "overnight", "offline",
                                                 "bulk",  "backfill", "cron",      "scheduled"};
 
-bool named_so(std::string name) {
-  std::transform(name.begin(), name.end(), name.begin(),
-                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+bool named_so(std::string_view given) {
+  const std::string name = lower_ascii(given);
   return std::any_of(words.begin(), words.end(), [&](std::string_view w) { return name.find(w) != std::string::npos; });
 }
 
