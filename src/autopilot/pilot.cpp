@@ -58,10 +58,7 @@ class PilotPolicy final : public CascadePolicy {
 // A request that is asked once more, of one tier, for what its answer tells.
 struct Again final : Sink {
   explicit Again(std::function<void(Answer)> then) : done(std::move(then)) {}
-  void on_delta(Delta delta) override {
-    answer.text += delta.text;
-    for (TokenScore& s : delta.scores) answer.scores.push_back(std::move(s));
-  }
+  void on_delta(Delta delta) override { answer.add(std::move(delta)); }
   void on_finish(Finish finish) override {
     answer.finish = std::move(finish);
     done(std::move(answer));

@@ -9,6 +9,7 @@
 #include <frugal/version.hpp>
 
 #include <algorithm>
+#include <iterator>
 #include <limits>
 #include <utility>
 
@@ -72,6 +73,8 @@ std::string_view to_string(Errc code) noexcept {
       return "internal";
     case Errc::over_budget:
       return "over_budget";
+    case Errc::denied:
+      return "denied";
   }
   return "unknown";
 }
@@ -98,6 +101,14 @@ std::string_view to_string(FinishReason reason) noexcept {
       return "error";
   }
   return "unknown";
+}
+
+void Answer::add(Delta delta) {
+  if (delta.revises) *this = {};
+  text += delta.text;
+  reasoning += delta.reasoning;
+  tokens.insert(tokens.end(), delta.tokens.begin(), delta.tokens.end());
+  std::move(delta.scores.begin(), delta.scores.end(), std::back_inserter(scores));
 }
 
 const Clock& steady_clock() noexcept {

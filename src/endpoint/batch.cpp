@@ -48,12 +48,7 @@ struct Basket {
 
 struct Collector final : Sink {
   Collector(std::shared_ptr<Basket> b, std::size_t i) : basket(std::move(b)), index(i) {}
-  void on_delta(Delta delta) override {
-    if (delta.revises) answer = {};
-    answer.text += delta.text;
-    answer.tokens.insert(answer.tokens.end(), delta.tokens.begin(), delta.tokens.end());
-    for (TokenScore& score : delta.scores) answer.scores.push_back(std::move(score));
-  }
+  void on_delta(Delta delta) override { answer.add(std::move(delta)); }
   void on_finish(Finish finish) override {
     answer.finish = std::move(finish);
     basket->put({index, std::move(answer)});

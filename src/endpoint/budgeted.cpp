@@ -140,7 +140,7 @@ struct Budgeted::Spending final : Sink {
 
   void on_delta(Delta delta) override {
     if (over) return;
-    seen += std::max<std::size_t>(delta.tokens.size(), delta.text.empty() ? 0 : 1);
+    seen += std::max<std::size_t>(delta.tokens.size(), delta.empty() ? 0 : 1);
     out->on_delta(std::move(delta));
   }
 

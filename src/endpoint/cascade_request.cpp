@@ -164,22 +164,20 @@ void CascadeRequest::prompt(std::size_t number, std::span<const Token> tokens) {
 
 void CascadeRequest::piece(std::size_t number, Delta delta) {
   if (!is_current(number)) return;
-  answer_.text += delta.text;
-  answer_.tokens.insert(answer_.tokens.end(), delta.tokens.begin(), delta.tokens.end());
   if (passing_on_) {
-    answer_.scores.insert(answer_.scores.end(), delta.scores.begin(), delta.scores.end());
+    answer_.add(delta);
     pass_on(number, std::move(delta));
     if (revises_ && watches_ && !committed_ && !is_last()) watch_running(number);
     return;
   }
-  for (TokenScore& score : delta.scores) answer_.scores.push_back(std::move(score));
+  answer_.add(std::move(delta));
   if (watches_ && !is_last()) watch_running(number);
 }
 
 // The caller's sink may throw: the tier then gives the answer up.
 void CascadeRequest::pass_on(std::size_t number, Delta delta) {
-  if (delta.text.empty() && delta.tokens.empty()) return;
   if (!asked_for_scores_) delta.scores.clear();
+  if (delta.empty()) return;
   const std::lock_guard telling(telling_);
   if (!is_current(number)) return;
   if (const std::size_t place = tries_.size(); shown_ != place) {
@@ -209,7 +207,7 @@ void CascadeRequest::watch_running(std::size_t number) {
   }
   if (!failed && verdict.commit && !verdict.next && cascade_->streaming != CascadeStreaming::buffer) {
     committed_ = verdict;
-    if (!passing_on_.exchange(true)) pass_on(number, {answer_.text, answer_.tokens, answer_.scores});
+    if (!passing_on_.exchange(true)) pass_on(number, {answer_.text, answer_.tokens, answer_.scores, false, answer_.reasoning});
     return;
   }
   if (!failed && (!verdict.next || *verdict.next == tier_)) return;
@@ -286,6 +284,7 @@ void CascadeRequest::record(const Finish& end, std::optional<double> score) {
   Ended ended{.tier = tier_, .score = score, .took = cascade_->clock.now() - began_};
   ended.answer.text = answer_.text;
   ended.answer.tokens = answer_.tokens;
+  ended.answer.reasoning = answer_.reasoning;
   if (asked_for_scores_) ended.answer.scores = answer_.scores;
   ended.answer.finish = end;
   ended.answer.finish.ledger = {};
@@ -362,7 +361,7 @@ void CascadeRequest::give(Finish end, std::optional<std::size_t> given) {
     if (has_try) {
       Answer& answer = tries_[*given].answer;
       const bool shown = shown_ == given;
-      const bool any = !shown && (!answer.tokens.empty() || !answer.text.empty() || shown_);
+      const bool any = !shown && (!answer.tokens.empty() || !answer.text.empty() || !answer.reasoning.empty() || shown_);
       if (any) end.timing.ttft = end.timing.e2e;
       if (shown) {
         end.timing.ttft = first_seen_ - submitted_;
@@ -371,8 +370,8 @@ void CascadeRequest::give(Finish end, std::optional<std::size_t> given) {
       }
       try {
         if (any)
-          out_->on_delta(
-              {std::move(answer.text), std::move(answer.tokens), std::move(answer.scores), shown_.has_value()});
+          out_->on_delta({std::move(answer.text), std::move(answer.tokens), std::move(answer.scores),
+                          shown_.has_value(), std::move(answer.reasoning)});
       } catch (...) {  // a reader that throws has given up
         end.reason = FinishReason::cancelled;
         end.error.reset();

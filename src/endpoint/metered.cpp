@@ -61,7 +61,7 @@ struct Metered::Measuring final : Sink {
       measured.gaps = Sketch(meter.options().alpha);
       measured.text.answer.clear();
     }
-    if (delta.tokens.empty() && delta.text.empty()) return;
+    if (delta.empty()) return;
     const TimePoint now = meter.clock().now();
     ++pieces;
     const std::size_t tokens = std::max<std::size_t>(delta.tokens.size(), 1);

@@ -100,12 +100,7 @@ std::optional<Finish> Stream::finish() const { return state_ ? state_->channel->
 
 Answer Stream::wait() {
   Answer answer;
-  while (std::optional<Delta> delta = next()) {
-    if (delta->revises) answer = {};
-    answer.text += delta->text;
-    answer.tokens.insert(answer.tokens.end(), delta->tokens.begin(), delta->tokens.end());
-    for (TokenScore& score : delta->scores) answer.scores.push_back(std::move(score));
-  }
+  while (std::optional<Delta> delta = next()) answer.add(std::move(*delta));
   if (std::optional<Finish> end = finish()) {
     answer.finish = std::move(*end);
   } else {

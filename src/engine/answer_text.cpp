@@ -1,7 +1,8 @@
 #include "engine/answer_text.hpp"
 
-#include <algorithm>
 #include <utility>
+
+#include "core/stop_texts.hpp"
 
 namespace frugal {
 
@@ -13,17 +14,6 @@ std::string AnswerText::release(std::size_t bytes) {
   std::string out = pending_.substr(0, bytes);
   pending_.erase(0, bytes);
   return out;
-}
-
-// The longest end of pending_ that is a beginning of some stop text.
-std::size_t AnswerText::held_for_stops() const {
-  std::size_t held = 0;
-  for (const std::string& stop : stops_) {
-    for (std::size_t n = std::min(stop.size() - 1, pending_.size()); n > held; --n) {
-      if (std::string_view(pending_).substr(pending_.size() - n) == std::string_view(stop).substr(0, n)) held = n;
-    }
-  }
-  return held;
 }
 
 std::string AnswerText::push(Token token) {
@@ -44,13 +34,9 @@ std::string AnswerText::take(Token token) {
   whole_ += piece;
   added_ = piece.size();
   pending_ += piece;
-  std::size_t first = std::string::npos;
-  for (const std::string& stop : stops_) {
-    const std::size_t at = pending_.find(stop);
-    if (at < first) first = at, matched_ = stop;
-  }
-  if (matched_) return release(first);
-  return release(pending_.size() - held_for_stops());
+  const StopMatch found = find_stop(pending_, stops_);
+  if (found.stop != nullptr) matched_ = *found.stop;
+  return release(found.safe);
 }
 
 void AnswerText::drop_newest() {

@@ -34,7 +34,6 @@ class AnswerText {
  private:
   std::string take(Token token);
   std::string release(std::size_t bytes);
-  std::size_t held_for_stops() const;
 
   std::optional<Detokenizer> detokenizer_, detokenizer_before_;  // before = ahead of the newest token
   std::vector<std::string> stops_;

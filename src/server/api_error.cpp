@@ -56,6 +56,8 @@ ApiError api_error(const Error& error) {
       return {429, error, {}, "rate_limit_exceeded", false};
     case Errc::over_budget:
       return {429, error, {}, "insufficient_quota", true};
+    case Errc::denied:  // of a provider, for our key: a client can do nothing about it
+      return {502, error, {}, {}, true};
     case Errc::unavailable:
     case Errc::cancelled:
       return {503, error, {}, {}, false};

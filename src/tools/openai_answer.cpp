@@ -105,6 +105,8 @@ int openai_status(Errc code) {
     case Errc::busy:
     case Errc::over_budget:
       return 429;
+    case Errc::denied:
+      return 502;
     case Errc::unavailable:
       return 503;
     default:

@@ -37,6 +37,11 @@ struct Delta {
   /// All pieces before are taken back: the answer begins anew with this one, which may be empty. Only where the request
   /// said so (Request::allow_revisions).
   bool revises = false;
+  /// What the model thought before it answered, where a provider's API tells it apart from the text. A model whose tokens
+  /// are drawn here thinks inside `text`, between its own marks.
+  std::string reasoning{};
+
+  bool empty() const noexcept { return text.empty() && tokens.empty() && scores.empty() && reasoning.empty(); }
 };
 
 enum class FinishReason {
@@ -96,6 +101,10 @@ struct Finish {
   std::vector<ToolCall> tool_calls{};
   /// Of an answer under a constraint that this process enforced; none = there was none, or nothing is known.
   std::optional<DocumentReport> document{};
+  /// Of a provider's answer, as it came, for what the fields above do not hold: the objects in which it reported usage,
+  /// one a line; where it failed, the error's body or the event that could not be read, cut at 64 KiB. Empty where the
+  /// answer was made in this process. A cascade hands on that of the answer it gives.
+  std::string raw{};
   RequestId request{};  ///< the endpoint's number for the request (Call::id); 0 = it gave none
   std::string id{};     ///< Request::id: the caller's own
 
@@ -113,6 +122,10 @@ struct Answer {
   std::vector<Token> tokens{};
   std::vector<TokenScore> scores{};
   Finish finish{};
+  std::string reasoning{};  ///< Delta::reasoning of all deltas
+
+  /// Joins the next piece; one that revises takes the place of all before it.
+  FRUGAL_API void add(Delta delta);
 };
 
 }  // namespace frugal

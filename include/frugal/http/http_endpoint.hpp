@@ -78,6 +78,10 @@ struct HttpOptions {
   /// How much the model may think, in the API's own words ("low", "high"): a cap on what is billed as reasoning. Empty =
   /// the API's default. Sent as reasoning_effort, reasoning.effort or output_config.effort; plain completions refuse it.
   std::string effort{};
+  /// How many tokens the model may think at most: Anthropic's thinking budget, at least 1024 and below the request's
+  /// max_tokens (a request with fewer is refused). It is on only where this is set; it then takes no temperature but 1
+  /// and no top_k. The other APIs have no such field (HttpOptions::effort is theirs).
+  std::optional<std::uint32_t> thinking_tokens{};
   HttpTimeouts timeouts{};
   HttpRetries retries{};
   HttpHedging hedging{};

@@ -1,0 +1,32 @@
+// Stop texts: where an answer ends because of its text, and what must be held back until that is decided.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace frugal {
+
+struct StopMatch {
+  const std::string* stop = nullptr;  ///< which one matched; null = none
+  std::size_t safe = 0;               ///< bytes at the front that can no longer change: what stands before the match, or
+                                      ///< all but the longest end that may become one
+};
+
+/// Looks for the stop text that begins first in `text`, which holds all that was held back before. The texts are not
+/// empty. Time O(stops x (bytes + the longest one squared)).
+inline StopMatch find_stop(std::string_view text, const std::vector<std::string>& stops) {
+  StopMatch found{nullptr, std::string_view::npos};
+  for (const std::string& stop : stops)
+    if (const std::size_t at = text.find(stop); at < found.safe) found = {&stop, at};
+  if (found.stop != nullptr) return found;
+  std::size_t held = 0;
+  for (const std::string_view stop : stops)
+    for (std::size_t n = std::min(stop.size() - 1, text.size()); n > held; --n)
+      if (text.substr(text.size() - n) == stop.substr(0, n)) held = n;
+  return {nullptr, text.size() - held};
+}
+
+}  // namespace frugal
