@@ -15,12 +15,19 @@ struct StopMatch {
                                       ///< all but the longest end that may become one
 };
 
-/// Looks for the stop text that begins first in `text`, which holds all that was held back before. The texts are not
+/// Looks in `text`, which begins with all that was held back before, for the stop text that is complete first; the longest
+/// where several end at one place. So the answer ends at one place, whatever the pieces it comes in. Stop texts are not
 /// empty. Time O(stops x (bytes + the longest one squared)).
 inline StopMatch find_stop(std::string_view text, const std::vector<std::string>& stops) {
   StopMatch found{nullptr, std::string_view::npos};
-  for (const std::string& stop : stops)
-    if (const std::size_t at = text.find(stop); at < found.safe) found = {&stop, at};
+  std::size_t end = std::string_view::npos;
+  for (const std::string& stop : stops) {
+    const std::size_t at = text.find(stop);
+    if (at == std::string_view::npos || at + stop.size() > end) continue;
+    if (at + stop.size() == end && at > found.safe) continue;
+    end = at + stop.size();
+    found = {&stop, at};
+  }
   if (found.stop != nullptr) return found;
   std::size_t held = 0;
   for (const std::string_view stop : stops)

@@ -103,9 +103,19 @@ bool takes_sampling(const HttpOptions& o) {
   return version_part(name).value_or(0) <= (haiku ? 5 : 6);
 }
 
+std::uint32_t limit_of(const Request& r, const HttpOptions& o) {
+  return r.max_tokens > 0 ? r.max_tokens : o.default_max_tokens;
+}
+
+// The API refuses a stop text of blanks alone; StopCutter looks for it.
+void add_stops(Json& body, const Request& r) {
+  for (const std::string& stop : r.stop)
+    if (stop.find_first_not_of(" \t\r\n\f\v") != std::string::npos) body["stop_sequences"].push_back(stop);
+}
+
 std::optional<Error> unsayable_here(const Request& r, const HttpOptions& o) {
   if (std::optional<Error> no = unsayable(r, o)) return no;
-  const auto no = [&](const char* what) { return Error(Errc::unsupported, "endpoint " + o.name + ": " + what); };
+  const auto no = [&](const std::string& what) { return Error(Errc::unsupported, "endpoint " + o.name + ": " + what); };
   if (r.logprobs) return no("this API gives no log-probabilities");  // scores are a cascade's wish: they stay unknown
   const Sampling& s = r.sampling;
   if (s.presence_penalty != 0.0F || s.frequency_penalty != 0.0F || s.min_p != 0.0F || s.repetition_penalty != 1.0F)
@@ -114,6 +124,13 @@ std::optional<Error> unsayable_here(const Request& r, const HttpOptions& o) {
   const bool asks = (s.temperature != 0.0F && s.temperature != 1.0F) || s.top_p != 1.0F || s.top_k != 0;
   if (asks && !takes_sampling(o))
     return no("this model takes no temperature, top_p or top_k (HttpOptions::takes_sampling)");
+  if (o.thinking_tokens) {
+    if (s.top_k != 0 || s.top_p < 0.95F || (s.temperature != 0.0F && s.temperature != 1.0F))
+      return no("while it thinks this API takes no temperature but 1, no top_k and no top_p below 0.95");
+    if (limit_of(r, o) <= *o.thinking_tokens)
+      return no("max_tokens must be above thinking_tokens (" + std::to_string(*o.thinking_tokens) +
+                "), which are a part of it");
+  }
   if (s.seed) return no("this API takes no seed");
   const Chat& chat = std::get<Chat>(r.prompt);
   if (!chat.variables.empty()) return no("this API has no template and so no variables");
@@ -123,19 +140,9 @@ std::optional<Error> unsayable_here(const Request& r, const HttpOptions& o) {
 }
 
 class AnthropicReader final : public Reader {
- public:
-  Delta event(const SseEvent& event) override {
-    if (so_far_.ended || so_far_.error) return {};
-    const std::optional<Json> object = object_of(event.data);
-    if (!object) {
-      so_far_.error = Error(Errc::unavailable, "an event that is not a JSON object: " + event.data.substr(0, 80));
-      return {};
-    }
-    return read(text(*object, "type"), *object);
-  }
-
  private:
-  Delta read(const std::string& type, const Json& object) {
+  Delta read(const Json& object) override {
+    const std::string type = text(object, "type");
     Delta out;
     if (type == "message_start") {
       so_far_.model = text(member(object, "message"), "model");
@@ -143,7 +150,7 @@ class AnthropicReader final : public Reader {
     } else if (type == "content_block_start") {
       start_block(object);
     } else if (type == "content_block_delta") {
-      out.text = add_delta(object);
+      add_delta(object, out);
     } else if (type == "message_delta") {
       add_usage(member(object, "usage"));
       end(member(object, "delta"));
@@ -164,12 +171,14 @@ class AnthropicReader final : public Reader {
     so_far_.tool_calls.push_back({text(block, "id"), text(block, "name"), "", {}});
   }
 
-  std::string add_delta(const Json& object) {
+  void add_delta(const Json& object, Delta& out) {
     const Json& delta = member(object, "delta");
+    const std::string type = text(delta, "type");
     const auto call = call_at_.find(count(object, "index").value_or(0));
-    if (text(delta, "type") == "input_json_delta" && call != call_at_.end())
+    if (type == "input_json_delta" && call != call_at_.end())
       so_far_.tool_calls[call->second].arguments += text(delta, "partial_json");
-    return text(delta, "type") == "text_delta" ? text(delta, "text") : std::string();
+    if (type == "text_delta") out.text = text(delta, "text");
+    if (type == "thinking_delta") out.reasoning = text(delta, "thinking");
   }
 
   // Later reports hold totals, not additions, and may leave out what has not changed.
@@ -177,7 +186,7 @@ class AnthropicReader final : public Reader {
     if (!reported.is_object()) return;
     for (const auto& [key, value] : reported.items())
       if (!value.is_null()) reported_[key] = value;
-    so_far_.usage = messages_usage(reported_);
+    note_usage(reported, messages_usage(reported_));
   }
 
   void end(const Json& delta) {
@@ -201,14 +210,17 @@ class AnthropicMessages final : public Api {
     const Chat& chat = std::get<Chat>(r.prompt);
     expected<Json> tools = tools_of(chat);
     if (!tools) return unexpected(tools.error());
-    Json body{{"model", o.model}, {"max_tokens", r.max_tokens > 0 ? r.max_tokens : o.default_max_tokens}};
+    Json body{{"model", o.model}, {"max_tokens", limit_of(r, o)}};
     for (const Json& tool : *tools) body["tools"].push_back(tool_of(tool));
     add_messages(body, chat, plan);
     body["stream"] = true;
-    if (takes_sampling(o)) body["temperature"] = r.sampling.temperature;
+    if (o.thinking_tokens)
+      body["thinking"] = {{"type", "enabled"}, {"budget_tokens", *o.thinking_tokens}};
+    else if (takes_sampling(o))
+      body["temperature"] = r.sampling.temperature;
     if (r.sampling.top_p != 1.0F) body["top_p"] = r.sampling.top_p;
     if (r.sampling.top_k != 0) body["top_k"] = r.sampling.top_k;
-    if (!r.stop.empty()) body["stop_sequences"] = r.stop;
+    add_stops(body, r);
     if (!o.effort.empty()) body["output_config"]["effort"] = o.effort;
     if (Json schema = schema_of(r); !schema.is_null())
       body["output_config"]["format"] = {{"type", "json_schema"}, {"schema", std::move(schema)}};

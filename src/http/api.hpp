@@ -3,7 +3,6 @@
 #pragma once
 
 #include <frugal/core/expected.hpp>
-#include <frugal/core/finish.hpp>
 #include <frugal/core/request.hpp>
 #include <frugal/http/http_endpoint.hpp>
 
@@ -14,7 +13,7 @@
 #include <vector>
 
 #include "http/cache_plan.hpp"
-#include "http/sse.hpp"
+#include "http/reader.hpp"
 
 namespace frugal::http {
 
@@ -25,29 +24,6 @@ struct Post {
 
 /// The key's header, e.g. {"Authorization", "Bearer "}: name, and what stands before the key.
 using KeyHeader = std::pair<const char*, const char*>;
-
-/// What is known of an answer so far.
-struct Progressed {
-  std::optional<FinishReason> reason{};  ///< the API said why it ended
-  std::string detail{};
-  std::optional<Usage> usage{};  ///< as the API reported it, normalised
-  std::string model{};           ///< as the API names it
-  std::vector<ToolCall> tool_calls{};
-  bool ended = false;            ///< the API's own last event came
-  std::optional<Error> error{};  ///< the API ended the stream with an error
-};
-
-/// Reads one answer. Never throws for what the other side sends: nonsense becomes an error in progress().
-class Reader {
- public:
-  virtual ~Reader() = default;
-  /// The piece of the answer that this event carries; empty where it carries none.
-  virtual Delta event(const SseEvent& event) = 0;
-  const Progressed& progress() const noexcept { return so_far_; }
-
- protected:
-  Progressed so_far_{};
-};
 
 class Api {
  public:

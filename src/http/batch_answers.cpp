@@ -4,13 +4,14 @@
 #include <utility>
 
 #include "http/batch_courier.hpp"
+#include "http/stop_cutter.hpp"
 
 namespace frugal::http {
 
 bool BatchCourier::read_results(Going& batch, const BatchLook& look) {
   for (const std::string& url : look.results) {
     const expected<Got> got = fetch(options_.http, {.url = url}, stopped_, [&](std::string_view line) {
-      if (const std::optional<BatchResult> result = api_->read(line, options_.http.name)) take(batch, *result);
+      if (const std::optional<BatchResult> result = api_->read(line, options_.http.name)) take(batch, *result, line);
     });
     if (!got || got->status != 200) {
       note("the results of batch " + batch.sent->id + " could not be read to their end");
@@ -20,7 +21,7 @@ bool BatchCourier::read_results(Going& batch, const BatchLook& look) {
   return true;
 }
 
-void BatchCourier::take(Going& batch, const BatchResult& result) {
+void BatchCourier::take(Going& batch, const BatchResult& result, std::string_view line) {
   const auto found = batch.asked.find(result.id);
   if (found == batch.asked.end()) return;
   const Held entry = found->second;
@@ -31,7 +32,7 @@ void BatchCourier::take(Going& batch, const BatchResult& result) {
     --sent_;
   }
   if (result.error)
-    end_as(entry, is_final(*result.error) ? FinishReason::refused : FinishReason::error, result.error);
+    end_as(entry, is_final(*result.error) ? FinishReason::refused : FinishReason::error, result.error, line);
   else
     answer(entry, result.events);
 }
@@ -59,11 +60,14 @@ Finish BatchCourier::base_of(const BatchEntry& entry) const {
 void BatchCourier::answer(const Held& entry, const std::vector<SseEvent>& events) {
   Finish f = base_of(*entry);
   const std::unique_ptr<Reader> reader = api_of(options_.http.api).reader(entry->request);
+  StopCutter stops(entry->request.stop);
   try {
     for (const SseEvent& event : events) {
       Delta delta = reader->event(event);
-      if (!delta.text.empty() || !delta.scores.empty()) entry->sink->on_delta(std::move(delta));
+      stops.cut(delta);
+      if (!delta.empty()) entry->sink->on_delta(std::move(delta));
     }
+    if (Delta rest{.text = stops.rest()}; !rest.empty()) entry->sink->on_delta(std::move(rest));
   } catch (...) {  // the caller has given up; GuardedSink has noted why
     f.reason = FinishReason::cancelled;
     return finish(entry, std::move(f));
@@ -73,10 +77,8 @@ void BatchCourier::answer(const Held& entry, const std::vector<SseEvent>& events
   f.error = p.error;
   if (f.error || !p.reason) f.reason = FinishReason::error;
   if (!f.error && !p.reason) f.error = Error(Errc::unavailable, who_ + ": a result is no whole answer");
-  if (!p.model.empty()) f.model = p.model;
-  f.detail = p.detail;
-  f.tool_calls = p.tool_calls;
-  if (p.usage) f.usage = *p.usage;
+  reader->tell(f);
+  if (stops.matched() != nullptr) f.reason = FinishReason::stop, f.detail = *stops.matched();
   f.timing.ttft = f.timing.e2e;
   Attempt attempt;
   attempt.endpoint = options_.http.name;
@@ -86,10 +88,12 @@ void BatchCourier::answer(const Held& entry, const std::vector<SseEvent>& events
   finish(entry, std::move(f));
 }
 
-void BatchCourier::end_as(const Held& entry, FinishReason reason, std::optional<Error> error) noexcept {
+void BatchCourier::end_as(const Held& entry, FinishReason reason, std::optional<Error> error,
+                          std::string_view raw) noexcept {
   Finish end;
   try {
     end = base_of(*entry);
+    end.raw = raw.substr(0, most_raw);
   } catch (...) {
     end.request = entry->id;
   }

@@ -102,7 +102,7 @@ class OpenAiBatches final : public BatchApi {
     const Json& body = member(response, "body");
     const std::uint64_t status = count(response, "status_code").value_or(0);
     if (status == 200 && body.is_object())
-      add_events(body, out);
+      body.contains("output") ? add_response(body, out) : add_events(body, out);
     else if (status != 0)
       out.error = error_of_status(static_cast<long>(status), dumped(body), endpoint);
     else
@@ -128,6 +128,27 @@ class OpenAiBatches final : public BatchApi {
     }
     out.events.push_back({.data = dumped(chunk)});
     out.events.push_back({.data = "[DONE]"});
+  }
+
+  // The items of a response, each as the event that brings its whole content, then the end as a stream has it.
+  static void add_response(const Json& body, BatchResult& out) {
+    const auto add = [&](const Json& event) { out.events.push_back({.data = dumped(event)}); };
+    const auto list = [](const Json& value) { return value.is_array() ? value : Json::array(); };
+    std::size_t at = 0;
+    for (const Json& item : list(member(body, "output"))) {
+      if (text(item, "type") == "function_call")
+        add({{"type", "response.output_item.added"}, {"output_index", at}, {"item", item}});
+      for (const Json& part : list(member(item, "summary")))
+        add({{"type", "response.reasoning_summary_text.delta"}, {"delta", text(part, "text")}});
+      for (const Json& part : list(member(item, "content"))) {
+        const bool refusal = text(part, "type") == "refusal";
+        add({{"type", refusal ? "response.refusal.delta" : "response.output_text.delta"},
+             {"delta", text(part, refusal ? "refusal" : "text")},
+             {"logprobs", member(part, "logprobs")}});
+      }
+      ++at;
+    }
+    add({{"type", "response." + text(body, "status")}, {"response", body}});
   }
 
   const char* path_;
@@ -218,7 +239,9 @@ class AnthropicBatches final : public BatchApi {
       Json delta{{"type", "text_delta"}, {"text", text(block, "text")}};
       if (text(block, "type") == "tool_use")
         delta = {{"type", "input_json_delta"}, {"partial_json", dumped(member(block, "input"))}};
-      if (text(block, "type") == "tool_use" || text(block, "type") == "text")
+      if (text(block, "type") == "thinking")
+        delta = {{"type", "thinking_delta"}, {"thinking", text(block, "thinking")}};
+      if (text(block, "type") == "tool_use" || text(block, "type") == "text" || text(block, "type") == "thinking")
         add({{"type", "content_block_delta"}, {"index", at}, {"delta", std::move(delta)}});
       ++at;
     }
@@ -230,19 +253,20 @@ class AnthropicBatches final : public BatchApi {
 
 }  // namespace
 
-const BatchApi* batch_api_of(HttpApi api) {
-  static const OpenAiBatches chat("/v1/chat/completions"), completions("/v1/completions");
+const BatchApi& batch_api_of(HttpApi api) {
+  static const OpenAiBatches chat("/v1/chat/completions"), completions("/v1/completions"), responses("/v1/responses");
   static const AnthropicBatches anthropic;
   switch (api) {
     case HttpApi::openai_chat:
-      return &chat;
+      return chat;
     case HttpApi::openai_completions:
-      return &completions;
+      return completions;
+    case HttpApi::openai_responses:
+      return responses;
     case HttpApi::anthropic_messages:
-      return &anthropic;
-    default:
-      return nullptr;
+      break;
   }
+  return anthropic;
 }
 
 std::string batch_body(const std::string& post_body) {

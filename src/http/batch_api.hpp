@@ -59,8 +59,8 @@ class BatchApi {
   virtual std::optional<BatchResult> read(std::string_view line, const std::string& endpoint) const = 0;
 };
 
-/// Null where the API has no batches here.
-const BatchApi* batch_api_of(HttpApi api);
+/// Immutable, shared.
+const BatchApi& batch_api_of(HttpApi api);
 
 /// The body of a single request as one of a batch.
 std::string batch_body(const std::string& post_body);

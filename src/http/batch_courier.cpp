@@ -45,7 +45,7 @@ BatchEntry::BatchEntry(Request r, std::shared_ptr<Sink> to, const LogSink& log, 
 
 BatchCourier::BatchCourier(const HttpBatchOptions& options, Watchers& watchers)
     : options_(options),
-      api_(batch_api_of(options.http.api)),
+      api_(&batch_api_of(options.http.api)),
       watchers_(watchers),
       who_("endpoint " + options.http.name),
       state_(options.state_file, options.http),

@@ -80,12 +80,13 @@ class BatchCourier {
   void look_after(Going& batch, TimePoint now);
   bool find(Going& batch);
   bool read_results(Going& batch, const BatchLook& look);
-  void take(Going& batch, const BatchResult& result);
+  void take(Going& batch, const BatchResult& result, std::string_view line);
   void fail_all(Going& batch, const Error& error);
   void forget(Going& batch);
   void save() noexcept;
   void answer(const Held& entry, const std::vector<SseEvent>& events);
-  void end_as(const Held& entry, FinishReason reason, std::optional<Error> error) noexcept;
+  void end_as(const Held& entry, FinishReason reason, std::optional<Error> error,
+              std::string_view raw = {}) noexcept;
   void finish(const Held& entry, Finish end) noexcept;
   Finish base_of(const BatchEntry& entry) const;
   std::optional<TimePoint> next_turn() const;

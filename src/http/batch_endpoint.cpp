@@ -14,7 +14,6 @@ namespace {
 HttpBatchOptions checked(HttpBatchOptions o) {
   const auto refuse = [](const std::string& why) { throw Error(Errc::invalid_argument, "HttpBatchOptions: " + why); };
   o.http = http::checked(std::move(o.http));
-  if (http::batch_api_of(o.http.api) == nullptr) refuse("http.api has no batches here");
   if (o.poll <= Duration::zero()) refuse("poll is not a time");
   if (o.linger < Duration::zero()) refuse("linger is negative");
   if (o.most_requests == 0 || o.most_bytes == 0) refuse("most_requests or most_bytes is 0");

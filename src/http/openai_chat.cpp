@@ -71,34 +71,31 @@ void ask_for_scores(Json& body, const Request& r) {
   body["top_logprobs"] = std::max<std::uint32_t>(r.logprobs.value_or(0), r.scores ? 2 : 0);
 }
 
-class OpenAiReader final : public Reader {
- public:
-  Delta event(const SseEvent& event) override {
-    if (so_far_.ended || so_far_.error) return {};
-    if (event.data == "[DONE]") {
-      so_far_.ended = true;
-      return {};
-    }
-    const std::optional<Json> chunk = object_of(event.data);
-    if (!chunk) {
-      so_far_.error = Error(Errc::unavailable, "an event that is not a JSON object: " + event.data.substr(0, 80));
-      return {};
-    }
-    return read(*chunk);
-  }
+// OpenAI's own API refuses more than four; StopCutter looks for all of them.
+void add_stops(Json& body, const Request& r, const HttpOptions& o) {
+  constexpr std::size_t most = 4;
+  if (r.stop.empty()) return;
+  if (o.extended_sampling || r.stop.size() <= most)
+    body["stop"] = r.stop;
+  else
+    body["stop"] = std::vector<std::string>(r.stop.begin(), r.stop.begin() + most);
+}
 
+class OpenAiReader final : public Reader {
  private:
-  Delta read(const Json& chunk) {
+  Delta read(const Json& chunk) override {
     if (const Json& error = member(chunk, "error"); !error.is_null())
       so_far_.error = Error(Errc::unavailable, text(error, "message").empty() ? dumped(error) : text(error, "message"));
     if (so_far_.model.empty()) so_far_.model = text(chunk, "model");
-    if (const Json& usage = member(chunk, "usage"); usage.is_object()) so_far_.usage = completions_usage(usage);
+    if (const Json& usage = member(chunk, "usage"); usage.is_object()) note_usage(usage, completions_usage(usage));
     Delta out;
     const Json& choices = member(chunk, "choices");
     if (!choices.is_array() || choices.empty()) return out;
     const Json& choice = choices.front();
     const Json& delta = member(choice, "delta");
     out.text = text(delta, "content");
+    out.reasoning = text(delta, "reasoning_content");
+    if (out.reasoning.empty()) out.reasoning = text(delta, "reasoning");  // OpenRouter and vLLM call it so
     add_calls(member(delta, "tool_calls"));
     http::add_scores(member(member(choice, "logprobs"), "content"), out);
     end(text(choice, "finish_reason"));
@@ -154,7 +151,7 @@ class OpenAiChat final : public Api {
     ask_for_scores(body, r);
     add_schema(body, r);
     if (!o.effort.empty()) body["reasoning_effort"] = o.effort;
-    if (!r.stop.empty()) body["stop"] = r.stop;
+    add_stops(body, r, o);
     return Post{o.url + "/chat/completions", dumped(body), {}};
   }
   std::unique_ptr<Reader> reader(const Request&) const override { return std::make_unique<OpenAiReader>(); }

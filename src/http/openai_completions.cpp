@@ -25,24 +25,14 @@ void add_sampling(Json& body, const Request& r) {
 }
 
 class CompletionsReader final : public Reader {
- public:
-  Delta event(const SseEvent& event) override {
+ private:
+  Delta read(const Json& chunk) override {
     Delta out;
-    if (so_far_.ended || so_far_.error) return out;
-    if (event.data == "[DONE]") {
-      so_far_.ended = true;
-      return out;
-    }
-    const std::optional<Json> chunk = object_of(event.data);
-    if (!chunk) {
-      so_far_.error = Error(Errc::unavailable, "an event that is not a JSON object: " + event.data.substr(0, 80));
-      return out;
-    }
-    if (const Json& error = member(*chunk, "error"); !error.is_null())
+    if (const Json& error = member(chunk, "error"); !error.is_null())
       so_far_.error = Error(Errc::unavailable, text(error, "message").empty() ? dumped(error) : text(error, "message"));
-    if (so_far_.model.empty()) so_far_.model = text(*chunk, "model");
-    if (const Json& usage = member(*chunk, "usage"); usage.is_object()) so_far_.usage = completions_usage(usage);
-    const Json& choices = member(*chunk, "choices");
+    if (so_far_.model.empty()) so_far_.model = text(chunk, "model");
+    if (const Json& usage = member(chunk, "usage"); usage.is_object()) note_usage(usage, completions_usage(usage));
+    const Json& choices = member(chunk, "choices");
     if (!choices.is_array() || choices.empty()) return out;
     const Json& choice = choices.front();
     out.text = text(choice, "text");
@@ -51,7 +41,6 @@ class CompletionsReader final : public Reader {
     return out;
   }
 
- private:
   // {"token_logprobs": [-0.1], "top_logprobs": [{" Paris": -0.1, " the": -3}]}
   static void read_scores(const Json& scores, Delta& out) {
     const Json& own = member(scores, "token_logprobs");

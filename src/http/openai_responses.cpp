@@ -55,7 +55,6 @@ std::optional<Error> unsayable_here(const Request& r, const HttpOptions& o) {
       s.top_k != 0)
     return no("this API has no penalties, no top_k and no min_p");
   if (s.seed) return no("this API takes no seed");
-  if (!r.stop.empty()) return no("this API takes no stop texts");
   const Chat& chat = std::get<Chat>(r.prompt);
   if (!chat.variables.empty()) return no("this API has no template and so no variables");
   for (const Message& m : chat.messages)
@@ -75,19 +74,9 @@ void add_schema(Json& body, const Request& r) {
 }
 
 class ResponsesReader final : public Reader {
- public:
-  Delta event(const SseEvent& event) override {
-    if (so_far_.ended || so_far_.error || event.data == "[DONE]") return {};
-    const std::optional<Json> object = object_of(event.data);
-    if (!object) {
-      so_far_.error = Error(Errc::unavailable, "an event that is not a JSON object: " + event.data.substr(0, 80));
-      return {};
-    }
-    return read(text(*object, "type"), *object);
-  }
-
  private:
-  Delta read(const std::string& type, const Json& object) {
+  Delta read(const Json& object) override {
+    const std::string type = text(object, "type");
     Delta out;
     const Json& response = member(object, "response");
     if (type == "response.created") {
@@ -98,6 +87,8 @@ class ResponsesReader final : public Reader {
     } else if (type == "response.refusal.delta") {
       out.text = text(object, "delta");
       so_far_.detail = "refusal";
+    } else if (type == "response.reasoning_text.delta" || type == "response.reasoning_summary_text.delta") {
+      out.reasoning = text(object, "delta");
     } else if (type == "response.output_item.added") {
       begin_call(object);
     } else if (type == "response.function_call_arguments.delta") {
@@ -124,7 +115,7 @@ class ResponsesReader final : public Reader {
 
   void end(const Json& response, bool completed) {
     if (!text(response, "model").empty()) so_far_.model = text(response, "model");
-    if (const Json& usage = member(response, "usage"); usage.is_object()) so_far_.usage = responses_usage(usage);
+    if (const Json& usage = member(response, "usage"); usage.is_object()) note_usage(usage, responses_usage(usage));
     const std::string why = text(member(response, "incomplete_details"), "reason");
     so_far_.reason = completed || why != "max_output_tokens" ? FinishReason::stop : FinishReason::length;
     if (!completed && why != "max_output_tokens") so_far_.detail = why.empty() ? "incomplete" : why;

@@ -15,6 +15,9 @@ HttpOptions checked(HttpOptions o) {
     refuse("url must begin with http:// or https://, and is \"" + o.url + "\"");
   if (o.url.find_first_of(" \r\n") != std::string::npos) refuse("url holds a blank or a line end");
   if (!o.effort.empty() && o.api == HttpApi::openai_completions) refuse("effort: plain completions have no such field");
+  if (o.thinking_tokens && o.api != HttpApi::anthropic_messages)
+    refuse("thinking_tokens: only anthropic_messages has such a field");
+  if (o.thinking_tokens && *o.thinking_tokens < 1024) refuse("thinking_tokens must be at least 1024");
   if (o.max_running == 0) refuse("max_running is 0");
   if (!(o.retries.budget >= 0 && std::isfinite(o.retries.budget))) refuse("retries.budget is not a share");
   if (!(o.hedging.budget >= 0 && o.hedging.budget <= 1)) refuse("hedging.budget is not a share");

@@ -12,8 +12,6 @@ namespace frugal::http {
 
 namespace {
 
-constexpr std::size_t most_error_body = 64 << 10;
-
 std::optional<TimePoint> earlier(std::optional<TimePoint> a, std::optional<TimePoint> b) {
   if (!a || !b) return a ? a : b;
   return std::min(*a, *b);
@@ -36,6 +34,7 @@ Transfer::Transfer(const HttpOptions& options, Request request, std::shared_ptr<
       id_(id),
       post_(std::move(post)),
       headers_(options_),
+      stops_(request_.stop),
       submitted_(clock_.now()) {}
 
 std::shared_ptr<Transfer> Transfer::beside(const Transfer& first) {
@@ -132,15 +131,15 @@ std::size_t Transfer::body(std::string_view bytes) {
   try {
     read(bytes);
   } catch (...) {
-    if (!sink_threw_) broken_ = caught_error(Errc::internal, "endpoint " + options_.name);
+    broken_ = caught_error(Errc::internal, "endpoint " + options_.name);
   }
-  return sink_threw_ || broken_ || too_large_ ? 0 : bytes.size();
+  return sink_threw_ || broken_ || too_large_ || stops_.matched() != nullptr ? 0 : bytes.size();
 }
 
 void Transfer::read(std::string_view bytes) {
   curl_easy_getinfo(easy_.get(), CURLINFO_RESPONSE_CODE, &status_);
   if (status_ != 200 || !is_event_stream_) {
-    error_body_.append(bytes.substr(0, most_error_body - std::min(most_error_body, error_body_.size())));
+    error_body_.append(bytes.substr(0, most_raw - std::min(most_raw, error_body_.size())));
     return;
   }
   if (!std::exchange(got_bytes_, true) && on_first_byte) on_first_byte();
@@ -149,15 +148,21 @@ void Transfer::read(std::string_view bytes) {
 }
 
 void Transfer::take(const SseEvent& event) {
+  if (sink_threw_ || stops_.matched() != nullptr) return;
   Delta delta = reader_->event(event);
-  if (delta.text.empty() && delta.scores.empty()) return;
+  if (delta.empty()) return;
   ++pieces_;
+  stops_.cut(delta);
+  give(std::move(delta));
+}
+
+void Transfer::give(Delta delta) {
+  if (delta.empty()) return;
   if (!first_text_) first_text_ = last_byte_;
   try {
     sink_->on_delta(std::move(delta));
   } catch (...) {  // the caller has given up; GuardedSink has noted why
     sink_threw_ = true;
-    throw;
   }
 }
 
@@ -218,6 +223,7 @@ Error Transfer::failure(CURLcode result) const {
 Finish Transfer::outcome(CURLcode result, TimePoint now) {
   if (sink_threw_) return finished(FinishReason::cancelled, std::nullopt, now);
   if (broken_) return finished(FinishReason::error, broken_, now);
+  if (stops_.matched() != nullptr) return finished(FinishReason::stop, std::nullopt, now);
   if (easy_) curl_easy_getinfo(easy_.get(), CURLINFO_RESPONSE_CODE, &status_);
   if (status_ >= 300) {
     const bool final = status_ < 500;
@@ -237,18 +243,17 @@ Finish Transfer::outcome(CURLcode result, TimePoint now) {
 }
 
 Finish Transfer::finished(FinishReason reason, std::optional<Error> error, TimePoint now) {
+  if (!sink_threw_) give({.text = stops_.rest()});
   Finish f;
-  f.reason = reason;
-  f.error = std::move(error);
+  f.reason = sink_threw_ ? FinishReason::cancelled : reason;
+  if (!sink_threw_) f.error = std::move(error);
   f.model = options_.model;
   f.id = request_.id;
   f.request = id_;
   if (reader_) {
-    const Progressed& p = reader_->progress();
-    if (!p.model.empty()) f.model = p.model;
-    f.detail = p.detail;
-    f.tool_calls = p.tool_calls;
-    if (p.usage) f.usage = *p.usage;
+    reader_->tell(f);
+    if (stops_.matched() != nullptr) f.detail = *stops_.matched();
+    if (!error_body_.empty()) f.raw = error_body_;
     if (pieces_ > 0 && f.usage.output == 0) {  // the stream ended before the provider's own count came
       f.usage.output = pieces_;
       if (f.detail.empty()) f.detail = "usage: " + std::to_string(pieces_) + " pieces counted here, none reported";

@@ -21,6 +21,7 @@
 #include "http/easy.hpp"
 #include "http/rate_limits.hpp"
 #include "http/sse.hpp"
+#include "http/stop_cutter.hpp"
 
 namespace frugal::http {
 
@@ -101,6 +102,7 @@ class Transfer {
   Error failure(CURLcode result) const;
   void set_headers();
   void add_lost(Finish& finish) const;
+  void give(Delta delta);
   bool fresh() const noexcept { return !got_bytes_; }
 
   const HttpOptions& options_;
@@ -114,6 +116,7 @@ class Transfer {
   std::unique_ptr<CURL, CurlDeleter> easy_{};
   HeaderLines headers_;
   std::unique_ptr<Reader> reader_{};
+  StopCutter stops_;
   SseParser events_{};
 
   std::array<char, CURL_ERROR_SIZE> said_{};  ///< curl's own words for a failure

@@ -2,12 +2,14 @@
 // on pieces of any size; holds back only what may still become a tag or a call.
 #pragma once
 
+#include <frugal/core/finish.hpp>
 #include <frugal/core/request.hpp>
 
 #include <cstddef>
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "server/tool_style.hpp"
@@ -27,6 +29,11 @@ class AnswerSplitter {
   AnswerSplitter(const ToolStyle& style, std::vector<std::string> tools);
 
   void feed(std::string_view text, std::vector<AnswerPiece>& out);
+  /// What a provider told apart goes before the text that came with it.
+  void feed(Delta delta, std::vector<AnswerPiece>& out) {
+    if (!delta.reasoning.empty()) out.push_back({AnswerPiece::Kind::thought, std::move(delta.reasoning), {}});
+    feed(std::string_view(delta.text), out);
+  }
   /// The answer has ended: what was held back comes out, an unfinished call as the text it is.
   void end(std::vector<AnswerPiece>& out);
 

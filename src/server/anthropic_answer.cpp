@@ -33,7 +33,7 @@ class AnthropicWriter final : public Writer {
 
   void delta(Delta delta, std::string& out) override {
     std::vector<AnswerPiece> pieces;
-    splitter_.feed(delta.text, pieces);
+    splitter_.feed(std::move(delta), pieces);
     for (AnswerPiece& piece : pieces) take(std::move(piece), out);
   }
 

@@ -124,7 +124,7 @@ class ChatWriter final : public Writer {
   void delta(Delta delta, std::string& out) override {
     std::move(delta.scores.begin(), delta.scores.end(), std::back_inserter(scores_));
     std::vector<AnswerPiece> pieces;
-    splitter_.feed(delta.text, pieces);
+    splitter_.feed(std::move(delta), pieces);
     for (AnswerPiece& piece : pieces) take(std::move(piece), out);
   }
 

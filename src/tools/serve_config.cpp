@@ -139,6 +139,8 @@ void read_remote(Section& s, ServeConfig& config) {
   s.flag("completion_tokens_field", remote.options.completion_tokens_field);
   if (s.take("takes_sampling") != nullptr) s.flag("takes_sampling", remote.options.takes_sampling.emplace());
   s.text("effort", remote.options.effort);
+  if (s.take("thinking_tokens") != nullptr)
+    s.whole("thinking_tokens", remote.options.thinking_tokens.emplace(), 1024, 1 << 30);
   s.whole("default_max_tokens", remote.options.default_max_tokens, 1, 1 << 30);
   s.whole("max_running", remote.options.max_running, 1, 100'000);
   s.whole("max_waiting", remote.options.max_waiting, 0, 1'000'000);

@@ -40,7 +40,7 @@ TEST_CASE("a stop text that only seemed to begin is shown after all") {
   CHECK(feed("trailing EN", {"END"}).text == "trailing EN");
 }
 
-TEST_CASE("of several stop texts the one that stands first wins") {
+TEST_CASE("of several stop texts the one that is complete first wins") {
   const Fed fed = feed("aXYb", {"YbZ", "XY"});
   CHECK(fed.text == "a");
   CHECK(fed.matched == "XY");

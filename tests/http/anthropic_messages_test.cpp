@@ -135,6 +135,7 @@ TEST_CASE("messages: an error event and nonsense end the answer with an error") 
   const auto nonsense = anthropic_messages().reader(ask());
   nonsense->event({"", "<html>"});
   CHECK(nonsense->progress().error.has_value());
+  CHECK(nonsense->progress().raw == "<html>");
 }
 
 TEST_CASE("a status that is no success becomes an error with the API's own words") {
@@ -144,7 +145,9 @@ TEST_CASE("a status that is no success becomes an error with the API's own words
   CHECK(error_of_status(500, "<html>oops</html>", "e").message().find("<html>oops") != std::string::npos);
   CHECK(error_of_status(
             401, R"({"type": "error", "error": {"type": "authentication_error", "message": "invalid x-api-key"}})", "e")
-            .code() == Errc::unavailable);
+            .code() == Errc::denied);
+  CHECK(error_of_status(402, "", "e").code() == Errc::denied);
+  CHECK(error_of_status(403, "", "e").code() == Errc::denied);
   CHECK(worth_a_retry(503));
   CHECK_FALSE(worth_a_retry(400));
 }
@@ -186,4 +189,56 @@ TEST_CASE("messages: a schema and an effort go into output_config") {
       body["output_config"] ==
       nlohmann::json{{"effort", "medium"},
                      {"format", {{"type", "json_schema"}, {"schema", nlohmann::json::parse(testing::person_schema)}}}});
+}
+
+TEST_CASE("messages: a budget for thinking is asked for, and what it excludes is refused") {
+  HttpOptions o = options();
+  o.thinking_tokens = 2000;
+  Request r = ask();
+  r.max_tokens = 2500;
+  const auto refusal = [&] { return anthropic_messages().post(r, o).error().message(); };
+  const nlohmann::json body = nlohmann::json::parse(anthropic_messages().post(r, o).value().body);
+  CHECK(body["thinking"] == nlohmann::json{{"type", "enabled"}, {"budget_tokens", 2000}});
+  CHECK_FALSE(body.contains("temperature"));
+  r.sampling.temperature = 0.5F;
+  CHECK(refusal().find("temperature") != std::string::npos);
+  r.sampling = {.top_k = 3};
+  CHECK(refusal().find("top_k") != std::string::npos);
+  r.sampling = {};
+  r.max_tokens = 2000;
+  CHECK(refusal().find("max_tokens must be above thinking_tokens (2000)") != std::string::npos);
+  r.max_tokens = 0;
+  o.default_max_tokens = 2001;
+  CHECK(anthropic_messages().post(r, o).has_value());
+}
+
+TEST_CASE("messages: thoughts are told from the answer, and both reports of usage are kept") {
+  const auto reader = anthropic_messages().reader(ask());
+  const auto say = [&](const std::string& json) { return reader->event({"", json}); };
+  say(R"({"type": "message_start", "message": {"model": "m", "usage": {"input_tokens": 5, "output_tokens": 1, "service_tier": "standard"}}})");
+  say(R"({"type": "content_block_start", "index": 0, "content_block": {"type": "thinking", "thinking": ""}})");
+  const Delta thought = say(
+      R"({"type": "content_block_delta", "index": 0, "delta": {"type": "thinking_delta", "thinking": "Let me see."}})");
+  CHECK(thought.reasoning == "Let me see.");
+  CHECK(thought.text.empty());
+  const Delta text = say(R"({"type": "content_block_delta", "index": 1, "delta": {"type": "text_delta", "text": "4"}})");
+  CHECK(text.text == "4");
+  CHECK(text.reasoning.empty());
+  say(R"({"type": "message_delta", "delta": {}, "usage": {"output_tokens": 3}})");
+  say(R"({"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": {"output_tokens": 9}})");
+  CHECK(reader->progress().raw ==
+        "{\"input_tokens\":5,\"output_tokens\":1,\"service_tier\":\"standard\"}\n{\"output_tokens\":9}\n");
+  Finish f;
+  reader->tell(f);
+  CHECK(f.usage == Usage{.input = 5, .output = 9});
+  CHECK(f.raw == reader->progress().raw);
+}
+
+TEST_CASE("messages: a stop text of blanks, which the API refuses, is not sent") {
+  Request r = ask();
+  r.stop = {"\n\n", "END"};
+  CHECK(nlohmann::json::parse(anthropic_messages().post(r, options()).value().body)["stop_sequences"] ==
+        nlohmann::json{"END"});
+  r.stop = {"\n"};
+  CHECK_FALSE(nlohmann::json::parse(anthropic_messages().post(r, options()).value().body).contains("stop_sequences"));
 }

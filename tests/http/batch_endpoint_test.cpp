@@ -18,6 +18,7 @@
 #include <thread>
 #include <vector>
 
+#include "http/batch_api.hpp"
 #include "http/easy.hpp"
 #include "http/local_server.hpp"
 #include "support/error_of.hpp"
@@ -193,9 +194,6 @@ TEST_CASE("options of a batch endpoint that make no sense are refused by name") 
     CHECK(mentions(error, what));
   };
   HttpBatchOptions o = options(server);
-  o.http.api = HttpApi::openai_responses;
-  refused(o, "http.api");
-  o = options(server);
   o.poll = {};
   refused(o, "poll");
   o = options(server);
@@ -236,4 +234,87 @@ TEST_CASE("a Retry-After is read as seconds or as a date, and nonsense is none")
   for (const char* line : {"Retry-After: soon\r\n", "Retry-After: -1\r\n", "Retry-After: nan\r\n",
                            "Retry-After: 1e9\r\n", "Retry-After:\r\n", "X-Retry-After: 2\r\n", "Retry-Afte: 2\r\n"})
     CHECK_FALSE(retry_after_in(line));
+}
+
+namespace {
+
+// What a batch's line says, by the reader of the same API's streams.
+struct Read {
+  std::string text{}, reasoning{};
+  http::Progressed progress{};
+};
+Read read(HttpApi api, const std::string& line) {
+  const std::optional<http::BatchResult> result = http::batch_api_of(api).read(line, "e");
+  REQUIRE(result);
+  CHECK(result->id == "x");
+  CHECK_FALSE(result->error);
+  const auto reader = http::api_of(api).reader(ask("?"));
+  Read out;
+  for (const http::SseEvent& event : result->events) {
+    const Delta delta = reader->event(event);
+    out.text += delta.text, out.reasoning += delta.reasoning;
+  }
+  out.progress = reader->progress();
+  return out;
+}
+
+}  // namespace
+
+TEST_CASE("a response out of a batch is read as a stream of it would be") {
+  const Read got = read(HttpApi::openai_responses, R"({"custom_id": "x", "response": {"status_code": 200, "body":
+    {"status": "completed", "model": "m-1", "output": [
+      {"type": "reasoning", "summary": [{"type": "summary_text", "text": "Hm."}]},
+      {"type": "message", "content": [{"type": "output_text", "text": "Let me look."}]},
+      {"type": "function_call", "call_id": "c1", "name": "f", "arguments": "{}"}],
+     "usage": {"input_tokens": 7, "output_tokens": 9}}}})");
+  CHECK(got.text == "Let me look.");
+  CHECK(got.reasoning == "Hm.");
+  CHECK(got.progress.ended);
+  CHECK(got.progress.detail == "tool_calls");
+  REQUIRE(got.progress.tool_calls.size() == 1);
+  CHECK(got.progress.tool_calls[0].arguments == "{}");
+  CHECK(got.progress.usage == Usage{.input = 7, .output = 9});
+  const Read cut = read(HttpApi::openai_responses, R"({"custom_id": "x", "response": {"status_code": 200, "body":
+    {"status": "incomplete", "incomplete_details": {"reason": "max_output_tokens"}, "output": []}}})");
+  CHECK(cut.progress.reason == FinishReason::length);
+}
+
+TEST_CASE("thoughts come out of a batch, too") {
+  const Read chat = read(HttpApi::openai_chat, R"({"custom_id": "x", "response": {"status_code": 200, "body":
+    {"choices": [{"message": {"role": "assistant", "content": "4", "reasoning_content": "2 + 2"}, "finish_reason": "stop"}]}}})");
+  CHECK(chat.text == "4");
+  CHECK(chat.reasoning == "2 + 2");
+  const Read claude = read(HttpApi::anthropic_messages, R"({"custom_id": "x", "result": {"type": "succeeded", "message":
+    {"model": "m", "stop_reason": "end_turn", "content": [{"type": "thinking", "thinking": "2 + 2"}, {"type": "text", "text": "4"}]}}})");
+  CHECK(claude.text == "4");
+  CHECK(claude.reasoning == "2 + 2");
+}
+
+TEST_CASE("a stop text ends an answer out of a batch, and a line that is an error is kept") {
+  Provider provider;
+  LocalServer server([&](Connection& c) {
+    provider(c);
+    if (provider.lines.size() == 2 && provider.output.find("boom") == std::string::npos)
+      provider.output.replace(provider.output.find("\"response\""), provider.output.find('\n') -
+                              provider.output.find("\"response\"") - 1, R"("error": {"message": "boom"})");
+  });
+  HttpBatchEndpoint endpoint(options(server));
+  std::vector<Request> requests{ask("first"), ask("second")};
+  for (Request& r : requests) r.stop = {"seco"};
+  std::vector<Answer> answers(2);
+  BatchOptions how;
+  how.in_flight = 2;
+  how.on_answer = [&](std::size_t i, const Answer& a) { answers[i] = a; };
+  run_batch(endpoint, std::move(requests), how);
+  const std::size_t failed = answers[0].finish.error ? 0 : 1;
+  CHECK(answers[failed].finish.raw.find("boom") != std::string::npos);
+  const Answer& other = answers[1 - failed];
+  if (failed == 0) {
+    CHECK(other.text == "to ");
+    CHECK(other.finish.detail == "seco");
+  } else {
+    CHECK(other.text == "to first");
+  }
+  CHECK(other.finish.reason == FinishReason::stop);
+  CHECK(other.finish.usage == Usage{.input = 1000, .output = 100});
 }

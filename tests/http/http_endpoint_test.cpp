@@ -142,7 +142,9 @@ TEST_CASE("what no second try can mend is refused at once") {
   HttpEndpoint endpoint(options(server));
   const Finish f = endpoint.run(ask()).finish;
   CHECK(f.reason == FinishReason::refused);
+  CHECK(f.error->code() == Errc::denied);
   CHECK(mentions(*f.error, "wrong key"));
+  CHECK(f.raw == R"({"error": {"message": "wrong key"}})");
   CHECK(server.connections() == 1);
 }
 
@@ -219,7 +221,20 @@ TEST_CASE("cancelling closes the connection at once") {
 TEST_CASE("an answer that is not an event stream, or an event without end, is an error") {
   LocalServer html([](Connection& c) { c.answer(200, "<html>login</html>"); });
   HttpEndpoint endpoint(options(html));
-  CHECK(mentions(*endpoint.run(ask()).finish.error, "not an event stream"));
+  const Finish login = endpoint.run(ask()).finish;
+  CHECK(mentions(*login.error, "not an event stream"));
+  CHECK(login.raw == "<html>login</html>");
+
+  LocalServer nonsense([](Connection& c) {
+    c.begin_events();
+    c.event(piece("Hel"));
+    c.event("{\"choices\": oops");
+  });
+  HttpEndpoint third(options(nonsense));
+  const Answer answer = third.run(ask());
+  CHECK(answer.text == "Hel");
+  CHECK(answer.finish.reason == FinishReason::error);
+  CHECK(answer.finish.raw == "{\"choices\": oops");
 
   LocalServer endless([](Connection& c) {
     c.begin_events();
@@ -229,6 +244,45 @@ TEST_CASE("an answer that is not an event stream, or an event without end, is an
   });
   HttpEndpoint second(options(endless));
   CHECK(mentions(*second.run(ask()).finish.error, "larger than any should be"));
+}
+
+TEST_CASE("a stop text that the API does not look for ends the answer here, and the connection with it") {
+  std::atomic<bool> closed{false};
+  LocalServer server([&](Connection& c) {
+    c.begin_events();
+    for (const char* text : {"one E", "N", "E EN", "D two"}) c.event(piece(text));
+    while (c.send(": more\n\n")) std::this_thread::sleep_for(5ms);
+    closed = true;
+  });
+  HttpEndpoint endpoint(options(server));
+  Request r = ask();
+  r.stop = {"two", "END"};
+  std::string shown;
+  Stream stream = endpoint.submit(r);
+  while (const std::optional<Delta> delta = stream.next()) shown += delta->text;
+  const Finish f = stream.finish().value();
+  CHECK(shown == "one ENE ");
+  CHECK(f.reason == FinishReason::stop);
+  CHECK(f.detail == "END");
+  CHECK(f.usage.output == 4);  // pieces, because no report came
+  for (int i = 0; i < 200 && !closed; ++i) std::this_thread::sleep_for(5ms);
+  CHECK(closed);
+}
+
+TEST_CASE("what was held back for a stop text comes out at the end, whatever the end is") {
+  LocalServer server([](Connection& c) {
+    c.begin_events();
+    c.event(piece("one EN"));
+    if (c.body().find("cut") == std::string::npos) c.event(ending);
+  });
+  HttpEndpoint endpoint(options(server));
+  for (const char* how : {"end", "cut"}) {
+    Request r = ask(how);
+    r.stop = {"END"};
+    const Answer answer = endpoint.run(r);
+    CHECK(answer.text == "one EN");
+    CHECK(answer.finish.reason == (how == std::string("end") ? FinishReason::stop : FinishReason::error));
+  }
 }
 
 TEST_CASE("a reader that is behind holds the stream up, and nothing is lost") {

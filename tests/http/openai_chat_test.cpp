@@ -125,6 +125,29 @@ TEST_CASE("chat completions: pieces, reason, usage and model are read") {
   CHECK(p.usage == Usage{.input = 100, .cached_read = 64, .output = 30, .reasoning = 12});
 }
 
+TEST_CASE("chat completions: thoughts have either of two names, and the last report of usage is kept as it came") {
+  for (const char* name : {"reasoning_content", "reasoning"}) {
+    const auto reader = openai_chat().reader(ask());
+    const Delta out =
+        reader->event({"", R"({"choices": [{"delta": {")" + std::string(name) + R"(": "Hm.", "content": null}}]})"});
+    CHECK(out.reasoning == "Hm.");
+    CHECK(out.text.empty());
+    for (const char* cost : {"0.1", "0.2", "0.25"})  // the first and the last of many
+      reader->event({"", R"({"choices": [], "usage": {"completion_tokens": 1, "cost": )" + std::string(cost) + "}}"});
+    CHECK(reader->progress().raw ==
+          "{\"completion_tokens\":1,\"cost\":0.1}\n{\"completion_tokens\":1,\"cost\":0.25}\n");
+  }
+}
+
+TEST_CASE("chat completions: OpenAI takes four stop texts, other servers any number") {
+  Request r = ask();
+  r.stop = {"a", "b", "c", "d", "e"};
+  HttpOptions o = options();
+  CHECK(nlohmann::json::parse(openai_chat().post(r, o).value().body)["stop"] == nlohmann::json{"a", "b", "c", "d"});
+  o.extended_sampling = true;
+  CHECK(nlohmann::json::parse(openai_chat().post(r, o).value().body)["stop"].size() == 5);
+}
+
 TEST_CASE("chat completions: a tool call comes in pieces") {
   const auto reader = openai_chat().reader(ask());
   data(

@@ -71,11 +71,9 @@ TEST_CASE("responses: a conversation becomes items, and nothing is stored") {
 
 TEST_CASE("responses: what the API has no field for is refused") {
   const auto why = [](const Request& r) { return refused(openai_responses(), HttpApi::openai_responses, r); };
-  Request stop = ask(), seed = ask(), penalty = ask();
-  stop.stop = {"x"};
+  Request seed = ask(), penalty = ask();
   seed.sampling.seed = 1;
   penalty.sampling.presence_penalty = 1;
-  CHECK(why(stop).find("stop") != std::string::npos);
   CHECK(why(seed).find("seed") != std::string::npos);
   CHECK(why(penalty).find("penalties") != std::string::npos);
   CHECK(why(raw("x")).find("Chat") != std::string::npos);
@@ -123,6 +121,17 @@ TEST_CASE("responses: limits, failures and nonsense end the answer") {
             .error->code() == Errc::busy);
   CHECK(ended(R"({"type": "error", "message": "broken"})").error->message() == "broken");
   CHECK(ended("<html>").error.has_value());
+  CHECK(ended("<html>").raw == "<html>");
+  CHECK(ended(R"({"type": "error", "message": "broken"})").raw == R"({"type": "error", "message": "broken"})");
+}
+
+TEST_CASE("responses: thoughts and their summaries are told from the answer") {
+  for (const char* type : {"response.reasoning_text.delta", "response.reasoning_summary_text.delta"}) {
+    const auto reader = openai_responses().reader(ask());
+    const Delta out = reader->event({"", R"({"type": ")" + std::string(type) + R"(", "delta": "Hm."})"});
+    CHECK(out.reasoning == "Hm.");
+    CHECK(out.text.empty());
+  }
 }
 
 TEST_CASE("completions: the prompt goes as it is, and the answer comes back") {

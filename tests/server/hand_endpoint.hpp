@@ -48,6 +48,11 @@ class HandEndpoint final : public Endpoint {
     sink->on_delta({std::move(text), {1}, {}});
     return !sink->full();
   }
+  void think(std::size_t n, std::string thought) {
+    Delta delta;
+    delta.reasoning = std::move(thought);
+    sink_of(n)->on_delta(std::move(delta));
+  }
   bool full(std::size_t n) { return sink_of(n)->full(); }
   void end(std::size_t n, FinishReason reason = FinishReason::stop, std::uint64_t output = 2) {
     const std::shared_ptr<Sink> sink = sink_of(n);

@@ -296,12 +296,35 @@ TEST_CASE("an endpoint's refusal becomes a status that the official clients unde
   CHECK(has(ask(Errc::over_budget, chat).head, "x-should-retry: false"));
   CHECK(has(ask(Errc::over_budget, chat).body, "insufficient_quota"));
   CHECK(ask(Errc::unavailable, chat).status == 503);
+  CHECK(ask(Errc::denied, chat).status == 502);
+  CHECK(has(ask(Errc::denied, chat).head, "x-should-retry: false"));
   CHECK(has(ask(Errc::too_large, chat).body, "context_length_exceeded"));
   CHECK(has(ask(Errc::busy, "/v1/messages").body, "rate_limit_error"));
   CHECK(has(ask(Errc::unavailable, "/v1/messages").body, "overloaded_error"));
   rig.endpoint.refuses = {};
   rig.endpoint.throws = true;
   CHECK(ask({}, chat).status == 500);
+}
+
+TEST_CASE("thoughts that a remote model told apart go out as each API has them, streamed and whole") {
+  Rig rig;
+  const std::string turn = R"("model": "m", "max_tokens": 9, "messages": [{"role": "user", "content": "x"}])";
+  std::size_t number = 0;
+  const auto ask = [&](const std::string& path, bool stream) {
+    RawClient client(rig.port());
+    client.send(post(path, "{" + turn + ", \"stream\": " + (stream ? "true" : "false") + "}"));
+    rig.endpoint.think(number, "Hm.");
+    rig.endpoint.say(number, "word");
+    rig.endpoint.end(number++);
+    return client.answer().body;
+  };
+  const std::string streamed = ask(chat, true), claude = ask("/v1/messages", true);
+  CHECK(has(streamed, R"({"reasoning_content":"Hm."})"));
+  CHECK(has(streamed, R"({"content":"word"})"));
+  CHECK(has(claude, R"({"type":"thinking_delta","thinking":"Hm."})"));
+  CHECK(has(claude, R"({"type":"text_delta","text":"word"})"));
+  CHECK(has(ask(chat, false), R"("content":"word","refusal":null,"reasoning_content":"Hm.")"));
+  CHECK(has(ask("/v1/messages", false), R"("content":[{"type":"thinking","thinking":"Hm.","signature":""},{"type":"text","text":"word"}])"));
 }
 
 TEST_CASE("an error in mid-stream is the stream's last event") {

@@ -79,8 +79,9 @@ struct HttpOptions {
   /// the API's default. Sent as reasoning_effort, reasoning.effort or output_config.effort; plain completions refuse it.
   std::string effort{};
   /// How many tokens the model may think at most: Anthropic's thinking budget, at least 1024 and below the request's
-  /// max_tokens (a request with fewer is refused). It is on only where this is set; it then takes no temperature but 1
-  /// and no top_k. The other APIs have no such field (HttpOptions::effort is theirs).
+  /// max_tokens, which it is a part of (a request with fewer is refused). Thinking is on only where this is set; a
+  /// temperature of 0 or 1 is then not sent, others and top_k are refused. The other APIs have no such field, and have
+  /// `effort`.
   std::optional<std::uint32_t> thinking_tokens{};
   HttpTimeouts timeouts{};
   HttpRetries retries{};
