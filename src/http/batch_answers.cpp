@@ -67,7 +67,7 @@ void BatchCourier::answer(const Held& entry, const std::vector<SseEvent>& events
       stops.cut(delta);
       if (!delta.empty()) entry->sink->on_delta(std::move(delta));
     }
-    if (Delta rest{.text = stops.rest()}; !rest.empty()) entry->sink->on_delta(std::move(rest));
+    if (Delta rest = stops.rest(); !rest.empty()) entry->sink->on_delta(std::move(rest));
   } catch (...) {  // the caller has given up; GuardedSink has noted why
     f.reason = FinishReason::cancelled;
     return finish(entry, std::move(f));

@@ -29,7 +29,11 @@ class StopCutter {
   /// The stop text that came; null = none.
   const std::string* matched() const noexcept { return matched_; }
   /// What was held back, where the answer has ended without a stop text.
-  std::string rest() { return matched_ != nullptr ? std::string() : std::exchange(held_, {}); }
+  Delta rest() {
+    Delta out;
+    if (matched_ == nullptr) out.text = std::exchange(held_, {});
+    return out;
+  }
 
  private:
   std::vector<std::string> stops_;

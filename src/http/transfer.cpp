@@ -243,7 +243,7 @@ Finish Transfer::outcome(CURLcode result, TimePoint now) {
 }
 
 Finish Transfer::finished(FinishReason reason, std::optional<Error> error, TimePoint now) {
-  if (!sink_threw_) give({.text = stops_.rest()});
+  if (!sink_threw_) give(stops_.rest());
   Finish f;
   f.reason = sink_threw_ ? FinishReason::cancelled : reason;
   if (!sink_threw_) f.error = std::move(error);

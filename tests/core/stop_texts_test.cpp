@@ -57,7 +57,7 @@ TEST_CASE("stop texts: pieces of any size give what the whole text gives, and no
 
 TEST_CASE("an answer joins its deltas, and begins anew where one revises") {
   Answer answer;
-  answer.add({"a", {1}, {{.token = 1}}, false, "x"});
+  answer.add({"a", {1}, {{1, 0, 0, {}}}, false, "x"});
   answer.add({"b", {2}, {}, false, "y"});
   CHECK(answer.text == "ab");
   CHECK(answer.reasoning == "xy");
@@ -68,5 +68,5 @@ TEST_CASE("an answer joins its deltas, and begins anew where one revises") {
   CHECK(answer.reasoning.empty());
   CHECK(answer.tokens == std::vector<Token>{3});
   CHECK(Delta{}.empty());
-  CHECK_FALSE(Delta{.text = {}, .tokens = {}, .scores = {}, .revises = false, .reasoning = "x"}.empty());
+  CHECK_FALSE(Delta{{}, {}, {}, false, "x"}.empty());
 }
