@@ -2,25 +2,31 @@
 # Everything CI runs, in the order of what fails soonest: all tests, then the sanitizers over what is free of torch, then the kernels of
 # other processors.
 #
-#   tests/run.sh [--quick] [--no-bootstrap]
+#   tests/run.sh [--quick] [--no-bootstrap] [--minutes N]
 #     --quick         no sanitizer builds, nothing for other processors
 #     --no-bootstrap  use the machine as it is
+#     --minutes N     what follows the tests (sanitizers, CUDA, ARM) begins only where a slow machine would end it within N minutes of the start;
+#                     what is left out is said and counts as skipped
 # Ends in one line "N passed, N failed, N skipped" over all steps; exits non-zero where a step or a test failed.
 set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-quick=0 bootstrap=1
-for option in "$@"; do
-  case $option in
+quick=0 bootstrap=1 minutes=0
+while [ $# -gt 0 ]; do
+  case $1 in
     --quick) quick=1 ;;
     --no-bootstrap) bootstrap=0 ;;
-    -h | --help) sed -n '2,8s/^# \{0,1\}//p' "$0"; exit 0 ;;
-    *) echo "run.sh: unknown option $option (see --help)" >&2; exit 2 ;;
+    --minutes) minutes=${2:?run.sh: --minutes needs a number}; shift ;;
+    -h | --help) sed -n '2,10s/^# \{0,1\}//p' "$0"; exit 0 ;;
+    *) echo "run.sh: unknown option $1 (see --help)" >&2; exit 2 ;;
   esac
+  shift
 done
 
 jobs=$(nproc)
-export CCACHE_BASEDIR=$PWD CCACHE_NOHASHDIR=1 # the hosts of tests/consumer compile the same sources in other folders
+# A compiler cache tells compilations apart by folder and locale; the hosts of tests/consumer compile the same sources in other folders.
+export CCACHE_BASEDIR=$PWD CCACHE_NOHASHDIR=1 LANG=C.UTF-8
+unset LC_ALL LC_CTYPE LC_MESSAGES
 passed=0 failed=0 skipped=0
 times=()
 shared=
@@ -76,6 +82,21 @@ tests() {
   read -r p f s <<<"$counted"
   if [ $status != 0 ] && [ "$f" = 0 ]; then f=1; fi
   passed=$((passed + p)) failed=$((failed + f)) skipped=$((skipped + s))
+}
+
+# part MINUTES command...: runs it, unless the time that is left would not do on a slow machine without a warm compiler cache.
+part() {
+  local needs=$1 name
+  shift
+  name=$1
+  if [ "$name" = sanitized ]; then name=$2; fi
+  if [ "$minutes" -gt 0 ] && [ $((SECONDS / 60 + needs)) -gt "$minutes" ]; then
+    printf '\n== %s: left out: it may take %d minutes, and %d of %d are over\n' "$name" "$needs" $((SECONDS / 60)) "$minutes"
+    times+=("$(printf '    - s  %s  LEFT OUT' "$name")")
+    skipped=$((skipped + 1))
+    return
+  fi
+  "$@"
 }
 
 # sanitized NAME SANITIZERS "TARGETS" ctest-option...: builds these targets of the torch-free rooms and runs their tests.
@@ -137,11 +158,11 @@ tests tests build/ci
 if [ $quick = 0 ]; then
   export ASAN_OPTIONS=detect_leaks=1:strict_string_checks=1 UBSAN_OPTIONS=print_stacktrace=1
   shared=-DBUILD_SHARED_LIBS=ON # tests link their rooms in either case; so the shared components are linked once as well
-  sanitized asan address,undefined all -L 'unit|property|fuzz'
+  part 30 sanitized asan address,undefined all -L 'unit|property|fuzz'
   shared=
-  cuda
-  aarch64
-  sanitized tsan thread "$(programs meter engine endpoint contracts) test_cpu_crew" -R '^(meter|engine|endpoint|contracts|cpu_crew)$'
+  part 10 sanitized tsan thread "$(programs meter engine endpoint contracts) test_cpu_crew" -R '^(meter|engine|endpoint|contracts|cpu_crew)$'
+  part 10 cuda
+  part 6 aarch64
 fi
 if command -v ccache >/dev/null; then ccache --show-stats 2>/dev/null | grep -i -m 3 -E 'hit|miss' || true; fi
 finish
