@@ -256,7 +256,10 @@ Finish Transfer::finished(FinishReason reason, std::optional<Error> error, TimeP
     if (!error_body_.empty()) f.raw = error_body_;
     if (pieces_ > 0 && f.usage.output == 0) {  // the stream ended before the provider's own count came
       f.usage.output = pieces_;
-      if (f.detail.empty()) f.detail = "usage: " + std::to_string(pieces_) + " pieces counted here, none reported";
+      if (f.usage.input == 0) f.usage.input = static_cast<std::uint64_t>(need().input);
+      if (f.detail.empty())
+        f.detail = "usage: none reported; " + std::to_string(pieces_) + " pieces counted here, the prompt taken as " +
+                   std::to_string(f.usage.input) + " tokens";
     }
   }
   f.timing.queue = first_try_.value_or(now) - submitted_;

@@ -265,6 +265,8 @@ TEST_CASE("a stop text that the API does not look for ends the answer here, and 
   CHECK(f.reason == FinishReason::stop);
   CHECK(f.detail == "END");
   CHECK(f.usage.output == 4);  // pieces, because no report came
+  CHECK(f.usage.input > 20);   // a token for four bytes of what was sent
+  CHECK(f.raw.empty());
   for (int i = 0; i < 200 && !closed; ++i) std::this_thread::sleep_for(5ms);
   CHECK(closed);
 }
