@@ -8,7 +8,8 @@
 //   speculate  tokens a second with a draft model whose tokens are accepted with probability 0.6 and 0.8, by decree; then
 //              the same with recorded graphs
 //   ttft       time to the first token behind a cached prefix of 16k tokens, and without it
-// SHAPE is one of shapes.hpp's, FORMAT bf16, f16, q8_0, q4_0 or q4_1. Weights are random.
+// SHAPE is one of shapes.hpp's, FORMAT bf16, f16, q8_0, q4_0 or q4_1. Weights are random and made on the device. Where its
+// memory does not suffice for all layers, they share the storage of one, and a figure says so.
 #include <frugal/core/error.hpp>
 #include <frugal/engine/engine.hpp>
 #include <frugal/torch/backend.hpp>
@@ -25,134 +26,13 @@
 #include <string>
 #include <vector>
 
+#include "gpu/rows.hpp"
 #include "gpu/shapes.hpp"
 #include "torch/device.hpp"
 #include "torch/lane.hpp"
 
 namespace frugal::bench {
 namespace {
-
-using Seconds = std::chrono::duration<double>;
-double seconds(Duration d) { return std::chrono::duration_cast<Seconds>(d).count(); }
-double now() { return Seconds(std::chrono::steady_clock::now().time_since_epoch()).count(); }
-
-struct Options {
-  std::string device, part, shape = "tiny", format = "bf16";
-  DType type = DType::bf16;
-  bool small = false;  ///< on a CPU: as few steps as show that the part runs
-};
-
-/// A figure: name, value and unit beside what it was measured on.
-void report(const Options& o, const std::string& name, double value, const char* unit) {
-  std::printf(
-      "{\"part\": \"%s\", \"shape\": \"%s\", \"format\": \"%s\", \"name\": \"%s\", \"value\": %.6g, \"unit\": "
-      "\"%s\"}\n",
-      o.part.c_str(), o.shape.c_str(), o.format.c_str(), name.c_str(), value, unit);
-  std::fflush(stdout);
-}
-
-/// A backend with its models bound, and sequences that only have a length.
-class Rows {
- public:
-  Rows(const Options& o, std::vector<std::shared_ptr<const Model>> models, std::size_t tokens, bool graphs = false)
-      : backend_(torch_backend({.device = o.device, .graphs = graphs})) {
-    std::size_t granules = 0;
-    for (const auto& model : models) {
-      const ModelId id = backend_->add_model(model);
-      const std::size_t bytes = page_tokens * backend_->kv_bytes_per_token(id);
-      const std::size_t page = (bytes + granule_bytes - 1) / granule_bytes;
-      geometry_.push_back({page_tokens, page * granule_bytes});
-      granules += (tokens / page_tokens + 64) * page;
-    }
-    backend_->bind_arena({.bytes = granules * granule_bytes, .models = geometry_});
-  }
-
-  struct Sequence {
-    std::vector<Granule> pages;
-    std::uint32_t length = 0;
-  };
-  Sequence sequence(std::size_t tokens, std::size_t model = 0) {
-    Sequence s;
-    for (std::size_t t = 0; t < tokens; t += page_tokens) {
-      s.pages.push_back(next_);
-      next_ += static_cast<Granule>(geometry_[model].page_bytes / granule_bytes);
-    }
-    return s;
-  }
-
-  /// Runs `rows` rows of each sequence, with one draw a row; the sequences grow. Seconds on the clock.
-  double step(std::vector<Sequence>& sequences, std::size_t rows, std::size_t model = 0, bool draws = true) {
-    const std::vector<Token> tokens(rows, 7);
-    const std::vector<DrawSpec> specs(draws ? rows : 0, DrawSpec{.sampling = &greedy_});
-    std::vector<Segment> segments;
-    for (Sequence& s : sequences) {
-      segments.push_back({.tokens = tokens, .start = s.length, .pages = s.pages, .draws = specs});
-      s.length += static_cast<std::uint32_t>(rows);
-    }
-    drawn_.resize(segments.size() * specs.size());
-    const double before = now();
-    const Ticket ticket = backend_->submit({ModelId{static_cast<std::uint32_t>(model)}, segments, drawn_});
-    note(backend_->wait(ticket));
-    return now() - before;
-  }
-  /// `drafts` draws of each sequence, the first after two rows: in one round where the backend takes those. Seconds.
-  double draft(std::vector<Sequence>& sequences, std::uint32_t drafts, std::size_t model) {
-    if (backend_->traits().draft_rounds == 0) {
-      double spent = 0;
-      for (std::uint32_t i = 0; i < drafts; ++i) spent += step(sequences, i == 0 ? 2 : 1, model);
-      return spent;
-    }
-    const std::vector<Token> tokens(2, 7);
-    const DrawSpec spec{.sampling = &greedy_};
-    std::vector<Segment> segments;
-    for (Sequence& s : sequences) {
-      segments.push_back({.tokens = tokens, .start = s.length, .pages = s.pages, .draws = {&spec, 1}});
-      s.length += drafts + 1;
-    }
-    drawn_.resize(segments.size() * drafts);
-    const double before = now();
-    const Ticket ticket = backend_->draft({{ModelId{static_cast<std::uint32_t>(model)}, segments, drawn_}, drafts});
-    note(backend_->wait(ticket));
-    return now() - before;
-  }
-  /// Of the last step, by the device's clock; 0 on a CPU.
-  double device_seconds() const { return device_seconds_; }
-  bool replayed() const { return replayed_; }
-
-  /// Fills a sequence up to a length.
-  void fill(Sequence& s, std::uint32_t length, std::size_t model = 0) {
-    while (s.length < length) {
-      std::vector<Sequence> one{s};
-      step(one, std::min<std::size_t>(1024, length - s.length), model, false);
-      s = one.front();
-    }
-  }
-
-  std::size_t kv_bytes(std::size_t model = 0) const {
-    return backend_->kv_bytes_per_token(ModelId{static_cast<std::uint32_t>(model)});
-  }
-
- private:
-  void note(const PassReport& pass) {
-    device_seconds_ = seconds(pass.device_time.value_or(Duration{}));
-    replayed_ = pass.replayed;
-    if (!pass.gave_up.empty()) throw Error(Errc::device, pass.gave_up);
-  }
-
-  static constexpr std::uint32_t page_tokens = 16;
-  std::unique_ptr<Backend> backend_;
-  std::vector<PageGeometry> geometry_;
-  Granule next_ = 0;
-  std::vector<TokenScore> drawn_;
-  double device_seconds_ = 0;
-  bool replayed_ = false;
-  const Sampling greedy_;
-};
-
-double median(std::vector<double> v) {
-  std::nth_element(v.begin(), v.begin() + static_cast<std::ptrdiff_t>(v.size() / 2), v.end());
-  return v[v.size() / 2];
-}
 
 /// Bytes a second, read and written.
 double copy_bandwidth(const Options& o) {
@@ -211,7 +91,7 @@ void graphs(const Options& o) {
   const auto model = shaped_model(o.shape, o.type);
   const std::uint32_t context = o.small ? 32 : 512;
   const std::size_t tokens = (o.small ? 3 : 74) * (context + 128);
-  Rows queued(o, {model}, tokens), recorded(o, {model}, tokens, !o.small);
+  Rows queued(o, {model}, tokens), recorded(o, {model}, tokens, {.graphs = !o.small});
   for (const std::size_t batch : {1U, 8U, 64U}) {
     if (o.small && batch > 1) break;
     std::vector<Rows::Sequence> a, b;
@@ -295,7 +175,7 @@ double speculative_rate(const Options& o, Rows& rows, std::uint32_t drafts, doub
 void speculate_with(const Options& o, bool graphs) {
   const auto target = shaped_model(o.shape, o.type);
   const auto draft = shaped_model(o.small ? "tiny" : "smollm2-135m", o.type, target->spec().vocab);
-  Rows rows(o, {target, draft}, 24 * 1600, graphs);
+  Rows rows(o, {target, draft}, 24 * 1600, {.graphs = graphs});
   const std::string as = graphs ? "recorded, " : "";
   std::vector<Rows::Sequence> one{rows.sequence(1600)};
   rows.fill(one.front(), o.small ? 32 : 512);
@@ -326,10 +206,11 @@ void ttft(const Options& o) {
   const auto model = shaped_model(o.shape, o.type);
   const std::size_t prefix = o.small ? 256 : 16384;
   EngineOptions options;
-  options.backend = torch_backend({.device = o.device});
+  options.kv_bytes = (3 * prefix + 4096) * 2 * kv_token_bytes(*model);  // of a CPU, which computes in fp32
+  options.backend = opened(o);
+  fit(o, *options.backend, {model}, options.kv_bytes);
   options.models = {{"m", model}};
   options.prefix_cache = greedy_dual_size();
-  options.kv_bytes = (3 * prefix + 4096) * 2 * model->spec().layers * model->spec().kv_width() * 4;
   options.prefill_chunk = 1024, options.step_tokens = 2048;
   Engine engine(std::move(options));
   const auto ask = [&](Token seed, Token last) {
@@ -352,7 +233,7 @@ void ttft(const Options& o) {
 
 int run(const Options& o) {
   const std::map<std::string, std::function<void(const Options&)>> parts{
-      {"copy", copy},     {"decode", decode},       {"prefill", prefill}, {"verify", verify},
+      {"copy", copy},     {"decode", decode},       {"prefill", prefill},     {"verify", verify},
       {"graphs", graphs}, {"speculate", speculate}, {"ttft", ttft}};
   const auto part = parts.find(o.part);
   if (part == parts.end()) return std::fputs("bench_gpu: unknown part\n", stderr), 2;

@@ -100,6 +100,17 @@ std::uint64_t bytes_read(const Model& model) {
   return static_cast<std::uint64_t>(bytes);
 }
 
+std::uint64_t device_bytes(const Model& model, bool kernels) {
+  std::uint64_t bytes = 0;
+  for (const Tensor& t : model.tensors()) bytes += t.rows * (kernels ? t.row_bytes() : 2 * t.cols);
+  return bytes;
+}
+
+std::uint64_t kv_token_bytes(const Model& model) {
+  const DecoderSpec& s = model.spec();
+  return std::uint64_t{2} * 2 * s.layers * s.kv_width();
+}
+
 double operations_a_row(const Model& model) {
   double values = 0;
   for (const Tensor& t : model.tensors())

@@ -26,6 +26,10 @@ std::shared_ptr<const Model> shaped_model(std::string_view shape, const TypeOf& 
 /// Bytes of weights that a pass of one row reads: all but an embedding that is not the head too, and experts that the row
 /// does not pass. More rows pass more experts.
 std::uint64_t bytes_read(const Model& model);
+/// Bytes that its weights take on a device: packed as they are where there are `kernels` for that, else in half precision.
+std::uint64_t device_bytes(const Model& model, bool kernels);
+/// Bytes of keys and values of a token, in half precision.
+std::uint64_t kv_token_bytes(const Model& model);
 /// Multiplications and additions of one row, attention left out.
 double operations_a_row(const Model& model);
 

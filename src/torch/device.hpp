@@ -13,13 +13,16 @@
 
 namespace frugal::aten {
 
+class WeightSource;
+
 struct Device {
   c10::Device device;
   c10::ScalarType compute;  ///< of weights, activations inside a layer, keys and values; the residual stream is fp32
   std::string name;         ///< "cpu", "cuda:0"
   const cuda::Kernels* kernels = nullptr;  ///< frugal's own; null = LibTorch's operations do all, draws are the host's
 
-  MakeRecorder make_recorder = nullptr;  ///< null = no step is recorded
+  MakeRecorder make_recorder = nullptr;   ///< null = no step is recorded
+  const WeightSource* weights = nullptr;  ///< null = what a model's tensors hold
 
   bool is_host() const { return device.is_cpu(); }
 };

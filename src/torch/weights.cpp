@@ -72,19 +72,6 @@ void fill(const at::Tensor& to, const Tensor& t) {
   }
 }
 
-/// Rows of several tensors one below the other, as [rows, cols] on the device.
-at::Tensor stack_rows(const std::vector<const Tensor*>& parts, c10::Device device, c10::ScalarType type) {
-  std::uint64_t rows = 0;
-  for (const Tensor* t : parts) rows += t->rows;
-  const at::Tensor out = at::empty({wide(rows), wide(parts.front()->cols)}, at::TensorOptions(type).device(device));
-  std::int64_t next = 0;
-  for (const Tensor* t : parts) {
-    fill(out.narrow(0, next, wide(t->rows)), *t);
-    next += wide(t->rows);
-  }
-  return out;
-}
-
 std::optional<cuda::Packing> packing_of(DType type) {
   switch (type) {
     case DType::q8_0:
@@ -99,15 +86,6 @@ std::optional<cuda::Packing> packing_of(DType type) {
 }
 
 std::uint64_t packed_bytes(cuda::Packing packing, std::uint64_t blocks) { return blocks * cuda::block_bytes(packing); }
-
-/// The three arrays of a packed matrix, as bytes of its one tensor.
-struct PackedParts {
-  std::int64_t quants, scales, minimums;  // where they begin
-  explicit PackedParts(const Matrix& m) {
-    const std::int64_t blocks = m.whole * m.cols / cuda::packed_values;
-    quants = 0, scales = blocks * cuda::quant_bytes(m.packing), minimums = scales + 2 * blocks;
-  }
-};
 
 /// A tensor's blocks, the first of which is the matrix's block `first`, piece by piece.
 void fill_packed(const Matrix& m, const Tensor& t, std::uint64_t first) {
@@ -131,6 +109,39 @@ void fill_packed(const Matrix& m, const Tensor& t, std::uint64_t first) {
   }
 }
 
+/// What the tensors of a model hold.
+class OwnBytes final : public WeightSource {
+ public:
+  at::Tensor dense(const std::vector<const Tensor*>& parts, c10::Device device, c10::ScalarType type) const override {
+    std::uint64_t rows = 0;
+    for (const Tensor* t : parts) rows += t->rows;
+    const at::Tensor out = at::empty({wide(rows), wide(parts.front()->cols)}, at::TensorOptions(type).device(device));
+    std::int64_t next = 0;
+    for (const Tensor* t : parts) {
+      fill(out.narrow(0, next, wide(t->rows)), *t);
+      next += wide(t->rows);
+    }
+    return out;
+  }
+
+  at::Tensor packed(const Matrix& m, const std::vector<const Tensor*>& parts, c10::Device device) const override {
+    Matrix to = m;
+    const auto options = at::TensorOptions(at::kByte).device(device);
+    to.packed = at::empty({wide(packed_bytes(m.packing, static_cast<std::uint64_t>(m.rows * m.cols / 32)))}, options);
+    std::uint64_t next = 0;
+    for (const Tensor* t : parts) {
+      fill_packed(to, *t, next);
+      next += t->rows * t->cols / cuda::packed_values;
+    }
+    return to.packed;
+  }
+};
+
+const WeightSource& source(const Device& device) {
+  static const OwnBytes own;
+  return device.weights != nullptr ? *device.weights : own;
+}
+
 /// Packed where there are kernels for it and all parts are of one type.
 Matrix load_matrix(const std::vector<const Tensor*>& parts, const Device& device) {
   Matrix m;
@@ -140,17 +151,11 @@ Matrix load_matrix(const std::vector<const Tensor*>& parts, const Device& device
   const bool alike = std::all_of(parts.begin(), parts.end(), [&](const Tensor* t) { return t->type == type; });
   const auto packing = packing_of(type);
   if (device.kernels == nullptr || !packing || !alike) {
-    m.dense = stack_rows(parts, device.device, device.compute);
+    m.dense = source(device).dense(parts, device.device, device.compute);
     return m;
   }
   m.packing = *packing, m.whole = m.rows;
-  const auto options = at::TensorOptions(at::kByte).device(device.device);
-  m.packed = at::empty({wide(packed_bytes(*packing, static_cast<std::uint64_t>(m.rows * m.cols / 32)))}, options);
-  std::uint64_t next = 0;
-  for (const Tensor* t : parts) {
-    fill_packed(m, *t, next);
-    next += t->rows * t->cols / cuda::packed_values;
-  }
+  m.packed = source(device).packed(m, parts, device.device);
   return m;
 }
 
@@ -175,11 +180,11 @@ class Layer {
   }
 
   at::Tensor floats(std::string_view part) const {
-    return stack_rows({&need(part, false)}, device_.device, at::kFloat);
+    return source(device_).dense({&need(part, false)}, device_.device, at::kFloat);
   }
 
   at::Tensor vector(std::string_view part, c10::ScalarType type, bool bias = false) const {
-    return stack_rows({&need(part, bias)}, device_.device, type).reshape(-1);
+    return source(device_).dense({&need(part, bias)}, device_.device, type).reshape(-1);
   }
 
  private:
@@ -235,6 +240,11 @@ LayerWeights load_layer(const DecoderSpec& spec, const Layer& layer, c10::Scalar
 
 }  // namespace
 
+PackedParts::PackedParts(const Matrix& m) {
+  const std::int64_t blocks = m.whole * m.cols / cuda::packed_values;
+  quants = 0, scales = blocks * cuda::quant_bytes(m.packing), minimums = scales + 2 * blocks;
+}
+
 cuda::PackedMatrix Matrix::for_kernels() const {
   const auto n = static_cast<std::uint64_t>(rows);
   const auto width = static_cast<std::uint32_t>(cols);
@@ -262,17 +272,16 @@ Matrix Matrix::part(std::int64_t first_row, std::int64_t count) const {
 std::shared_ptr<const LoadedWeights> shared_weights(std::shared_ptr<const Model> model, const Device& device) {
   static backend::Prepared<LoadedWeights> prepared;
   const Model* key = model.get();
-  return prepared.get(
-      key, device.name + " " + c10::toString(device.compute) + (device.kernels != nullptr ? " packed" : ""), [&] {
-        return LoadedWeights{model, load_weights(*model, device)};
-      });
+  std::string kind = device.name + " " + c10::toString(device.compute) + (device.kernels != nullptr ? " packed" : "");
+  if (device.weights != nullptr) kind += " from " + std::to_string(reinterpret_cast<std::uintptr_t>(device.weights));
+  return prepared.get(key, kind, [&] { return LoadedWeights{model, load_weights(*model, device)}; });
 }
 
 Weights load_weights(const Model& model, const Device& device) {
   const DecoderSpec& spec = model.spec();
   Weights w;
   w.embedding = load_matrix({&model.embedding()}, device);
-  w.output_norm = stack_rows({&model.output_norm()}, device.device, at::kFloat).reshape(-1);
+  w.output_norm = source(device).dense({&model.output_norm()}, device.device, at::kFloat).reshape(-1);
   w.head = spec.tied_head ? w.embedding : load_matrix({&model.head()}, device);
   w.layers.reserve(spec.layers);
   for (std::uint32_t l = 0; l < spec.layers; ++l) {

@@ -28,6 +28,24 @@ struct Matrix {
   Matrix part(std::int64_t first_row, std::int64_t count) const;
 };
 
+/// The three arrays of a packed matrix, as bytes of its one tensor: where they begin.
+struct PackedParts {
+  std::int64_t quants, scales, minimums;
+  explicit PackedParts(const Matrix& m);
+};
+
+/// Where a model's arrays on the device come from: by default the bytes of its tensors. Bring your own to measure a shape
+/// without uploading it. Asked once for each array, on the thread that adds the model, on the backend's stream; lives as
+/// long as the backends made with it. Arrays that it hands out are only read, so several may be the same memory.
+class WeightSource {
+ public:
+  virtual ~WeightSource() = default;
+  /// Rows of these tensors one below the other, as [rows, cols] of the type on the device.
+  virtual at::Tensor dense(const std::vector<const Tensor*>& parts, c10::Device device, c10::ScalarType type) const = 0;
+  /// The bytes of a packed matrix (`packed` of `m`, whose other members are set) with these rows.
+  virtual at::Tensor packed(const Matrix& m, const std::vector<const Tensor*>& parts, c10::Device device) const = 0;
+};
+
 struct GatedWeights {
   Matrix gate_up, down;  // [2 d_ff, d_model], [d_model, d_ff]
 };
