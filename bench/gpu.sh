@@ -7,10 +7,11 @@
 #   FOLDER/gpu.sh [PART ...]    there: run what was carried over that machine's LibTorch
 #   bench/gpu.sh --dry-run      the same parts on this machine's processor with a tiny model: shows that they run, measures nothing
 #
-# Parts, in order: correct (the tests labelled gpu), copy, decode, prefill, verify, graphs, speculate, ttft, peers (a plain loop of torch's, and vLLM,
+# Parts, in order: correct (the tests labelled gpu), copy, decode, prefill, verify, graphs, attention, speculate, ttft, peers (a plain loop of torch's, and vLLM,
 # where python3 has them). Each has a limit of time of its own, all together 8 minutes (LIMIT=SECONDS); a part that fails does not stop the others.
 # SHAPES="llama-3-8b olmoe-1b-7b" (bench/gpu/shapes.hpp has all of them) and FORMATS="bf16 q8_0" choose what is measured. Figures go to a table and to
 # gpu.json beside it (OUT=FOLDER).
+# Where cmake/bootstrap.sh --flashinfer was run, attention that reads pages in place is built and compared.
 # FRUGAL_GPU_BUILD=FOLDER takes the programs from a build folder as it is.
 # LibTorch: python3's own torch first, then FRUGAL_LIBTORCH_ROOT, then .deps/libtorch/torch (with CUDA's libraries: cmake/bootstrap.sh --cuda).
 # Exits 0 where all parts passed, or where there is no NVIDIA device; where there is one and it was not used, that is a failure.
@@ -33,6 +34,7 @@ libtorch() {
 build() {  # build FOLDER: with the kernels where there is nvcc
   local nvcc kernels=()
   nvcc=$(command -v nvcc || command -v /usr/local/cuda/bin/nvcc) && kernels=(-DFRUGAL_CUDA=ON "-DCMAKE_CUDA_COMPILER=$nvcc")
+  if [ -n "$nvcc" ] && [ -d "$here/../.deps/flashinfer" ]; then kernels+=(-DFRUGAL_FLASHINFER=ON); fi
   [ -n "$nvcc" ] || echo "gpu: there is no nvcc, so frugal's own kernels are left out"
   cmake -S "$here/.." -B "$1" -G Ninja -DCMAKE_BUILD_TYPE=Release -DFRUGAL_BUILD_TOOLS=OFF -DFRUGAL_BUILD_EXAMPLES=OFF \
     "-DFRUGAL_LIBTORCH_ROOT=${FRUGAL_LIBTORCH_ROOT:-$here/../.deps/libtorch/torch}" ${kernels[@]+"${kernels[@]}"} >"$1.log" ||
@@ -90,6 +92,7 @@ run_part() {
     prefill) for shape in $shapes; do part 40 "prefill $shape" "$bench" $device prefill "$shape" bf16; done ;;
     verify) for shape in $shapes; do for format in $formats; do part 40 "verify $shape $format" "$bench" $device verify "$shape" "$format"; done; done ;;
     graphs) part 60 "graphs ${shapes%% *}" "$bench" $device graphs "${shapes%% *}" bf16 ;;
+    attention) part 60 "attention ${shapes%% *}" "$bench" $device attention "${shapes%% *}" bf16 ;;
     speculate) part 90 speculate "$bench" $device speculate "${shapes%% *}" bf16 ;;
     ttft) part 60 ttft "$bench" $device ttft "${ttft_shape:-llama-3.2-1b}" bf16 ;;
     peers)
@@ -136,10 +139,10 @@ dry=0
 case ${1:-} in
   --pack) [ -n "${2:-}" ] || die "--pack needs a folder"; mkdir -p "$here/../build"; pack "$2"; exit ;;
   --dry-run) dry=1; shift ;;
-  -h | --help) sed -n '2,19s/^# \{0,1\}//p' "$0"; exit ;;
+  -h | --help) sed -n '2,20s/^# \{0,1\}//p' "$0"; exit ;;
   -*) die "unknown option $1 (see --help)" ;;
 esac
-if [ $# = 0 ]; then set -- correct copy decode prefill verify graphs speculate ttft peers; fi
+if [ $# = 0 ]; then set -- correct copy decode prefill verify graphs attention speculate ttft peers; fi
 found=$(devices)
 if [ $dry = 1 ]; then
   device=cpu shapes="tiny tiny-experts" formats="bf16 q8_0" ttft_shape=tiny found="this machine's processor, nothing measured"

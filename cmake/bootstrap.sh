@@ -2,10 +2,11 @@
 # Brings a fresh Debian 12 or Ubuntu 24.04 to where frugal builds: compilers and libraries by apt, everything else under .deps/.
 # Run it again at any time: what is there and whole is left alone, so a broken run is resumed by running it once more.
 #
-#   cmake/bootstrap.sh [--torch] [--cuda] [--tests] [--no-model] [--no-apt] [--gpu-free] [--keep]
+#   cmake/bootstrap.sh [--torch] [--cuda] [--flashinfer] [--tests] [--no-model] [--no-apt] [--gpu-free] [--keep]
 #     (nothing)   compiler, build tools, libraries, and the default model
 #     --torch     LibTorch, into .deps/libtorch/torch (a 530 MB download)
 #     --cuda      that, and the CUDA libraries that it opens on an NVIDIA device (2 GB more; the driver is the system's)
+#     --flashinfer  FlashInfer's headers, into .deps/flashinfer (a 62 MB download), for FRUGAL_FLASHINFER=ON
 #     --tests     the test libraries, and in .deps/venv the Python packages that frugal is compared with
 #     --no-model  leave out the default model
 #     --no-apt    install no system package; say what is missing instead
@@ -18,7 +19,7 @@ DEPS=.deps
 MODEL=$DEPS/models/SmolLM2-135M-Instruct.Q4_1.gguf
 MODEL_SHA256=b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53
 BACKPORTS=/etc/apt/sources.list.d/frugal-backports
-want_torch=0 want_cuda=0 want_tests=0 want_model=1 want_apt=1 gpu_free=0 keep=0
+want_torch=0 want_cuda=0 want_flashinfer=0 want_tests=0 want_model=1 want_apt=1 gpu_free=0 keep=0
 started=$SECONDS
 
 say() { printf '[%4ds] %s\n' $((SECONDS - started)) "$*"; }
@@ -30,10 +31,11 @@ for option in "$@"; do
     --tests) want_tests=1 ;;
     --no-model) want_model=0 ;;
     --cuda) want_torch=1 want_cuda=1 ;;
+    --flashinfer) want_flashinfer=1 ;;
     --no-apt) want_apt=0 ;;
     --gpu-free) gpu_free=1 ;;
     --keep) keep=1 ;;
-    -h | --help) sed -n '2,13s/^# \{0,1\}//p' cmake/bootstrap.sh; exit 0 ;;
+    -h | --help) sed -n '2,14s/^# \{0,1\}//p' cmake/bootstrap.sh; exit 0 ;;
     *) die "unknown option $option (see --help)" ;;
   esac
 done
@@ -238,6 +240,25 @@ get_cuda_libraries() {
   done
 }
 
+get_flashinfer() {
+  if [ $want_flashinfer = 0 ]; then return; fi
+  local pin wheel
+  pin=$(grep '^flashinfer-python==' cmake/lock/flashinfer.txt)
+  if grep -qxF "$pin" "$DEPS/flashinfer/frugal-pin" 2>/dev/null; then
+    say "FlashInfer: $DEPS/flashinfer is whole"
+    return
+  fi
+  say "FlashInfer: downloading (62 MB)"
+  wheel=$(download cmake/lock/flashinfer.txt flashinfer-python)
+  rm -rf "$DEPS/flashinfer" "$DEPS/flashinfer.part"
+  fetch unzip "$wheel" "$DEPS/flashinfer.part" flashinfer/data/include/ flashinfer/data/cccl/ ||
+    die "$wheel could not be unpacked: is the disk full?"
+  echo "$pin" >"$DEPS/flashinfer.part/frugal-pin"
+  mv "$DEPS/flashinfer.part" "$DEPS/flashinfer"
+  discard "$wheel"
+  say "FlashInfer: $DEPS/flashinfer"
+}
+
 get_oracles() {
   if [ $want_tests = 0 ]; then return; fi
   local stamp
@@ -268,10 +289,11 @@ pip's words above" "check the network and pip's settings (pip config list), then
 
 mkdir -p $DEPS/dl $DEPS/models
 install_packages
-if [ $want_model = 1 ] || [ $want_torch = 1 ] || [ $want_tests = 1 ]; then make_venv; fi
+if [ $want_model = 1 ] || [ $want_torch = 1 ] || [ $want_flashinfer = 1 ] || [ $want_tests = 1 ]; then make_venv; fi
 get_model
 get_libtorch
 get_cuda_libraries
+get_flashinfer
 get_oracles
 get_templates
 say "ready"

@@ -5,6 +5,8 @@
 //   prefill    tokens and TFLOP a second of a long prompt
 //   verify     the time of 1, 2, 4, 8 rows of one sequence
 //   graphs     the step of 1, 8 and 64 sequences as one recorded graph against the same work queued call by call, by turns
+//   attention  the step of 1, 8 and 64 sequences whose attention reads pages in place (FlashInfer) against one gather a layer, by
+//              turns, and the same of one long sequence and of a prompt; where it was built in
 //   speculate  tokens a second with a draft model whose tokens are accepted with probability 0.6 and 0.8, by decree; then
 //              the same with recorded graphs
 //   ttft       time to the first token behind a cached prefix of 16k tokens, and without it
@@ -26,6 +28,7 @@
 #include <string>
 #include <vector>
 
+#include "cuda/kernels.hpp"
 #include "gpu/rows.hpp"
 #include "gpu/shapes.hpp"
 #include "torch/device.hpp"
@@ -109,6 +112,51 @@ void graphs(const Options& o) {
     const std::string at = " at batch " + std::to_string(batch);
     report(o, "recorded step" + at, median(at_once) * 1e3, "ms");
     report(o, "queued against recorded" + at, median(one_by_one) / median(at_once), "x");
+  }
+}
+
+/// So many sequences that grow from a length by so many rows a step.
+struct Growing {
+  const char* name;
+  std::size_t sequences;
+  std::uint32_t length, rows;
+};
+
+/// Both sides step by turns over the same weights. A processor has no FlashInfer: there both gather.
+void compare_attention(const Options& o, const std::shared_ptr<const Model>& model, const Growing& g) {
+  const int steps = o.small ? 3 : 24;
+  const std::uint32_t length = o.small ? 32 : g.length, rows = o.small ? 1 : g.rows;
+  const std::uint32_t most = length + rows * static_cast<std::uint32_t>(steps + 4) + 16;
+  Rows gathered(o, {model}, g.sequences * most),
+      paged(o, {model}, g.sequences * most, {.attention = o.small ? "gather" : "flashinfer"});
+  std::vector<Rows::Sequence> a, b;
+  for (std::size_t i = 0; i < g.sequences; ++i) {
+    a.push_back(gathered.sequence(most)), b.push_back(paged.sequence(most));
+    gathered.fill(a.back(), length), paged.fill(b.back(), length);
+  }
+  std::vector<double> one, other;
+  for (int i = -4; i < steps; ++i) {
+    const double x = gathered.step(a, rows), y = paged.step(b, rows);
+    if (i >= 0) one.push_back(x), other.push_back(y);
+  }
+  report(o, std::string("pages in place, ") + g.name, median(other) * 1e3, "ms");
+  report(o, std::string("gather against pages in place, ") + g.name, median(one) / median(other), "x");
+}
+
+void attention(const Options& o) {
+  const cuda::Kernels* const kernels = cuda::device_kernels();
+  const bool there = kernels != nullptr && kernels->paged_attention != nullptr;
+  report(o, "FlashInfer is built in", there ? 1 : 0, "");
+  if (!there && !o.small) return;
+  const auto model = shaped_model(o.shape, o.type);
+  for (const Growing& g : {Growing{"batch 1", 1, 512, 1},
+                           {"batch 8", 8, 512, 1},
+                           {"batch 64", 64, 512, 1},
+                           {"one of 16k", 1, 16384, 1},
+                           {"4 rows of one of 16k", 1, 16384, 4},
+                           {"chunks of 512", 1, 512, 512}}) {
+    compare_attention(o, model, g);
+    if (o.small) break;
   }
 }
 
@@ -234,7 +282,7 @@ void ttft(const Options& o) {
 int run(const Options& o) {
   const std::map<std::string, std::function<void(const Options&)>> parts{
       {"copy", copy},     {"decode", decode},       {"prefill", prefill},     {"verify", verify},
-      {"graphs", graphs}, {"speculate", speculate}, {"ttft", ttft}};
+      {"graphs", graphs}, {"attention", attention}, {"speculate", speculate}, {"ttft", ttft}};
   const auto part = parts.find(o.part);
   if (part == parts.end()) return std::fputs("bench_gpu: unknown part\n", stderr), 2;
   if (!is_shape(o.shape)) return std::fputs("bench_gpu: unknown shape\n", stderr), 2;

@@ -37,9 +37,10 @@ inline void report(const Options& o, const std::string& name, double value, cons
 
 struct With {
   bool graphs = false;
+  const char* attention = "gather";
 };
 inline std::unique_ptr<Backend> opened(const Options& o, const With& with = {}) {
-  return open_backend({.device = o.device, .graphs = with.graphs});
+  return open_backend({.device = o.device, .graphs = with.graphs, .attention = with.attention});
 }
 
 /// Says so where layers share weights.

@@ -3,6 +3,7 @@
 #include <cuda_runtime_api.h>
 
 #include "cuda/dispatch.hpp"
+#include "cuda/flashinfer.hpp"
 
 namespace frugal::cuda {
 namespace {
@@ -121,7 +122,37 @@ int expert_product(const ExpertProduct& a, Element type, void* stream) noexcept 
   });
 }
 
-constexpr Kernels table{draw, add_norm, rope_append, unpack, product, route, expert_product};
+#if defined(FRUGAL_HAS_FLASHINFER)
+bool serves_paged(const PagedHeads& h, Element type) noexcept {
+  const bool size = h.head_dim == 64 || h.head_dim == 128 || h.head_dim == 256;
+  return size && type != Element::f32 && h.heads % h.kv_heads == 0;
+}
+
+int paged_attention(const PagedAttention& a, Element type, void* stream) noexcept {
+  if (a.blocks == 0) return cudaSuccess;
+  switch (a.heads.head_dim) {
+    case 64:
+      return flashinfer_64(a, type, stream);
+    case 128:
+      return flashinfer_128(a, type, stream);
+    case 256:
+      return flashinfer_256(a, type, stream);
+    default:
+      return cudaErrorInvalidValue;
+  }
+}
+
+std::uint32_t multiprocessors(int device) noexcept {
+  int count = 0;
+  const cudaError_t status = cudaDeviceGetAttribute(&count, cudaDevAttrMultiProcessorCount, device);
+  return status == cudaSuccess ? static_cast<std::uint32_t>(count) : 0;
+}
+#else
+constexpr auto paged_attention = nullptr, serves_paged = nullptr, multiprocessors = nullptr;
+#endif
+
+constexpr Kernels table{draw,  add_norm,       rope_append,     unpack,       product,
+                        route, expert_product, paged_attention, serves_paged, multiprocessors};
 
 }  // namespace
 

@@ -4,6 +4,7 @@
 
 #include "cuda/dispatch.hpp"
 #include "cuda/graphs.hpp"
+#include "cuda/host_paged.hpp"
 
 namespace frugal::cuda {
 namespace {
@@ -74,7 +75,12 @@ int expert_product(const ExpertProduct& a, Element type, void*) noexcept {
   });
 }
 
-constexpr Kernels table{draw, add_norm, rope_append, unpack, product, route, expert_product};
+bool serves_paged(const PagedHeads& heads, Element) noexcept { return heads.heads % heads.kv_heads == 0; }
+/// Few, so that plans of small tests split and do not split.
+std::uint32_t multiprocessors(int) noexcept { return 8; }
+
+constexpr Kernels table{draw,  add_norm,       rope_append,          unpack,       product,
+                        route, expert_product, host_paged_attention, serves_paged, multiprocessors};
 
 }  // namespace
 

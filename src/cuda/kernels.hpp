@@ -6,6 +6,7 @@
 #include "cuda/experts.hpp"
 #include "cuda/judge.hpp"
 #include "cuda/packed.hpp"
+#include "cuda/paged.hpp"
 #include "cuda/rope_append.hpp"
 
 #include <cstdint>
@@ -25,6 +26,12 @@ struct Kernels {
   /// At most routed_rows rows, most_experts experts, most_used of them a row.
   int (*route)(const Route& r, void* stream) noexcept;
   int (*expert_product)(const ExpertProduct& a, Element type, void* stream) noexcept;
+
+  /// Heads that serves_paged() says yes to. All three are null where there is no FRUGAL_FLASHINFER.
+  int (*paged_attention)(const PagedAttention& a, Element type, void* stream) noexcept;
+  bool (*serves_paged)(const PagedHeads& heads, Element type) noexcept;
+  /// Of the device of this number; 0 = it does not tell.
+  std::uint32_t (*multiprocessors)(int device) noexcept;
 };
 
 /// Null where frugal was built without FRUGAL_CUDA.

@@ -64,6 +64,10 @@ Attention::Planned Attention::plan(std::span<const Segment> segments, const Pagi
   AttentionPlan& plan = out.plan;
   const std::int64_t window = plan.window = paging.window, page_tokens = paging.page_tokens;
   const std::int64_t padded = paging.shape == nullptr ? 0 : padded_pages(paging);
+  if (paged_ != nullptr) {
+    plan.paged = paged_->plan(segments, {window, page_tokens, paging.shape, padded, paging.scratch}, parcel);
+    return out;
+  }
   std::vector<std::int64_t> pages;
   std::vector<std::int32_t> row_starts{0}, key_starts{0}, key_counts;
   const auto end_sequence = [&](std::int64_t rows, std::int64_t keys) {
@@ -97,6 +101,10 @@ Attention::Planned Attention::plan(std::span<const Segment> segments, const Pagi
 AttentionPlan Attention::finish(Planned planned, const Parcel& parcel, const at::Tensor& positions,
                                 const at::Tensor& counting) const {
   AttentionPlan plan = std::move(planned.plan);
+  if (paged_ != nullptr) {
+    plan.paged = paged_->finish(plan.paged, parcel);
+    return plan;
+  }
   plan.pages = parcel.tensor(planned.pages, at::kLong);
   if (fused_) {
     plan.row_starts = parcel.tensor(planned.row_starts, at::kInt);
@@ -123,6 +131,7 @@ at::Tensor Attention::mask(const SequencePlan& s, std::int64_t window, const at:
 }
 
 at::Tensor Attention::run(const AttentionPlan& plan, const at::Tensor& q, const KvView& kv, std::int64_t layer) const {
+  if (paged_ != nullptr) return paged_->run(plan.paged, q, kv, layer);
   const auto gather = [&](bool value) {  // -> [keys of all, kv_heads, head_dim]
     return at::index(kv.layer(layer, value), {plan.pages}).view({-1, spec_.kv_heads, spec_.head_dim});
   };

@@ -1,6 +1,6 @@
 // Attention of all rows of a step over pages of the arena: one gather a layer for all sequences, then either one fused
 // call for all of them (LibTorch's FlashAttention with its lengths of sequences; half precision on CUDA), or one call a
-// sequence. Query heads that share a K/V head are never repeated.
+// sequence. Or, where asked for, no gather and one call over pages (paged_attention.hpp). Query heads that share a K/V head are never repeated.
 #pragma once
 
 #include <frugal/backend/batch.hpp>
@@ -9,10 +9,13 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <span>
+#include <utility>
 #include <vector>
 
+#include "torch/paged_attention.hpp"
 #include "torch/parcel.hpp"
 #include "torch/step_graphs.hpp"
 
@@ -49,6 +52,7 @@ struct AttentionPlan {
   // page of a sequence belong to nobody.
   at::Tensor row_starts, key_starts, key_counts;  // int32 [sequences + 1], [sequences + 1], [sequences]
   std::int64_t most_rows = 0, most_keys = 0;
+  PagedStep paged{};  // instead of all that
 };
 
 /// Whether LibTorch has the fused call for this device, type and head; found out by calling it.
@@ -61,8 +65,12 @@ class Attention {
   /// Chooses between one call for all sequences and one for each.
   void use_fused(bool fused) { fused_ = fused && spec_.attention_softcap == 0.0F; }
 
-  /// Puts a step's arrays into `parcel`; finish() takes them out on the device, once it was sent. A padded step needs the
-  /// fused call.
+  /// Instead of all gathers.
+  void use_paged(std::unique_ptr<const PagedCalls> paged) { paged_ = std::move(paged); }
+  const PagedCalls* paged() const { return paged_.get(); }
+
+  /// Puts a step's arrays into `parcel`; finish() takes them out on the device, once it was sent. A padded step needs one
+  /// call for all.
   class Planned;
   struct Paging {
     std::int64_t window = 0, page_tokens = 0;
@@ -70,7 +78,7 @@ class Attention {
     std::int64_t scratch = 0;          // a page that belongs to nobody
   };
   Planned plan(std::span<const Segment> segments, const Paging& paging, Parcel& parcel) const;
-  bool is_fused() const { return fused_; }
+  bool is_one_call() const { return fused_ || paged_ != nullptr; }
   /// `positions` [rows] of the step, `counting` = 0, 1, 2, ... on the device.
   AttentionPlan finish(Planned planned, const Parcel& parcel, const at::Tensor& positions,
                        const at::Tensor& counting) const;
@@ -91,6 +99,7 @@ class Attention {
   const DecoderSpec& spec_;
   c10::ScalarType compute_;
   bool fused_ = false;
+  std::unique_ptr<const PagedCalls> paged_;
 };
 
 class Attention::Planned {

@@ -22,15 +22,22 @@ namespace {
 
 std::int64_t wide(std::size_t n) { return static_cast<std::int64_t>(n); }
 
+/// A model that is not served is refused before its weights are loaded.
+std::shared_ptr<const Model> served(std::shared_ptr<const Model> model, const Device& device) {
+  if (device.paged) PagedCalls::check(model->spec(), device);
+  return model;
+}
+
 }  // namespace
 
 Decoder::Decoder(std::shared_ptr<const Model> model, const Device& device, const Lane& lane)
-    : model_(std::move(model)),
+    : model_(served(std::move(model), device)),
       device_(device),
       ops_(device, lane),
       weights_(shared_weights(model_, device)),
       angles_(backend::rope_frequencies(model_->spec()), model_->spec().rope_scale, device.device),
       attention_(model_->spec(), device.compute) {
+  if (device.paged) attention_.use_paged(std::make_unique<PagedCalls>(spec(), device_, lane));
   if (std::vector<double> local = backend::local_rope_frequencies(spec()); !local.empty())
     local_angles_.emplace(std::move(local), spec().rope_scale, device.device);
 }
@@ -54,7 +61,8 @@ std::size_t Decoder::workspace_bytes(std::uint32_t rows) const {
   const std::size_t widest = std::size_t{s.d_model} * std::max({s.vocab, 2 * s.d_ff, s.q_width() + 2 * s.kv_width()});
   const std::size_t expanded =
       device_.kernels == nullptr ? 0 : std::min(widest, static_cast<std::size_t>(expanded_elements)) * element;
-  return rows * (streams + std::max(qkv, ffn)) + std::max({head, expanded, experts});
+  const std::size_t parts = attention_.paged() == nullptr ? 0 : attention_.paged()->workspace_bytes();
+  return rows * (streams + std::max(qkv, ffn)) + std::max({head, expanded, experts}) + parts;
 }
 
 void Decoder::bind(const at::Tensor& arena, const PageGeometry& geometry, std::int64_t scratch) {
@@ -74,7 +82,7 @@ bool Decoder::can_be_recorded() const {
   const bool chosen_there = std::all_of(layers.begin(), layers.end(), [&](const LayerWeights& w) {
     return !w.router.defined() || ops_.has_experts(w.experts, spec().experts, head_rows);
   });
-  return attention_.is_fused() && ops_.has_rope_append(spec()) && chosen_there;
+  return attention_.is_one_call() && ops_.has_rope_append(spec()) && chosen_there;
 }
 
 at::Tensor Decoder::run(const StepPlan& plan, std::uint32_t layers,

@@ -68,6 +68,18 @@ c10::ScalarType compute_type(std::string_view name, bool cuda) {
   throw Error(Errc::invalid_argument, "torch: unknown compute type '" + std::string(name) + "' (fp32, bf16, fp16)");
 }
 
+bool wants_paged(const TorchOptions& options, bool cuda) {
+  if (options.attention == "gather") return false;
+  if (options.attention != "flashinfer")
+    throw Error(Errc::invalid_argument, "torch: unknown attention '" + options.attention + "' (gather, flashinfer)");
+  if (!cuda) throw Error(Errc::unavailable, "torch: attention 'flashinfer' is for device cuda");
+  const cuda::Kernels* const kernels = cuda::device_kernels();
+  if (kernels == nullptr || kernels->paged_attention == nullptr || !Lane::tells_native())
+    throw Error(Errc::unavailable,
+                "torch: attention 'flashinfer' needs frugal built with FRUGAL_FLASHINFER, over LibTorch 2.11 or later");
+  return true;
+}
+
 }  // namespace
 
 Device open_device(const TorchOptions& options) {
@@ -83,13 +95,15 @@ Device open_device(const TorchOptions& options) {
       throw Error(Errc::unavailable,
                   cuda ? "torch: graphs need frugal built with FRUGAL_CUDA, over LibTorch 2.11 or later"
                        : "torch: graphs are for device cuda");
+    const bool paged = wants_paged(options, cuda);
     const c10::Device device = cuda ? open_cuda(name) : c10::Device(c10::DeviceType::CPU);
     if (options.threads > 0) at::set_num_threads(options.threads);
     return {.device = device,
             .compute = compute,
             .name = device.str(),
             .kernels = cuda && Lane::tells_native() ? cuda::device_kernels() : nullptr,
-            .make_recorder = options.graphs ? cuda_recorder() : nullptr};
+            .make_recorder = options.graphs ? cuda_recorder() : nullptr,
+            .paged = paged};
   });
 }
 

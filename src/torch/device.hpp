@@ -22,6 +22,7 @@ struct Device {
   const cuda::Kernels* kernels = nullptr;  ///< frugal's own; null = LibTorch's operations do all, draws are the host's
 
   MakeRecorder make_recorder = nullptr;   ///< null = no step is recorded
+  bool paged = false;                     ///< attention reads pages where they lie, by `kernels`
   const WeightSource* weights = nullptr;  ///< null = what a model's tensors hold
 
   bool is_host() const { return device.is_cpu(); }

@@ -23,9 +23,10 @@ namespace {
 /// fp32 on both sides: another order of sums, and no TF32.
 constexpr float relative = 5e-4F;
 
-std::unique_ptr<Backend> on_cuda(const std::string& compute = "fp32", bool graphs = false) {
+std::unique_ptr<Backend> on_cuda(const std::string& compute = "fp32", bool graphs = false,
+                                 const std::string& attention = "gather") {
   try {
-    return torch_backend({.device = "cuda", .compute = compute, .graphs = graphs});
+    return torch_backend({.device = "cuda", .compute = compute, .graphs = graphs, .attention = attention});
   } catch (const Error& e) {
     if (e.code() == Errc::unavailable) SKIP(e.message());
     throw;
@@ -117,6 +118,42 @@ TEST_CASE("half precision on CUDA, where attention is one fused call, keeps what
       pages_may_be_shared_and_copied(half, {model}, tolerance);
     }
   }
+}
+
+TEST_CASE(
+    "attention on CUDA that reads pages in place stays near the CPU's fp32, split over keys, windows and all sizes of "
+    "heads") {
+  for (const char* compute : {"bf16", "fp16"}) {
+    for (const std::uint32_t head_dim : {64U, 128U, 256U}) {
+      for (const std::uint32_t window : {0U, 150U}) {
+        INFO(compute << ", heads of " << head_dim << ", window " << window);
+        const auto model = tiny_model({.head_dim = head_dim, .sliding_window = window});
+        const auto tokens = some_tokens(460);
+        const auto rows = [&](std::unique_ptr<Backend> backend) {
+          Rig rig(std::move(backend), {model}, 16);
+          const auto pages = rig.pages(480);
+          Rows out = rig.run(std::span(tokens).first(450), 0, pages);
+          for (auto& row : rig.run(std::span(tokens).subspan(450, 1), 450, pages)) out.push_back(std::move(row));
+          for (auto& row : rig.run(std::span(tokens).subspan(451, 5), 451, pages)) out.push_back(std::move(row));
+          return out;
+        };
+        const Rows expected = rows(on_cpu());
+        CHECK(distance(rows(on_cuda(compute, false, "flashinfer")), expected) <=
+              0.05F * std::max(1.0F, largest(expected)));
+      }
+    }
+  }
+}
+
+TEST_CASE("attention on CUDA that reads pages in place keeps what every backend must keep") {
+  const MakeBackend paged = [] { return on_cuda("bf16", false, "flashinfer"); };
+  const float tolerance = paged()->traits().logit_tolerance;
+  const auto model = tiny_model({.head_dim = 64});
+  prefill_may_be_chunked(paged, {model}, tolerance);
+  a_batch_equals_its_rows_alone(paged, {model}, tolerance);
+  a_batch_equals_its_rows_alone(paged, {tiny_model({.head_dim = 64, .sliding_window = 5})}, tolerance);
+  pages_may_be_shared_and_copied(paged, {model}, tolerance);
+  CHECK_THROWS_AS(paged()->add_model(tiny_model({.head_dim = 24})), Error);
 }
 
 TEST_CASE("passes on CUDA report the device's time") {

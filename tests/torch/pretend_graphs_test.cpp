@@ -23,8 +23,9 @@ namespace {
 /// Sequences that go on side by side, by given tokens.
 class Going {
  public:
-  Going(bool graphs, const std::shared_ptr<const Model>& model, std::size_t sequences, std::size_t longest)
-      : rig_(on_pretend(true, graphs)(), {model}), tokens_(some_tokens(longest + 64)) {
+  Going(bool graphs, const std::shared_ptr<const Model>& model, std::size_t sequences, std::size_t longest,
+        bool paged = false)
+      : rig_(on_pretend(true, graphs, paged)(), {model}), tokens_(some_tokens(longest + 64)) {
     for (std::size_t i = 0; i < sequences; ++i) {
       pages_.push_back(rig_.pages(longest + 64));
       starts_.push_back(static_cast<std::uint32_t>(longest - i));
@@ -82,8 +83,9 @@ void same_draws(const std::vector<TokenScore>& got, const std::vector<TokenScore
 
 /// Steps of the rows, each with and without recordings; how many were replayed.
 int replays_of_equal_steps(const std::shared_ptr<const Model>& model, std::size_t sequences,
-                           const std::vector<std::vector<std::size_t>>& steps, std::size_t longest = 21) {
-  Going graphs(true, model, sequences, longest), plain(false, model, sequences, longest);
+                           const std::vector<std::vector<std::size_t>>& steps, std::size_t longest = 21,
+                           bool paged = false) {
+  Going graphs(true, model, sequences, longest, paged), plain(false, model, sequences, longest);
   int replays = 0;
   for (std::size_t i = 0; i < steps.size(); ++i) {
     INFO("step " << i);
@@ -102,6 +104,17 @@ TEST_CASE("recorded steps draw what plain ones do, however they are padded") {
     CHECK(replays_of_equal_steps(tiny_model(), sequences, {{3}, {4, 1}, {2, 3, 3}, {3}, {1, 3}}) >= 1);
   }
   CHECK(replays_of_equal_steps(tiny_model(), 2, {{8}, {5, 7}, {8}, {6, 1}}) >= 2);
+}
+
+TEST_CASE("recorded steps whose attention reads pages in place draw what plain ones with a gather do") {
+  for (const std::uint32_t window : {0U, 5U, 150U}) {
+    const auto model = tiny_model({.sliding_window = window});
+    for (const std::size_t sequences : {1U, 3U}) {  // one that is split over its keys, and several
+      INFO(sequences << " sequences, window " << window);
+      CHECK(replays_of_equal_steps(model, sequences, {{1}, {1}, {1}, {1}}, 300, true) >= 2);
+      CHECK(replays_of_equal_steps(model, sequences, {{3}, {4, 1}, {2, 3, 3}, {3}, {1, 3}}, 21, true) >= 1);
+    }
+  }
 }
 
 TEST_CASE("recorded steps draw what plain ones do under every switch, with windows, and with quantised weights") {

@@ -26,10 +26,16 @@ struct OnDevice<Member> {
   }
 };
 
-constexpr cuda::Kernels table{OnDevice<&cuda::Kernels::draw>::run,          OnDevice<&cuda::Kernels::add_norm>::run,
-                              OnDevice<&cuda::Kernels::rope_append>::run,   OnDevice<&cuda::Kernels::unpack>::run,
-                              OnDevice<&cuda::Kernels::product>::run,       OnDevice<&cuda::Kernels::route>::run,
-                              OnDevice<&cuda::Kernels::expert_product>::run};
+const cuda::Kernels table{OnDevice<&cuda::Kernels::draw>::run,
+                          OnDevice<&cuda::Kernels::add_norm>::run,
+                          OnDevice<&cuda::Kernels::rope_append>::run,
+                          OnDevice<&cuda::Kernels::unpack>::run,
+                          OnDevice<&cuda::Kernels::product>::run,
+                          OnDevice<&cuda::Kernels::route>::run,
+                          OnDevice<&cuda::Kernels::expert_product>::run,
+                          OnDevice<&cuda::Kernels::paged_attention>::run,
+                          cuda::host_kernels().serves_paged,
+                          cuda::host_kernels().multiprocessors};
 
 }  // namespace
 

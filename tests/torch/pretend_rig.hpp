@@ -13,14 +13,15 @@ namespace frugal::testing {
 
 inline PretendDevice& pretend() { return PretendDevice::get(); }
 
-/// With frugal's kernels, or with LibTorch's operations alone; with recordings.
-inline MakeBackend on_pretend(bool kernels, bool graphs = false) {
-  return [kernels, graphs] {
+/// With frugal's kernels, or with LibTorch's operations alone; with recordings; with attention that reads pages in place.
+inline MakeBackend on_pretend(bool kernels, bool graphs = false, bool paged = false) {
+  return [kernels, graphs, paged] {
     return aten::make_backend({.device = pretend().device(),
                                .compute = c10::ScalarType::Float,
                                .name = "pretend",
                                .kernels = kernels ? &pretend_kernels() : nullptr,
-                               .make_recorder = graphs ? &pretend_recorder : nullptr});
+                               .make_recorder = graphs ? &pretend_recorder : nullptr,
+                               .paged = paged});
   };
 }
 
