@@ -11,8 +11,8 @@ namespace frugal {
 
 struct StopMatch {
   const std::string* stop = nullptr;  ///< which one matched; null = none
-  std::size_t safe = 0;               ///< bytes at the front that can no longer change: what stands before the match, or
-                                      ///< all but the longest end that may become one
+  std::size_t safe = 0;  ///< bytes at the front that can no longer change: what stands before the match, or
+                         ///< all but the longest end that may become one
 };
 
 /// Looks in `text`, which begins with all that was held back before, for the stop text that is complete first; the longest

@@ -207,7 +207,8 @@ void CascadeRequest::watch_running(std::size_t number) {
   }
   if (!failed && verdict.commit && !verdict.next && cascade_->streaming != CascadeStreaming::buffer) {
     committed_ = verdict;
-    if (!passing_on_.exchange(true)) pass_on(number, {answer_.text, answer_.tokens, answer_.scores, false, answer_.reasoning});
+    if (!passing_on_.exchange(true))
+      pass_on(number, {answer_.text, answer_.tokens, answer_.scores, false, answer_.reasoning});
     return;
   }
   if (!failed && (!verdict.next || *verdict.next == tier_)) return;
@@ -361,7 +362,8 @@ void CascadeRequest::give(Finish end, std::optional<std::size_t> given) {
     if (has_try) {
       Answer& answer = tries_[*given].answer;
       const bool shown = shown_ == given;
-      const bool any = !shown && (!answer.tokens.empty() || !answer.text.empty() || !answer.reasoning.empty() || shown_);
+      const bool any =
+          !shown && (!answer.tokens.empty() || !answer.text.empty() || !answer.reasoning.empty() || shown_);
       if (any) end.timing.ttft = end.timing.e2e;
       if (shown) {
         end.timing.ttft = first_seen_ - submitted_;

@@ -85,8 +85,7 @@ class BatchCourier {
   void forget(Going& batch);
   void save() noexcept;
   void answer(const Held& entry, const std::vector<SseEvent>& events);
-  void end_as(const Held& entry, FinishReason reason, std::optional<Error> error,
-              std::string_view raw = {}) noexcept;
+  void end_as(const Held& entry, FinishReason reason, std::optional<Error> error, std::string_view raw = {}) noexcept;
   void finish(const Held& entry, Finish end) noexcept;
   Finish base_of(const BatchEntry& entry) const;
   std::optional<TimePoint> next_turn() const;

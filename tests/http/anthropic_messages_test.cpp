@@ -221,7 +221,8 @@ TEST_CASE("messages: thoughts are told from the answer, and both reports of usag
       R"({"type": "content_block_delta", "index": 0, "delta": {"type": "thinking_delta", "thinking": "Let me see."}})");
   CHECK(thought.reasoning == "Let me see.");
   CHECK(thought.text.empty());
-  const Delta text = say(R"({"type": "content_block_delta", "index": 1, "delta": {"type": "text_delta", "text": "4"}})");
+  const Delta text =
+      say(R"({"type": "content_block_delta", "index": 1, "delta": {"type": "text_delta", "text": "4"}})");
   CHECK(text.text == "4");
   CHECK(text.reasoning.empty());
   say(R"({"type": "message_delta", "delta": {}, "usage": {"output_tokens": 3}})");

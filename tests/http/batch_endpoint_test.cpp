@@ -295,8 +295,9 @@ TEST_CASE("a stop text ends an answer out of a batch, and a line that is an erro
   LocalServer server([&](Connection& c) {
     provider(c);
     if (provider.lines.size() == 2 && provider.output.find("boom") == std::string::npos)
-      provider.output.replace(provider.output.find("\"response\""), provider.output.find('\n') -
-                              provider.output.find("\"response\"") - 1, R"("error": {"message": "boom"})");
+      provider.output.replace(provider.output.find("\"response\""),
+                              provider.output.find('\n') - provider.output.find("\"response\"") - 1,
+                              R"("error": {"message": "boom"})");
   });
   HttpBatchEndpoint endpoint(options(server));
   std::vector<Request> requests{ask("first"), ask("second")};

@@ -324,7 +324,8 @@ TEST_CASE("thoughts that a remote model told apart go out as each API has them, 
   CHECK(has(claude, R"({"type":"thinking_delta","thinking":"Hm."})"));
   CHECK(has(claude, R"({"type":"text_delta","text":"word"})"));
   CHECK(has(ask(chat, false), R"("content":"word","refusal":null,"reasoning_content":"Hm.")"));
-  CHECK(has(ask("/v1/messages", false), R"("content":[{"type":"thinking","thinking":"Hm.","signature":""},{"type":"text","text":"word"}])"));
+  CHECK(has(ask("/v1/messages", false),
+            R"("content":[{"type":"thinking","thinking":"Hm.","signature":""},{"type":"text","text":"word"}])"));
 }
 
 TEST_CASE("an error in mid-stream is the stream's last event") {
