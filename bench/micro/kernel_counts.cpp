@@ -18,7 +18,7 @@ namespace {
 constexpr std::uint32_t inputs = 576, blocks = inputs / 32, positions = 256, dims = 64, queries = 24;
 
 struct Data {
-  alignas(64) std::uint8_t strip[blocks * 640];
+  alignas(64) std::uint8_t strip[blocks * 2048];
   alignas(64) std::uint8_t opened[blocks * 640];
   std::vector<float> x = std::vector<float>(8 * inputs), y = std::vector<float>(8 * inputs);
   std::vector<std::uint8_t> panel = std::vector<std::uint8_t>(Panels::bytes(8, blocks));
@@ -62,6 +62,12 @@ bool run(const Kernels& k, std::string_view name, int times) {
     return true;
   }
   if (lanes < 1 || lanes > 8) return false;
+  for (const Format plain : {Format::f16, Format::bf16, Format::f32})
+    if (name.starts_with(plain == Format::f16 ? "f16-" : plain == Format::bf16 ? "bf16-" : "f32-")) {
+      const FloatRows rows{d.x.data(), inputs, lanes};
+      for (int i = 0; i < times; ++i) k.multiply_floats(d.view(plain), rows, nullptr, d.tile);
+      return true;
+    }
   StripView view = d.view(name.starts_with("q8") ? Format::q8 : name.starts_with("q5") ? Format::q5 : Format::q4);
   d.fill(k, lanes);
   if (name.starts_with("open")) {
@@ -79,6 +85,6 @@ int main(int argc, char** argv) {
   const Kernels& kernels = *available_kernels().front();
   if (argc == 3 && run(kernels, argv[1], std::atoi(argv[2])))
     return std::printf("%.*s\n", static_cast<int>(kernels.name.size()), kernels.name.data()), 0;
-  std::fprintf(stderr, "usage: kernel_counts (q4|open|q5|q8)-(1..8) | attend | quantize TIMES\n");
+  std::fprintf(stderr, "usage: kernel_counts (q4|open|q5|q8|f16|bf16|f32)-(1..8) | attend | quantize TIMES\n");
   return 2;
 }

@@ -1,6 +1,7 @@
 """counts: instructions of the inner loops, counted by valgrind: the same on a busy machine, so they can gate.
 
-The difference of two runs leaves the loop alone. Limits are for AVX2 and g++ 12 with some room; valgrind runs no AVX-512.
+The difference of two runs leaves the loop alone. Limits are for AVX2 and g++ 12 with some room; valgrind runs no AVX-512:
+of the float loops of every table tests/cpu/float_loops.py counts the compiled instructions.
 """
 import re
 import subprocess
@@ -14,6 +15,9 @@ MULTIPLY = 16 * 576
 LIMITS = {
     "q4-1": (MULTIPLY, "multiply-adds", 210), "q4-4": (4 * MULTIPLY, "multiply-adds", 138), "open-8": (8 * MULTIPLY, "multiply-adds", 128),
     "q8-1": (MULTIPLY, "multiply-adds", 290), "q8-4": (4 * MULTIPLY, "multiply-adds", 195),
+    "f16-1": (MULTIPLY, "multiply-adds", 470), "f16-6": (6 * MULTIPLY, "multiply-adds", 260),
+    "bf16-1": (MULTIPLY, "multiply-adds", 680), "bf16-6": (6 * MULTIPLY, "multiply-adds", 270),
+    "f32-1": (MULTIPLY, "multiply-adds", 570), "f32-6": (6 * MULTIPLY, "multiply-adds", 305),
     "q5-4": (4 * MULTIPLY, "multiply-adds", 190), "attend": (2 * 24 * 256 * 64, "multiply-adds", 450), "quantize": (576, "values", 2800),
 }
 

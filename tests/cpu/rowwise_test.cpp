@@ -2,6 +2,7 @@
 // bit, and against the formula in double.
 #include "cpu/kernels/kernels.hpp"
 #include "cpu/random_numbers.hpp"
+#include "cpu/tables.hpp"
 
 #include <catch2/catch_test_macros.hpp>
 #include <catch2/generators/catch_generators.hpp>
@@ -13,6 +14,7 @@
 #include <string>
 #include <vector>
 
+namespace testing = frugal::testing;
 using namespace frugal::cpu;
 using frugal::testing::normal_values;
 
@@ -77,7 +79,7 @@ TEST_CASE("rms_norm is the formula, with the same bits from every table") {
   portable_kernels().rms_norm(x.data(), w.data(), want.data(), n, 1e-5F);
   for (std::size_t i = 0; i < n; ++i)
     REQUIRE(std::fabs(exact(want[i]) - exact(x[i]) * scale * exact(w[i])) <= 1e-6 * std::fabs(exact(want[i])));
-  for (const Kernels* k : available_kernels()) {
+  for (const Kernels* k : testing::tables()) {
     CAPTURE(std::string(k->name));
     k->rms_norm(x.data(), w.data(), got.data(), n, 1e-5F);
     REQUIRE(got == want);
@@ -95,7 +97,7 @@ TEST_CASE("silu_mul is the formula from deep underflow to large values, with the
     const double exact_value = exact(gate[i]) / (1.0 + std::exp(-exact(gate[i]))) * exact(up[i]);
     REQUIRE(std::fabs(exact(want[i]) - exact_value) <= 1e-6 * std::fabs(exact_value) + 1e-30);
   }
-  for (const Kernels* k : available_kernels()) {
+  for (const Kernels* k : testing::tables()) {
     auto got = gate;
     k->silu_mul(got.data(), up.data(), got.size());
     CAPTURE(std::string(k->name));
@@ -106,7 +108,7 @@ TEST_CASE("silu_mul is the formula from deep underflow to large values, with the
 TEST_CASE("quantize keeps each value within half a step, and zeros stay zeros") {
   auto x = normal_values(96, 8);
   std::fill(x.begin() + 32, x.begin() + 64, 0.0F);
-  for (const Kernels* k : available_kernels()) {
+  for (const Kernels* k : testing::tables()) {
     CAPTURE(std::string(k->name));
     std::vector<std::uint8_t> panel(3 * panel_block_bytes(2));
     k->quantize(x.data(), 3, panel.data(), 1, 2);
@@ -134,7 +136,7 @@ TEST_CASE("Stored heads have the same bytes from every table") {
   x[0] = 1e-6F, x[1] = -70000.0F, x[2] = 6.1e-5F, x[3] = 0.0F;
   std::vector<std::uint8_t> want(head_bytes(kind, n)), got(want.size());
   portable_kernels().store_head(x.data(), n, kind, want.data());
-  for (const Kernels* k : available_kernels()) {
+  for (const Kernels* k : testing::tables()) {
     CAPTURE(std::string(k->name), n, static_cast<int>(kind));
     k->store_head(x.data(), n, kind, got.data());
     REQUIRE(got == want);
@@ -144,7 +146,7 @@ TEST_CASE("Stored heads have the same bytes from every table") {
 TEST_CASE("A value beyond fp16 is stored as the largest one and reaches no query that does not see its position") {
   const KvKind kind = GENERATE(KvKind::fp16, KvKind::int8);
   constexpr std::size_t dim = 64, positions = 40;
-  for (const Kernels* k : available_kernels()) {
+  for (const Kernels* k : testing::tables()) {
     CAPTURE(std::string(k->name), static_cast<int>(kind));
     Heads heads(*k, kind, positions, dim, 6);
     const auto before = attended(*k, heads, kind, {{normal_values(dim, 1), 0, 33}});
@@ -195,7 +197,7 @@ TEST_CASE("A query's attention has the same bits from every table, alone or besi
   std::vector<Query> queries;
   for (std::uint32_t i = 0; i < 9; ++i) queries.push_back({normal_values(dim, i), i % 3 * 20, 140 + 7 * i});
   const auto want = attended(portable_kernels(), heads, kind, queries);
-  for (const Kernels* k : available_kernels()) {
+  for (const Kernels* k : testing::tables()) {
     CAPTURE(std::string(k->name));
     REQUIRE(attended(*k, heads, kind, queries) == want);
     for (std::size_t i = 0; i < queries.size(); ++i) {
