@@ -1,6 +1,6 @@
-// cpu_tokens MODEL [threads] [kernels] [prefill] [bf16]: tokens per second of whole forward passes of CpuBackend: prefill of 512
-// tokens, decode after 0 and 1024 tokens, and steps of several sequences; or prefill alone, for a profiler. Best of
-// several.
+// cpu_tokens MODEL [threads] [kernels] [prefill|rows N] [bf16]: tokens per second of whole forward passes of CpuBackend:
+// prefill of 512 tokens, decode after 0 and 1024 tokens, and steps of several sequences; or for a profiler prefill alone,
+// or 40 steps of N sequences after 16 tokens each. Best of several.
 #include "cpu/factory.hpp"
 
 #include <frugal/core/error.hpp>
@@ -85,6 +85,12 @@ void measure_prefill(Bench& b, int times) {
   std::printf("prefill 512: %.1f ms, %.0f tok/s\n", prefill, 512e3 / prefill);
 }
 
+void measure_rows(Bench& b, std::uint32_t sequences) {
+  for (std::uint32_t s = 0; s < sequences; ++s) b.step_ms(s + 1, 0, 16);
+  const double ms = best(40, [&](std::uint32_t i) { return b.step_ms(sequences, 16 + i, 1); });
+  std::printf("%2u sequences: %.2f ms a step\n", sequences, ms);
+}
+
 void measure(Bench& b) {
   measure_prefill(b, 9);
   for (std::uint32_t s = 0; s < most_sequences; ++s) b.step_ms(s + 1, 0, 16);
@@ -106,7 +112,7 @@ void measure(Bench& b) {
 }  // namespace
 
 int main(int argc, char** argv) try {
-  if (argc < 2) return std::fprintf(stderr, "usage: cpu_tokens MODEL [threads] [kernels] [prefill] [bf16]\n"), 2;
+  if (argc < 2) return std::fprintf(stderr, "usage: cpu_tokens MODEL [threads] [kernels] [prefill|rows N] [bf16]\n"), 2;
   const cpu::Kernels* kernels = cpu::available_kernels().front();
   for (const cpu::Kernels* k : cpu::available_kernels())
     if (argc > 3 && k->name == argv[3]) kernels = k;
@@ -120,6 +126,8 @@ int main(int argc, char** argv) try {
   Bench bench(std::move(model), options, *kernels);
   if (argc > 4 && argv[4] == std::string_view("prefill"))
     measure_prefill(bench, 30);
+  else if (argc > 5 && argv[4] == std::string_view("rows"))
+    measure_rows(bench, std::clamp(static_cast<std::uint32_t>(std::atoi(argv[5])), 1U, most_sequences));
   else
     measure(bench);
 } catch (const Error& error) {
