@@ -283,10 +283,8 @@ void CascadeRequest::conclude(Finish end, const State& at) {
 // Every attempt is paid for; a tier that is a composite itself brings several.
 void CascadeRequest::record(const Finish& end, std::optional<double> score) {
   Ended ended{.tier = tier_, .score = score, .took = cascade_->clock.now() - began_};
-  ended.answer.text = answer_.text;
-  ended.answer.tokens = answer_.tokens;
-  ended.answer.reasoning = answer_.reasoning;
-  if (asked_for_scores_) ended.answer.scores = answer_.scores;
+  ended.answer = answer_;
+  if (!asked_for_scores_) ended.answer.scores.clear();
   ended.answer.finish = end;
   ended.answer.finish.ledger = {};
   const std::string& place = cascade_->tiers[tier_].name;
