@@ -85,7 +85,7 @@ class Advised {
   frugal::Workload before_;
   frugal::Advice advice_;
   std::optional<frugal::Workload> after_{};
-  std::optional<frugal::Outcome> outcome_{};
+  std::optional<frugal::LeverOutcome> outcome_{};
 };
 
 }  // namespace quickstart

@@ -78,10 +78,11 @@ void name_strangers(const Workload& one, const Workload& other, const char* wher
 
 }  // namespace
 
-Outcome compare(const Workload& before, const Workload& after, const Advice* predicted, std::optional<Lever> lever) {
+LeverOutcome compare(const Workload& before, const Workload& after, const Advice* predicted,
+                     std::optional<Lever> lever) {
   if (!before.state().finished || !after.state().finished)
     throw Error(Errc::invalid_argument, "compare: a workload is not finished (Workload::finish)");
-  Outcome outcome{.lever = lever};
+  LeverOutcome outcome{.lever = lever};
   const bool one_currency = before.relative_prices() == after.relative_prices();
   for (const Metric metric : {Metric::cost, Metric::ttft, Metric::e2e}) {
     if (metric == Metric::cost && !one_currency) continue;

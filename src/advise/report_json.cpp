@@ -82,7 +82,7 @@ json to_json(const std::vector<SliceStats>& slices, bool relative) {
   return list;
 }
 
-json to_json(const Outcome& outcome) {
+json to_json(const LeverOutcome& outcome) {
   json changes = json::array();
   for (const Change& c : outcome.changes)
     changes.push_back({{"of", to_string(c.metric)},

@@ -128,7 +128,7 @@ std::string at_work_text(const char* title, const Workload& w) {
 
 std::string outcome_text(const Report& report) {
   std::string text = "\nBefore and after";
-  const Outcome& o = *report.outcome;
+  const LeverOutcome& o = *report.outcome;
   if (o.lever) text += ": " + std::string(to_string(*o.lever));
   text += " (a request's mean; saving with its 90 % interval)\n";
   for (const Change& c : o.changes) {

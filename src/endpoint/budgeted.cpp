@@ -167,12 +167,23 @@ struct Budgeted::Spending final : Sink {
     double sum = 0;
     for (const Attempt& a : attempts) {
       if (a.usage == Usage{}) continue;  // never computed anything
-      const expected<Priced> priced =
-          price(options.prices, options.price_rules, billed_as(a.model), a.usage, query(now()));
-      if (!priced) return reservation.usd();  // a bill that cannot be read is taken to be the highest
-      if (priced->cost) sum += priced->cost->total();
+      const std::optional<double> usd = bill_of(a);
+      if (!usd) return reservation.usd();
+      sum += *usd;
     }
     return sum;
+  }
+
+  // By the model's own price, else by the dearest of those that may have answered. None: a bill that cannot be read.
+  std::optional<double> bill_of(const Attempt& a) const {
+    const bool known = options.prices.contains(a.model);
+    double highest = 0;
+    for (const std::string& m : known ? std::vector{a.model} : models) {
+      const expected<Priced> priced = price(options.prices, options.price_rules, m, a.usage, query(now()));
+      if (!priced) return std::nullopt;
+      if (priced->cost) highest = std::max(highest, priced->cost->total());
+    }
+    return highest;
   }
 
   const std::shared_ptr<const BudgetedOptions> shared;  ///< the endpoint may go first

@@ -95,7 +95,11 @@ struct Metered::Measuring final : Sink {
     record.cache_write_tokens = usage.cache_write, record.cache_write_1h_tokens = usage.cache_write_1h;
     record.reasoning_tokens = usage.reasoning;
     if (record.attempts.empty())
-      record.attempts.push_back({.endpoint = record.endpoint, .model = record.model, .usage = finish.usage});
+      record.attempts.push_back(
+          {.endpoint = record.endpoint,
+           .model = record.model,
+           .usage = finish.usage,
+           .accepted = finish.reason != FinishReason::refused && finish.reason != FinishReason::error});
     auto& blocks = record.prefix_blocks;
     blocks.resize(std::min<std::size_t>(blocks.size(), record.prompt_tokens / trace_block_tokens));
   }

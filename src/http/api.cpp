@@ -30,12 +30,13 @@ Error error_of_status(long status, const std::string& body, const std::string& e
   }
   if (said.empty()) said = body.substr(0, 200);
   const bool too_long = status == 413 || (status == 400 && why == "context_length_exceeded");
-  const bool denied = status == 401 || status == 402 || status == 403;
-  const Errc code = status == 429                                     ? Errc::busy
-                    : too_long                                        ? Errc::too_large
-                    : denied                                          ? Errc::denied
-                    : status == 400 || status == 404 || status == 422 ? Errc::invalid_argument
-                                                                      : Errc::unavailable;
+  const bool refused = status == 401 || status == 402 || status == 403;
+  if (refused) said = "it refuses the key or the account; what it says may repeat the key, and is in Finish::raw only";
+  const Errc code = status == 429                    ? Errc::busy
+                    : too_long                       ? Errc::too_large
+                    : refused || status == 404       ? Errc::denied
+                    : status == 400 || status == 422 ? Errc::invalid_argument
+                                                     : Errc::unavailable;
   return Error(code,
                "endpoint " + endpoint + " answered " + std::to_string(status) + (said.empty() ? "" : ": " + said));
 }

@@ -82,7 +82,7 @@ void BatchCourier::answer(const Held& entry, const std::vector<SseEvent>& events
   f.timing.ttft = f.timing.e2e;
   Attempt attempt;
   attempt.endpoint = options_.http.name;
-  attempt.model = f.model;
+  attempt.model = options_.http.caching.prices.contains(f.model) ? f.model : options_.http.model;
   attempt.usage = f.usage;
   f.ledger.attempts.push_back(std::move(attempt));
   finish(entry, std::move(f));

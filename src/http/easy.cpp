@@ -30,11 +30,19 @@ void HeaderLines::add(const std::string& line) {
 
 void HeaderLines::add_own() {
   for (const auto& [name, value] : options_->headers) add(name + ": " + value);
-  const std::string key = options_->key ? options_->key() : std::string();
-  if (key.find_first_of("\r\n") != std::string::npos)
+  key_ = options_->key ? options_->key() : std::string();
+  if (key_.find_first_of("\r\n") != std::string::npos)
     throw Error(Errc::invalid_argument, "endpoint " + options_->name + ": the key holds a line end");
   const KeyHeader header = api_of(options_->api).key_header();
-  if (!key.empty()) add(std::string(header.first) + ": " + header.second + key);
+  if (!key_.empty()) add(std::string(header.first) + ": " + header.second + key_);
+}
+
+std::string HeaderLines::without_key(std::string text) const {
+  constexpr std::string_view mark = "(key)";
+  if (key_.empty()) return text;
+  for (std::size_t at = 0; (at = text.find(key_, at)) != std::string::npos; at += mark.size())
+    text.replace(at, key_.size(), mark);
+  return text;
 }
 
 void set_common(CURL* easy, const HttpOptions& options) {

@@ -28,10 +28,13 @@ class HeaderLines {
   /// end, and what HttpOptions::key throws.
   void add_own();
   curl_slist* get() const noexcept { return lines_.get(); }
+  /// The key of the last add_own(), wherever it stands in `text`, becomes "(key)".
+  std::string without_key(std::string text) const;
   void clear() noexcept { lines_.reset(); }
 
  private:
   const HttpOptions* options_;
+  std::string key_{};
   std::unique_ptr<curl_slist, CurlDeleter> lines_{};
 };
 

@@ -2,30 +2,63 @@
 
 #include <frugal/core/error.hpp>
 
+#include <algorithm>
 #include <cmath>
 #include <string>
+#include <string_view>
+
+#include "core/ascii.hpp"
+#include "core/printable.hpp"
 
 namespace frugal::http {
 
+namespace {
+
+void refuse(const std::string& why) { throw Error(Errc::invalid_argument, "HttpOptions: " + why); }
+
+// A name as RFC 9110 has it (a token), a value without control characters; and none that would change where a request
+// ends or whom it is for.
+void check_header(const std::string& name, const std::string& value) {
+  constexpr std::string_view marks = "!#$%&'*+-.^_`|~";
+  const auto of_token = [&](char c) {
+    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
+           marks.find(c) != std::string_view::npos;
+  };
+  const auto control = [](char c) { return (static_cast<unsigned char>(c) < 0x20 && c != '\t') || c == 0x7F; };
+  if (name.empty() || !std::all_of(name.begin(), name.end(), of_token))
+    refuse("a header is called \"" + printable(name) + "\", which is no name of a header");
+  if (std::any_of(value.begin(), value.end(), control))
+    refuse("the header " + name + " holds a line end or another control character");
+  for (const char* const ours : {"content-length", "transfer-encoding", "host", "connection", "content-type"})
+    if (same_word(name, ours)) refuse("the header " + name + " is made here");
+}
+
+void check_url(const std::string& url) {
+  if (url.rfind("http://", 0) != 0 && url.rfind("https://", 0) != 0)
+    refuse("url must begin with http:// or https://, and is \"" + url + "\"");
+  if (url.find_first_of(" \r\n") != std::string::npos) refuse("url holds a blank or a line end");
+  if (url.find_first_of("?#") != std::string::npos)
+    refuse("url holds a query or a fragment; the API's path comes after it");
+}
+
+}  // namespace
+
 HttpOptions checked(HttpOptions o) {
-  const auto refuse = [](const std::string& why) { throw Error(Errc::invalid_argument, "HttpOptions: " + why); };
   if (o.name.empty()) refuse("name is empty");
   if (o.model.empty()) refuse("model is empty");
-  if (o.url.rfind("http://", 0) != 0 && o.url.rfind("https://", 0) != 0)
-    refuse("url must begin with http:// or https://, and is \"" + o.url + "\"");
-  if (o.url.find_first_of(" \r\n") != std::string::npos) refuse("url holds a blank or a line end");
+  check_url(o.url);
   if (!o.effort.empty() && o.api == HttpApi::openai_completions) refuse("effort: plain completions have no such field");
   if (o.thinking_tokens && o.api != HttpApi::anthropic_messages)
     refuse("thinking_tokens: only anthropic_messages has such a field");
   if (o.thinking_tokens && *o.thinking_tokens < 1024) refuse("thinking_tokens must be at least 1024");
+  if (o.thinking_tokens && *o.thinking_tokens >= o.default_max_tokens)
+    refuse("thinking_tokens must be below default_max_tokens, of which they are a part");
   if (o.max_running == 0) refuse("max_running is 0");
   if (!(o.retries.budget >= 0 && std::isfinite(o.retries.budget))) refuse("retries.budget is not a share");
   if (!(o.hedging.budget >= 0 && o.hedging.budget <= 1)) refuse("hedging.budget is not a share");
   if (!(o.hedging.quantile > 0 && o.hedging.quantile <= 1)) refuse("hedging.quantile is not a share");
   if (o.caching.most_prefixes == 0) refuse("caching.most_prefixes is 0");
-  for (const auto& [name, value] : o.headers)
-    if (name.empty() || (name + value).find_first_of("\r\n") != std::string::npos)
-      refuse("a header is empty or holds a line end");
+  for (const auto& [name, value] : o.headers) check_header(name, value);
   while (!o.url.empty() && o.url.back() == '/') o.url.pop_back();
   return o;
 }

@@ -246,7 +246,7 @@ Finish Transfer::finished(FinishReason reason, std::optional<Error> error, TimeP
   if (!sink_threw_) give(stops_.rest());
   Finish f;
   f.reason = sink_threw_ ? FinishReason::cancelled : reason;
-  if (!sink_threw_) f.error = std::move(error);
+  if (error && !sink_threw_) f.error = Error(error->code(), headers_.without_key(error->message()));
   f.model = options_.model;
   f.id = request_.id;
   f.request = id_;
@@ -254,6 +254,7 @@ Finish Transfer::finished(FinishReason reason, std::optional<Error> error, TimeP
     reader_->tell(f);
     if (stops_.matched() != nullptr) f.detail = *stops_.matched();
     if (!error_body_.empty()) f.raw = error_body_;
+    f.raw = headers_.without_key(std::move(f.raw));
     if (pieces_ > 0 && f.usage.output == 0) {  // the stream ended before the provider's own count came
       f.usage.output = pieces_;
       if (f.usage.input == 0) f.usage.input = static_cast<std::uint64_t>(need().input);
@@ -268,8 +269,9 @@ Finish Transfer::finished(FinishReason reason, std::optional<Error> error, TimeP
   if (tries_ > 0) {
     Attempt attempt;
     attempt.endpoint = options_.name;
-    attempt.model = f.model;
+    attempt.model = options_.caching.prices.contains(f.model) ? f.model : options_.model;  // the name that has a price
     attempt.usage = f.usage;
+    attempt.accepted = f.reason != FinishReason::refused && f.reason != FinishReason::error;
     f.ledger.attempts.push_back(std::move(attempt));
     if (also) add_lost(f);
   }

@@ -53,10 +53,43 @@ std::vector<Token> parse_ids(const std::string& text, const std::string& origin)
   return ids;
 }
 
+namespace {
+
+bool is_special(const std::string& path) {
+  std::error_code unknown;
+  const auto status = std::filesystem::status(path, unknown);
+  return std::filesystem::exists(status) && !std::filesystem::is_regular_file(status);
+}
+
+}  // namespace
+
+void refuse_input_as_output(const std::string& path, std::initializer_list<std::string> inputs) {
+  std::error_code unknown;
+  for (const std::string& input : inputs)
+    if (std::filesystem::equivalent(path, input, unknown))
+      throw Error(Errc::invalid_argument, path + ": is the input itself");
+}
+
+void write_file(const std::string& path, const std::string& text) {
+  const std::string partial = is_special(path) ? path : path + ".partial";
+  std::error_code failure;
+  std::ofstream file(partial, std::ios::binary);
+  file << text;
+  file.close();
+  const bool whole = !file.fail();
+  if (whole && partial != path) std::filesystem::rename(partial, path, failure);
+  if (whole && !failure) return;
+  std::error_code ignored;
+  if (partial != path) std::filesystem::remove(partial, ignored);
+  throw Error(Errc::bad_file, path + ": cannot write");
+}
+
 static_assert(std::endian::native == std::endian::little, "NpyWriter writes native floats under the header '<f4'");
 
 NpyWriter::NpyWriter(std::string path, std::uint64_t rows, std::uint64_t columns)
-    : path_(std::move(path)), partial_(path_ + ".partial"), file_(partial_, std::ios::binary), left_(rows * columns) {
+    : path_(std::move(path)), partial_(path_ + ".partial"), left_(rows * columns) {
+  if (is_special(path_)) throw Error(Errc::bad_file, path_ + ": is there, and no regular file");
+  file_.open(partial_, std::ios::binary);
   check("create");
   std::string header = "{'descr': '<f4', 'fortran_order': False, 'shape': (" + std::to_string(rows) + ", " +
                        std::to_string(columns) + "), }";

@@ -7,6 +7,7 @@
 
 #include <cstdint>
 #include <fstream>
+#include <initializer_list>
 #include <span>
 #include <string>
 #include <vector>
@@ -22,8 +23,15 @@ void set_variables(Chat& chat, const std::vector<std::string>& pairs);
 /// A JSON array of token ids, e.g. [1, 9690, 198]. `origin` names the text in errors.
 std::vector<Token> parse_ids(const std::string& text, const std::string& origin);
 
+/// Throws Error(invalid_argument) where `path` is one of the files that are read: it would be lost.
+void refuse_input_as_output(const std::string& path, std::initializer_list<std::string> inputs);
+
+/// Writes a whole file: into "<path>.partial", which takes its name only when it is complete, so that what stood there is
+/// kept until then. What is no regular file (a device, a pipe) is written as it is. Throws Error(bad_file).
+void write_file(const std::string& path, const std::string& text);
+
 /// Writes a float32 matrix as NumPy's .npy, row by row, into "<path>.partial", which takes its name only when it is
-/// complete. Memory: one row block at a time.
+/// complete; what is there and no regular file is refused. Memory: one row block at a time.
 class NpyWriter {
  public:
   NpyWriter(std::string path, std::uint64_t rows, std::uint64_t columns);

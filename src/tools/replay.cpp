@@ -2,6 +2,7 @@
 // there is a second trace.
 #include "tools/commands.hpp"
 #include "tools/console.hpp"
+#include "tools/files.hpp"
 #include "tools/trace_options.hpp"
 
 #include <frugal/advise/report.hpp>
@@ -36,12 +37,13 @@ std::optional<Lever> lever_of(const ReplayOptions& o) {
 }
 
 void run_replay(const ReplayOptions& o) {
+  if (!o.report.empty()) refuse_input_as_output(o.report, {o.trace.trace, o.after});
   const std::optional<Lever> lever = lever_of(o);
   const Workload workload = read(o.trace.trace, o.trace);
   const Advice advice = frugal::advise(workload);
   Report report{.title = o.trace.trace, .workload = &workload, .advice = &advice};
   std::optional<Workload> after;
-  std::optional<Outcome> outcome;
+  std::optional<LeverOutcome> outcome;
   if (!o.after.empty()) {
     after.emplace(read(o.after, o.trace));
     outcome = compare(workload, *after, &advice, lever);

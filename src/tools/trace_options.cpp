@@ -51,13 +51,6 @@ Workload read(const std::string& path, const TraceOptions& o) {
   return read_workload(path, std::move(options), hooks);
 }
 
-void write_file(const std::string& path, const std::string& text) {
-  std::ofstream file(path, std::ios::binary);
-  file << text;
-  file.close();
-  if (!file) throw Error(Errc::bad_file, path + ": cannot write");
-}
-
 void say(const char* command, const std::vector<std::string>& sentences) {
   for (const std::string& sentence : sentences) std::fprintf(stderr, "%s: %s\n", command, sentence.c_str());
 }

@@ -24,8 +24,6 @@ struct TraceOptions {
 void add_trace_options(CLI::App& app, TraceOptions& options);
 /// Reads a trace with a progress line on standard error. Throws frugal::Error.
 Workload read(const std::string& path, const TraceOptions& options);
-/// Writes a whole file. Throws Error(bad_file).
-void write_file(const std::string& path, const std::string& text);
 /// Each on a line of standard error.
 void say(const char* command, const std::vector<std::string>& sentences);
 

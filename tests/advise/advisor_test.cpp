@@ -115,11 +115,11 @@ TEST_CASE("an outcome is compared with its prediction, and one that did not come
     });
   };
   const Workload pulled = after(4096), idle = after(0);
-  const Outcome good = compare(before, pulled, &advice, Lever::prefix_cache);
+  const LeverOutcome good = compare(before, pulled, &advice, Lever::prefix_cache);
   REQUIRE(good.changes.front().metric == Metric::cost);
   CHECK(good.changes.front().as_predicted);
   CHECK_THAT(good.changes.front().saving.estimate, WithinAbs(advice.of(Lever::prefix_cache).cost->estimate, 0.02));
-  const Outcome bad = compare(before, idle, &advice, Lever::prefix_cache);
+  const LeverOutcome bad = compare(before, idle, &advice, Lever::prefix_cache);
   CHECK_FALSE(bad.changes.front().as_predicted);
   CHECK_THAT(bad.changes.front().saving.estimate, WithinAbs(0, 1e-9));
   const Report report{.workload = &before, .advice = &advice, .after = &idle, .outcome = &bad};
@@ -146,7 +146,7 @@ TEST_CASE("the HTML is whole, escaped, and loads nothing") {
 TEST_CASE("the HTML fits a phone of 390 pixels and has a colour for everything, by day and by night") {
   const Workload before = re_sent(), after = re_sent();
   const Advice advice = advise(before);
-  const Outcome outcome = compare(before, after, &advice, Lever::prefix_cache);
+  const LeverOutcome outcome = compare(before, after, &advice, Lever::prefix_cache);
   const std::string html = report_html({.workload = &before, .advice = &advice, .after = &after, .outcome = &outcome});
   CHECK_THAT(html, ContainsSubstring("name=\"viewport\" content=\"width=device-width,initial-scale=1\"") &&
                        ContainsSubstring("color-scheme:light dark") &&

@@ -107,6 +107,30 @@ TEST_CASE("what does not fit is refused before it starts, and the next smaller r
   CHECK(spent(budget) == Approx(5));
 }
 
+TEST_CASE("an answer under a name that has no price is booked at the dearest price of those that may have answered") {
+  struct Alias final : Endpoint {
+    std::string_view name() const override { return "alias"; }
+    std::vector<std::string> may_answer(std::string_view) const override { return {"m", "dear"}; }
+    Call start(Request, std::shared_ptr<Sink> sink) override {
+      Finish end;
+      end.model = "m-2026-01-01";
+      end.usage = {.input = 1, .output = 2};
+      end.ledger.attempts.push_back({"alias", end.model, end.usage, {}});
+      sink->on_finish(std::move(end));
+      return {};
+    }
+    Progress step() override { return Progress::idle; }
+  } inner;
+  BudgetedOptions options = dollar_a_token();
+  options.prices = options.prices.with("dear", {.input = 2e6, .output = 3e6});
+  options.model.clear();
+  Budget budget({.limits = {{.usd = 100}}});
+  Budgeted endpoint(inner, budget, options);
+  endpoint.run(ask());
+  CHECK(spent(budget) == Approx(1 * 2 + 2 * 3));
+  CHECK(reserved(budget) == 0);
+}
+
 TEST_CASE("a cancelled stream pays for the tokens that were counted") {
   Remote remote;
   Budget budget({.limits = {{.usd = 100}}});

@@ -148,6 +148,7 @@ TEST_CASE("a status that is no success becomes an error with the API's own words
             .code() == Errc::denied);
   CHECK(error_of_status(402, "", "e").code() == Errc::denied);
   CHECK(error_of_status(403, "", "e").code() == Errc::denied);
+  CHECK(error_of_status(404, R"({"error": "no such model"})", "e").code() == Errc::denied);
   CHECK(worth_a_retry(503));
   CHECK_FALSE(worth_a_retry(400));
 }

@@ -138,14 +138,22 @@ TEST_CASE("what a second try can mend is tried again, and only so often") {
 }
 
 TEST_CASE("what no second try can mend is refused at once") {
-  LocalServer server([](Connection& c) { c.answer(401, R"({"error": {"message": "wrong key"}})"); });
-  HttpEndpoint endpoint(options(server));
+  LocalServer server(
+      [](Connection& c) { c.answer(401, R"({"error": {"message": "wrong key: Bearer planted-key"}})"); });
+  HttpOptions o = options(server);
+  o.key = [] { return "planted-key"; };
+  HttpEndpoint endpoint(o);
   const Finish f = endpoint.run(ask()).finish;
   CHECK(f.reason == FinishReason::refused);
   CHECK(f.error->code() == Errc::denied);
-  CHECK(mentions(*f.error, "wrong key"));
-  CHECK(f.raw == R"({"error": {"message": "wrong key"}})");
-  CHECK(server.connections() == 1);
+  CHECK(mentions(*f.error, "answered 401: it refuses the key"));
+  CHECK_FALSE(mentions(*f.error, "wrong"));
+  CHECK(f.raw == R"({"error": {"message": "wrong key: Bearer (key)"
+}
+})");
+  REQUIRE(f.ledger.attempts.size() == 1);
+CHECK_FALSE(f.ledger.attempts[0].accepted);
+CHECK(server.connections() == 1);
 }
 
 TEST_CASE("Retry-After is waited for, where it is not too long") {
@@ -347,7 +355,27 @@ TEST_CASE("options that make no sense are refused by name") {
   o.url = "http://x";
   o.headers = {{"X", "a\r\nY: b"}};
   refused(o, "header");
-  o.headers.clear();
+  for (const char* name : {"", "bad header", "a:b", "x\n", "Content-Length", "transfer-encoding", "Host"}) {
+    o.headers = {{name, "v"}};
+    refused(o, "header");
+  }
+  o.headers = {{"x-fine_1", "any \t value"}};
+  for (const char* url : {"http://x/v1?version=1", "http://x/#a"}) {
+    o.url = url;
+    refused(o, "url");
+  }
+  o.url = "http://x";
+  o.thinking_tokens = 2000;
+  refused(o, "thinking_tokens");  // not this API's
+  o.api = HttpApi::anthropic_messages;
+  o.thinking_tokens = 1000;
+  refused(o, "1024");
+  o.thinking_tokens = 5000;
+  refused(o, "default_max_tokens");
+  o.thinking_tokens = 2000;
+  CHECK_NOTHROW(HttpEndpoint(o));
+  o.thinking_tokens.reset();
+  o.api = HttpApi::openai_chat;
   HttpEndpoint fine(o);
   Request other = ask();
   other.model = "gpt-9";

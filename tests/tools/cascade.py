@@ -64,6 +64,22 @@ def main():
                             (["eval", fit_on, eval_on], "not valid JSON")):
             done = run(*words)
             assert done.returncode == 2 and what in done.stderr, (words, done)
+
+        good = pathlib.Path(few).read_text().splitlines()
+        for name, change in (("duplicate", lambda row: row.update(id="0")), ("no id", lambda row: row.pop("id")),
+                             ("tiers", lambda row: row["attempts"].pop()), ("cost", lambda row: row["attempts"][0].update(cost=-1)),
+                             ("label", lambda row: row["attempts"][1].pop("correct"))):
+            row = json.loads(good[1])
+            change(row)
+            bad = folder / "bad.jsonl"
+            bad.write_text("\n".join([good[0], json.dumps(row), *good[2:]]) + "\n")
+            for words in (["fit", str(bad), "--max-loss", "0.1", "-o", policy], ["eval", policy, str(bad)]):
+                done = run(*words)
+                assert done.returncode == 2 and "bad.jsonl:2" in done.stderr, (name, words, done)
+        kept = pathlib.Path(fit_on).read_text()
+        done = run("fit", fit_on, "--max-error", "0.10", "-o", fit_on)
+        assert done.returncode == 2 and "is the input itself" in done.stderr, done
+        assert pathlib.Path(fit_on).read_text() == kept
     print("cascade fit and eval: as promised")
 
 

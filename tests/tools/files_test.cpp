@@ -89,3 +89,28 @@ TEST_CASE("an npy file that was not finished leaves nothing behind") {
   CHECK_THAT(message_of([&] { tools::NpyWriter writer(folder.path("no/x.npy"), 1, 1); }),
              ContainsSubstring("cannot create"));
 }
+
+TEST_CASE("a written file takes its name when it is whole, and what is no file is written as it is") {
+  const test::TempFolder folder;
+  const std::string path = folder.path("out.json");
+  tools::write_file(path, "first");
+  tools::write_file(path, "second");
+  CHECK(tools::read_all(path) == "second");
+  CHECK_FALSE(std::filesystem::exists(path + ".partial"));
+  CHECK_THAT(message_of([&] { tools::write_file(folder.path("none/out"), "x"); }), ContainsSubstring("cannot write"));
+  CHECK_NOTHROW(tools::write_file("/dev/null", "x"));
+  CHECK(std::filesystem::is_character_file("/dev/null"));
+  CHECK_FALSE(std::filesystem::exists("/dev/null.partial"));
+}
+
+TEST_CASE("an output that is an input, or no place for a matrix, is refused before anything is written") {
+  const test::TempFolder folder;
+  const std::string path = folder.path("in.jsonl");
+  tools::write_file(path, "kept");
+  CHECK_THAT(message_of([&] { tools::refuse_input_as_output(folder.path("./in.jsonl"), {path}); }),
+             ContainsSubstring("is the input itself"));
+  CHECK_NOTHROW(tools::refuse_input_as_output(folder.path("new"), {path, folder.path("none")}));
+  CHECK_THAT(message_of([&] { tools::NpyWriter writer(folder.path(""), 1, 1); }), ContainsSubstring("no regular file"));
+  CHECK_THAT(message_of([] { tools::NpyWriter writer("/dev/null", 1, 1); }), ContainsSubstring("no regular file"));
+  CHECK(tools::read_all(path) == "kept");
+}

@@ -137,9 +137,10 @@ TEST_CASE(
           for (auto& row : rig.run(std::span(tokens).subspan(451, 5), 451, pages)) out.push_back(std::move(row));
           return out;
         };
+        std::unique_ptr<Backend> paged =
+            on_cuda(compute, false, "flashinfer");  // skips, which CHECK would take for a throw
         const Rows expected = rows(on_cpu());
-        CHECK(distance(rows(on_cuda(compute, false, "flashinfer")), expected) <=
-              0.05F * std::max(1.0F, largest(expected)));
+        CHECK(distance(rows(std::move(paged)), expected) <= 0.05F * std::max(1.0F, largest(expected)));
       }
     }
   }

@@ -23,14 +23,14 @@ struct Change {
   bool as_predicted = false;  ///< the prediction's interval and the outcome's overlap
 };
 
-struct Outcome {
+struct LeverOutcome {
   std::optional<Lever> lever{};
   std::vector<Change> changes{};     ///< those of cost, ttft and e2e that both traces recorded
   std::vector<std::string> notes{};  ///< types that only one of the traces has
 };
 
 /// Compares what `before` predicted of `lever` (none = no prediction) with `after`, the same service with it pulled.
-FRUGAL_API Outcome compare(const Workload& before, const Workload& after, const Advice* predicted = nullptr,
-                           std::optional<Lever> lever = {});
+FRUGAL_API LeverOutcome compare(const Workload& before, const Workload& after, const Advice* predicted = nullptr,
+                                std::optional<Lever> lever = {});
 
 }  // namespace frugal

@@ -12,10 +12,10 @@ namespace frugal {
 
 struct Report {
   std::string title = "frugal";
-  const Workload* workload = nullptr;  ///< not null
-  const Advice* advice = nullptr;      ///< null: no levers
-  const Workload* after = nullptr;     ///< the same service with a lever pulled; null: no comparison
-  const Outcome* outcome = nullptr;    ///< of compare(*workload, *after, ...)
+  const Workload* workload = nullptr;     ///< not null
+  const Advice* advice = nullptr;         ///< null: no levers
+  const Workload* after = nullptr;        ///< the same service with a lever pulled; null: no comparison
+  const LeverOutcome* outcome = nullptr;  ///< of compare(*workload, *after, ...)
   std::string before_name = "before", after_name = "after";
 };
 
