@@ -148,12 +148,10 @@ TEST_CASE("what no second try can mend is refused at once") {
   CHECK(f.error->code() == Errc::denied);
   CHECK(mentions(*f.error, "answered 401: it refuses the key"));
   CHECK_FALSE(mentions(*f.error, "wrong"));
-  CHECK(f.raw == R"({"error": {"message": "wrong key: Bearer (key)"
-}
-})");
+  CHECK(f.raw == R"x({"error": {"message": "wrong key: Bearer (key)"}})x");
   REQUIRE(f.ledger.attempts.size() == 1);
-CHECK_FALSE(f.ledger.attempts[0].accepted);
-CHECK(server.connections() == 1);
+  CHECK_FALSE(f.ledger.attempts[0].accepted);
+  CHECK(server.connections() == 1);
 }
 
 TEST_CASE("Retry-After is waited for, where it is not too long") {
