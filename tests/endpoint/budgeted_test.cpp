@@ -113,7 +113,7 @@ TEST_CASE("an answer under a name that has no price is booked at the dearest pri
     std::vector<std::string> may_answer(std::string_view) const override { return {"m", "dear"}; }
     Call start(Request, std::shared_ptr<Sink> sink) override {
       Finish end;
-      end.model = "m-2026-01-01";
+      end.model = "router";
       end.usage = {.input = 1, .output = 2};
       end.ledger.attempts.push_back({"alias", end.model, end.usage, {}});
       sink->on_finish(std::move(end));

@@ -75,7 +75,7 @@ def main():
             bad.write_text("\n".join([good[0], json.dumps(row), *good[2:]]) + "\n")
             for words in (["fit", str(bad), "--max-loss", "0.1", "-o", policy], ["eval", policy, str(bad)]):
                 done = run(*words)
-                assert done.returncode == 2 and "bad.jsonl:2" in done.stderr, (name, words, done)
+                assert done.returncode == 2 and "bad.jsonl line 2" in done.stderr, (name, words, done)
         kept = pathlib.Path(fit_on).read_text()
         done = run("fit", fit_on, "--max-error", "0.10", "-o", fit_on)
         assert done.returncode == 2 and "is the input itself" in done.stderr, done

@@ -257,7 +257,7 @@ def refused(kind, folder):
     work.key.write_text("another key\n")
     summary = work.run(code=1)
     assert summary["failed"] == 4 and not work.provider.batches, summary
-    assert all("wrong key" in line["error"]["message"] for line in work.lines()), work.lines()
+    assert all("refuses the key" in line["error"]["message"] for line in work.lines()), work.lines()
     if kind == "openai":
         work = Work(kind, folder / "whole", count=4)
         work.provider.refuses = "the file is not to our liking"
