@@ -158,7 +158,7 @@ tests tests build/ci
 if [ $quick = 0 ]; then
   export ASAN_OPTIONS=detect_leaks=1:strict_string_checks=1 UBSAN_OPTIONS=print_stacktrace=1
   shared=-DBUILD_SHARED_LIBS=ON # tests link their rooms in either case; so the shared components are linked once as well
-  part 30 sanitized asan address,undefined all -L 'unit|property|fuzz'
+  part 36 sanitized asan address,undefined all -L 'unit|property|fuzz'
   shared=
   part 10 sanitized tsan thread "$(programs meter engine endpoint contracts) test_cpu_crew" -R '^(meter|engine|endpoint|contracts|cpu_crew)$'
   part 10 cuda
