@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "endpoint/prompt_text.hpp"
+#include "endpoint/refusal.hpp"
 
 namespace frugal {
 
@@ -95,11 +96,10 @@ struct Metered::Measuring final : Sink {
     record.cache_write_tokens = usage.cache_write, record.cache_write_1h_tokens = usage.cache_write_1h;
     record.reasoning_tokens = usage.reasoning;
     if (record.attempts.empty())
-      record.attempts.push_back(
-          {.endpoint = record.endpoint,
-           .model = record.model,
-           .usage = finish.usage,
-           .accepted = finish.reason != FinishReason::refused && finish.reason != FinishReason::error});
+      record.attempts.push_back({.endpoint = record.endpoint,
+                                 .model = record.model,
+                                 .usage = finish.usage,
+                                 .accepted = !is_failure(finish.reason)});
     auto& blocks = record.prefix_blocks;
     blocks.resize(std::min<std::size_t>(blocks.size(), record.prompt_tokens / trace_block_tokens));
   }

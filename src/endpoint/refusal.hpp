@@ -1,4 +1,4 @@
-// The Finish of a request that never started.
+// Requests without an answer: the Finish of one that never started, and how to tell one that gave none.
 #pragma once
 
 #include <frugal/core/finish.hpp>
@@ -15,5 +15,8 @@ inline Finish refusal(Error error, std::string model) {
   end.model = std::move(model);
   return end;
 }
+
+/// Nothing of it counts as the answer: it never started, or failed.
+inline bool is_failure(FinishReason reason) { return reason == FinishReason::refused || reason == FinishReason::error; }
 
 }  // namespace frugal

@@ -80,11 +80,7 @@ void BatchCourier::answer(const Held& entry, const std::vector<SseEvent>& events
   reader->tell(f);
   if (stops.matched() != nullptr) f.reason = FinishReason::stop, f.detail = *stops.matched();
   f.timing.ttft = f.timing.e2e;
-  Attempt attempt;
-  attempt.endpoint = options_.http.name;
-  attempt.model = options_.http.caching.prices.contains(f.model) ? f.model : options_.http.model;
-  attempt.usage = f.usage;
-  f.ledger.attempts.push_back(std::move(attempt));
+  f.ledger.attempts.push_back(attempt_of(f, options_.http));
   finish(entry, std::move(f));
 }
 

@@ -40,6 +40,7 @@ class Try {
     const CURLcode result = curl_easy_perform(easy_.get());
     curl_easy_getinfo(easy_.get(), CURLINFO_RESPONSE_CODE, &got_.status);
     if (result == CURLE_OK && !line_.empty()) on_line_(std::exchange(line_, {}));
+    if (got_.status != 200) got_.body = headers_.without_key(std::move(got_.body));
     return result;
   }
   Got& got() { return got_; }

@@ -2,7 +2,18 @@
 
 #include <frugal/core/error.hpp>
 
+#include "endpoint/refusal.hpp"
+
 namespace frugal::http {
+
+Attempt attempt_of(const Finish& finish, const HttpOptions& options) {
+  Attempt attempt;
+  attempt.endpoint = options.name;
+  attempt.model = options.caching.prices.contains(finish.model) ? finish.model : options.model;
+  attempt.usage = finish.usage;
+  attempt.accepted = !is_failure(finish.reason);
+  return attempt;
+}
 
 Delta Reader::event(const SseEvent& event) {
   if (so_far_.ended || so_far_.error) return {};

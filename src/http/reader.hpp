@@ -17,6 +17,10 @@ namespace frugal::http {
 /// So much of what could not be understood is kept for Finish::raw.
 constexpr std::size_t most_raw = std::size_t{64} << 10;
 
+/// What an answer cost, for the ledger. Under the name that the server gave its model, where that has a price; a server's
+/// alias or a deployment's name has none, and is booked under HttpOptions::model.
+Attempt attempt_of(const Finish& finish, const HttpOptions& options);
+
 /// What is known of an answer so far.
 struct Progressed {
   std::optional<FinishReason> reason{};  ///< the API said why it ended

@@ -15,16 +15,15 @@ class StopCutter {
  public:
   explicit StopCutter(std::vector<std::string> stops) : stops_(std::move(stops)) {}
 
-  /// Takes the piece's text, and leaves in it what can be given: nothing after a stop text. True once one has come.
-  bool cut(Delta& delta) {
+  /// Takes the piece's text, and leaves in it what can be given: nothing after a stop text.
+  void cut(Delta& delta) {
     if (matched_ != nullptr) delta = {};
-    if (stops_.empty() || matched_ != nullptr) return matched_ != nullptr;
+    if (stops_.empty() || matched_ != nullptr) return;
     held_ += delta.text;
     const StopMatch found = find_stop(held_, stops_);
     matched_ = found.stop;
     delta.text = held_.substr(0, found.safe);
     held_.erase(0, found.safe);
-    return matched_ != nullptr;
   }
   /// The stop text that came; null = none.
   const std::string* matched() const noexcept { return matched_; }

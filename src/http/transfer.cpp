@@ -267,12 +267,7 @@ Finish Transfer::finished(FinishReason reason, std::optional<Error> error, TimeP
   if (first_text_) f.timing.ttft = *first_text_ - submitted_;
   f.timing.e2e = now - submitted_;
   if (tries_ > 0) {
-    Attempt attempt;
-    attempt.endpoint = options_.name;
-    attempt.model = options_.caching.prices.contains(f.model) ? f.model : options_.model;  // the name that has a price
-    attempt.usage = f.usage;
-    attempt.accepted = f.reason != FinishReason::refused && f.reason != FinishReason::error;
-    f.ledger.attempts.push_back(std::move(attempt));
+    f.ledger.attempts.push_back(attempt_of(f, options_));
     if (also) add_lost(f);
   }
   return f;
@@ -281,7 +276,7 @@ Finish Transfer::finished(FinishReason reason, std::optional<Error> error, TimeP
 // What the losing try cost is the provider's secret; its prompt is the same, and is taken as paid for.
 void Transfer::add_lost(Finish& f) const {
   Attempt attempt = *also;
-  attempt.model = f.model;
+  attempt.model = f.ledger.attempts.back().model;
   attempt.usage = Usage{.input = f.usage.input};
   f.usage += attempt.usage;
   f.ledger.attempts.push_back(std::move(attempt));

@@ -81,9 +81,7 @@ Answer read_answer(Stream stream, bool live) {
   Answer answer;
   while (std::optional<Delta> delta = stream.next()) {
     if (live) print(delta->text);
-    answer.text += delta->text;
-    answer.tokens.insert(answer.tokens.end(), delta->tokens.begin(), delta->tokens.end());
-    std::move(delta->scores.begin(), delta->scores.end(), std::back_inserter(answer.scores));
+    answer.add(std::move(*delta));
   }
   answer.finish = stream.finish().value();
   return answer;

@@ -83,6 +83,26 @@ TEST_CASE("a remote answer streams, ends and is accounted for") {
   CHECK(endpoint.load().running == 0);
 }
 
+TEST_CASE("an answer is booked under the name that has a price: the server's, else the one that was asked for") {
+  for (const auto& [named, booked] :
+       {std::pair("a-deployment", "gpt-4o"), std::pair("gpt-4o-mini", "gpt-4o-mini"), std::pair("gpt-4o", "gpt-4o")}) {
+    LocalServer server([&](Connection& c) {
+      c.begin_events();
+      c.event(R"({"model": ")" + std::string(named) + R"(", "choices": [{"delta": {"content": "x"}}]})");
+      c.event(ending);
+      c.event(usage);
+    });
+    HttpOptions o = options(server);
+    o.model = "gpt-4o";
+    HttpEndpoint endpoint(o);
+    const Finish f = endpoint.run(ask()).finish;
+    CHECK(f.model == named);
+    REQUIRE(f.ledger.attempts.size() == 1);
+    CHECK(f.ledger.attempts[0].model == booked);
+    CHECK(f.ledger.attempts[0].accepted);
+  }
+}
+
 TEST_CASE("pieces arrive as they come, one byte at a time if need be") {
   LocalServer server([](Connection& c) {
     c.begin_events();
