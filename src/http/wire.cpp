@@ -99,17 +99,21 @@ void Wire::sleep(std::chrono::milliseconds most) noexcept {
   const int wait = static_cast<int>(std::clamp<milliseconds::rep>(most.count(), 0, 1'000'000));
   const int count = ::epoll_wait(set_.number(), ready_.data(), static_cast<int>(ready_.size()), wait);
   ready_count_ = static_cast<std::size_t>(std::max(count, 0));
+  // Silenced here and not in move(): what is ordered from now on, before move() as well, rings for the next sleep.
+  for (std::size_t i = 0; i < ready_count_; ++i)
+    if (ready_[i].data.fd == bell_.number()) silence();
+}
+
+void Wire::silence() noexcept {
+  std::uint64_t rings = 0;
+  static_cast<void>(!::read(bell_.number(), &rings, sizeof rings));
 }
 
 void Wire::move() noexcept {
   int running = 0;
   for (std::size_t i = 0; i < ready_count_; ++i) {
     const epoll_event& ready = ready_[i];
-    if (ready.data.fd == bell_.number()) {
-      std::uint64_t rings = 0;
-      static_cast<void>(!::read(bell_.number(), &rings, sizeof rings));
-      continue;
-    }
+    if (ready.data.fd == bell_.number()) continue;
     int what = 0;
     if ((ready.events & EPOLLIN) != 0) what |= CURL_CSELECT_IN;
     if ((ready.events & EPOLLOUT) != 0) what |= CURL_CSELECT_OUT;

@@ -47,6 +47,7 @@ class Wire {
   static int on_socket(CURL* easy, curl_socket_t socket, int what, void* self, void* known) noexcept;
   static int on_timer(CURLM* multi, long wait_ms, void* self) noexcept;
   void watch(curl_socket_t socket, int what, bool known) noexcept;
+  void silence() noexcept;
 
   class File {
    public:
