@@ -271,7 +271,7 @@ void BatchCourier::look_after(Going& batch, TimePoint now) {
     fail_all(batch, Error(Errc::invalid_argument, who_ + ": the batch was refused: " + look->fault));
     return forget(batch);
   }
-  if (!read_results(batch, *look)) return;
+  if (!read_results(batch, *look)) return save();  // which of those that were read may be sent again
   const std::unordered_map<std::string, Held> without = batch.asked;
   fail_all(batch, Error(Errc::unavailable, who_ + ": the batch ended without a result for this request"));
   for (const auto& [item, entry] : without) batch.sent->items.erase(item);

@@ -249,7 +249,7 @@ def odd(kind, folder):
     work.provider.odd = {}
     summary = work.run(code=1)
     assert summary["answered"] == 2 and summary["known"] == 6, summary
-    assert len(work.provider.batches) == 2 and len(work.provider.batches["batch_1"]["requests"]) == 2
+    assert len(work.provider.batches) == 2 and len(work.provider.batches["batch_1"]["requests"]) == 2, {n: len(b["requests"]) for n, b in work.provider.batches.items()}
 
 
 def refused(kind, folder):
