@@ -1,6 +1,7 @@
 #include "cpu/pool.hpp"
 
 #include <algorithm>
+#include <ctime>
 
 namespace frugal::cpu {
 namespace {
@@ -16,43 +17,51 @@ using std::chrono::nanoseconds;
 // A wait of this much is no unevenness of shares and no slow waking up: somebody lost a core.
 constexpr nanoseconds lateness{300'000};
 constexpr std::uint32_t round_step = 4096;  // more members than any crew has
-constexpr nanoseconds patience{1'000'000};  // less is no reason to leave a job
-constexpr int judged_jobs = 4, longest_rest = 256, first_rest = 8;
-constexpr nanoseconds judged_time{40'000'000};
+constexpr nanoseconds patience{1'000'000};  // less is no reason to look at what a job lost
+// Per member but one. One time slice of another program (3 to 4 ms) costs two members at most 6 ms more than their
+// half, so it alone drives nobody out; a program that stays does within some 20 ms.
+constexpr nanoseconds most_trouble{8'000'000};
+constexpr nanoseconds first_rest{50'000'000}, longest_rest{1'600'000'000};
+
+/// What the calling thread has computed so far: a core was working for it.
+nanoseconds computed() noexcept {
+  std::timespec t{};
+  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+  return std::chrono::seconds{t.tv_sec} + nanoseconds{t.tv_nsec};
+}
 
 }  // namespace
 
-bool Attendance::hopeless(nanoseconds took, nanoseconds waited, unsigned working) noexcept {
-  return working > 1 && waited > patience * (working - 1) && 2 * waited > (working - 1) * took;
+Attendance::Attendance(unsigned members) : members_(members), working_(members), rest_(first_rest) {}
+
+bool Attendance::hopeless(nanoseconds took, nanoseconds waited) noexcept {
+  if (working_ == 1) return false;
+  const auto others = static_cast<int>(working_ - 1);
+  const nanoseconds lost = waited + waited / others;  // who is waited for does nothing either
+  if (trouble_ + lost - took * others / 2 <= most_trouble * others) return false;
+  trouble_ = nanoseconds{0};
+  return true;
 }
 
-void Attendance::learn(nanoseconds took, nanoseconds waited, unsigned left) noexcept {
-  took_ += took, waited_ += waited;
-  ++jobs_;
+void Attendance::learn(nanoseconds took, nanoseconds lost, unsigned left) noexcept {
+  const auto others = static_cast<int>(working_ - 1);
+  trouble_ = std::max(nanoseconds{0}, trouble_ + lost - took * others / 2);
+  since_ += took;
   if (left != 0) {
     lose(left);
-    jobs_ = 0, took_ = waited_ = nanoseconds{0};
-  } else if (jobs_ >= judged_jobs || took_ >= judged_time) {
-    judge();
+  } else if (trouble_ > most_trouble * others && others > 0) {
+    lose(1);
+  } else if (working_ < members_ && since_ >= rest_) {
+    trouble_ = nanoseconds{0};
+    if (++working_ == members_) since_ = nanoseconds{0}, rest_ = std::min(2 * rest_, longest_rest);
+  } else if (working_ == members_ && since_ >= rest_) {
+    since_ = nanoseconds{0}, rest_ = std::max(rest_ / 2, first_rest);
   }
 }
 
 void Attendance::lose(unsigned members) noexcept {
   working_ -= members;
-  left_ = rest_;
-  rest_ = std::min(2 * rest_, longest_rest);
-}
-
-void Attendance::judge() noexcept {
-  if (working_ > 1 && 2 * waited_ > (working_ - 1) * took_) {
-    lose(1);
-  } else if (working_ < members_) {
-    left_ -= jobs_;
-    if (left_ <= 0) ++working_;
-  } else {
-    rest_ = first_rest;
-  }
-  jobs_ = 0, took_ = waited_ = nanoseconds{0};
+  trouble_ = since_ = nanoseconds{0};
 }
 
 Crew::Crew(unsigned members, bool yielding)
@@ -61,6 +70,7 @@ Crew::Crew(unsigned members, bool yielding)
       staying_(members),
       yielding_(yielding),
       attendance_(members),
+      computed_(members),
       left_(members) {
   threads_.reserve(members - 1);
   try {
@@ -122,8 +132,7 @@ void Crew::meet() noexcept {
   const std::uint32_t now = meeting_.load(std::memory_order_relaxed);
   if (!arrive()) return await_meeting(now);
   const nanoseconds waited{late_ns_.load(std::memory_order_relaxed)};
-  if (yielding_ && waited > patience && Attendance::hopeless(Clock::now() - began_, waited, working_))
-    staying_ = working_ - 1;
+  if (yielding_ && waited > patience && attendance_.hopeless(Clock::now() - began_, waited)) staying_ = working_ - 1;
   open(now);
 }
 
@@ -150,6 +159,14 @@ void Crew::announce() noexcept {
   round_.notify_all();
 }
 
+/// The job, and how long a core worked on it for this member.
+void Crew::take_part(unsigned member, const std::function<void(unsigned)>& job) {
+  if (!yielding_) return job(member);
+  const nanoseconds before = computed();
+  job(member);
+  computed_[member] = computed() - before;
+}
+
 void Crew::run(const std::function<void(unsigned)>& job) {
   const unsigned began_with = working_;
   staying_ = working_;
@@ -158,11 +175,14 @@ void Crew::run(const std::function<void(unsigned)>& job) {
     job_ = &job;
     announce();
   }
-  job(0);
+  take_part(0, job);
   meet();
   if (!yielding_ || members_ == 1) return;
-  const nanoseconds waited{late_ns_.exchange(0, std::memory_order_relaxed)};
-  attendance_.learn(Clock::now() - began_, waited, began_with - working_);
+  const nanoseconds took = Clock::now() - began_;
+  nanoseconds lost{0};
+  for (unsigned m = 0; m < working_; ++m) lost += std::max(took - computed_[m], nanoseconds{0});
+  late_ns_.store(0, std::memory_order_relaxed);
+  attendance_.learn(took, lost, began_with - working_);
   working_ = attendance_.working();
 }
 
@@ -176,7 +196,7 @@ void Crew::work(unsigned member) {
     if (stop_) return;
     if (member >= now % round_step) continue;
     left_[member] = 0;
-    (*job_)(member);
+    take_part(member, *job_);
     if (left_[member] == 0) meet();
   }
 }

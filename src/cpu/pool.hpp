@@ -26,30 +26,30 @@ inline void breathe() noexcept {
 #endif
 }
 
-/// How many members of a crew should work, judged by how long they wait for each other. On a machine whose cores other
-/// programs use too, a member that lost its core holds up all others at each meeting, and fewer members are quicker.
-/// Too few work for some jobs then, and all are tried again: after 8 jobs, then 16, and so on up to 256, until all work
-/// and none waits.
+/// How many members of a crew should work. On a machine whose cores other programs use too, a member that lost its core
+/// holds up all others at each meeting, and fewer members are quicker. So the time is added up in which members did not
+/// compute, waiting or without a core, less half of the time of all members but one, and never below zero (a cumulative
+/// sum, Page 1954): once it passes 8 ms for each member but one, one fewer works. All are tried again after 50 ms, then
+/// 100, and so on up to 1.6 s; where all have worked for that long in peace, the next rest is half as long again.
 class Attendance {
  public:
-  explicit Attendance(unsigned members) : members_(members), working_(members) {}
+  explicit Attendance(unsigned members);
 
   unsigned working() const noexcept { return working_; }
-  /// After each job: how long it took, how long its members waited for late ones, in sum, and how many left it. Who left
-  /// a job does not work on the next. Where nobody left, every few jobs decide: where the others waited half of the time,
-  /// one member fewer works.
-  void learn(std::chrono::nanoseconds took, std::chrono::nanoseconds waited, unsigned left = 0) noexcept;
-  /// Did `working` members wait for late ones so long that a job should go on with one fewer? `took`: since it began.
-  static bool hopeless(std::chrono::nanoseconds took, std::chrono::nanoseconds waited, unsigned working) noexcept;
+  /// After each job: how long it took, how much of its members' time was lost, in sum, and how many left it. Who left a
+  /// job does not work on the next.
+  void learn(std::chrono::nanoseconds took, std::chrono::nanoseconds lost, unsigned left = 0) noexcept;
+  /// In a job that has taken `took` so far: did its members wait for late ones so long, `waited` in sum, that it should
+  /// go on with one fewer? Where so, what was lost is counted anew.
+  bool hopeless(std::chrono::nanoseconds took, std::chrono::nanoseconds waited) noexcept;
 
  private:
-  void judge() noexcept;
   void lose(unsigned members) noexcept;
 
   unsigned members_, working_;
-  int jobs_ = 0;             ///< since the last decision
-  int rest_ = 8, left_ = 0;  ///< jobs with fewer members: next time; still to go
-  std::chrono::nanoseconds took_{0}, waited_{0};
+  std::chrono::nanoseconds trouble_{0};  ///< the sum
+  std::chrono::nanoseconds since_{0};    ///< members came or went, or all worked in peace
+  std::chrono::nanoseconds rest_;        ///< until all are tried again
 };
 
 class Crew {
@@ -91,6 +91,7 @@ class Crew {
   }
 
  private:
+  void take_part(unsigned member, const std::function<void(unsigned)>& job);
   void announce() noexcept;
   void work(unsigned member);
   void await_change(const std::atomic<std::uint32_t>& word, std::uint32_t seen) const noexcept;
@@ -110,7 +111,8 @@ class Crew {
   alignas(64) std::atomic<std::uint32_t> taken_{0};
   std::atomic<std::int64_t> late_ns_{0};  ///< waited for late members, all meetings of the present job
   std::atomic<bool> stop_{false};
-  std::vector<std::uint8_t> left_;  ///< of each member, by itself: it left the present job
+  std::vector<std::chrono::nanoseconds> computed_;  ///< by each member, in the present job
+  std::vector<std::uint8_t> left_;                  ///< of each member, by itself: it left the present job
   std::vector<std::thread> threads_;
 };
 

@@ -41,59 +41,98 @@ TEST_CASE("What was written before a meeting is read after it, and each phase ha
   }
 }
 
-TEST_CASE(
-    "A crew that waits for late members most of the time works with fewer, and tries all again, ever more rarely") {
+namespace {
+
+/// Jobs of `took`, each of which loses `lost`, until `working` members work; how many.
+int jobs_until(Attendance& crew, unsigned working, std::chrono::milliseconds took, std::chrono::milliseconds lost) {
+  int jobs = 0;
+  for (; crew.working() != working; ++jobs) {
+    REQUIRE(jobs < 10'000);
+    crew.learn(took, lost);
+  }
+  return jobs;
+}
+
+}  // namespace
+
+TEST_CASE("A crew that loses most of its time works with fewer, and tries all again, ever more rarely") {
   Attendance two(2);
   std::vector<int> rests;
-  for (int trial = 0; trial < 6; ++trial) {
-    for (int job = 0; two.working() == 2; ++job) {
-      REQUIRE(job < 4);
-      two.learn(20ms, 15ms);  // one waits for the other most of the time
-    }
-    int rest = 0;
-    for (; two.working() == 1; ++rest) two.learn(6ms, 0ms);
-    rests.push_back(rest);
+  for (int trial = 0; trial < 7; ++trial) {
+    CHECK(jobs_until(two, 1, 5ms, 5ms) == 4);  // a busy program beside it: 2.5 ms too much each, 8 ms are borne
+    rests.push_back(jobs_until(two, 2, 5ms, 0ms) * 5);
   }
-  CHECK(rests == std::vector<int>{8, 16, 32, 64, 128, 256});
-  for (int job = 0; job < 4; ++job) two.learn(3ms, 0ms);  // quiet again
+  CHECK(rests == std::vector<int>{50, 100, 200, 400, 800, 1600, 1600});
+}
+
+TEST_CASE("A crew in peace forgets, step by step, how long its rests were") {
+  Attendance two(2);
+  for (int trial = 0; trial < 3; ++trial) jobs_until(two, 1, 5ms, 5ms), jobs_until(two, 2, 5ms, 0ms);
+  for (int job = 0; job < 80 + 40; ++job) two.learn(5ms, 1ms);  // the next rest were 400 ms; now it is 100
+  jobs_until(two, 1, 5ms, 5ms);
+  CHECK(jobs_until(two, 2, 5ms, 0ms) == 20);
+  for (int job = 0; job < 10'000; ++job) two.learn(5ms, 1ms);
+  jobs_until(two, 1, 5ms, 5ms);
+  CHECK(jobs_until(two, 2, 5ms, 0ms) == 10);
+}
+
+TEST_CASE(
+    "One time slice of another program drives nobody out, however short or long the job; a second one at once may") {
+  for (const auto job : {3ms, 300ms}) {
+    Attendance two(2);
+    for (int slice = 0; slice < 20; ++slice) {
+      two.learn(job + 4ms, 8ms);  // one has no core for 4 ms, the other waits for it
+      CHECK(two.working() == 2);
+      for (int quiet = 0; quiet < 5; ++quiet) two.learn(job, 0ms);
+    }
+  }
+  Attendance two(2);
+  two.learn(7ms, 8ms);
+  two.learn(7ms, 8ms);
+  CHECK(two.working() == 1);
+}
+
+TEST_CASE("The rest is time, not jobs: after a long job all work again") {
+  Attendance two(2);
+  two.learn(300ms, 300ms);
+  CHECK(two.working() == 1);
+  two.learn(500ms, 0ms);
   CHECK(two.working() == 2);
-  while (two.working() == 2) two.learn(20ms, 15ms);
-  int rest = 0;
-  for (; two.working() == 1; ++rest) two.learn(6ms, 0ms);
-  CHECK(rest == 8);
 }
 
 TEST_CASE("Who left a job does not work on the next ones") {
   Attendance eight(8);
   eight.learn(10ms, 30ms, 2);
   CHECK(eight.working() == 6);
-  for (int job = 0; job < 7; ++job) eight.learn(5ms, 0ms);
+  for (int job = 0; job < 9; ++job) eight.learn(5ms, 0ms);
   CHECK(eight.working() == 6);
   eight.learn(5ms, 0ms);
   CHECK(eight.working() == 7);
+  eight.learn(5ms, 0ms);
+  CHECK(eight.working() == 8);
 }
 
-TEST_CASE("A job goes on with one member fewer where the others waited half of the time, and not for a short wait") {
-  CHECK(Attendance::hopeless(5ms, 3ms, 2));
-  CHECK_FALSE(Attendance::hopeless(7ms, 3ms, 2));
-  CHECK_FALSE(Attendance::hopeless(1ms, 900us, 2));
-  CHECK(Attendance::hopeless(5ms, 8ms, 4));
-  CHECK_FALSE(Attendance::hopeless(5ms, 7ms, 4));
-  CHECK_FALSE(Attendance::hopeless(5ms, 30ms, 1));
+TEST_CASE("A job goes on with one member fewer where too much was lost to late ones, counted with the jobs before") {
+  Attendance two(2), four(4), one(1);
+  CHECK_FALSE(two.hopeless(5ms, 5ms));  // 10 ms lost of 10, 7.5 too many
+  CHECK(two.hopeless(6ms, 6ms));
+  two.learn(5ms, 7ms);  // 4.5 too many
+  CHECK_FALSE(two.hopeless(2ms, 2ms));
+  CHECK(two.hopeless(3ms, 3ms));
+  CHECK_FALSE(two.hopeless(3ms, 3ms));  // what was before is forgotten
+  CHECK_FALSE(four.hopeless(10ms, 28ms));
+  CHECK(four.hopeless(10ms, 30ms));
+  CHECK_FALSE(one.hopeless(50ms, 0ms));
 }
 
-TEST_CASE(
-    "A crew whose members wait a little keeps them all; a big one gives up one after the other and takes them back") {
+TEST_CASE("A crew that loses a little keeps all; a big one gives up one after the other and takes them back") {
   Attendance two(2), eight(8);
   for (int job = 0; job < 100; ++job) two.learn(3ms, 1ms), eight.learn(3ms, 9ms);
   CHECK(two.working() == 2);
   CHECK(eight.working() == 8);
-  for (int job = 0; job < 4; ++job) eight.learn(10ms, 50ms);
-  CHECK(eight.working() == 7);
-  for (int job = 0; job < 4; ++job) eight.learn(10ms, 50ms);
-  CHECK(eight.working() == 6);
-  for (int job = 0; job < 40; ++job) eight.learn(5ms, 0ms);
-  CHECK(eight.working() == 8);
+  CHECK(jobs_until(eight, 7, 10ms, 50ms) == 4);
+  CHECK(jobs_until(eight, 6, 10ms, 50ms) == 3);
+  CHECK(jobs_until(eight, 8, 5ms, 0ms) == 11);
 }
 
 TEST_CASE("A yielding crew gives each piece out once, however many members work, also while they change") {
