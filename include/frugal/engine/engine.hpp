@@ -55,7 +55,7 @@ class FRUGAL_API Engine final : public Endpoint {
   /// A view of this engine that answers with one of its models, for composites. Lives as long as the engine.
   Endpoint& endpoint(std::string_view model);
 
-  /// Current at any time, also before the first step.
+  /// As of the end of the last step: a request may be counted, and its pages as leased, a moment after its Finish.
   EngineStats stats() const;
   /// Forgets every cached prefix that no running sequence uses.
   void clear_prefixes();
