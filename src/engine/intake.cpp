@@ -6,6 +6,8 @@
 #include <string>
 #include <utility>
 
+#include "core/short_number.hpp"
+
 namespace frugal {
 namespace {
 
@@ -13,8 +15,8 @@ unexpected bad(std::string message) { return unexpected(Errc::invalid_argument, 
 
 expected<void> in_range(const char* field, float value, float low, float high) {
   if (std::isfinite(value) && value >= low && value <= high) return {};
-  return bad(std::string("sampling.") + field + " is " + std::to_string(value) + ", not in [" + std::to_string(low) +
-             ", " + std::to_string(high) + "]");
+  return bad(std::string("sampling.") + field + " is " + short_number(value) + ", not in [" + short_number(low) + ", " +
+             short_number(high) + "]");
 }
 
 expected<void> validate_sampling(const Sampling& s, std::size_t vocab) {
@@ -64,7 +66,7 @@ expected<void> validate(const Request& request, const ModelSlot& slot) {
   if (request.close_when_short && !request.constraint)
     return bad("close_when_short without a constraint: there is no document to end");
   if (!(request.deferral.alpha >= 0 && request.deferral.alpha <= 1))
-    return bad("deferral.alpha is " + std::to_string(request.deferral.alpha) + ", not in [0, 1]");
+    return bad("deferral.alpha is " + short_number(request.deferral.alpha) + ", not in [0, 1]");
   return validate_sampling(request.sampling, vocabulary_of(*slot.model));
 }
 

@@ -28,7 +28,7 @@ Error error_of_status(long status, const std::string& body, const std::string& e
     said = error.is_string() ? error.get<std::string>() : text(error, "message");
     if (said.empty()) said = text(*object, "message");
   }
-  if (said.empty()) said = body.substr(0, 200);
+  if (said.empty() && !body.empty()) said = "in words that are not the API's; what came is in Finish::raw only";
   const bool too_long = status == 413 || (status == 400 && why == "context_length_exceeded");
   const bool refused = status == 401 || status == 402 || status == 403;
   if (refused) said = "it refuses the key or the account; what it says may repeat the key, and is in Finish::raw only";

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <fstream>
 #include <string>
 #include <string_view>
 
@@ -39,6 +40,19 @@ void check_url(const std::string& url) {
   if (url.find_first_of(" \r\n") != std::string::npos) refuse("url holds a blank or a line end");
   if (url.find_first_of("?#") != std::string::npos)
     refuse("url holds a query or a fragment; the API's path comes after it");
+  const std::size_t slash = url.find('/', url.find("://") + 3);
+  const std::string_view path = slash == std::string::npos ? "" : std::string_view(url).substr(slash);
+  for (const std::string_view added : {"/chat/completions", "/completions", "/responses", "/messages"})
+    if (path.size() >= added.size() && path.substr(path.size() - added.size()) == added)
+      refuse("url ends in " + std::string(added) + ", which is added here; it must be what comes before it");
+}
+
+// A key or a prompt must not go out before somebody sees that the certificate could not be checked.
+void check_ca_file(const std::string& file) {
+  if (file.empty()) return;
+  std::ifstream in(file, std::ios::binary);
+  if (!in || in.peek() == std::ifstream::traits_type::eof())
+    refuse("ca_file \"" + file + "\" cannot be read, or is empty");
 }
 
 }  // namespace
@@ -46,7 +60,9 @@ void check_url(const std::string& url) {
 HttpOptions checked(HttpOptions o) {
   if (o.name.empty()) refuse("name is empty");
   if (o.model.empty()) refuse("model is empty");
+  while (!o.url.empty() && o.url.back() == '/') o.url.pop_back();
   check_url(o.url);
+  check_ca_file(o.ca_file);
   if (!o.effort.empty() && o.api == HttpApi::openai_completions) refuse("effort: plain completions have no such field");
   if (o.thinking_tokens && o.api != HttpApi::anthropic_messages)
     refuse("thinking_tokens: only anthropic_messages has such a field");
@@ -59,7 +75,6 @@ HttpOptions checked(HttpOptions o) {
   if (!(o.hedging.quantile > 0 && o.hedging.quantile <= 1)) refuse("hedging.quantile is not a share");
   if (o.caching.most_prefixes == 0) refuse("caching.most_prefixes is 0");
   for (const auto& [name, value] : o.headers) check_header(name, value);
-  while (!o.url.empty() && o.url.back() == '/') o.url.pop_back();
   return o;
 }
 

@@ -25,7 +25,7 @@ Delta Reader::event(const SseEvent& event) {
   if (const std::optional<Json> object = object_of(event.data))
     out = read(*object);
   else
-    so_far_.error = Error(Errc::unavailable, "an event that is not a JSON object: " + event.data.substr(0, 80));
+    so_far_.error = Error(Errc::unavailable, "an event that is not a JSON object; it is in Finish::raw only");
   if (so_far_.error) so_far_.raw = event.data.substr(0, most_raw);
   return out;
 }

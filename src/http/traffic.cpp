@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "core/caught.hpp"
+#include "core/printable.hpp"
 #include "http/easy.hpp"
 
 namespace frugal::http {
@@ -309,8 +310,10 @@ void Traffic::finish(const Held& transfer, Finish end) noexcept {
 void Traffic::note_end(const Transfer& transfer, const Finish& end) const noexcept {
   if (!options_.log || !end.error) return;
   try {
+    const std::string name = end.id.empty() ? "a request" : "the request " + printable(end.id);
+    const std::string status = transfer.status() == 0 ? "" : " (status " + std::to_string(transfer.status()) + ")";
     options_.log(LogLevel::warning, transfer.id().value,
-                 who_ + ": a request ended as " + std::string(to_string(end.error->code())));
+                 who_ + ": " + name + " ended as " + std::string(to_string(end.error->code())) + status);
   } catch (...) {  // no memory for the words
   }
 }

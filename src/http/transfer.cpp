@@ -237,7 +237,8 @@ Finish Transfer::outcome(CURLcode result, TimePoint now) {
   if (result != CURLE_OK) return finished(FinishReason::error, failure(result), now);
   if (!is_event_stream_)
     return finished(FinishReason::error,
-                    Error(Errc::unavailable, who + "the answer is not an event stream: " + error_body_.substr(0, 200)),
+                    Error(Errc::denied, who + "the answer is not an event stream, so this is not the API's address, or "
+                                              "it cannot stream; what came is in Finish::raw only"),
                     now);
   return finished(FinishReason::error, Error(Errc::unavailable, who + "the answer was cut off"), now);
 }

@@ -69,6 +69,8 @@ class Transfer {
   }
 
   RequestId id() const noexcept { return id_; }
+  /// Of the last answer; 0 = none came.
+  long status() const noexcept { return status_; }
   std::uint64_t bytes_in() const noexcept { return bytes_in_; }
 
   bool cancelled() const noexcept { return cancelled_->load(); }

@@ -8,7 +8,6 @@
 #include <frugal/core/error.hpp>
 
 #include <algorithm>
-#include <charconv>
 #include <cmath>
 #include <cstdint>
 #include <initializer_list>
@@ -16,6 +15,8 @@
 #include <string>
 #include <utility>
 #include <vector>
+
+#include "core/short_number.hpp"
 
 namespace frugal::text {
 
@@ -61,7 +62,8 @@ class JsonFields {
     if (found == nullptr) return std::nullopt;
     const double value = found->is_number() ? found->template get<double>() : std::nan("");
     if (!(value >= low && value <= high))
-      wrong(path(key), "must be a number from " + short_text(low) + " to " + short_text(high) + Refusal::shown(*found));
+      wrong(path(key),
+            "must be a number from " + short_number(low) + " to " + short_number(high) + Refusal::shown(*found));
     return value;
   }
   std::optional<std::uint64_t> whole(const char* key, std::uint64_t low, std::uint64_t high) {
@@ -108,11 +110,6 @@ class JsonFields {
   }
 
  private:
-  static std::string short_text(double value) {
-    char text[32];
-    return {text, std::to_chars(text, text + sizeof text, value).ptr};
-  }
-
   const Json& object_;
   std::string where_;
   std::vector<std::string> taken_{};

@@ -249,6 +249,8 @@ TEST_CASE("an answer that is not an event stream, or an event without end, is an
   HttpEndpoint endpoint(options(html));
   const Finish login = endpoint.run(ask()).finish;
   CHECK(mentions(*login.error, "not an event stream"));
+  CHECK(login.error->code() == Errc::denied);
+  CHECK_FALSE(mentions(*login.error, "login"));
   CHECK(login.raw == "<html>login</html>");
 
   LocalServer nonsense([](Connection& c) {
@@ -260,6 +262,7 @@ TEST_CASE("an answer that is not an event stream, or an event without end, is an
   const Answer answer = third.run(ask());
   CHECK(answer.text == "Hel");
   CHECK(answer.finish.reason == FinishReason::error);
+  CHECK_FALSE(mentions(*answer.finish.error, "oops"));
   CHECK(answer.finish.raw == "{\"choices\": oops");
 
   LocalServer endless([](Connection& c) {
@@ -382,7 +385,18 @@ TEST_CASE("options that make no sense are refused by name") {
     o.url = url;
     refused(o, "url");
   }
+  for (const char* path : {"chat/completions", "chat/completions/", "completions", "responses", "messages"}) {
+    o.url = std::string("http://x/v1/") + path;
+    refused(o, "which is added here");
+  }
+  for (const char* url : {"http://x/v1/", "http://messages", "http://x/my-messages"}) {
+    o.url = url;
+    CHECK_NOTHROW(HttpEndpoint(o));
+  }
   o.url = "http://x";
+  o.ca_file = "/nowhere/ca.pem";
+  refused(o, "ca_file \"/nowhere/ca.pem\" cannot be read");
+  o.ca_file.clear();
   o.thinking_tokens = 2000;
   refused(o, "thinking_tokens");  // not this API's
   o.api = HttpApi::anthropic_messages;
