@@ -2,10 +2,10 @@
 #include "meter/families.hpp"
 
 #include "core/printable.hpp"
+#include "core/short_number.hpp"
 
 #include <algorithm>
 #include <array>
-#include <charconv>
 #include <chrono>
 #include <map>
 #include <type_traits>
@@ -52,6 +52,7 @@ enum Metric : std::size_t {
   load_free_tokens,
   provider_cache_tokens,
   provider_cache_requests,
+  error_answers,
   metric_count
 };
 
@@ -106,6 +107,8 @@ constexpr std::array<MetricName, metric_count> table{{
      "Of prompts sent to a provider: expected_read from its cache, billed_read, billed_write"},
     {counter, "frugal_provider_cache_requests", "frugal.provider_cache.requests", "{request}",
      "Requests to a provider that reported its usage, by what became of its prompt cache"},
+    {counter, "frugal_error_answers", "frugal.error_answers", "{answer}",
+     "Answers of a server that were errors, by HTTP status and code"},
 }};
 
 // The bucket edges that OpenTelemetry recommends for these metrics; gaps begin lower.
@@ -160,11 +163,6 @@ Labels labels_of(const MeterKey& key, MeterBy by) {
   if (by.model) out.emplace_back("model", key.model);
   if (by.endpoint) out.emplace_back("endpoint", key.endpoint);
   return out;
-}
-
-std::string short_text(double value) {
-  std::array<char, 32> text{};
-  return {text.data(), std::to_chars(text.data(), text.data() + text.size(), value).ptr};
 }
 
 Labels with(Labels labels, std::string_view name, std::string_view value) {
@@ -284,7 +282,7 @@ void add_budget(Builder& b, const BudgetGauges& watched) {
     Labels l{{"model", label_text(watched.model)},
              {"tenant", label_text(s.limit.tenant)},
              {"type", label_text(s.limit.type)},
-             {"period", seconds == 0 ? "none" : short_text(seconds)}};
+             {"period", seconds == 0 ? "none" : short_number(seconds)}};
     const auto [place, fresh] = limits.try_emplace(std::move(l), s);
     if (!fresh && s.limit.usd < place->second.limit.usd) place->second = std::move(s);
   }
@@ -321,7 +319,7 @@ std::vector<MeterRow> printable_rows(std::vector<MeterRow> rows) {
 std::span<const MetricName> metric_names() { return table; }
 
 std::string_view otel_attribute(std::string_view label) {
-  constexpr std::array<std::pair<std::string_view, std::string_view>, 15> names{
+  constexpr std::array<std::pair<std::string_view, std::string_view>, 17> names{
       {{"model", "gen_ai.response.model"},
        {"type", "frugal.request.type"},
        {"tenant", "frugal.tenant"},
@@ -336,6 +334,8 @@ std::string_view otel_attribute(std::string_view label) {
        {"part", "frugal.speculation.part"},
        {"accepted", "frugal.attempt.accepted"},
        {"of", "frugal.recent.of"},
+       {"status", "http.response.status_code"},
+       {"code", "error.type"},
        {"q", "frugal.recent.quantile"}}};
   for (const auto& [ours, theirs] : names)
     if (ours == label) return theirs;
@@ -356,6 +356,8 @@ std::vector<Family> families_of(const Meter& meter, const MetricsOptions& option
   for (const BudgetGauges& watched : options.budgets) add_budget(b, watched);
   for (const LoadGauges& load : options.loads) add_load(b, load);
   for (const ProviderCacheCounts& counts : options.provider_caches) add_provider_cache(b, counts);
+  for (const ErrorAnswers& e : options.errors)
+    b.add(error_answers, {{"status", std::to_string(e.status)}, {"code", std::string(to_string(e.code))}}, e.count);
   return b.take();
 }
 

@@ -25,6 +25,7 @@ MeterOptions checked(MeterOptions o) {
   require(o.window / o.slices > Duration{}, "window is shorter than a nanosecond a slice");
   require(o.alpha > 0 && o.alpha < 1, "alpha is not in (0, 1)");
   require(o.most_series > 0, "most_series is 0");
+  require(o.most_types > 0, "most_types is 0");
   for (const Slo& s : o.slos)
     require(s.ttft >= Duration{} && s.tpot >= Duration{} && s.e2e >= Duration{}, "slos holds a negative time");
   // A meter fails nothing: what has no price is counted as unpriced.
@@ -110,17 +111,29 @@ struct Meter::Impl {
     f(now.stats);
   }
 
+  // Clients may send what they like as a type, and the first ones of others must not be crowded out by them.
+  std::string type_of(const TraceRecord& r) {
+    if (r.type.empty()) return {};
+    auto known = types.find(r.tenant);
+    if (known == types.end() && types.size() >= options.most_series) return "(other)";
+    if (known == types.end()) known = types.try_emplace(r.tenant).first;
+    const bool told = known->second.count(r.type) > 0 ||
+                      (known->second.size() < options.most_types && known->second.insert(r.type).second);
+    return told ? r.type : "(other)";
+  }
+
   void add(const Measured& m, TimePoint at) {
     const TraceRecord& r = m.record;
+    const std::string type = type_of(r);
     if (m.is_attempt)
-      return each(attempts, {r.type, r.tenant, r.model, r.endpoint}, at, [&](MeterStats& s) { add_times(s, m); });
+      return each(attempts, {type, r.tenant, r.model, r.endpoint}, at, [&](MeterStats& s) { add_times(s, m); });
     const Till till{options.prices, options.price_rules, options.reference_model};
     std::vector<AttemptBill> bills;
     for (const TraceAttempt& a : r.attempts) bills.push_back(till.bill(m, a));
-    each(requests, {r.type, r.tenant, r.model, r.endpoint}, at, [&](MeterStats& s) { add_request(s, m, bills); });
+    each(requests, {type, r.tenant, r.model, r.endpoint}, at, [&](MeterStats& s) { add_request(s, m, bills); });
     for (std::size_t i = 0; i < bills.size(); ++i) {
       const TraceAttempt& a = r.attempts[i];
-      each(attempts, {r.type, r.tenant, a.model, a.endpoint}, at, [&](MeterStats& s) {
+      each(attempts, {type, r.tenant, a.model, a.endpoint}, at, [&](MeterStats& s) {
         ++s.requests;
         count_prices(s, {&bills[i], 1});
         add_attempt(s, a, bills[i]);
@@ -177,6 +190,7 @@ struct Meter::Impl {
   std::mutex mutex;  // guards what follows
   Rows requests, attempts;
   std::set<std::string> warned;
+  std::map<std::string, std::set<std::string>> types;  // that are told apart, by tenant
 };
 
 Meter::Meter(MeterOptions options) : impl_(std::make_unique<Impl>(std::move(options))) {}

@@ -218,11 +218,33 @@ TEST_CASE("further keys than the limit are added up under one name") {
   CHECK(all.total().requests == 10);
 }
 
+TEST_CASE("further types of one tenant are added up under one name, whatever others send") {
+  Meter meter({.prices = book(), .most_types = 2});
+  for (int i = 0; i < 10; ++i) pass(meter, {.type = "noise" + std::to_string(i), .tenant = "loud"});
+  for (const char* const type : {"a", "b", "", "a"}) pass(meter, {.type = type, .tenant = "calm"});
+  pass(meter, {.type = "", .tenant = "loud"});
+  const auto count = [&](const std::string& tenant, const std::string& type) {
+    std::uint64_t found = 0;
+    for (const auto& [key, stats] : meter.total({.model = false, .endpoint = false}).requests)
+      if (key.tenant == tenant && key.type == type) found += stats.requests;
+    return found;
+  };
+  CHECK(count("loud", "noise0") == 1);
+  CHECK(count("loud", "noise1") == 1);
+  CHECK(count("loud", "(other)") == 8);
+  CHECK(count("loud", "") == 1);
+  CHECK(count("calm", "a") == 2);
+  CHECK(count("calm", "b") == 1);
+  CHECK(count("calm", "(other)") == 0);
+  CHECK(meter.total().total().requests == 15);
+}
+
 TEST_CASE("bad options are refused by name") {
   CHECK(mentions(error_of([] { Meter m({.window = 0s}); }), "window"));
   CHECK(mentions(error_of([] { Meter m({.slices = 0}); }), "slices"));
   CHECK(mentions(error_of([] { Meter m({.alpha = 1.5}); }), "alpha"));
   CHECK(mentions(error_of([] { Meter m({.most_series = 0}); }), "most_series"));
+  CHECK(mentions(error_of([] { Meter m({.most_types = 0}); }), "most_types"));
   CHECK(mentions(error_of([] { Meter m({.slos = {{.ttft = -1s}}}); }), "slos"));
 }
 

@@ -134,6 +134,18 @@ TEST_CASE("what a provider's cache was to give stands beside what was billed") {
   CHECK(has_line(text, R"(frugal_provider_cache_requests_total{endpoint="far",type="chat",state="missed"} 2)"));
 }
 
+TEST_CASE("answers that were errors are exported by status and code") {
+  SampleMeter sample;
+  const ErrorAnswers errors[] = {{400, Errc::too_large, 3}, {503, Errc::unavailable, 1}};
+  const std::string text = open_metrics(sample.meter, {.errors = errors});
+  CHECK(has_line(text, "# TYPE frugal_error_answers counter"));
+  CHECK(has_line(text, R"(frugal_error_answers_total{status="400",code="too_large"} 3)"));
+  CHECK(has_line(text, R"(frugal_error_answers_total{status="503",code="unavailable"} 1)"));
+  const std::string otel = open_metrics(sample.meter, {.otel_names = true, .errors = errors});
+  CHECK(has_line(otel, R"(frugal_error_answers_total{http_response_status_code="400",error_type="too_large"} 3)"));
+  CHECK(open_metrics(sample.meter).find("error_answers") == std::string::npos);
+}
+
 TEST_CASE("an endpoint's load is exported where it is known") {
   SampleMeter sample;
   const LoadGauges loads[] = {{.endpoint = "big\x1b",

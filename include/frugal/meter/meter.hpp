@@ -51,6 +51,7 @@ struct MeterOptions {
   std::uint32_t slices = 10;                     ///< a window moves by window / slices
   double alpha = 0.01;                           ///< relative error of quantiles
   std::size_t most_series = 512;                 ///< further keys are added up under "(other)"
+  std::size_t most_types = 64;                   ///< of one tenant; its further ones are added up as "(other)"
   bool sum_on_record = true;                     ///< false: the host calls flush(), e.g. from a thread of its own
   bool text = false;                             ///< keep prompt and answer for the trace
   std::function<void(const Measured&)> trace{};  ///< hears of every request in order, never two at once; must not throw

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <frugal/config.hpp>
+#include <frugal/core/error.hpp>
 #include <frugal/meter/budget.hpp>
 #include <frugal/meter/meter.hpp>
 
@@ -60,12 +61,20 @@ struct ProviderCacheCounts {
   std::uint64_t expected_read = 0, billed_read = 0, billed_write = 0;  ///< tokens
 };
 
+/// Answers of a server that were errors. Of each pair there is one.
+struct ErrorAnswers {
+  int status = 0;  ///< of HTTP; 200 where a stream had begun
+  Errc code{};
+  std::uint64_t count = 0;
+};
+
 struct MetricsOptions {
   MeterBy by{};                             ///< labels; rows that differ only in others are added up
   bool otel_names = false;                  ///< OpenMetrics text with OpenTelemetry's names, dots as underscores
   std::span<const BudgetGauges> budgets{};  ///< their limits as well; lent for the call, like what follows
   std::span<const LoadGauges> loads{};      ///< one for each endpoint to be watched
   std::span<const ProviderCacheCounts> provider_caches{};
+  std::span<const ErrorAnswers> errors{};
 };
 
 /// The exposition format of OpenMetrics 1.0, with its final "# EOF"; serve it as
