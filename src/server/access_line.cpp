@@ -1,7 +1,10 @@
 #include "server/access_line.hpp"
 
+#include <algorithm>
+#include <cctype>
 #include <chrono>
 #include <cmath>
+#include <string_view>
 
 #include "server/json.hpp"
 
@@ -16,6 +19,14 @@ double unix_time() {
   return static_cast<double>(std::chrono::duration_cast<std::chrono::milliseconds>(now).count()) / 1000;
 }
 
+// A field that is not known has the client's own name.
+bool fit_for_log(std::string_view field) {
+  const auto plain = [](char c) {
+    return std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '_' || c == '-' || c == '.' || c == '[' || c == ']';
+  };
+  return !field.empty() && field.size() <= 80 && std::all_of(field.begin(), field.end(), plain);
+}
+
 }  // namespace
 
 std::string written(const AccessLine& line) {
@@ -26,13 +37,14 @@ std::string written(const AccessLine& line) {
            {"status", line.status}};
   if (!line.tenant.empty()) out["tenant"] = line.tenant;
   if (line.abandoned) out["abandoned"] = true;
+  if (line.error) out["error"] = std::string(to_string(*line.error));
+  if (fit_for_log(line.field)) out["field"] = line.field;
   if (line.account) {
     const Exchange::Account& account = *line.account;
     if (!account.model.empty()) {
       out["model"] = account.model;
       out["stream"] = account.stream;
     }
-    if (account.error) out["error"] = std::string(to_string(*account.error));
     if (account.finish) {
       const Usage& usage = account.finish->usage;
       out["finish"] = std::string(to_string(account.finish->reason));

@@ -12,15 +12,14 @@
 namespace frugal::server {
 
 struct AccessLine {
-  const std::string& id;
-  const std::string& method;
-  const std::string& path;
-  const std::string& tenant;
+  std::string id{}, method{}, path{}, tenant{};
   int status = 0;
   bool abandoned = false;  ///< the client left before the end
   std::uint64_t bytes = 0;
   Duration took{};
   std::optional<Duration> first_byte{};
+  std::optional<Errc> error{};
+  std::string field{};  ///< at fault
   std::optional<Exchange::Account> account{};
 };
 

@@ -206,11 +206,11 @@ std::pair<Offer, Choice> read_prompt(Fields& fields, Job& job) {
 
 class AnthropicMessages final : public Dialect {
  public:
-  Job read(const Incoming& incoming, const Catalogue& catalogue) const override {
+  void read(const Incoming& incoming, const Catalogue& catalogue, Job& job) const override {
     const Json body = parse_body(incoming.body);
     Fields fields(body, "");
     fields.need("model");
-    Job job = begin_job(incoming, catalogue, fields);
+    begin_job(incoming, catalogue, fields, job);
     Request& request = job.request;
     fields.need("max_tokens");
     request.max_tokens = static_cast<std::uint32_t>(*fields.whole("max_tokens", 1, std::uint64_t{1} << 30));
@@ -222,8 +222,8 @@ class AnthropicMessages final : public Dialect {
     fields.ignore({"metadata", "service_tier", "cache_control"});
     fields.refuse_rest();
     job.writer = anthropic_writer(job, splitter_of(job, offer, choice));
-    return job;
   }
+  const char* prompt_field() const override { return "messages"; }
   std::string error(const ApiError& e, const std::string& request_id) const override {
     return anthropic_error(e, request_id);
   }
@@ -243,7 +243,8 @@ std::string anthropic_token_count(const Incoming& incoming, const Catalogue& cat
   const Json body = parse_body(incoming.body);
   Fields fields(body, "");
   fields.need("model");
-  Job job = begin_job(incoming, catalogue, fields);
+  Job job;
+  begin_job(incoming, catalogue, fields, job);
   read_prompt(fields, job);
   fields.ignore({"cache_control"});
   fields.refuse_rest();

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "server/anthropic.hpp"
+#include "server/beyond_api.hpp"
 #include "server/json.hpp"
 #include "server/reading.hpp"
 
@@ -46,12 +47,15 @@ class AnthropicWriter final : public Writer {
       Json whole = message(finish.answer_usage());
       whole["content"] = std::move(blocks_);
       whole.update(ending(finish));
+      if (Json more = beyond_api(finish, stops_); !more.is_null()) whole["frugal"] = std::move(more);
       out += dumped(whole);
       return;
     }
     begin(out);
     close(out);
-    out += event("message_delta", {{"delta", ending(finish)}, {"usage", usage_of(finish.answer_usage())}});
+    Json last{{"delta", ending(finish)}, {"usage", usage_of(finish.answer_usage())}};
+    if (Json more = beyond_api(finish, stops_); !more.is_null()) last["frugal"] = std::move(more);
+    out += event("message_delta", std::move(last));
     out += event("message_stop", Json::object());
   }
 
@@ -70,14 +74,13 @@ class AnthropicWriter final : public Writer {
   }
 
   Json ending(const Finish& finish) const {
-    const bool matched =
-        finish.reason == FinishReason::stop && std::find(stops_.begin(), stops_.end(), finish.detail) != stops_.end();
+    const std::optional<std::string> matched = matched_stop(finish, stops_);
     Json out{{"stop_reason", "end_turn"}, {"stop_sequence", nullptr}};
     if (finish.reason != FinishReason::stop) {
       out["stop_reason"] = "max_tokens";  // also where a cap or a deadline cut it short
     } else if (matched) {
       out["stop_reason"] = "stop_sequence";
-      out["stop_sequence"] = finish.detail;
+      out["stop_sequence"] = *matched;
     } else if (called_) {
       out["stop_reason"] = "tool_use";
     }

@@ -5,6 +5,7 @@
 #include <frugal/core/finish.hpp>
 
 #include <string>
+#include <string_view>
 
 namespace frugal::server {
 
@@ -26,6 +27,10 @@ struct Refused {
 
 /// The status that an endpoint's error deserves.
 ApiError api_error(const Error& error);
+/// The field of the client's body that an endpoint's error is about, or empty. Errors about a request begin with the
+/// field's name in Request ("sampling.logit_bias names token ...", "the prompt is empty"); `prompt` is what the API calls
+/// the field that the prompt is made of.
+std::string field_at_fault(const Error& error, std::string_view prompt);
 /// OpenAI's error object: {"error": {"message", "type", "param", "code"}}.
 std::string openai_error(const ApiError& error);
 /// Anthropic's: {"type": "error", "error": {"type", "message"}, "request_id"}.

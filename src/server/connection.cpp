@@ -10,7 +10,6 @@
 #include <charconv>
 
 #include "core/ascii.hpp"
-#include "core/caught.hpp"
 #include "server/access_line.hpp"
 #include "server/reading.hpp"
 #include "server/target.hpp"
@@ -278,6 +277,8 @@ std::string Connection::head(int status, const std::string& type, const Headers&
 void Connection::send_whole(Outgoing out) {
   if (hub_->draining()) keep_ = false;
   status_ = out.status;
+  error_ = out.error;
+  field_ = std::move(out.field);
   last_sent_ = true;
   std::string bytes = head(out.status, out.type, out.headers, out.body.size());
   if (!quiet_) bytes += out.body;
@@ -328,31 +329,37 @@ void Connection::answered() {
   incoming_ = {};
   stream_begun_ = last_sent_ = quiet_ = false;
   status_ = 0;
+  error_.reset();
+  field_.clear();
   bytes_out_ = 0;
   first_byte_.reset();
   if (!keep) return leave();
   rest();
 }
 
-// Each request ends here once, however it ends.
+// Each request ends here once, however it ends. What a client that left has cost is known when its request has ended.
 void Connection::account(int status, bool abandoned) {
   if (path_.empty()) return;
-  hub_->count_answer(status, abandoned);
-  if (hub_->options().access_log) {
-    AccessLine line{.id = incoming_.id, .method = incoming_.method, .path = path_, .tenant = incoming_.tenant};
-    line.status = status;
-    line.abandoned = abandoned;
-    line.bytes = bytes_out_;
-    line.took = steady_clock().now() - began_;
-    if (first_byte_) line.first_byte = *first_byte_ - began_;
-    if (exchange_) line.account = exchange_->account();
+  AccessLine line{.id = incoming_.id, .method = incoming_.method, .path = std::exchange(path_, {})};
+  line.tenant = incoming_.tenant;
+  line.status = status;
+  line.abandoned = abandoned;
+  line.bytes = bytes_out_;
+  line.took = steady_clock().now() - began_;
+  if (first_byte_) line.first_byte = *first_byte_ - began_;
+  if (exchange_) line.account = exchange_->account();
+  line.error = line.account ? line.account->error : error_;
+  line.field = line.account ? line.account->field : field_;
+  hub_->count_answer(status, abandoned, abandoned ? std::nullopt : line.error);
+  if (!hub_->options().access_log) return;
+  if (!abandoned || !exchange_) return hub_->log_access(line);
+  exchange_->when_ended([hub = hub_, line](Exchange::Account account) mutable {
     try {
-      hub_->options().access_log(written(line));
-    } catch (...) {  // the host's own trouble: the connection has to end all the same
-      if (hub_->options().log) hub_->options().log(LogLevel::error, 0, "the access log failed: " + caught_text());
+      line.account = std::move(account);
+      asio::post(hub->io(), [hub, line = std::move(line)] { hub->log_access(line); });
+    } catch (...) {  // no memory: the line is lost, the request's end is not
     }
-  }
-  path_.clear();
+  });
 }
 
 // --- the end ---

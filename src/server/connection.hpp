@@ -76,6 +76,8 @@ class Connection : public std::enable_shared_from_this<Connection> {
   std::shared_ptr<Exchange> exchange_{};
   bool keep_ = false, chunked_ = false, stream_begun_ = false, last_sent_ = false, quiet_ = false;
   int status_ = 0;
+  std::optional<Errc> error_{};
+  std::string field_{};  // at fault
   std::uint64_t bytes_out_ = 0;
   TimePoint began_{};
   std::optional<TimePoint> first_byte_{};

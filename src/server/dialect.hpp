@@ -61,8 +61,10 @@ struct Job {
 class Dialect {
  public:
   virtual ~Dialect() = default;
-  /// Throws Refused.
-  virtual Job read(const Incoming& incoming, const Catalogue& catalogue) const = 0;
+  /// Fills the job, which keeps what was known of the request where it throws Refused.
+  virtual void read(const Incoming& incoming, const Catalogue& catalogue, Job& job) const = 0;
+  /// The field that the prompt is made of.
+  virtual const char* prompt_field() const = 0;
   /// The body of an answer that is an error.
   virtual std::string error(const ApiError& error, const std::string& request_id) const = 0;
   /// The last events of a stream that ends with an error.

@@ -24,15 +24,30 @@ void Exchange::start() {
   }
 }
 
+// What is known of a request that is refused is kept for the log.
+void Exchange::read(Job& job) {
+  const auto note = [&] {
+    const std::lock_guard lock(mutex_);
+    if (job.served != nullptr) account_.model = job.served->model.name;
+    account_.stream = job.stream;
+  };
+  try {
+    dialect_.read(incoming_, catalogue_, job);
+  } catch (...) {
+    note();
+    throw;
+  }
+  note();
+}
+
 void Exchange::begin() {
-  Job job = dialect_.read(incoming_, catalogue_);
+  Job job;
+  read(job);
   incoming_.body = {};
   target_ = job.endpoint;
   endpoint_.emplace(*target_);
   {
     const std::lock_guard lock(mutex_);
-    account_.model = job.served->model.name;
-    account_.stream = job.stream;
     writer_ = std::move(job.writer);
     stream_ = job.stream;
     started_ = true;  // from here on nothing but the endpoint ends it
@@ -49,11 +64,19 @@ void Exchange::begin() {
 }
 
 void Exchange::fail(ApiError error) {
+  std::function<void(Account)> then;
+  Account account;
   {
     const std::lock_guard lock(mutex_);
     if (started_) return;  // the endpoint has it, and will end it
+    account_.error = error.error.code();
+    account_.field = error.field;
     failure_ = std::move(error);
+    over_ = true;
+    if (then_) account = account_now();
+    then = std::exchange(then_, nullptr);
   }
+  if (then) then(std::move(account));
   if (hooks_.ended) hooks_.ended(nullptr);
   tell();
 }
@@ -92,10 +115,16 @@ void Exchange::on_delta(Delta delta) {
 }
 
 void Exchange::on_finish(Finish finish) {
+  std::function<void(Account)> then;
+  Account account;
   {
     const std::lock_guard lock(mutex_);
     finish_ = std::move(finish);
+    over_ = true;
+    if (then_) account = account_now();
+    then = std::exchange(then_, nullptr);
   }
+  if (then) then(std::move(account));
   if (hooks_.ended) hooks_.ended(target_);
   tell();
 }
@@ -105,9 +134,28 @@ bool Exchange::full() const {
   return deltas_.size() >= most_unread_;
 }
 
+Exchange::Account Exchange::account_now() const {
+  Account out = account_;
+  if (finish_) out.finish = *finish_;
+  return out;
+}
+
 Exchange::Account Exchange::account() const {
   const std::lock_guard lock(mutex_);
-  return account_;
+  return account_now();
+}
+
+void Exchange::when_ended(std::function<void(Account)> then) {
+  Account account;
+  {
+    const std::lock_guard lock(mutex_);
+    if (!over_) {
+      then_ = std::move(then);
+      return;
+    }
+    account = account_now();
+  }
+  then(std::move(account));
 }
 
 Exchange::Output Exchange::take() {
@@ -145,7 +193,8 @@ void Exchange::write(std::vector<Delta> deltas, const std::optional<Finish>& fin
   std::string bytes;
   for (Delta& delta : deltas) writer_->delta(std::move(delta), bytes);
   if (finish) {
-    if (const std::optional<ApiError> error = failure_of(*finish)) {
+    if (std::optional<ApiError> error = failure_of(*finish)) {
+      if (error->field.empty()) error->field = field_at_fault(error->error, dialect_.prompt_field());
       out.events = std::move(bytes);
       begun_ = begun_ || !out.events.empty();
       out = give_up(*error, std::move(out));
@@ -166,13 +215,14 @@ Exchange::Output Exchange::give_up(const ApiError& error, Output out) {
   {
     const std::lock_guard lock(mutex_);
     account_.error = error.error.code();
+    account_.field = error.field;
   }
   out.ended = true;
   if (begun_) {
     out.events += dialect_.error_event(error, incoming_.id);
     return out;
   }
-  Outgoing whole{.status = error.status, .body = dialect_.error(error, incoming_.id)};
+  Outgoing whole{.status = error.status, .body = dialect_.error(error, incoming_.id), .error = error.error.code()};
   if (error.final) whole.headers.emplace_back("x-should-retry", "false");
   if (!error.final && (error.status == 429 || error.status == 503)) whole.headers.emplace_back("retry-after", "1");
   out.whole = std::move(whole);

@@ -44,14 +44,18 @@ class Exchange final : public Sink, public std::enable_shared_from_this<Exchange
   /// An event that says nothing, for a stream; empty where the answer goes out whole.
   std::string heartbeat();
 
-  /// For the access log; whole once the end was taken.
+  /// For the access log; whole once the exchange has ended.
   struct Account {
     std::string model{};
     bool stream = false;
     std::optional<Finish> finish{};
     std::optional<Errc> error{};
+    std::string field{};  ///< at fault, as the client's body has it
   };
   Account account() const;
+  /// Calls `then` once the endpoint has ended the request, at once where it has; on the ending thread. One at most; before
+  /// Hooks::ended, and it must not throw.
+  void when_ended(std::function<void(Account)> then);
 
   void on_prompt(std::span<const Token> prompt) override;
   void on_delta(Delta delta) override;
@@ -60,7 +64,9 @@ class Exchange final : public Sink, public std::enable_shared_from_this<Exchange
 
  private:
   void begin();
+  void read(Job& job);
   void fail(ApiError error);
+  Account account_now() const;
   void tell();
   void write(std::vector<Delta> deltas, const std::optional<Finish>& finish, Output& out);
   Output give_up(const ApiError& error, Output out);
@@ -80,8 +86,9 @@ class Exchange final : public Sink, public std::enable_shared_from_this<Exchange
   std::optional<std::uint64_t> prompt_tokens_{};
   Call call_{};
   std::unique_ptr<Writer> writer_{};  // set before anything can be taken, then the connection's alone
-  bool told_ = false, cancelled_ = false, stream_ = false, started_ = false;
+  bool told_ = false, cancelled_ = false, stream_ = false, started_ = false, over_ = false;
   Account account_{};
+  std::function<void(Account)> then_{};
 
   bool begun_ = false;  // a part of the stream was taken
 };

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "core/caught.hpp"
+#include "server/access_line.hpp"
 #include "server/connection.hpp"
 
 namespace frugal::server {
@@ -28,8 +29,13 @@ void check(const ServerOptions& o) {
       if (tier == nullptr) wrong("a tier of the model \"" + m.name + "\" is null");
     if (!names.insert(m.name).second) wrong("two models are called \"" + m.name + "\"");
   }
-  for (const ApiKey& key : o.keys)
-    if (key.key.size() < 8) wrong("a key has less than 8 characters");
+  std::set<std::string_view> keys;
+  for (std::size_t i = 0; i < o.keys.size(); ++i) {
+    const std::string at = "keys[" + std::to_string(i) + "]";
+    if (o.keys[i].key.size() < ApiKey::least_length)
+      wrong(at + " has less than " + std::to_string(ApiKey::least_length) + " characters");
+    if (!keys.insert(o.keys[i].key).second) wrong(at + " is the same key as another");
+  }
   const ServerLimits& l = o.limits;
   if (l.header_bytes < 1024 || l.header_bytes > (std::size_t{1} << 30))
     wrong("limits.header_bytes must be 1 KiB to 1 GiB");
@@ -62,7 +68,7 @@ std::vector<Endpoint*> endpoints_of(const ServerOptions& options) {
 Hub::Hub(ServerOptions options)
     : options_((check(options), std::move(options))),
       catalogue_(catalogue_of(options_)),
-      router_(options_, catalogue_) {
+      router_(options_, catalogue_, errors_) {
   listen();
 }
 
@@ -148,19 +154,33 @@ void Hub::exchange_began() {
 }
 
 void Hub::exchange_ended() {
+  bool last = false;
   {
     const std::lock_guard lock(mutex_);
-    --running_;
+    last = --running_ == 0;
   }
   changed_.notify_all();
+  if (!last || !draining()) return;
+  asio::post(io_, [weak = weak_from_this()] {
+    if (const std::shared_ptr<Hub> hub = weak.lock()) hub->close_door_when_done();
+  });
 }
 
-void Hub::count_answer(int status, bool abandoned) {
+void Hub::count_answer(int status, bool abandoned, std::optional<Errc> error) {
   ++requests_;
   if (abandoned)
     ++abandoned_;
   else if (status >= 400)
     ++refused_;
+  if (error) errors_.add(status, *error);
+}
+
+void Hub::log_access(const AccessLine& line) {
+  try {
+    options_.access_log(written(line));
+  } catch (...) {  // the host's own trouble: the connection has to end all the same
+    if (options_.log) options_.log(LogLevel::error, 0, "the access log failed: " + caught_text());
+  }
 }
 
 ServerStats Hub::stats() const {
@@ -176,27 +196,49 @@ ServerStats Hub::stats() const {
 // --- the end ---
 
 void Hub::close_door() {
+  if (!acceptor_.is_open()) return;
   Code ignored;
   acceptor_.close(ignored);
   {
     const std::lock_guard lock(mutex_);
     door_closed_ = true;
   }
+  finish_up_all();
   changed_.notify_all();
 }
 
+// A request that is being answered began before the drain, because none begins after it.
+void Hub::close_door_when_done() {
+  {
+    const std::lock_guard lock(mutex_);
+    if (running_ > 0) return;
+  }
+  close_door();
+}
+
+void Hub::finish_up_all() {
+  const std::set<std::shared_ptr<Connection>> all = connections_;
+  for (const auto& connection : all) connection->finish_up();
+}
+
+// The door stays open while requests run, so that a balancer in front hears from /ready that it should go elsewhere, and
+// a client from a 503 that it may come again.
 void Hub::drain(Duration grace) {
   const bool first = !draining_.exchange(true);
   asio::post(io_, [self = shared_from_this(), grace, first] {
-    self->close_door();
-    const std::set<std::shared_ptr<Connection>> all = self->connections_;
-    if (first)
-      for (const auto& connection : all) connection->finish_up();
-    if (grace <= Duration::zero()) return self->cancel_all(false);
+    if (grace <= Duration::zero()) {
+      self->close_door();
+      return self->cancel_all(false);
+    }
     if (!first) return;
+    self->finish_up_all();
+    self->close_door_when_done();
     self->grace_.expires_after(std::chrono::duration_cast<asio::steady_timer::duration>(grace));
     self->grace_.async_wait([weak = self->weak_from_this()](Code code) {
-      if (const std::shared_ptr<Hub> hub = weak.lock(); hub && !code) hub->cancel_all(false);
+      const std::shared_ptr<Hub> hub = weak.lock();
+      if (!hub || code) return;
+      hub->close_door();
+      hub->cancel_all(false);
     });
   });
 }

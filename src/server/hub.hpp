@@ -27,6 +27,7 @@ namespace frugal::server {
 namespace asio = boost::asio;
 
 class Connection;
+struct AccessLine;
 
 class Hub : public std::enable_shared_from_this<Hub> {
  public:
@@ -55,18 +56,22 @@ class Hub : public std::enable_shared_from_this<Hub> {
   void left(const std::shared_ptr<Connection>& connection);     ///< likewise
   void exchange_began();                                        ///< any thread
   void exchange_ended();                                        ///< likewise
-  void count_answer(int status, bool abandoned);
+  void log_access(const AccessLine& line);                      ///< on the server's thread
+  void count_answer(int status, bool abandoned, std::optional<Errc> error);
 
  private:
   void listen();
   void accept();
   void accept_later();
   void close_door();
+  void close_door_when_done();
+  void finish_up_all();
   void cancel_all(bool at_once);
   bool over() const { return door_closed_ && open_ == 0 && running_ == 0; }
 
   ServerOptions options_;
   Catalogue catalogue_{};
+  ErrorCounter errors_{};
   Router router_;
   asio::io_context io_{1};
   asio::ip::tcp::acceptor acceptor_{io_};

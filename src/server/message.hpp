@@ -3,6 +3,7 @@
 
 #include <frugal/server/server.hpp>
 
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -30,6 +31,8 @@ struct Outgoing {
   std::string body{};
   std::string type = "application/json";
   Headers headers{};
+  std::optional<Errc> error{};  ///< what it is, where it is one
+  std::string field{};          ///< that is at fault then, as ApiError has it
 };
 
 }  // namespace frugal::server

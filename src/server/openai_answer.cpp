@@ -28,11 +28,6 @@ const char* openai_reason(const Finish& finish, bool called) {
   return called ? "tool_calls" : "stop";
 }
 
-Json beyond_openai(const Finish& finish) {
-  if (finish.reason == FinishReason::stop || finish.reason == FinishReason::length) return nullptr;
-  return {{"finish", std::string(to_string(finish.reason))}, {"detail", finish.detail}};
-}
-
 std::string sse(const Json& data) { return "data: " + dumped(data) + "\n\n"; }
 
 Json logprobs_of(const std::vector<TokenScore>& scores, const Tokenizer& tokenizer) {

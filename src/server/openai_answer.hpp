@@ -29,9 +29,6 @@ Json openai_usage(const Finish& finish);
 /// stop, length or tool_calls.
 const char* openai_reason(const Finish& finish, bool called);
 
-/// What OpenAI has no word for: {"finish": "capped", "detail": "..."}; null where there is nothing to say.
-Json beyond_openai(const Finish& finish);
-
 /// One event.
 std::string sse(const Json& data);
 

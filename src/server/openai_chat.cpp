@@ -7,6 +7,7 @@
 #include <optional>
 #include <utility>
 
+#include "server/beyond_api.hpp"
 #include "server/dialect.hpp"
 #include "server/openai_answer.hpp"
 #include "server/openai_read.hpp"
@@ -119,7 +120,8 @@ class ChatWriter final : public Writer {
         tokenizer_(job.request.logprobs ? job.served->model.model->tokenizer() : nullptr),
         stream_(job.stream),
         with_usage_(with_usage),
-        model_(job.served->model.name) {}
+        model_(job.served->model.name),
+        stops_(job.request.stop) {}
 
   void delta(Delta delta, std::string& out) override {
     std::move(delta.scores.begin(), delta.scores.end(), std::back_inserter(scores_));
@@ -139,7 +141,7 @@ class ChatWriter final : public Writer {
     }
     begin(out);
     Json last = chunk(Json::object(), openai_reason(finish, !calls_.empty()));
-    if (Json more = beyond_openai(finish); !more.is_null()) last["frugal"] = std::move(more);
+    if (Json more = beyond_api(finish, stops_); !more.is_null()) last["frugal"] = std::move(more);
     out += sse(last);
     if (with_usage_) {
       Json usage = base("chat.completion.chunk");
@@ -206,7 +208,7 @@ class ChatWriter final : public Writer {
     Json out = base("chat.completion");
     out["choices"] = Json::array({std::move(choice)});
     out["usage"] = openai_usage(finish);
-    if (Json more = beyond_openai(finish); !more.is_null()) out["frugal"] = std::move(more);
+    if (Json more = beyond_api(finish, stops_); !more.is_null()) out["frugal"] = std::move(more);
     return out;
   }
 
@@ -214,6 +216,7 @@ class ChatWriter final : public Writer {
   const Tokenizer* tokenizer_;  // null where no log-probabilities were asked for
   bool stream_, with_usage_, begun_ = false;
   std::string model_, id_ = fresh_name("chatcmpl-");
+  std::vector<std::string> stops_;
   std::int64_t created_ = now_in_seconds();
   std::string text_{}, thought_{};
   std::vector<TokenScore> scores_{};
@@ -222,10 +225,10 @@ class ChatWriter final : public Writer {
 
 class OpenAiChat final : public OpenAiDialect {
  public:
-  Job read(const Incoming& incoming, const Catalogue& catalogue) const override {
+  void read(const Incoming& incoming, const Catalogue& catalogue, Job& job) const override {
     const Json body = parse_body(incoming.body);
     Fields fields(body, "");
-    Job job = begin_job(incoming, catalogue, fields);
+    begin_job(incoming, catalogue, fields, job);
     Request& request = job.request;
     read_messages(fields, request.prompt.emplace<Chat>());
     request.max_tokens = text::read_limit(fields).value_or(0);
@@ -246,8 +249,8 @@ class OpenAiChat final : public OpenAiDialect {
     read_format(fields, job);
     read_rest(fields);
     job.writer = std::make_unique<ChatWriter>(job, splitter_of(job, offer, choice), options.usage);
-    return job;
   }
+  const char* prompt_field() const override { return "messages"; }
 };
 
 }  // namespace

@@ -3,6 +3,7 @@
 #include <chrono>
 #include <utility>
 
+#include "server/beyond_api.hpp"
 #include "server/dialect.hpp"
 #include "server/openai_answer.hpp"
 #include "server/openai_read.hpp"
@@ -20,7 +21,8 @@ class TextWriter final : public Writer {
       : tokenizer_(job.request.logprobs ? job.served->model.model->tokenizer() : nullptr),
         stream_(job.stream),
         with_usage_(with_usage),
-        model_(job.served->model.name) {}
+        model_(job.served->model.name),
+        stops_(job.request.stop) {}
 
   void delta(Delta delta, std::string& out) override {
     std::move(delta.scores.begin(), delta.scores.end(), std::back_inserter(scores_));
@@ -32,7 +34,7 @@ class TextWriter final : public Writer {
 
   void finish(const Finish& finish, std::string& out) override {
     Json last = choice(text_, openai_reason(finish, false));
-    if (Json more = beyond_openai(finish); !more.is_null()) last["frugal"] = std::move(more);
+    if (Json more = beyond_api(finish, stops_); !more.is_null()) last["frugal"] = std::move(more);
     if (!stream_) {
       last["usage"] = openai_usage(finish);
       out += dumped(last);
@@ -81,6 +83,7 @@ class TextWriter final : public Writer {
   const Tokenizer* tokenizer_;
   bool stream_, with_usage_;
   std::string model_, id_ = fresh_name("cmpl-"), text_{};
+  std::vector<std::string> stops_;
   std::int64_t created_ =
       std::chrono::duration_cast<std::chrono::seconds>(std::chrono::system_clock::now().time_since_epoch()).count();
   std::size_t offset_ = 0;  // of the next token in the answer, in bytes
@@ -89,10 +92,10 @@ class TextWriter final : public Writer {
 
 class OpenAiCompletions final : public OpenAiDialect {
  public:
-  Job read(const Incoming& incoming, const Catalogue& catalogue) const override {
+  void read(const Incoming& incoming, const Catalogue& catalogue, Job& job) const override {
     const Json body = parse_body(incoming.body);
     Fields fields(body, "");
-    Job job = begin_job(incoming, catalogue, fields);
+    begin_job(incoming, catalogue, fields, job);
     Request& request = job.request;
     text::read_prompt(fields, request);
     request.max_tokens =
@@ -111,8 +114,8 @@ class OpenAiCompletions final : public OpenAiDialect {
     fields.ignore({"user"});
     fields.refuse_rest();
     job.writer = std::make_unique<TextWriter>(job, options.usage);
-    return job;
   }
+  const char* prompt_field() const override { return "prompt"; }
 };
 
 }  // namespace

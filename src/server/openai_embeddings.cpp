@@ -79,10 +79,10 @@ class VectorWriter final : public Writer {
 
 class OpenAiEmbeddings final : public OpenAiDialect {
  public:
-  Job read(const Incoming& incoming, const Catalogue& catalogue) const override {
+  void read(const Incoming& incoming, const Catalogue& catalogue, Job& job) const override {
     const Json body = parse_body(incoming.body);
     Fields fields(body, "");
-    Job job = begin_job(incoming, catalogue, fields);
+    begin_job(incoming, catalogue, fields, job);
     if (job.stream) refuse("stream", "embeddings come whole");
     job.endpoint = job.served->model.embeddings;
     if (job.endpoint == nullptr)
@@ -96,8 +96,8 @@ class OpenAiEmbeddings final : public OpenAiDialect {
     fields.ignore({"user"});
     fields.refuse_rest();
     job.writer = std::make_unique<VectorWriter>(job, format == "base64");
-    return job;
   }
+  const char* prompt_field() const override { return "input"; }
 };
 
 }  // namespace

@@ -72,8 +72,7 @@ std::optional<ApiError> failure_of(const Finish& finish) {
   return std::nullopt;
 }
 
-Job begin_job(const Incoming& incoming, const Catalogue& catalogue, Fields& fields) {
-  Job job;
+void begin_job(const Incoming& incoming, const Catalogue& catalogue, Fields& fields, Job& job) {
   job.served = &catalogue.find(fields.text("model"));
   job.endpoint = job.served->model.endpoint;
   job.request.model = job.served->model.asks_for;
@@ -81,7 +80,6 @@ Job begin_job(const Incoming& incoming, const Catalogue& catalogue, Fields& fiel
   job.request.tenant = incoming.tenant;
   read_headers(incoming, job.request);
   job.stream = fields.flag("stream").value_or(false);
-  return job;
 }
 
 void add_tool(Offer& offer, const std::string& name, const Json* description, const Json* parameters,

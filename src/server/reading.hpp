@@ -11,7 +11,7 @@ namespace frugal::server {
 
 /// Model, id, tenant, and what frugal's own headers say: x-frugal-type, x-frugal-priority, x-frugal-deadline-ms and
 /// x-frugal-label-NAME. Throws Refused.
-Job begin_job(const Incoming& incoming, const Catalogue& catalogue, Fields& fields);
+void begin_job(const Incoming& incoming, const Catalogue& catalogue, Fields& fields, Job& job);
 
 /// The functions a client offers, in OpenAI's form, checked. Throws Refused.
 struct Offer {

@@ -61,11 +61,14 @@ bool speaks_anthropic(const Incoming& incoming) { return !incoming.header("anthr
 
 }  // namespace
 
-Router::Router(const ServerOptions& options, const Catalogue& catalogue) : options_(options), catalogue_(catalogue) {}
+Router::Router(const ServerOptions& options, const Catalogue& catalogue, const ErrorCounter& errors)
+    : options_(options), catalogue_(catalogue), errors_(errors) {}
 
 Outgoing Router::error(const std::string& path, const ApiError& error, const std::string& request_id) {
   Outgoing out{.status = error.status,
-               .body = is_anthropic(path) ? anthropic_error(error, request_id) : openai_error(error)};
+               .body = is_anthropic(path) ? anthropic_error(error, request_id) : openai_error(error),
+               .error = error.error.code(),
+               .field = error.field};
   if (error.final) out.headers.emplace_back("x-should-retry", "false");
   if (error.status == 503) out.headers.emplace_back("retry-after", "1");
   if (error.status == 401) out.headers.emplace_back("www-authenticate", "Bearer");
@@ -203,8 +206,11 @@ Outgoing Router::metrics() const {
   for (const Served& served : catalogue_.models) add(served.model.name, served.model.endpoint);
   for (const Served& served : catalogue_.models) add(served.model.name + " (embeddings)", served.model.embeddings);
   const Meter& meter = options_.meter != nullptr ? *options_.meter : no_meter_;
-  return {.body = open_metrics(
-              meter, {.budgets = options_.budgets, .loads = gauges.loads, .provider_caches = gauges.provider_caches}),
+  const std::vector<ErrorAnswers> errors = errors_.all();
+  return {.body = open_metrics(meter, {.budgets = options_.budgets,
+                                       .loads = gauges.loads,
+                                       .provider_caches = gauges.provider_caches,
+                                       .errors = errors}),
           .type = "application/openmetrics-text; version=1.0.0; charset=utf-8"};
 }
 

@@ -7,6 +7,7 @@
 #include <string_view>
 
 #include "server/dialect.hpp"
+#include "server/error_counter.hpp"
 #include "server/message.hpp"
 
 namespace frugal::server {
@@ -21,8 +22,8 @@ struct Route {
 
 class Router {
  public:
-  /// Both outlive this.
-  Router(const ServerOptions& options, const Catalogue& catalogue);
+  /// All outlive this.
+  Router(const ServerOptions& options, const Catalogue& catalogue, const ErrorCounter& errors);
 
   /// The answer to a client that may not ask here, which its head alone tells; else the request's tenant and rights are
   /// filled in. Any thread.
@@ -42,6 +43,7 @@ class Router {
 
   const ServerOptions& options_;
   const Catalogue& catalogue_;
+  const ErrorCounter& errors_;
   Meter no_meter_{};
 };
 

@@ -17,6 +17,7 @@
 #include <utility>
 #include <vector>
 
+#include "core/short_number.hpp"
 #include "tools/raw_json.hpp"
 
 namespace frugal::tools {
@@ -78,7 +79,7 @@ class Section {
     const Json* const found = take(key);
     if (found == nullptr) return std::nullopt;
     const bool fits = found->is_number() && found->get<double>() >= low && found->get<double>() <= high;
-    if (!fits) wrong(key, "must be a number from " + std::to_string(low) + " to " + std::to_string(high));
+    if (!fits) wrong(key, "must be a number from " + short_number(low) + " to " + short_number(high));
     return found->get<double>();
   }
   void flag(const char* key, bool& out) {

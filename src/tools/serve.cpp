@@ -49,8 +49,14 @@ ServeConfig config_of(const ServeOptions& o) {
   }
   if (!o.listen.empty()) set_listen(config, o.listen, "--listen");
   for (const std::string& file : o.key_files) config.keys.push_back({"--key-file", file, {}, 0});
-  if (o.kv_mib != 0) config.kv_mib = o.kv_mib;
-  if (!o.access_log.empty()) config.access_log = o.access_log;
+  if (o.kv_mib != 0) {
+    config.kv_mib = o.kv_mib;
+    config.places.kv_mib = "--kv-mib";
+  }
+  if (!o.access_log.empty()) {
+    config.access_log = o.access_log;
+    config.places.access_log = "--access-log";
+  }
   for (const std::string& name : o.speculate)
     if (!is_drafter(name))
       throw Error(Errc::invalid_argument, "--speculate " + name + ": must be suffix or prompt_lookup");
@@ -75,7 +81,6 @@ void run_serve(const ServeOptions& o) {
   int signal = 0;
   sigwait(&ends, &signal);
   if (!o.quiet) std::cerr << "frugal serve: draining\n";
-  service->server().drain();
   Server& server = service->server();
   server.drain();
   while (!server.wait_for(std::chrono::milliseconds(50))) {

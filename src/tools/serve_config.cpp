@@ -8,6 +8,7 @@
 #include <chrono>
 #include <limits>
 #include <optional>
+#include <set>
 #include <tuple>
 #include <utility>
 
@@ -34,7 +35,14 @@ void read_caching(Section& s, HttpCaching& caching) {
   }
 }
 
-std::string here(const Section& s) { return s.place() + s.path(""); }
+std::string here(const Section& s, const char* key = "") { return s.place(key) + s.path(key); }
+
+// What is written twice means something else than its writer thinks.
+void refuse_twice(const Section& s, const char* key, const std::vector<std::string>& names) {
+  std::set<std::string> known;
+  for (const std::string& name : names)
+    if (!known.insert(name).second) s.wrong(key, "names \"" + name + "\" twice");
+}
 
 std::optional<Duration> seconds(Section& s, const char* key, double low) {
   const std::optional<double> value = s.number(key, low, 86400);
@@ -78,6 +86,7 @@ Rates read_rates(Section& s) {
 
 void read_money(Section& s, ServeConfig& config) {
   s.text("price_file", config.price_file);
+  config.places.price_file = here(s, "price_file");
   config.prices = s.pairs<Rates>("prices", [](Section& prices, const char* name) {
     Rates rates;
     prices.inside(name, [&](Section& one) { rates = read_rates(one); });
@@ -97,6 +106,10 @@ void read_money(Section& s, ServeConfig& config) {
     const double hours = b.number("period_hours", 1.0 / 3600, 24.0 * 3660).value_or(0);
     budget.limit.period = std::chrono::duration_cast<Duration>(std::chrono::duration<double, std::ratio<3600>>(hours));
     budget.place = here(b);
+    for (const ServeBudget& other : config.budgets)
+      if (std::tie(other.model, other.limit.tenant, other.limit.type, other.limit.period) ==
+          std::tie(budget.model, budget.limit.tenant, budget.limit.type, budget.limit.period))
+        b.wrong("", "holds for the same requests and the same period as another one");
     config.budgets.push_back(std::move(budget));
   });
 }
@@ -167,6 +180,7 @@ void read_cascade(Section& s, ServeConfig& config) {
   s.choice("streaming", cascade.streaming,
            {{"buffer", CascadeStreaming::buffer}, {"commit", CascadeStreaming::commit}});
   if (cascade.tiers.size() < 2) s.wrong("tiers", "must name at least two");
+  refuse_twice(s, "tiers", cascade.tiers);
   if (cascade.margin.has_value() == !cascade.policy.empty()) s.wrong("", "needs either margin or policy");
   config.cascades.push_back(std::move(cascade));
 }
@@ -209,16 +223,26 @@ void read_engine(Section& s, ServeConfig& config) {
   config.speculate = s.texts("speculate");
   for (const std::string& name : config.speculate)
     if (!is_drafter(name)) s.wrong("speculate", "must name suffix or prompt_lookup");
+  refuse_twice(s, "speculate", config.speculate);
   s.each("caps", [&](Section& c) {
     ServeCap cap;
     c.text("type", cap.type);
     c.whole("tokens", cap.tokens, 1, 1 << 30);
     if (cap.tokens == 0) c.wrong("tokens", "is missing");
+    for (const ServeCap& other : config.caps)
+      if (other.type == cap.type)
+        c.wrong(cap.type.empty() ? "" : "type", cap.type.empty()
+                                                    ? "is a second cap of all types that have none of their own"
+                                                    : "has a cap already: \"" + cap.type + "\"");
     config.caps.push_back(std::move(cap));
   });
   s.flag("repeat_guard", config.repeat_guard);
   s.text("backend", config.backend.name);
   s.text("device", config.backend.device);
+  config.places.backend = s.place("backend");
+  config.places.device = s.place("device");
+  config.places.tenant_weights = here(s, "tenant_weights");
+  config.places.kv_mib = here(s, "kv_mib");
   s.whole("threads", config.backend.threads, 0, 1024);
 }
 
@@ -275,6 +299,7 @@ ServeConfig parse_serve_config(std::string_view text, const std::string& origin)
     read_engine(s, config);
     read_limits(s, config);
     s.text("access_log", config.access_log);
+    config.places.access_log = here(s, "access_log");
   }
   return config;
 }

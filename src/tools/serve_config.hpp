@@ -71,6 +71,12 @@ struct ServeBackend {
   unsigned threads = 0;
 };
 
+/// Where these stand in the file ("FILE:LINE: price_file"), or the option that gave them; empty where nothing did.
+struct ServePlaces {
+  std::string price_file{}, access_log{}, tenant_weights{}, kv_mib{};
+  std::string backend{}, device{};  ///< "FILE:LINE: " only
+};
+
 struct ServeConfig {
   std::string address = "127.0.0.1";
   std::uint16_t port = 8080;
@@ -94,6 +100,7 @@ struct ServeConfig {
   bool repeat_guard = false;
   std::vector<std::string> speculate{};  ///< see is_drafter
   ServeBackend backend{};
+  ServePlaces places{};
   double drain_seconds = 30, idle_seconds = 75, write_seconds = 30, heartbeat_seconds = 15;
   std::uint64_t body_mib = 8;
   std::uint32_t connections = 4096;

@@ -22,6 +22,7 @@
 #include <iostream>
 #include <span>
 
+#include "tools/at_place.hpp"
 #include "tools/console.hpp"
 #include "tools/files.hpp"
 
@@ -31,16 +32,6 @@ namespace {
 
 Duration of_seconds(double seconds) {
   return std::chrono::duration_cast<Duration>(std::chrono::duration<double>(seconds));
-}
-
-/// What work() throws, with the place in the settings before it.
-template <class Work>
-auto at_place(const std::string& place, Work work) {
-  try {
-    return work();
-  } catch (const Error& error) {
-    throw Error(error.code(), (place.empty() ? "" : place + ": ") + error.message());
-  }
 }
 
 /// One key: what a file holds, without blanks around it. In a file, because arguments and environments are seen by others.
@@ -61,7 +52,10 @@ Error two_of(const std::string& name) {
 PriceBook book_of(const ServeConfig& config) {
   PriceBook book = PriceBook::built_in();
   if (!config.price_file.empty())
-    at_place(config.price_file, [&] { book = book.with(PriceBook::parse(read_all(config.price_file))); });
+    at_place(config.places.price_file, [&] {
+      const std::string text = read_all(config.price_file);
+      at_place(config.price_file, [&] { book = book.with(PriceBook::parse(text)); });
+    });
   for (const auto& [name, rates] : config.prices) book = book.with(name, rates);
   return book;
 }
@@ -71,6 +65,20 @@ BackendChoice chosen(BackendChoice choice, const ServeBackend& settings) {
   if (choice.device == BackendChoice().device && !settings.device.empty()) choice.device = settings.device;
   if (choice.threads == 0) choice.threads = settings.threads;
   return choice;
+}
+
+// Where what the command line says counts, it is named by its option.
+std::shared_ptr<Backend> backend_of(const BackendChoice& choice, const ServeConfig& config) {
+  constexpr std::string_view device = "--device", backend = "--backend";
+  try {
+    return make_backend(choice);
+  } catch (const Error& error) {
+    const std::string& text = error.message();
+    const bool of_device = text.rfind(device, 0) == 0 && choice.device == config.backend.device;
+    const bool of_backend = text.rfind(backend, 0) == 0 && choice.name == config.backend.name;
+    if (!of_device && !of_backend) throw;
+    throw Error(error.code(), (of_device ? config.places.device : config.places.backend) + text.substr(2));
+  }
 }
 
 std::shared_ptr<OutputPolicy> output_policy(const ServeConfig& config) {
@@ -116,7 +124,7 @@ void Service::log(LogLevel level, std::uint64_t, std::string_view line) {
 
 EngineOptions Service::engine_options() const {
   EngineOptions options;
-  options.backend = make_backend(backend_);
+  options.backend = backend_of(backend_, config_);
   options.max_running = config_.max_running;
   options.max_waiting = config_.max_waiting;
   if (config_.stall_ms) options.stall_budget = of_seconds(*config_.stall_ms / 1000);
@@ -144,7 +152,8 @@ void Service::load_models() {
   }
   options.kv_bytes = kv_bytes(options);
   const std::vector<EngineModel> models = options.models;
-  engine_ = std::make_unique<Engine>(std::move(options));
+  at_place(config_.kv_mib == 0 ? "" : config_.places.kv_mib,
+           [&] { engine_ = std::make_unique<Engine>(std::move(options)); });
   for (std::size_t i = 0; i < models.size(); ++i)
     at_place(config_.models[i].place, [&] {
       const EngineModel& m = models[i];
@@ -159,7 +168,7 @@ void Service::add_embeddings(const ServeModel& wanted, const EngineModel& model)
   EmbeddingEndpointOptions options;
   options.name = model.name;
   options.model = model.model;
-  options.backend = make_backend(backend_);
+  options.backend = backend_of(backend_, config_);
   options.pool = *wanted.embeddings;
   options.most_tokens = wanted.embedding_tokens;
   options.log = &Service::log;
@@ -186,7 +195,7 @@ void Service::make_heads() {
       options.head = std::make_shared<const Head>(load_head(h.head));
       const auto served = models_.find(h.model);
       options.model = served != models_.end() ? served->second : load_with_progress(h.model, quiet_);
-      options.backend = make_backend(backend_);
+      options.backend = backend_of(backend_, config_);
       options.max_waiting = config_.max_waiting;
       options.log = &Service::log;
       const std::string identity = options.head->identity();
@@ -240,7 +249,7 @@ Embedder Service::embedder(const std::string& identity) const {
   if (identity.empty()) return {};
   for (const auto& [name, model] : models_)
     if (const auto state = hidden_state_of(identity, *model))
-      return hidden_embedder(model, make_backend(backend_), *state);
+      return hidden_embedder(model, backend_of(backend_, config_), *state);
   throw Error(Errc::invalid_argument,
               "the policy compares requests by \"" + identity + "\", and no model of these settings is that one");
 }
@@ -280,54 +289,14 @@ void Service::add(const std::string& name, Part made, std::shared_ptr<const Mode
       {.name = name, .endpoint = &measured(name, limited), .model = std::move(model), .tiers = std::move(tiers)});
 }
 
-// --- money ---
-
-void Service::make_budgets() {
-  std::map<std::string, std::vector<Limit>> limits;
-  for (const ServeBudget& b : config_.budgets) limits[b.model].push_back(b.limit);
-  for (auto& [model, of_it] : limits)
-    budgets_.emplace(model, std::make_unique<Budget>(BudgetOptions{.limits = std::move(of_it)}));
-}
-
-// The endpoint within the budget of that name, if there is one. What a model may cost holds for it as a tier as well.
-Endpoint& Service::within(const std::string& whose, const std::string& name, Endpoint& endpoint) {
-  const auto budget = budgets_.find(whose);
-  if (budget == budgets_.end()) return endpoint;
-  BudgetedOptions options;
-  options.prices = prices_;
-  options.price_rules.unknown = config_.unknown_price;
-  options.most_output = config_.most_output;
-  options.model = name;
-  return chain_.add<Budgeted>(endpoint, *budget->second, std::move(options));
-}
-
-// What all of them may cost together, and what they did.
-Endpoint& Service::measured(const std::string& name, Endpoint& endpoint) {
-  return chain_.add<Metered>(within("", name, endpoint), meter_);
-}
-
-// A budget without a price would refuse every request; that is better said now.
-void Service::check_budgets() const {
-  for (const ServeBudget& budget : config_.budgets) {
-    if (!budget.model.empty() && parts_.count(budget.model) == 0)
-      throw Error(Errc::invalid_argument, budget.place + ".model: nothing is called \"" + budget.model + "\"");
-    if (config_.unknown_price != UnknownPrice::fail) continue;
-    for (const auto& [name, part] : parts_) {
-      if (!budget.model.empty() && budget.model != name) continue;
-      for (const std::string& model : part.endpoint->may_answer({}))
-        if (!prices_.contains(model) && !prices_.contains(name))
-          throw Error(Errc::invalid_argument, budget.place + ": there is no price for \"" + model +
-                                                  "\"; give one in prices, or say what an unknown_price costs");
-    }
-  }
-}
-
 // --- the server ---
 
 void Service::open_log() {
   if (config_.access_log.empty() || config_.access_log == "-") return;
   log_file_.open(config_.access_log, std::ios::app);
-  if (!log_file_) throw Error(Errc::bad_file, config_.access_log + ": cannot be opened for writing");
+  if (!log_file_)
+    throw Error(Errc::bad_file,
+                config_.places.access_log + ": " + config_.access_log + " cannot be opened for writing");
 }
 
 ServerOptions Service::server_options() {
@@ -337,7 +306,15 @@ ServerOptions Service::server_options() {
   options.hosts = config_.hosts;
   options.models = served_;
   for (const ServeKey& key : config_.keys)
-    at_place(key.place, [&] { options.keys.push_back({key_in(key.file), key.tenant, key.most_priority}); });
+    at_place(key.place, [&] {
+      const std::string secret = key_in(key.file);
+      if (secret.size() < ApiKey::least_length)
+        throw Error(Errc::invalid_argument,
+                    key.file + ": a key has at least " + std::to_string(ApiKey::least_length) + " characters");
+      for (const ApiKey& other : options.keys)
+        if (other.key == secret) throw Error(Errc::invalid_argument, key.file + ": another key is the same");
+      options.keys.push_back({secret, key.tenant, key.most_priority});
+    });
   options.limits.body_bytes = static_cast<std::size_t>(config_.body_mib) << 20;
   options.limits.connections = config_.connections;
   options.limits.idle = of_seconds(config_.idle_seconds);

@@ -81,6 +81,7 @@ class Service {
   Endpoint& measured(const std::string& name, Endpoint& endpoint);
   void add(const std::string& name, Part made, std::shared_ptr<const Model> model);
   void check_budgets() const;
+  void check_tenants() const;
   void open_log();
   ServerOptions server_options();
   ServerGauges gauges() const;

@@ -175,7 +175,14 @@ def openai_errors(o, _a, s):
         {"type": "image_url", "image_url": {"url": "http://x"}}]}]), "image_url")
     raises(openai.BadRequestError, lambda: o.completions.create(model="m", prompt=["a", "b"]), "several prompts")
     error = raises(openai.BadRequestError, lambda: create(model="m", messages=[{"role": "user", "content": "word " * 20000}]))
-    assert error.code == "context_length_exceeded", error.body
+    assert error.code == "context_length_exceeded" and error.param == "messages", error.body
+    plain = lambda **ask: raises(openai.BadRequestError, lambda: o.completions.create(model="m", **ask)).param
+    assert plain(prompt="word " * 20000) == "prompt" and plain(prompt=[]) == "prompt" and plain(prompt=[99999999]) == "prompt"
+    assert plain(prompt="") == "prompt"
+    assert raises(openai.BadRequestError, lambda: create(model="m", messages=CAPITAL, logit_bias={"99999999": 1})).param == "logit_bias"
+    assert raises(openai.BadRequestError, lambda: o.embeddings.create(model="m", input="word " * 600)).param == "input"
+    assert raises(openai.BadRequestError, lambda: o.embeddings.create(model="m", input=[99999999])).param == "input"
+    assert raises(openai.BadRequestError, lambda: create(model="m", messages=CAPITAL, top_p=0)).param == "top_p"
     wrong = openai.OpenAI(base_url=s.url + "/v1", api_key="wrong-key-000", max_retries=0)
     raises(openai.AuthenticationError, lambda: wrong.chat.completions.create(model="m", messages=CAPITAL))
     raw = o.chat.completions.with_raw_response.create(model="m", messages=CAPITAL, max_tokens=1, extra_headers={"x-request-id": "mine-1"})
@@ -200,7 +207,7 @@ def openai_cancel(o, _a, s):
         assert time.monotonic() - left < 10
         time.sleep(0.01)
     line = [line for line in s.lines()[before:] if "/chat/" in line["path"]][-1]
-    assert line["abandoned"], line
+    assert line["abandoned"] and line["finish"] == "cancelled" and line["input_tokens"] > 0 and line["output_tokens"] > 3, line
 
 
 def anthropic_messages(_o, a, _s):
@@ -299,7 +306,7 @@ def drain(o, _a, s):
     begun.wait(60)
     s.process.terminate()
     for t in threads:
-        t.join(60)
+        t.join(60)  # what is answered meanwhile: server_test.cpp
     assert len(ends) == 20 and set(ends) <= {"stop", "length"}, ends
     assert s.stop() == 0
     s.check_silence()

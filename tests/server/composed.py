@@ -53,7 +53,8 @@ def a_whole_service(folder):
                             {"name": "auto", "tiers": ["small", "large"], "margin": 0.2, "streaming": "commit"}],
                "splits": [{"name": "trial", "arms": {"small": 1, "auto": 1}}],
                "caps": [{"type": "tiny", "tokens": 3}, {"tokens": 500}],
-               "tenant_weights": {"team": 2}, "threads": 2, "kv_mib": 64}
+               "keys": [{"file": str(folder / "other.key"), "tenant": "team"}], "tenant_weights": {"team": 2}, "threads": 2, "kv_mib": 64}
+    (folder / "other.key").write_text("another-key-77\n")
     outcomes(folder, "other@0000000000000000")
     done = subprocess.run([PROGRAM, "serve", settings(folder, content), "--listen", "127.0.0.1:0", "--quiet"], capture_output=True, text=True, timeout=120)
     assert done.returncode != 0 and "cascades[0]: this cascade policy was fitted on outcomes of tier" in done.stderr, done
@@ -138,9 +139,52 @@ def a_remote_tier(folder):
     provider.shutdown()
 
 
+class NoApi(Provider):
+    """Answers every request as a server does that is not the API, or cannot stream."""
+    def do_POST(self):
+        asked = json.loads(self.rfile.read(int(self.headers["content-length"])))
+        reply = json.dumps({"choices": [{"message": {"content": "planted words"}}], "asked": asked}).encode()
+        self.send_response(200)
+        self.send_header("content-type", "application/json")
+        self.send_header("content-length", str(len(reply)))
+        self.end_headers()
+        self.wfile.write(reply)
+
+
+def a_remote_that_does_not_stream(folder):
+    """A client is told at once that it cannot mend it, and nothing of the body; as a tier it makes the answer of the tier before it stand."""
+    provider = http.server.ThreadingHTTPServer(("127.0.0.1", 0), NoApi)
+    threading.Thread(target=provider.serve_forever, daemon=True).start()
+    content = {"models": [{"name": "small", "path": MODEL}], "remotes": [{"name": "far", "url": f"http://127.0.0.1:{provider.server_port}/v1", "model": "y"}],
+               "cascades": [{"name": "auto", "tiers": ["small", "far"], "margin": 1}], "threads": 2}
+    with Serving(PROGRAM, folder, settings(folder, content), "--quiet") as s:
+        o = openai.OpenAI(base_url=s.url + "/v1", api_key=KEY, max_retries=0, timeout=120)
+        a = anthropic.Anthropic(base_url=s.url, api_key=KEY, max_retries=0, timeout=120)
+        try:
+            o.chat.completions.create(model="far", messages=CAPITAL, extra_headers={"x-request-id": "mine-7"})
+            raise AssertionError("was answered")
+        except openai.APIStatusError as error:
+            assert error.status_code == 502 and error.response.headers["x-should-retry"] == "false", error
+            assert "retry-after" not in error.response.headers and "planted" not in error.response.text, error.response.text
+        said = "answer of small, since the escalation to far failed"
+        ask = dict(model="auto", messages=CAPITAL, max_tokens=8)
+        answer = o.chat.completions.create(temperature=0, **ask)
+        assert "Paris" in answer.choices[0].message.content and said in answer.frugal["detail"], answer
+        last = [c for c in o.chat.completions.create(temperature=0, stream=True, **ask) if c.choices and c.choices[0].finish_reason][0]
+        assert said in last.frugal["detail"] and "planted" not in str(last), last
+        assert said in a.messages.create(**ask).frugal["detail"]
+        errors = {(t.labels["status"], t.labels["code"]): t.value for t in metrics(s)["frugal_error_answers"].samples}
+        assert errors == {("502", "denied"): 1}, errors
+        s.stop()
+        assert any("endpoint far: the request mine-7 ended as denied (status 200)" in line for line in s.said), s.said
+        s.check_silence()
+        assert "planted words" not in "".join(s.said) + s.log.read_text()
+    provider.shutdown()
+
+
 def main():
     with tempfile.TemporaryDirectory() as folder:
-        for test in (a_whole_service, a_remote_tier):
+        for test in (a_whole_service, a_remote_tier, a_remote_that_does_not_stream):
             test(pathlib.Path(folder))
             print(f"{test.__name__}: passed")
 

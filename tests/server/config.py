@@ -52,6 +52,63 @@ def wrong_files(folder):
     refused(folder, {"remotes": [{"name": "r", "url": "ftp://x", "model": "y"}]}, "remotes[0]: HttpOptions: url must begin with http")
 
 
+def wrong_meanings(folder):
+    """Settings that can be read and mean nothing, or two things: each is named by its place."""
+    model, remote = {"name": "m", "path": MODEL}, {"name": "r", "url": "http://x/v1", "model": "y"}
+    key, short = pathlib.Path(folder) / "a.key", pathlib.Path(folder) / "short.key"
+    key.write_text("a-key-of-a-tenant\n")
+    short.write_text("short\n")
+    keys = [{"file": str(key), "tenant": "a"}]
+    at = "wrong.json:{}: {}"
+    refused(folder, {"keys": [{"file": str(short)}], "models": [model]}, at.format(3, "keys[0]: "), "short.key: a key has at least 8 characters")
+    refused(folder, {"keys": keys + [{"file": str(key), "tenant": "b"}], "models": [model]}, at.format(7, "keys[1]: "), "a.key: another key is the same")
+    refused(folder, {"access_log": "/nowhere/log", "models": [model]}, at.format(2, "access_log: /nowhere/log cannot be opened"))
+    refused(folder, {"price_file": "/nowhere.json", "models": [model]}, at.format(2, "price_file: "), "/nowhere.json")
+    refused(folder, {"price_file": str(key), "models": [model]}, at.format(2, "price_file: "), "a.key")
+    refused(folder, {"backend": "abacus", "models": [model]}, at.format(2, "backend abacus: unknown"))
+    refused(folder, {"device": "cuda", "backend": "reference", "models": [model]}, at.format(2, "device cuda: only the torch backend"))
+    refused(folder, {"keys": keys, "models": [model], "prices": BOOK, "budgets": [{"tenant": "other", "usd": 1}]},
+            "budgets[0].tenant: no key has the tenant \"other\"")
+    refused(folder, {"tenant_weights": {"a": 2}, "models": [model]}, at.format(2, "tenant_weights: no key has the tenant \"a\""))
+    refused(folder, {"models": [model], "prices": BOOK, "budgets": [{"usd": 1}, {"usd": 2}]}, "budgets[1] holds for the same requests")
+    cascade = {"name": "c", "tiers": ["m", "m"], "margin": 0.5}
+    refused(folder, {"cascades": [cascade], "models": [model]}, at.format(5, "cascades[0].tiers names \"m\" twice"))
+    refused(folder, {"speculate": ["suffix", "suffix"], "models": [model]}, at.format(2, "speculate names \"suffix\" twice"))
+    refused(folder, {"caps": [{"type": "t", "tokens": 1}, {"type": "t", "tokens": 2}], "models": [model]}, at.format(8, "caps[1].type has a cap already"))
+    refused(folder, {"caps": [{"tokens": 1}, {"tokens": 2}], "models": [model]}, at.format(6, "caps[1] is a second cap"))
+    refused(folder, {"remotes": [remote | {"ca_file": "/nowhere.pem"}]}, at.format(3, "remotes[0]: "), "ca_file \"/nowhere.pem\" cannot be read")
+    refused(folder, {"remotes": [remote | {"url": "http://x/v1/chat/completions/"}]}, at.format(3, "remotes[0]: "), "ends in /chat/completions, which is added here")
+    refused(folder, {"models": [model], "stall_ms": 0}, "stall_ms must be a number from 0.1 to 60000")
+    refused(folder, {"models": [model], "tenant_weights": {"a": 0}}, "tenant_weights.a must be a number from 1e-06 to 1e+06")
+
+
+def wrong_inside(folder):
+    """Unknown keys and wrong types in every object of the settings: line and whole key."""
+    model, remote = {"name": "m", "path": MODEL}, {"name": "r", "url": "http://x/v1", "model": "y"}
+    cascade = {"name": "c", "tiers": ["m", "r"], "margin": 0.5}
+    for key in ("models", "heads", "remotes", "cascades", "splits", "budgets", "caps", "keys"):
+        whole = {"models": model, "heads": {"name": "h", "head": "H", "model": "m"}, "remotes": remote, "cascades": cascade,
+                 "splits": {"name": "s", "arms": {"m": 1, "r": 1}}, "budgets": {"usd": 1}, "caps": {"tokens": 1}, "keys": {"file": "F"}}[key]
+        refused(folder, {key: [{"wird": 1} | whole]}, f"wrong.json:4: {key}[0].wird is not known here")
+        refused(folder, {key: {"wird": 1}}, f"wrong.json:2: {key} must be a list")
+        refused(folder, {key: ["m"]}, f"wrong.json:3: {key}[0] must be an object")
+        for name, value in whole.items():
+            refused(folder, {key: [whole | {name: [] if isinstance(value, dict) else {}}]}, f"{key}[0].{name} must be")
+    for part in ("timeouts", "retries", "hedging"):
+        refused(folder, {"remotes": [{part: {"wird": 1}} | remote]}, f"wrong.json:5: remotes[0].{part}.wird is not known here")
+        refused(folder, {"remotes": [{part: 3} | remote]}, f"wrong.json:4: remotes[0].{part} must be an object")
+    refused(folder, {"remotes": [{"retries": {"most": "3"}} | remote]}, "wrong.json:5: remotes[0].retries.most must be a whole number from 0 to 100")
+    refused(folder, {"remotes": [{"headers": {"x-a": 1}} | remote]}, "wrong.json:5: remotes[0].headers.x-a must be a text")
+    refused(folder, {"prices": {"m": {"input": "1", "output": 1}}}, "wrong.json:4: prices.m.input must be a number from 0 to 1e+09")
+    refused(folder, {"prices": {"m": 3}}, "wrong.json:3: prices.m must be an object")
+    refused(folder, {"splits": [{"name": "s", "arms": {"m": 1, "r": "x"}}]}, "wrong.json:7: splits[0].arms.r must be a number from 0 to 1e+06")
+    refused(folder, {"cascades": [cascade | {"tiers": ["m", 3]}]}, "wrong.json:5: cascades[0].tiers must be a list of texts")
+    refused(folder, {"wird": 1, "models": [model]}, "wrong.json:2: wird is not known here")
+    for name, value in {"hosts": "x", "repeat_guard": 1, "kv_mib": 1.5, "threads": True, "listen": 3, "drain_seconds": "5", "unknown_price": "x",
+                        "speculate": [1], "tenant_weights": [], "prices": []}.items():
+        refused(folder, {name: value, "models": [model]}, f"wrong.json:2: {name} must")
+
+
 def wrong_yaml(folder):
     file = pathlib.Path(folder) / "wrong.yaml"
 
@@ -138,7 +195,7 @@ def a_model_has_its_budget_and_its_price_file(folder):
 
 def main():
     with tempfile.TemporaryDirectory() as folder:
-        for test in (wrong_files, wrong_yaml, a_tenant_has_its_budget, a_model_has_its_budget_and_its_price_file):
+        for test in (wrong_files, wrong_meanings, wrong_inside, wrong_yaml, a_tenant_has_its_budget, a_model_has_its_budget_and_its_price_file):
             test(folder)
             print(f"{test.__name__}: passed")
 

@@ -23,7 +23,9 @@ struct Rig {
   Job read(const Dialect& dialect, const std::string& body) const {
     Incoming incoming;
     incoming.body = body;
-    return dialect.read(incoming, catalogue);
+    Job job;
+    dialect.read(incoming, catalogue, job);
+    return job;
   }
   ApiError error(const Dialect& dialect, const std::string& body) const {
     try {
@@ -361,4 +363,53 @@ TEST_CASE("an answer of blocks opens and closes each of them") {
                                           "content_block_stop", "message_delta", "message_stop"});
   CHECK(out.find(R"("input_tokens":4,"cache_creation_input_tokens":0,"cache_read_input_tokens":8,"output_tokens":3)") !=
         std::string::npos);
+}
+
+TEST_CASE("what neither API has a word for is said in a member of its own, an escalation that failed on any answer") {
+  const Rig rig;
+  const auto written = [&](const Dialect& dialect, const std::string& body, FinishReason reason, std::string detail) {
+    Job job = rig.read(dialect, body);
+    Finish finish;
+    finish.reason = reason;
+    finish.detail = std::move(detail);
+    std::string out;
+    job.writer->finish(finish, out);
+    return out;
+  };
+  const std::string fell = "answer of small, since the escalation to far failed";
+  const std::string said = R"("frugal":{"finish":"stop","detail":")" + fell + "\"}";
+  const std::string raw = R"({"prompt": "x", "stop": ["Z"])";
+  for (const char* const more : {"", R"(, "stream": true)"}) {
+    const std::string openai = with(R"("stop": ["Z"])" + std::string(more));
+    const std::string anthropic = claude(turn + R"(, "stop_sequences": ["Z"])" + more);
+    const std::vector<std::pair<const Dialect*, std::string>> asked{
+        {&openai_chat(), openai}, {&openai_completions(), raw + more + "}"}, {&anthropic_messages(), anthropic}};
+    for (const auto& [dialect, body] : asked) {
+      CHECK(written(*dialect, body, FinishReason::stop, fell).find(said) != std::string::npos);
+      CHECK(written(*dialect, body, FinishReason::stop, "Z; " + fell).find(said) != std::string::npos);
+      CHECK(written(*dialect, body, FinishReason::capped, "max_tokens")
+                .find(R"("frugal":{"finish":"capped","detail":"max_tokens"})") != std::string::npos);
+      for (const char* const plain : {"", "Z", "tool_calls", "tool_use"})
+        CHECK(written(*dialect, body, FinishReason::stop, plain).find("\"frugal\"") == std::string::npos);
+    }
+    CHECK(written(anthropic_messages(), anthropic, FinishReason::stop, "Z; " + fell).find(R"("stop_sequence":"Z")") !=
+          std::string::npos);
+  }
+}
+
+TEST_CASE("an endpoint's error names the field of the body that it is about") {
+  const auto field = [](Errc code, const char* message) { return field_at_fault(Error(code, message), "messages"); };
+  CHECK(field(Errc::too_large, "the prompt has 9000 tokens; with one of answer it does not fit") == "messages");
+  CHECK(field(Errc::too_large, "endpoint far answered 413: too much") == "messages");
+  CHECK(field(Errc::invalid_argument, "the prompt is empty") == "messages");
+  CHECK(field(Errc::invalid_argument, "the conversation has no message") == "messages");
+  CHECK(field(Errc::invalid_argument, "input 3: it is empty") == "messages");
+  CHECK(field(Errc::invalid_argument, "sampling.logit_bias names token 9, the vocabulary has 8") == "logit_bias");
+  CHECK(field(Errc::invalid_argument, "sampling.top_p is 0: no token could be drawn") == "top_p");
+  CHECK(field(Errc::invalid_argument, "stop[0] is empty") == "stop");
+  CHECK(field(Errc::invalid_argument, "logprobs asks for more tokens than the vocabulary has") == "logprobs");
+  CHECK(field(Errc::unsupported, "endpoint far: logit_bias names tokens of a vocabulary") == "logit_bias");
+  CHECK(field(Errc::invalid_argument, "endpoint far answered 400: stop being rude").empty());
+  CHECK(field(Errc::invalid_argument, "endpoint far").empty());
+  CHECK(field(Errc::unavailable, "the prompt of a person").empty());
 }

@@ -132,6 +132,8 @@ TEST_CASE("a client that leaves cancels its request at once") {
   REQUIRE(lines.size() == 2);
   CHECK(has(lines[0], R"("abandoned":true)"));
   CHECK(has(lines[1], R"("status":499)"));
+  for (const std::string& line : lines)  // what it has cost is known when the endpoint has ended it
+    CHECK(has(line, R"("finish":"cancelled","input_tokens":5,"cached_tokens":3,"output_tokens":2)"));
   CHECK(rig.server->stats().abandoned == 2);
 }
 
@@ -306,6 +308,52 @@ TEST_CASE("an endpoint's refusal becomes a status that the official clients unde
   CHECK(ask({}, chat).status == 500);
 }
 
+TEST_CASE("errors are counted by status and code, and the access log says where a request was wrong") {
+  Rig rig([](ServerOptions& o) { o.models[0].model = nullptr; });
+  const auto ask = [&](const std::string& request) {
+    RawClient client(rig.port());
+    client.send(request);
+    return client.answer().status;
+  };
+  CHECK(ask(post(chat, R"({"model": "m", "stream": true, "messages": 3})")) == 400);
+  CHECK(ask(post(chat, R"({"model": "m", "messages": [{"role": "user", "content": "x"}], "planted words": 1})")) ==
+        400);
+  CHECK(ask(post(chat, R"({"model": "planted words", "messages": []})")) == 404);
+  CHECK(ask(post("/v1/messages/count_tokens", R"({"model": "m", "messages": 3})")) == 400);
+  rig.endpoint.refuses = Errc::too_large;
+  CHECK(ask(post(chat, hello)) == 400);
+  CHECK(ask(post("/v1/completions", R"({"prompt": "x", "x": 1})")) == 400);
+  CHECK(ask(get("/nowhere")) == 404);
+  rig.endpoint.refuses = {};
+  RawClient broken(rig.port());
+  broken.send(post(chat, hello_stream));
+  rig.endpoint.say(0, "word");
+  broken.until("word");
+  rig.endpoint.end(0, FinishReason::error);
+  CHECK(has(broken.until("[DONE]"), "error"));
+  const std::vector<std::string> lines = rig.log(8);
+  REQUIRE(lines.size() == 8);
+  CHECK(has(lines[0], R"("status":400,"error":"invalid_argument","field":"messages","model":"m","stream":true)"));
+  CHECK(has(lines[1], R"("status":400,"error":"unsupported","model":"m")"));
+  CHECK(has(lines[2], R"("status":404,"error":"invalid_argument","field":"model",)"));
+  CHECK(has(lines[3], R"("status":400,"error":"invalid_argument","field":"messages",)"));
+  CHECK(has(lines[4], R"("status":400,"error":"too_large","field":"messages","model":"m","stream":false)"));
+  CHECK(has(lines[5], R"("error":"unsupported","field":"x","model":"m")"));
+  CHECK(has(lines[6], R"("status":404,"error":"invalid_argument",)"));
+  CHECK_FALSE(has(lines[6], "field"));
+  CHECK(has(lines[7], R"("status":200,"error":"internal","model":"m")"));
+  for (const std::string& line : lines) CHECK_FALSE(has(line, "planted"));
+  RawClient scrape(rig.port());
+  scrape.send(get("/metrics"));
+  const std::string metrics = scrape.answer().body;
+  CHECK(has(metrics, "# TYPE frugal_error_answers counter"));
+  CHECK(has(metrics, R"(frugal_error_answers_total{status="400",code="invalid_argument"} 2)"));
+  CHECK(has(metrics, R"(frugal_error_answers_total{status="400",code="unsupported"} 2)"));
+  CHECK(has(metrics, R"(frugal_error_answers_total{status="400",code="too_large"} 1)"));
+  CHECK(has(metrics, R"(frugal_error_answers_total{status="404",code="invalid_argument"} 2)"));
+  CHECK(has(metrics, R"(frugal_error_answers_total{status="200",code="internal"} 1)"));
+}
+
 TEST_CASE("thoughts that a remote model told apart go out as each API has them, streamed and whole") {
   Rig rig;
   const std::string turn = R"("model": "m", "max_tokens": 9, "messages": [{"role": "user", "content": "x"}])";
@@ -352,6 +400,62 @@ TEST_CASE("a stream with nothing to say stays alive") {
   rig.endpoint.say(0, "late");
   rig.endpoint.end(0);
   CHECK(has(client.until("[DONE]"), "late"));
+}
+
+TEST_CASE("while requests run, a drain answers whoever comes: alive, not ready, come again") {
+  Rig rig;
+  const std::uint16_t port = rig.port();
+  RawClient running(port);
+  running.send(post(chat, hello_stream));
+  rig.endpoint.say(0, "word");
+  running.until("word");
+  RawClient silent(port);  // accepted and never asks: it must not hold the end up
+  rig.server->drain();
+  const auto ask = [&](const std::string& request) {
+    RawClient client(port);
+    client.send(request);
+    RawClient::Answer answer = client.answer();
+    CHECK(has(answer.head, "connection: close"));
+    return answer;
+  };
+  for (int round = 0; round < 3; ++round) {
+    CHECK(ask(get("/health")).status == 200);
+    const RawClient::Answer ready = ask(get("/ready"));
+    CHECK(ready.status == 503);
+    CHECK(ready.body == R"({"status":"draining"})");
+    const RawClient::Answer openai = ask(post(chat, hello));
+    CHECK(openai.status == 503);
+    CHECK(has(openai.head, "retry-after: 1"));
+    CHECK_FALSE(has(openai.head, "x-should-retry"));
+    CHECK(has(openai.body, R"("type":"server_error")"));
+    CHECK(has(openai.body, R"("code":"shutting_down")"));
+    const RawClient::Answer anthropic = ask(post("/v1/messages", R"({"model": "m", "max_tokens": 1, "messages": []})"));
+    CHECK(anthropic.status == 503);
+    CHECK(has(anthropic.head, "retry-after: 1"));
+    CHECK(has(anthropic.body, R"("type":"overloaded_error")"));
+  }
+  CHECK_FALSE(rig.server->wait_for(50ms));
+  RawClient late(port);
+  rig.endpoint.end(0);
+  CHECK(has(running.rest(), "[DONE]"));
+  CHECK(late.closed_within(20000));
+  running.close();
+  rig.server->wait();
+  CHECK(rig.endpoint.count() == 1);
+  CHECK_THROWS(RawClient(port));
+}
+
+TEST_CASE("when the time of a drain is over, the door is closed although a request does not end") {
+  Rig rig([](ServerOptions& o) { o.drain_time = 50ms; });
+  RawClient running(rig.port());
+  running.send(post(chat, hello_stream));
+  rig.endpoint.say(0, "word");
+  running.until("word");
+  rig.server->drain();
+  CHECK(has(running.rest(), "cancelled by the server"));
+  running.close();
+  rig.server->wait();
+  CHECK_THROWS(RawClient(rig.port()));
 }
 
 TEST_CASE("a drain lets what runs end, and takes nothing new") {
@@ -455,7 +559,11 @@ TEST_CASE("set-up refuses options by name") {
   CHECK(has(why([](ServerOptions& o) { o.models[0].endpoint = nullptr; }), "no endpoint"));
   CHECK(has(why([](ServerOptions& o) { o.models.push_back(o.models[0]); }), "two models"));
   CHECK(has(why([](ServerOptions& o) { o.address = "somewhere"; }), "address"));
-  CHECK(has(why([](ServerOptions& o) { o.keys = {{"short"}}; }), "key"));
+  CHECK(has(why([](ServerOptions& o) { o.keys = {{"long-enough"}, {"short"}}; }), "keys[1] has less than 8"));
+  CHECK(has(why([](ServerOptions& o) {
+              o.keys = {{"the-same-key", "a"}, {"the-same-key", "b"}};
+            }),
+            "keys[1] is the same key as another"));
   CHECK(has(why([](ServerOptions& o) { o.limits.idle = {}; }), "time"));
   Rig rig;
   CHECK(has(why([&](ServerOptions& o) { o.port = rig.port(); }), "cannot listen"));

@@ -53,6 +53,7 @@ struct ApiKey {
   std::string key;                 ///< as Authorization: Bearer, or x-api-key
   std::string tenant{};            ///< becomes Request::tenant
   std::int32_t most_priority = 0;  ///< x-frugal-priority may ask for this or less
+  static constexpr std::size_t least_length = 8;
 };
 
 /// Bounds on what one client may take. A zero is refused at set-up.
@@ -117,8 +118,9 @@ class FRUGAL_API Server {
   Server& operator=(const Server&) = delete;
 
   std::uint16_t port() const noexcept;
-  /// Takes no more connections and requests; those that run go on for drain_time, then they are cancelled. Every stream
-  /// gets its end. Returns at once. Idempotent.
+  /// Requests that run go on for drain_time, then they are cancelled; every stream gets its end. Until then connections
+  /// are still taken: /health says 200, /ready and new requests of models get 503 with retry-after. Returns at once.
+  /// Idempotent.
   void drain();
   /// Returns when a drain has come to its end.
   void wait();
