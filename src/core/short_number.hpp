@@ -1,16 +1,20 @@
-// Numbers for messages: as short as tells them from their neighbours, 0.01 and not 0.010000.
+// Numbers for people: with no more digits than tell them from their neighbours, 0.01 and not 0.010000, and without an
+// exponent unless they are far from 1.
 #pragma once
 
 #include <array>
 #include <charconv>
 #include <string>
+#include <system_error>
 
 namespace frugal {
 
 template <class Number>
 std::string short_number(Number value) {
-  std::array<char, 64> text{};
-  return {text.data(), std::to_chars(text.data(), text.data() + text.size(), value).ptr};
+  std::array<char, 48> text{};
+  std::to_chars_result end = std::to_chars(text.data(), text.data() + text.size(), value, std::chars_format::fixed);
+  if (end.ec != std::errc{}) end = std::to_chars(text.data(), text.data() + text.size(), value);
+  return {text.data(), end.ptr};
 }
 
 }  // namespace frugal

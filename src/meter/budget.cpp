@@ -10,6 +10,8 @@
 #include <mutex>
 #include <utility>
 
+#include "core/short_number.hpp"
+
 namespace frugal {
 namespace {
 
@@ -46,7 +48,7 @@ std::string name_of(const Limit& l) {
   std::string who;
   if (!l.tenant.empty()) who += " of tenant \"" + l.tenant + "\"";
   if (!l.type.empty()) who += " of type \"" + l.type + "\"";
-  return "the limit" + who + " of $" + std::to_string(l.usd);
+  return "the limit" + who + " of $" + short_number(l.usd);
 }
 
 }  // namespace
@@ -86,7 +88,7 @@ struct Budget::Impl {
       turn(a);
       if (a.fits(more, less)) continue;
       ++a.refused;
-      return unexpected(Errc::over_budget, name_of(a.limit) + " leaves no room for $" + std::to_string(usd));
+      return unexpected(Errc::over_budget, name_of(a.limit) + " leaves no room for $" + short_number(dollars(more)));
     }
     for (const std::uint32_t i : limits) accounts[i].reserved += more - less;
     return {};

@@ -249,7 +249,9 @@ std::string anthropic_token_count(const Incoming& incoming, const Catalogue& cat
   fields.ignore({"cache_control"});
   fields.refuse_rest();
   if (!job.served->model.model)
-    refuse("model", "the tokens of a model that runs elsewhere cannot be counted here", Errc::unsupported);
+    refuse("model",
+           "tokens can be counted for one model that runs here, and \"" + job.served->model.name + "\" is none",
+           Errc::unsupported);
   const expected<std::size_t> tokens = count_tokens(std::get<Chat>(job.request.prompt), *job.served->model.model);
   if (!tokens) refuse("messages", tokens.error().message(), tokens.error().code());
   return dumped(Json{{"input_tokens", *tokens}});

@@ -19,6 +19,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <functional>
 #include <iostream>
 #include <span>
 
@@ -81,14 +82,32 @@ std::shared_ptr<Backend> backend_of(const BackendChoice& choice, const ServeConf
   }
 }
 
+/// The cap of the request's type, or of all others; called as in the settings, because clients see the name.
+class Caps final : public OutputPolicy {
+ public:
+  explicit Caps(const ServeConfig& config) : guard_(config.repeat_guard ? repeat_guard() : nullptr) {
+    for (const ServeCap& cap : config.caps) tokens_.emplace(cap.type, cap.tokens);
+  }
+  std::string_view name() const override { return "caps"; }
+  std::uint32_t budget(const RequestView& request) override {
+    auto found = tokens_.find(request.type);
+    if (found == tokens_.end()) found = tokens_.find("");
+    return found == tokens_.end() ? 0 : found->second;
+  }
+  std::optional<Stop> after(const SequenceView& sequence) override {
+    return guard_ ? guard_->after(sequence) : std::nullopt;
+  }
+  void ended(const SequenceView& sequence, const AnswerOutcome& outcome) override {
+    if (guard_) guard_->ended(sequence, outcome);
+  }
+
+ private:
+  std::map<std::string, std::uint32_t, std::less<>> tokens_{};
+  std::shared_ptr<OutputPolicy> guard_;
+};
+
 std::shared_ptr<OutputPolicy> output_policy(const ServeConfig& config) {
-  std::vector<std::shared_ptr<OutputPolicy>> all;
-  for (const ServeCap& cap : config.caps)
-    if (!cap.type.empty()) all.push_back(for_type(cap.type, max_tokens(cap.tokens)));
-  for (const ServeCap& cap : config.caps)
-    if (cap.type.empty()) all.push_back(max_tokens(cap.tokens));
-  if (config.repeat_guard) all.push_back(repeat_guard());
-  return all.empty() ? nullptr : first_of(std::move(all));
+  return config.caps.empty() && !config.repeat_guard ? nullptr : std::make_shared<Caps>(config);
 }
 
 }  // namespace

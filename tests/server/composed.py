@@ -67,6 +67,7 @@ def a_whole_service(folder):
             assert "Paris" in answer.choices[0].message.content, (model, answer)
         capped = o.chat.completions.create(model="auto", messages=CAPITAL, temperature=0, extra_headers={"x-frugal-type": "tiny"})
         assert capped.usage.completion_tokens == 3 and capped.choices[0].finish_reason == "length", capped
+        assert capped.frugal == {"finish": "capped", "detail": "caps"}, capped
         through_a_cascade(o)
         assert {p.labels["state"] for p in metrics(s)["frugal_kv_pool_bytes"].samples} == {"total", "leased", "indexed"}
         s.stop()

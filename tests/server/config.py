@@ -79,7 +79,7 @@ def wrong_meanings(folder):
     refused(folder, {"remotes": [remote | {"ca_file": "/nowhere.pem"}]}, at.format(3, "remotes[0]: "), "ca_file \"/nowhere.pem\" cannot be read")
     refused(folder, {"remotes": [remote | {"url": "http://x/v1/chat/completions/"}]}, at.format(3, "remotes[0]: "), "ends in /chat/completions, which is added here")
     refused(folder, {"models": [model], "stall_ms": 0}, "stall_ms must be a number from 0.1 to 60000")
-    refused(folder, {"models": [model], "tenant_weights": {"a": 0}}, "tenant_weights.a must be a number from 1e-06 to 1e+06")
+    refused(folder, {"models": [model], "tenant_weights": {"a": 0}}, "tenant_weights.a must be a number from 0.000001 to 1000000")
 
 
 def wrong_inside(folder):
@@ -99,9 +99,9 @@ def wrong_inside(folder):
         refused(folder, {"remotes": [{part: 3} | remote]}, f"wrong.json:4: remotes[0].{part} must be an object")
     refused(folder, {"remotes": [{"retries": {"most": "3"}} | remote]}, "wrong.json:5: remotes[0].retries.most must be a whole number from 0 to 100")
     refused(folder, {"remotes": [{"headers": {"x-a": 1}} | remote]}, "wrong.json:5: remotes[0].headers.x-a must be a text")
-    refused(folder, {"prices": {"m": {"input": "1", "output": 1}}}, "wrong.json:4: prices.m.input must be a number from 0 to 1e+09")
+    refused(folder, {"prices": {"m": {"input": "1", "output": 1}}}, "wrong.json:4: prices.m.input must be a number from 0 to 1000000000")
     refused(folder, {"prices": {"m": 3}}, "wrong.json:3: prices.m must be an object")
-    refused(folder, {"splits": [{"name": "s", "arms": {"m": 1, "r": "x"}}]}, "wrong.json:7: splits[0].arms.r must be a number from 0 to 1e+06")
+    refused(folder, {"splits": [{"name": "s", "arms": {"m": 1, "r": "x"}}]}, "wrong.json:7: splits[0].arms.r must be a number from 0 to 1000000")
     refused(folder, {"cascades": [cascade | {"tiers": ["m", 3]}]}, "wrong.json:5: cascades[0].tiers must be a list of texts")
     refused(folder, {"wird": 1, "models": [model]}, "wrong.json:2: wird is not known here")
     for name, value in {"hosts": "x", "repeat_guard": 1, "kv_mib": 1.5, "threads": True, "listen": 3, "drain_seconds": "5", "unknown_price": "x",
@@ -140,7 +140,7 @@ def over(call):
         call()
     except openai.RateLimitError as error:
         assert error.code == "insufficient_quota", error
-        return
+        return str(error)
     raise AssertionError("was answered")
 
 
@@ -164,7 +164,8 @@ def a_tenant_has_its_budget(folder):
         assert poor.chat.completions.create(**ASK).usage.completion_tokens > 0  # at most 8 tokens of 0.001 dollars
         assert len(poor.embeddings.create(model="m", input="cheap: prompts cost a thousandth").data) == 1
         poor.chat.completions.create(**ASK)
-        over(lambda: poor.chat.completions.create(**(ASK | {"max_tokens": 20})))
+        said = over(lambda: poor.chat.completions.create(**(ASK | {"max_tokens": 20})))
+        assert "of $0.02 leaves no room for $0.0200" in said, said
         assert rich.chat.completions.create(**(ASK | {"max_tokens": 20}))
         metrics = s.get("/metrics")
         families = {f.name: f for f in text_string_to_metric_families(metrics)}  # a strict reader: it refuses what Prometheus would
