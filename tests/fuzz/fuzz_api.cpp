@@ -19,7 +19,8 @@ const Catalogue& catalogue() {
 
 bool fine(const Dialect& dialect, const Incoming& incoming) {
   try {
-    Job job = dialect.read(incoming, catalogue());
+    Job job;
+    dialect.read(incoming, catalogue(), job);
     std::string out;
     job.writer->delta({"a<tool_call>{", {}, {}}, out);
     job.writer->finish({}, out);
