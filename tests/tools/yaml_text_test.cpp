@@ -3,7 +3,7 @@
 
 #include <rapidcheck.h>
 #include <catch2/catch_test_macros.hpp>
-#include <chrono>
+#include <ctime>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <utility>
@@ -143,7 +143,7 @@ TEST_CASE("depth is bounded, and large text takes time in proportion") {
   CHECK(mentions(error_of([&] { json_from_yaml(indented, "f"); }), "f:201: nested deeper"));
   std::string many;
   for (int i = 0; i < 50'000; ++i) many += "key" + std::to_string(i) + ": [1, two, \"three\"]\n";
-  const auto start = std::chrono::steady_clock::now();
+  const std::clock_t start = std::clock();  // the processor's time: others may have the machine meanwhile
   CHECK(read(many).size() == 50'000);
-  CHECK(std::chrono::steady_clock::now() - start < std::chrono::seconds(20));
+  CHECK(std::clock() - start < 20 * CLOCKS_PER_SEC);
 }

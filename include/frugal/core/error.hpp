@@ -28,7 +28,7 @@ enum class Errc {
   cancelled,         ///< the caller gave up
   internal,          ///< a broken invariant of ours: a bug
   over_budget,       ///< a budget is used up, or the request does not fit what is left of it
-  denied,            ///< a provider refused the key, the account or the address (401 to 404): a person has to mend it
+  denied,            ///< a provider refused key, account or address (401 to 404), or is no such API: a person mends it
 };
 
 /// The enumerator's name, e.g. "bad_file".
