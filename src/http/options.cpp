@@ -1,10 +1,13 @@
 #include "http/options.hpp"
 
+#include <curl/curl.h>
+
 #include <frugal/core/error.hpp>
 
 #include <algorithm>
 #include <cmath>
 #include <fstream>
+#include <memory>
 #include <string>
 #include <string_view>
 
@@ -34,12 +37,21 @@ void check_header(const std::string& name, const std::string& value) {
     if (same_word(name, ours)) refuse("the header " + name + " is made here");
 }
 
+// As the library that sends to it will read it.
+bool is_url(const std::string& text) {
+  const std::unique_ptr<CURLU, void (*)(CURLU*)> url(curl_url(), &curl_url_cleanup);
+  if (!url) throw Error(Errc::out_of_memory, "HttpOptions: out of memory");
+  constexpr unsigned lenient = CURLU_GUESS_SCHEME | CURLU_NON_SUPPORT_SCHEME;  // of a proxy it is "http" unless said
+  return curl_url_set(url.get(), CURLUPART_URL, text.c_str(), lenient) == CURLUE_OK;
+}
+
 void check_url(const std::string& url) {
   if (url.rfind("http://", 0) != 0 && url.rfind("https://", 0) != 0)
     refuse("url must begin with http:// or https://, and is \"" + url + "\"");
   if (url.find_first_of(" \r\n") != std::string::npos) refuse("url holds a blank or a line end");
   if (url.find_first_of("?#") != std::string::npos)
     refuse("url holds a query or a fragment; the API's path comes after it");
+  if (!is_url(url)) refuse("url \"" + url + "\" names no host, or a port that is none");
   const std::size_t slash = url.find('/', url.find("://") + 3);
   const std::string_view path = slash == std::string::npos ? "" : std::string_view(url).substr(slash);
   for (const std::string_view added : {"/chat/completions", "/completions", "/responses", "/messages"})
@@ -63,6 +75,7 @@ HttpOptions checked(HttpOptions o) {
   while (!o.url.empty() && o.url.back() == '/') o.url.pop_back();
   check_url(o.url);
   check_ca_file(o.ca_file);
+  if (!o.proxy.empty() && !is_url(o.proxy)) refuse("proxy is no address: host:port, with or without a scheme");
   if (!o.effort.empty() && o.api == HttpApi::openai_completions) refuse("effort: plain completions have no such field");
   if (o.thinking_tokens && o.api != HttpApi::anthropic_messages)
     refuse("thinking_tokens: only anthropic_messages has such a field");

@@ -393,7 +393,21 @@ TEST_CASE("options that make no sense are refused by name") {
     o.url = url;
     CHECK_NOTHROW(HttpEndpoint(o));
   }
+  for (const char* url : {"http://", "http://x:99999/v1", "https://x:y/v1", "http://[::1/v1"}) {
+    o.url = url;
+    refused(o, "url");
+  }
   o.url = "http://x";
+  for (const char* proxy : {"zz:zz:zz", "proxy:99999", "http://"}) {
+    o.proxy = proxy;
+    refused(o, "proxy is no address");
+  }
+  for (const char* proxy :
+       {"proxy:3128", "http://user:word@proxy:3128", "socks5h://127.0.0.1:1080", "http://[::1]:8080"}) {
+    o.proxy = proxy;
+    CHECK_NOTHROW(HttpEndpoint(o));
+  }
+  o.proxy.clear();
   o.ca_file = "/nowhere/ca.pem";
   refused(o, "ca_file \"/nowhere/ca.pem\" cannot be read");
   o.ca_file.clear();
