@@ -76,11 +76,19 @@ expected<AdapterId> find_adapter(const Request& request, const Backend& backend,
   return bad("model " + slot.name + " has no adapter named \"" + request.adapter + "\"");
 }
 
+expected<void> has_tokens(const Request& request, const std::vector<Token>& tokens) {
+  if (!tokens.empty()) return {};
+  const auto* raw = std::get_if<RawPrompt>(&request.prompt);
+  return bad(raw == nullptr || raw->text.empty()
+                 ? "the prompt is empty"
+                 : "the prompt has no tokens: the model's tokenizer knows none of its bytes");
+}
+
 expected<std::vector<Token>> tokenize(const Request& request, const ModelSlot& slot, const Clock& clock) {
   expected<std::vector<Token>> tokens = encode(request, *slot.model, clock);
   if (!tokens) return tokens;
   const DecoderSpec& spec = slot.model->spec();
-  if (tokens->empty()) return bad("the prompt is empty");
+  if (expected<void> some = has_tokens(request, *tokens); !some) return unexpected(some.error());
   const std::size_t known = vocabulary_of(*slot.model);
   for (const Token t : *tokens)
     if (t < 0 || static_cast<std::size_t>(t) >= known)

@@ -3,6 +3,7 @@
 #include "core/printable.hpp"
 #include "meter/json_cursor.hpp"
 #include "meter/reported_usage.hpp"
+#include "meter/unix_time.hpp"
 
 #include <frugal/core/ledger_fields.hpp>
 
@@ -25,6 +26,7 @@ struct Line {
   VllmColumns columns{};
   ReportedUsage usage{};
   bool is_mooncake = false;
+  bool has_seconds = false;  ///< its time is known to be in seconds
 };
 
 double positive(JsonCursor& c) {
@@ -130,11 +132,39 @@ void read_hashes(JsonCursor& c, std::vector<std::uint64_t>& out) {
   for (c.begin_array(); c.next_item();) out.push_back(c.hash());
 }
 
+constexpr std::string_view own_time = "timestamp";
+
+/// Ours counts before other programs' names for it.
+void read_time(Line& l, bool own) {
+  const bool is_text = l.cursor.peek() == '"';
+  const std::size_t at = l.cursor.at();
+  std::optional<double> time;
+  bool converted = true;
+  if (!is_text) {
+    const double number = l.cursor.number();
+    time = unix_time(number);
+    converted = *time != number;
+  } else {
+    const std::string_view text = l.cursor.string();
+    time = unix_time(text);
+    if (!time) throw JsonFault{at, "\"" + printable(text.substr(0, 40)) + "\" is no date and time of ISO 8601"};
+  }
+  if (!own && l.record.timestamp) return;
+  l.record.timestamp = time;
+  l.has_seconds = converted;
+}
+
+void read_other_time(Line& l) { read_time(l, false); }
+
 using Field = void (*)(Line&);
 
 const std::unordered_map<std::string_view, Field>& fields() {
   static const std::unordered_map<std::string_view, Field> table{
-      {"timestamp", [](Line& l) { l.record.timestamp = l.cursor.number(); }},
+      {own_time, [](Line& l) { read_time(l, true); }},
+      {"created", read_other_time},
+      {"created_at", read_other_time},
+      {"start_time", read_other_time},
+      {"startTime", read_other_time},
       {"id", [](Line& l) { l.record.id = name_of(l.cursor); }},
       {"request_id", [](Line& l) { l.record.request_id = l.cursor.unsigned_integer(); }},
       {"type", [](Line& l) { l.record.type = name_of(l.cursor); }},
@@ -189,9 +219,10 @@ std::uint64_t whole_prompt(const TraceRecord& r) {
   return hash ^ (hash >> 29);
 }
 
-void finish_mooncake(TraceRecord& r) {
+void finish_mooncake(Line& line) {
+  TraceRecord& r = line.record;
   r.block_tokens = mooncake_block_tokens;
-  if (r.timestamp) *r.timestamp /= 1000;
+  if (r.timestamp && !line.has_seconds) *r.timestamp /= 1000;
   if (r.prefix_blocks.size() == (r.prompt_tokens + r.block_tokens - 1) / r.block_tokens && !r.prefix_blocks.empty())
     r.prompt_hash = whole_prompt(r);
 }
@@ -248,8 +279,7 @@ std::string fault_of_times(const TraceRecord& r) {
     if (*time && time != &r.e2e_ms && r.e2e_ms && **time > *r.e2e_ms + rounding_ms)
       return std::string(name) + " is above e2e_ms";
   }
-  if (r.timestamp && !(std::abs(*r.timestamp) < latest))
-    return "timestamp is beyond the year 5000: it counts seconds, not milli- or nanoseconds";
+  if (r.timestamp && !(std::abs(*r.timestamp) < latest)) return "timestamp is beyond the year 5000";
   return {};
 }
 
@@ -294,7 +324,7 @@ void TraceLine::read(std::string_view text) {
     return;
   }
   finish_counts(line);
-  if (line.is_mooncake) finish_mooncake(record_);
+  if (line.is_mooncake) finish_mooncake(line);
   if (const std::string fault = contradiction(record_); !fault.empty()) line.cursor.fail(fault);
   const std::size_t whole = record_.prompt_tokens / record_.block_tokens;
   if (record_.prefix_blocks.size() > whole) record_.prefix_blocks.resize(whole);  // a partial block can be in no cache

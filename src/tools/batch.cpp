@@ -8,6 +8,7 @@
 #include "tools/files.hpp"
 #include "tools/local_engine.hpp"
 #include "tools/openai_answer.hpp"
+#include "tools/option_checks.hpp"
 #include "tools/trace_options.hpp"
 
 #include <frugal/core/error.hpp>
@@ -345,7 +346,7 @@ Command add_batch(CLI::App& parent) {
                   "Most tokens of an answer whose line does not say; 0 = until the context is full, for completions 16")
       ->capture_default_str();
   app->add_option("--temperature", flags->defaults.temperature, "For lines that do not say")
-      ->check(CLI::Range(0.0F, 2.0F))
+      ->check(number_in(0, 2))
       ->capture_default_str();
   app->add_flag("--json", flags->json, "The summary as one JSON object on standard output");
   app->footer(batch_examples);

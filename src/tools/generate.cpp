@@ -4,6 +4,7 @@
 #include "tools/console.hpp"
 #include "tools/files.hpp"
 #include "tools/local_engine.hpp"
+#include "tools/option_checks.hpp"
 #include "tools/report.hpp"
 
 #include <frugal/core/error.hpp>
@@ -98,24 +99,24 @@ void run_generate(const GenerateOptions& o) {
 
 void add_sampling_options(CLI::App& app, Sampling& s) {
   app.add_option("--temperature", s.temperature, "0 = always the most likely token")
-      ->check(CLI::NonNegativeNumber)
+      ->check(number_in(0, 100))
       ->capture_default_str();
   app.add_option("--seed", s.seed, "Same seed, prompt and model: same answer");
   app.add_option("--top-k", s.top_k, "Draw among the K most likely tokens; 0 = all")
       ->check(CLI::NonNegativeNumber)
       ->capture_default_str();
   app.add_option("--top-p", s.top_p, "Draw among the smallest set with this probability")
-      ->check(CLI::Range(0.0F, 1.0F))
+      ->check(number_in(0, 1))
       ->capture_default_str();
   app.add_option("--min-p", s.min_p, "Drop tokens below this share of the best probability")
-      ->check(CLI::Range(0.0F, 1.0F))
+      ->check(number_in(0, 1))
       ->capture_default_str();
 }
 
 void add_constraint_options(CLI::App& app, GenerateOptions& o) {
   auto* shape = app.add_option_group("shape", "What the answer may look like: at most one of");
-  shape->add_option("--json-schema", o.json_schema,
-                    "A file with a JSON schema: the answer is a document that meets it");
+  auto* schema = shape->add_option("--json-schema", o.json_schema,
+                                   "A file with a JSON schema: the answer is a document that meets it");
   shape->add_option("--regex", o.regex, "The whole answer matches this pattern");
   shape->add_option("--grammar", o.ebnf, "A file with a grammar in GBNF or Lark's spelling");
   shape->add_option("--choice", o.choices, "The answer is this text, or another one that is given so")
@@ -123,7 +124,8 @@ void add_constraint_options(CLI::App& app, GenerateOptions& o) {
   shape->require_option(0, 1);
   app.add_option("--lenient", o.lenient,
                  "A keyword of the schema to leave out instead of refusing it; the finished document is judged by it")
-      ->allow_extra_args(false);
+      ->allow_extra_args(false)
+      ->needs(schema);
   app.add_flag("--close-when-short", o.close_when_short,
                "End the document within --max-tokens: steer to its shortest end when they run out");
 }
@@ -137,12 +139,14 @@ Command add_generate(CLI::App& parent) {
   input->add_option("--prompt", options->prompt, "The prompt itself");
   input->add_option("--prompt-file", options->prompt_file,
                     "A file with the prompt, taken byte for byte; - = standard input");
-  input->add_option("--messages", options->messages,
-                    "A JSON file: an array of {\"role\", \"content\"}, or an object with \"messages\", \"tools\" and "
-                    "\"chat_template_kwargs\"");
+  auto* messages = input->add_option(
+      "--messages", options->messages,
+      "A JSON file: an array of {\"role\", \"content\"}, or an object with \"messages\", \"tools\" and "
+      "\"chat_template_kwargs\"");
   input->require_option(1);
   app->add_option("--set", options->set, "A variable of the chat template as NAME=JSON; may be given several times")
-      ->allow_extra_args(false);
+      ->allow_extra_args(false)
+      ->needs(messages);
   app->add_option("--max-tokens", options->max_tokens, "Most tokens of the answer; 0 = until the context is full")
       ->capture_default_str();
   add_sampling_options(*app, options->sampling);

@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "core/version_text.hpp"
+#include "tools/option_checks.hpp"
 
 namespace {
 
@@ -87,10 +88,16 @@ int main(int argc, char** argv) {
     std::cerr << '\n';
     return exit_failure;
   }
+  check_numbers(app);
   try {
     app.parse(argc, argv);
   } catch (const CLI::Success& e) {  // --help and --version
-    return app.exit(e);
+    const int code = app.exit(e);
+    if (std::cout.flush()) return code;
+    return fail("frugal", "bad_file", "standard output: cannot write");
+  } catch (const CLI::ConversionError& e) {
+    std::cerr << "frugal: " << e.what() << ", which is no number that fits\n";
+    return exit_failure;
   } catch (const CLI::ParseError& e) {
     app.exit(e);
     return exit_failure;

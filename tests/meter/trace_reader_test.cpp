@@ -4,6 +4,7 @@
 #include <frugal/meter/trace_writer.hpp>
 
 #include <catch2/catch_test_macros.hpp>
+#include <catch2/matchers/catch_matchers_floating_point.hpp>
 #include <catch2/matchers/catch_matchers_string.hpp>
 
 #include <filesystem>
@@ -80,6 +81,30 @@ TEST_CASE("Mooncake's lines: milliseconds, blocks of 512 tokens, the last one pa
   CHECK(r.prompt_hash.has_value());
 }
 
+TEST_CASE("a time is read in the forms that logs have: seconds, milli-, micro- and nanoseconds, ISO 8601") {
+  const auto time_of = [](const std::string& field) {
+    return parse_trace_line(R"({"prompt_tokens": 7, "output_tokens": 2, )" + field + "}", "l").front().timestamp;
+  };
+  // 2026-09-21T14:13:20.25Z, by Python's datetime.
+  for (const char* value :
+       {"1790000000.25", "1790000000250", "1790000000250000", "1790000000250000000", R"("2026-09-21T14:13:20.25Z")",
+        R"("2026-09-21T16:13:20.250+02:00")", R"("2026-09-21 10:43:20.25-0330")", R"("2026-09-21t14:13:20,25")"})
+    for (const char* name : {"timestamp", "created", "created_at", "start_time", "startTime"})
+      CHECK_THAT(time_of("\"" + std::string(name) + "\": " + value).value_or(0),
+                 Catch::Matchers::WithinAbs(1790000000.25, 1e-6));
+  CHECK(time_of(R"("timestamp": "1969-12-31 23:59Z")") == -60.0);
+  CHECK(time_of(R"("timestamp": "2000-02-29T00:00:00Z")") == 951782400.0);
+  CHECK(time_of(R"("created": 3, "timestamp": 2, "created_at": 4)") == 2.0);  // ours counts
+  CHECK(time_of(R"("timestamp": null, "created": 3)") == 3.0);
+  for (const char* text : {"2026-02-29T00:00:00Z", "2026-13-01T00:00Z", "2026-09-21", "2026-09-21T24:00Z",
+                           "2026-09-21T14:13:20.25X", "2026-09-21T14:13:20+2", "2026-09-21T14:13:20Z ", "14:13", ""})
+    CHECK_THAT(fault(R"({"prompt_tokens": 7, "output_tokens": 2, "timestamp": ")" + std::string(text) + "\"}"),
+               ContainsSubstring("is no date and time"));
+  CHECK(parse_trace_line(R"({"timestamp": 1790000000250, "input_length": 3, "output_length": 1, "hash_ids": []})", "l")
+            .front()
+            .timestamp == 1790000000.25);
+}
+
 TEST_CASE("a vLLM result file is one object of columns in seconds") {
   const std::vector<TraceRecord> all = parse_trace_line(
       R"({"model_id": "m", "input_lens": [10, 20], "output_lens": [3, 1], "ttfts": [0.5, 0.25], "itls": [[0.1, 0.2], []],)"
@@ -110,8 +135,10 @@ TEST_CASE("a wrong line is named with its place and what is wrong") {
   CHECK_THAT(fault(R"({"prompt_tokens": 3, "output_tokens": 1} x)"), ContainsSubstring("log:7:"));
   CHECK_THAT(fault(R"({"prompt_tokens": 3, "output_tokens": 1, "e2e_ms": 9, "stalled_ms": 20})"),
              ContainsSubstring("stalled_ms is above"));
-  CHECK_THAT(fault(R"({"prompt_tokens": 3, "output_tokens": 1, "timestamp": 1790000000000})"),
-             ContainsSubstring("not milli"));
+  CHECK_THAT(fault(R"({"prompt_tokens": 3, "output_tokens": 1, "timestamp": 1e20})"),
+             ContainsSubstring("beyond the year 5000"));
+  CHECK_THAT(fault(R"({"prompt_tokens": 3, "output_tokens": 1, "created": "yesterday"})"),
+             ContainsSubstring("log:7:53: \"yesterday\" is no date and time of ISO 8601"));
   CHECK_THAT(fault(R"({"prompt_tokens": 3.5, "output_tokens": 1})"),
              ContainsSubstring("log:7:19: '3.5' is not a whole"));
   CHECK_THAT(fault(R"({"prompt_tokens": 3, "output_tokens": 1, "ttft_ms": 1e999})"), ContainsSubstring("not a number"));
