@@ -6,6 +6,7 @@
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
+#include <optional>
 #include <set>
 #include <string_view>
 
@@ -48,6 +49,7 @@ class Line {
   double cost(const Json& value, const std::string& where) const {
     const double x = finite(value, where);
     if (x < 0) fail(where + " is negative");
+    if (x > 1e12) fail(where + " is more than any answer costs");  // sums and shares stay finite
     return x;
   }
 
@@ -63,17 +65,22 @@ class Line {
   std::size_t number_;
 };
 
+// Where both are there, "correct" counts and "quality" must fit it.
 double quality_of(const Json& attempt, const Line& line, const std::string& where) {
-  const auto correct = attempt.find("correct");
-  if (correct != attempt.end()) {
-    if (!correct->is_boolean()) line.fail(where + ": \"correct\" must be true or false");
-    return correct->get<bool>() ? 1 : 0;
+  std::optional<double> quality;
+  if (const auto found = attempt.find("quality"); found != attempt.end()) {
+    quality = line.finite(*found, where + ": \"quality\"");
+    if (*quality < 0 || *quality > 1) line.fail(where + ": \"quality\" must lie between 0 and 1");
   }
-  const auto quality = attempt.find("quality");
-  if (quality == attempt.end()) line.fail(where + " has neither \"correct\" nor \"quality\"");
-  const double q = line.finite(*quality, where + ": \"quality\"");
-  if (q < 0 || q > 1) line.fail(where + ": \"quality\" must lie between 0 and 1");
-  return q;
+  const auto correct = attempt.find("correct");
+  if (correct == attempt.end()) {
+    if (!quality) line.fail(where + " has neither \"correct\" nor \"quality\"");
+    return *quality;
+  }
+  if (!correct->is_boolean()) line.fail(where + ": \"correct\" must be true or false");
+  const double worth = correct->get<bool>() ? 1 : 0;
+  if (quality && *quality == 1 - worth) line.fail(where + ": \"correct\" and \"quality\" say the opposite");
+  return worth;
 }
 
 std::vector<Feature> features_of(const Json& attempt, const Line& line, const std::string& where) {

@@ -149,9 +149,7 @@ class Run {
 
  private:
   static std::string read_input(const BatchFlags& flags) {
-    std::error_code unknown;
-    if (std::filesystem::equivalent(flags.input, flags.output, unknown) && !unknown)
-      throw Error(Errc::invalid_argument, flags.output + ": is the input itself");
+    check_output(flags.output, {flags.input});
     return read_all(flags.input);
   }
 

@@ -79,7 +79,7 @@ void run_fit(FitCommand o, bool horizon_given) {
   if (horizon_given) o.options.guarantee.horizon = o.horizon;
   o.options.router = o.router == "knn" ? Router::neighbours : Router::automatic;
   o.options.date = today();
-  refuse_input_as_output(o.out, {o.outcomes});
+  check_output(o.out, {o.outcomes});
   Outcomes outcomes = read_outcomes(o.outcomes);
   if (o.reference == "last") outcomes = agreement_with_last(std::move(outcomes));
   const FittedCascade fitted = fit_cascade(outcomes, o.options).value();
@@ -101,7 +101,7 @@ std::string as_text(const FittedCascade& c, const Evaluation& e) {
 }
 
 int run_eval(const EvalCommand& o) {
-  if (!o.report.empty()) refuse_input_as_output(o.report, {o.policy, o.outcomes});
+  if (!o.report.empty()) check_output(o.report, {o.policy, o.outcomes});
   const FittedCascade cascade = FittedCascade::from_json(read_all(o.policy), o.policy);
   Outcomes outcomes = read_outcomes(o.outcomes);
   if (o.reference == "last") outcomes = agreement_with_last(std::move(outcomes));

@@ -112,6 +112,7 @@ int run_record(RecordCommand o) {
   o.questions.constrain_to_choices = o.expect == "choice";
   if (o.usd_per_hour > 0) o.rules.usd_per_hour = o.usd_per_hour;
   o.rules.quiet = o.quiet;
+  check_output(o.out, {o.requests});
   const std::vector<Question> questions = read_questions(o.requests, o.questions);
   const Grader grader = grader_of(o);
   const Tiers tiers(o.tiers, o.rules);

@@ -63,7 +63,8 @@ bool is_special(const std::string& path) {
 
 }  // namespace
 
-void refuse_input_as_output(const std::string& path, std::initializer_list<std::string> inputs) {
+void check_output(const std::string& path, std::initializer_list<std::string> inputs) {
+  if (path == "-") throw Error(Errc::invalid_argument, "-: results go into a file; ./- is one of that name");
   std::error_code unknown;
   for (const std::string& input : inputs)
     if (std::filesystem::equivalent(path, input, unknown))

@@ -93,7 +93,7 @@ void run_train(TrainCommand o) {
   }
   if (!o.stop_words.empty()) o.training.stop_words = stop_words_of(o.stop_words);
   o.training.date = today();
-  refuse_input_as_output(o.out, {o.data, o.model});
+  check_output(o.out, {o.data, o.model});
   const std::vector<HeadExample> examples = read_head_examples(o.data);
   const auto model = load_with_progress(o.model, o.quiet);
   Progress progress(o.quiet);

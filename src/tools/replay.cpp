@@ -37,7 +37,7 @@ std::optional<Lever> lever_of(const ReplayOptions& o) {
 }
 
 void run_replay(const ReplayOptions& o) {
-  if (!o.report.empty()) refuse_input_as_output(o.report, {o.trace.trace, o.after});
+  if (!o.report.empty()) check_output(o.report, {o.trace.trace, o.after});
   const std::optional<Lever> lever = lever_of(o);
   const Workload workload = read(o.trace.trace, o.trace);
   const Advice advice = frugal::advise(workload);

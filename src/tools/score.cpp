@@ -71,7 +71,7 @@ void check_logits(std::span<const float> logits, std::size_t first_position, std
 }
 
 void run_score(const ScoreOptions& o) {
-  refuse_input_as_output(o.out, {o.ids_file, o.model});
+  check_output(o.out, {o.ids_file, o.model});
   const std::vector<Token> ids = parse_ids(read_all(o.ids_file), o.ids_file);
   const auto model = load_with_progress(o.model, o.quiet);
   check_ids(ids, model->spec(), o.ids_file);
