@@ -49,11 +49,20 @@ Command add_advise(CLI::App& parent) {
   app->add_option("trace", options->trace.trace, "The trace, JSON lines; \"-\" is standard input")->required();
   app->add_option("--goal", options->goal, "What to save: ttft, tpot or cost (default: what binds)")
       ->check(CLI::IsMember({"ttft", "tpot", "cost"}));
-  app->add_option("--ttft-goal-ms", a.ttft_goal_ms, "Nine of ten first tokens come by then")->capture_default_str();
-  app->add_option("--tpot-goal-ms", a.tpot_goal_ms, "Nine of ten answers come at this pace")->capture_default_str();
-  app->add_option("--e2e-goal-ms", a.e2e_goal_ms, "Nine of ten answers are whole by then")->capture_default_str();
-  app->add_option("--worth", a.worth, "Least saving that is worth a lever, as a share")->capture_default_str();
+  app->add_option("--ttft-goal-ms", a.ttft_goal_ms, "Nine of ten first tokens come by then")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  app->add_option("--tpot-goal-ms", a.tpot_goal_ms, "Nine of ten answers come at this pace")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  app->add_option("--e2e-goal-ms", a.e2e_goal_ms, "Nine of ten answers are whole by then")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  app->add_option("--worth", a.worth, "Least saving that is worth a lever, as a share")
+      ->check(CLI::Range(0.0, 1.0))
+      ->capture_default_str();
   app->add_option("--accept-score", a.accept_score, "Cascade: score from which a first answer is good")
+      ->check(CLI::Range(0.0, 1.0))
       ->capture_default_str();
   add_trace_options(*app, options->trace);
   app->add_flag("--json", options->json, "One JSON object: bound_by, slices, levers");

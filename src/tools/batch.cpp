@@ -8,7 +8,7 @@
 #include "tools/files.hpp"
 #include "tools/local_engine.hpp"
 #include "tools/openai_answer.hpp"
-#include "tools/option_checks.hpp"
+#include "tools/options.hpp"
 #include "tools/trace_options.hpp"
 
 #include <frugal/core/error.hpp>
@@ -21,6 +21,7 @@
 #include <chrono>
 #include <cstdio>
 #include <filesystem>
+#include <limits>
 #include <memory>
 #include <optional>
 #include <string>
@@ -142,7 +143,10 @@ class Run {
 
   Tally run() {
     sort_out();
-    if (!open_.empty()) answer();
+    if (open_.empty())
+      begin();
+    else
+      answer();
     output_.sync();
     return tally_;
   }
@@ -160,11 +164,17 @@ class Run {
         ++tally_.known;
         tally_.known_failed += output_.answered(line) ? 0 : 1;
       } else if (line.fault) {
-        fail(line, *line.fault);
+        faulty_.push_back(&line);
       } else {
         open_.push_back(&line);
       }
     }
+  }
+
+  /// From here on there is an output: nothing that is wrong with the command or the model leaves an empty file.
+  void begin() {
+    output_.create();
+    for (const BatchLine* line : faulty_) fail(*line, *line->fault);
   }
 
   void answer() {
@@ -176,6 +186,8 @@ class Run {
 
   /// The provider's answers are safe once they are in the output: then its batch may be forgotten.
   void answer_there() {
+    check_provider(flags_.provider);
+    begin();
     std::vector<Request> requests;
     std::erase_if(open_, [&](const BatchLine* line) { return !takes(flags_.engine.model, *line); });
     for (const BatchLine* line : open_) {
@@ -196,15 +208,18 @@ class Run {
 
   void answer_here() {
     const auto model = load_with_progress(flags_.engine.model, flags_.engine.quiet);
-    std::vector<Request> requests;
-    std::erase_if(open_, [&](const BatchLine* line) { return !takes(model->name(), *line); });
-    if (open_.empty()) return;
-    for (const BatchLine* line : open_) requests.push_back(line->request);
     EngineOptions options;
     options.max_running = flags_.parallel;
     options.prefix_cache = greedy_dual_size();
     const auto engine = local_engine(flags_.engine, model, std::move(options), flags_.parallel);
-    for (Request& r : requests) r.model.clear();
+    begin();
+    std::erase_if(open_, [&](const BatchLine* line) { return !takes(model->name(), *line); });
+    if (open_.empty()) return;
+    std::vector<Request> requests;
+    for (const BatchLine* line : open_) {
+      requests.push_back(line->request);
+      requests.back().model.clear();
+    }
     Pace pace(flags_.engine.quiet);
     BatchOptions batch;
     batch.in_flight = std::size_t{2} * flags_.parallel;
@@ -264,7 +279,7 @@ class Run {
   std::string text_;
   BatchOutput output_;
   std::vector<BatchLine> lines_;
-  std::vector<const BatchLine*> open_{};
+  std::vector<const BatchLine*> open_{}, faulty_{};
   Tally tally_{};
 };
 
@@ -318,7 +333,18 @@ std::string summary_json(const Tally& t) {
   return out.dump() + "\n";
 }
 
-int run_batch_command(const BatchFlags& flags) {
+void refuse_idle_options(const BatchFlags& flags, const CLI::App& app) {
+  if (flags.provider.provider.empty())
+    refuse_without_effect(app, {"--url", "--key-file", "--ca-file", "--poll"}, "without --provider");
+  else
+    refuse_without_effect(app,
+                          {"--speculate", "--backend", "--device", "--threads", "--bf16-prompts", "--repack-floats",
+                           "--kv-mib", "--parallel"},
+                          "with --provider: the provider computes");
+}
+
+int run_batch_command(const BatchFlags& flags, const CLI::App& app) {
+  refuse_idle_options(flags, app);
   const Tally tally = Run(flags).run();
   if (flags.json) print(summary_json(tally));
   if (!flags.engine.quiet) say("frugal batch", summary_of(tally));
@@ -342,13 +368,14 @@ Command add_batch(CLI::App& parent) {
       ->capture_default_str();
   app->add_option("--max-tokens", flags->defaults.max_tokens,
                   "Most tokens of an answer whose line does not say; 0 = until the context is full, for completions 16")
+      ->check(CLI::Range(0U, std::numeric_limits<std::uint32_t>::max()))
       ->capture_default_str();
   app->add_option("--temperature", flags->defaults.temperature, "For lines that do not say")
-      ->check(number_in(0, 2))
+      ->check(CLI::Range(0.0F, 2.0F))
       ->capture_default_str();
   app->add_flag("--json", flags->json, "The summary as one JSON object on standard output");
   app->footer(batch_examples);
-  return {app, [flags] { return run_batch_command(*flags); }};
+  return {app, [flags, app] { return run_batch_command(*flags, *app); }};
 }
 
 }  // namespace frugal::tools

@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <ctime>
+#include <filesystem>
 #include <nlohmann/json.hpp>
 #include <utility>
 
@@ -55,9 +56,12 @@ std::string failed_line(const BatchLine& line, const BatchFault& fault) {
 }
 
 BatchOutput::BatchOutput(std::string path) : path_(std::move(path)) {
-  // without O_NONBLOCK opening a pipe waits for its reader
-  fd_ = ::open(path_.c_str(), O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC | O_NONBLOCK, 0666);
-  if (fd_ < 0) detail::fail_file(path_, "open for writing", errno);
+  open(0);
+  if (fd_ < 0) {
+    const std::filesystem::path folder = std::filesystem::path(path_).parent_path();
+    if (::access(folder.empty() ? "." : folder.c_str(), W_OK | X_OK) != 0) detail::fail_file(path_, "create", errno);
+    return;
+  }
   try {
     lock();
     read();
@@ -67,7 +71,24 @@ BatchOutput::BatchOutput(std::string path) : path_(std::move(path)) {
   }
 }
 
-BatchOutput::~BatchOutput() { ::close(fd_); }  // which also ends the lock
+BatchOutput::~BatchOutput() {
+  if (fd_ >= 0) ::close(fd_);  // which also ends the lock
+}
+
+void BatchOutput::open(int more_flags) {
+  // without O_NONBLOCK opening a pipe waits for its reader
+  fd_ = ::open(path_.c_str(), O_RDWR | O_APPEND | O_CLOEXEC | O_NONBLOCK | more_flags, 0666);
+  if (fd_ < 0 && (errno != ENOENT || more_flags != 0)) detail::fail_file(path_, "open for writing", errno);
+}
+
+void BatchOutput::create() {
+  if (fd_ >= 0) return;
+  open(O_CREAT);
+  lock();
+  struct stat status {};
+  if (::fstat(fd_, &status) != 0) detail::fail_file(path_, "examine", errno);
+  if (status.st_size > 0) throw Error(Errc::busy, path_ + ": another run has made this file meanwhile; start again");
+}
 
 void BatchOutput::lock() const {
   struct stat status {};

@@ -14,8 +14,8 @@
 
 namespace frugal::tools {
 
-/// Opens the file for appending (creates it), keeps every other run out while it lives, reads the lines that earlier
-/// runs left, and cuts off a last line that was not finished. One thread.
+/// Opens the file for appending, keeps every other run out while it lives, reads the lines that earlier runs left, and
+/// cuts off a last line that was not finished. A file that is not there yet is made by create() alone. One thread.
 class BatchOutput {
  public:
   /// Throws Error: busy where another run writes the file, bad_file where it is not the output of a batch (then it is
@@ -24,6 +24,10 @@ class BatchOutput {
   ~BatchOutput();
   BatchOutput(const BatchOutput&) = delete;
   BatchOutput& operator=(const BatchOutput&) = delete;
+
+  /// Makes the file where it was not there; must come before append. Throws Error as the constructor does; busy also
+  /// where another run made the file since.
+  void create();
 
   /// Whether the line was dealt with by an earlier run. Throws Error(invalid_argument) where the file answers its
   /// custom_id, but for a line of another text. A line that was refused may be mended: it is then new.
@@ -41,6 +45,7 @@ class BatchOutput {
     std::string id{};
     bool answered = false;
   };
+  void open(int more_flags);
   void lock() const;
   void read();
   void take(std::string_view line, std::size_t number);

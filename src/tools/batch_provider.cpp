@@ -69,6 +69,10 @@ HttpBatchOptions options_of(const ProviderFlags& flags, const ProviderRun& run) 
 
 }  // namespace
 
+void check_provider(const ProviderFlags& flags) {
+  if (!flags.key_file.empty()) key_of(flags.key_file);
+}
+
 BatchProgress run_provider_batch(const ProviderFlags& flags, const ProviderRun& run, std::vector<Request> requests,
                                  BatchOptions options) {
   HttpBatchEndpoint endpoint(options_of(flags, run));
@@ -78,8 +82,13 @@ BatchProgress run_provider_batch(const ProviderFlags& flags, const ProviderRun& 
 
 #else
 
-BatchProgress run_provider_batch(const ProviderFlags&, const ProviderRun&, std::vector<Request>, BatchOptions) {
+void check_provider(const ProviderFlags&) {
   throw Error(Errc::unsupported, "--provider needs the component http, which this build lacks");
+}
+
+BatchProgress run_provider_batch(const ProviderFlags& flags, const ProviderRun&, std::vector<Request>, BatchOptions) {
+  check_provider(flags);
+  return {};
 }
 
 #endif

@@ -34,6 +34,9 @@ struct ProviderRun {
   bool quiet = false;
 };
 
+/// Throws Error where the key's file cannot be used or the build has no HTTP: before anything is written.
+void check_provider(const ProviderFlags& flags);
+
 /// run_batch through the provider: all requests as one batch. Throws Error.
 BatchProgress run_provider_batch(const ProviderFlags& flags, const ProviderRun& run, std::vector<Request> requests,
                                  BatchOptions options);

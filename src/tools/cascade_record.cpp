@@ -4,6 +4,7 @@
 #include "tools/command_grader.hpp"
 #include "tools/console.hpp"
 #include "tools/files.hpp"
+#include "tools/options.hpp"
 #include "tools/tiers.hpp"
 #include "tools/trace_options.hpp"
 
@@ -12,6 +13,7 @@
 
 #include <CLI/CLI.hpp>
 #include <atomic>
+#include <limits>
 #include <mutex>
 #include <string>
 #include <thread>
@@ -54,6 +56,13 @@ Grader grader_of(const RecordCommand& o) {
   }
   if (o.command.empty()) throw Error(Errc::invalid_argument, "--expect command needs --command");
   return expect_command(o.command, std::chrono::milliseconds(static_cast<std::int64_t>(o.time_limit * 1000)));
+}
+
+void refuse_idle_grading(const RecordCommand& o, const CLI::App& app) {
+  const std::string why = "with --expect " + o.expect;
+  if (o.expect != "choice") refuse_without_effect(app, {"--choices"}, why);
+  if (o.expect != "json_schema") refuse_without_effect(app, {"--schema"}, why);
+  if (o.expect != "command") refuse_without_effect(app, {"--command", "--time-limit"}, why);
 }
 
 // "12", "12:mean" or "12:last".
@@ -107,15 +116,21 @@ struct Run {
   }
 };
 
-int run_record(RecordCommand o) {
+int run_record(RecordCommand o, const CLI::App& app) {
+  refuse_idle_grading(o, app);
   o.questions.needs_expected = o.expect != "command" && o.expect != "json_schema";
   o.questions.constrain_to_choices = o.expect == "choice";
   if (o.usd_per_hour > 0) o.rules.usd_per_hour = o.usd_per_hour;
   o.rules.quiet = o.quiet;
-  check_output(o.out, {o.requests});
+  check_output(o.out, {o.requests, o.schema});
   const std::vector<Question> questions = read_questions(o.requests, o.questions);
   const Grader grader = grader_of(o);
   const Tiers tiers(o.tiers, o.rules);
+  if (tiers.all_remote())
+    refuse_without_effect(
+        app, {"--kv-mib", "--backend", "--device", "--threads", "--bf16-prompts", "--repack-floats", "--usd-per-hour"},
+        "where all tiers are remote");
+  if (!tiers.any_remote()) refuse_without_effect(app, {"--key-env"}, "where no tier is remote");
   if (o.parallel > 1 && !tiers.all_remote())
     throw Error(
         Errc::invalid_argument,
@@ -168,6 +183,7 @@ Command add_cascade_record(CLI::App& parent) {
   add_grading(*app, *o);
   app->add_option("--system", o->questions.system, "A system message before each prompt");
   app->add_option("--max-tokens", o->questions.max_tokens, "Most tokens of an answer, where its line does not say")
+      ->check(CLI::Range(0U, std::numeric_limits<std::uint32_t>::max()))
       ->capture_default_str();
   app->add_option("--samples", o->options.samples,
                   "Draw so many more answers and record how many agree (feature \"agreement\"; paid for)")
@@ -184,11 +200,13 @@ Command add_cascade_record(CLI::App& parent) {
   app->add_option("--parallel", o->parallel, "Questions under way at once; remote tiers only")
       ->check(CLI::Range(1U, 256U));
   add_backend_options(*app, o->rules.backend);
-  app->add_option("--kv-mib", o->rules.kv_mib, "Memory for keys and values of each local model")->capture_default_str();
+  app->add_option("--kv-mib", o->rules.kv_mib, "Memory for keys and values of each local model")
+      ->check(CLI::Range(std::uint64_t{1}, std::uint64_t{1} << 20))
+      ->capture_default_str();
   app->add_flag("--quiet", o->quiet, "No progress on standard error");
   app->add_option("-o,--out", o->out, "The outcomes file; what it holds already is kept")->required();
   app->footer(examples);
-  return {app, [o] { return run_record(*o); }};
+  return {app, [o, app] { return run_record(*o, *app); }};
 }
 
 }  // namespace frugal::tools

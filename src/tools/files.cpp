@@ -64,7 +64,10 @@ bool is_special(const std::string& path) {
 }  // namespace
 
 void check_output(const std::string& path, std::initializer_list<std::string> inputs) {
-  if (path == "-") throw Error(Errc::invalid_argument, "-: results go into a file; ./- is one of that name");
+  if (path.empty()) throw Error(Errc::invalid_argument, "the output has no name");
+  if (path == "-")
+    throw Error(Errc::invalid_argument,
+                "-: the output must be a file, standard output is not one here; a file of this name is ./-");
   std::error_code unknown;
   for (const std::string& input : inputs)
     if (std::filesystem::equivalent(path, input, unknown))

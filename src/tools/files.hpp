@@ -23,8 +23,8 @@ void set_variables(Chat& chat, const std::vector<std::string>& pairs);
 /// A JSON array of token ids, e.g. [1, 9690, 198]. `origin` names the text in errors.
 std::vector<Token> parse_ids(const std::string& text, const std::string& origin);
 
-/// Throws Error(invalid_argument) where `path` is one of the files that are read, because it would be lost, and where it is
-/// "-", which is a stream for inputs only.
+/// Throws Error(invalid_argument) where `path` cannot be an output: empty, "-" (no command writes a file to standard
+/// output), or one of the files that are read, which would be lost.
 void check_output(const std::string& path, std::initializer_list<std::string> inputs);
 
 /// Writes a whole file: into "<path>.partial", which takes its name only when it is complete, so that what stood there is

@@ -4,7 +4,7 @@
 #include "tools/console.hpp"
 #include "tools/files.hpp"
 #include "tools/local_engine.hpp"
-#include "tools/option_checks.hpp"
+#include "tools/options.hpp"
 #include "tools/report.hpp"
 
 #include <frugal/core/error.hpp>
@@ -16,6 +16,7 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cstdint>
+#include <limits>
 #include <memory>
 #include <optional>
 #include <string>
@@ -88,7 +89,18 @@ Answer read_answer(Stream stream, bool live) {
   return answer;
 }
 
-void run_generate(const GenerateOptions& o) {
+void refuse_idle_options(const GenerateOptions& o, const CLI::App& app) {
+  if (o.messages.empty()) refuse_without_effect(app, {"--set"}, "without --messages");
+  if (o.json_schema.empty()) refuse_without_effect(app, {"--lenient"}, "without --json-schema");
+  if (o.json_schema.empty() && o.regex.empty() && o.ebnf.empty() && o.choices.empty())
+    refuse_without_effect(app, {"--close-when-short"}, "without --json-schema, --regex, --grammar or --choice");
+  if (o.sampling.temperature == 0)
+    refuse_without_effect(app, {"--top-k", "--top-p", "--min-p"}, "at temperature 0, where nothing is drawn");
+  if (!o.json) refuse_without_effect(app, {"--logprobs"}, "without --json");
+}
+
+void run_generate(const GenerateOptions& o, const CLI::App& app) {
+  refuse_idle_options(o, app);
   Request request = request_of(o);
   const auto model = load_with_progress(o.engine.model, o.engine.quiet);
   const auto engine = local_engine(o.engine, model);
@@ -99,24 +111,24 @@ void run_generate(const GenerateOptions& o) {
 
 void add_sampling_options(CLI::App& app, Sampling& s) {
   app.add_option("--temperature", s.temperature, "0 = always the most likely token")
-      ->check(number_in(0, 100))
+      ->check(CLI::NonNegativeNumber)
       ->capture_default_str();
   app.add_option("--seed", s.seed, "Same seed, prompt and model: same answer");
   app.add_option("--top-k", s.top_k, "Draw among the K most likely tokens; 0 = all")
-      ->check(CLI::NonNegativeNumber)
+      ->check(CLI::Range(0, std::numeric_limits<std::int32_t>::max()))
       ->capture_default_str();
   app.add_option("--top-p", s.top_p, "Draw among the smallest set with this probability")
-      ->check(number_in(0, 1))
+      ->check(CLI::Range(0.0F, 1.0F))
       ->capture_default_str();
   app.add_option("--min-p", s.min_p, "Drop tokens below this share of the best probability")
-      ->check(number_in(0, 1))
+      ->check(CLI::Range(0.0F, 1.0F))
       ->capture_default_str();
 }
 
 void add_constraint_options(CLI::App& app, GenerateOptions& o) {
   auto* shape = app.add_option_group("shape", "What the answer may look like: at most one of");
-  auto* schema = shape->add_option("--json-schema", o.json_schema,
-                                   "A file with a JSON schema: the answer is a document that meets it");
+  shape->add_option("--json-schema", o.json_schema,
+                    "A file with a JSON schema: the answer is a document that meets it");
   shape->add_option("--regex", o.regex, "The whole answer matches this pattern");
   shape->add_option("--grammar", o.ebnf, "A file with a grammar in GBNF or Lark's spelling");
   shape->add_option("--choice", o.choices, "The answer is this text, or another one that is given so")
@@ -124,8 +136,7 @@ void add_constraint_options(CLI::App& app, GenerateOptions& o) {
   shape->require_option(0, 1);
   app.add_option("--lenient", o.lenient,
                  "A keyword of the schema to leave out instead of refusing it; the finished document is judged by it")
-      ->allow_extra_args(false)
-      ->needs(schema);
+      ->allow_extra_args(false);
   app.add_flag("--close-when-short", o.close_when_short,
                "End the document within --max-tokens: steer to its shortest end when they run out");
 }
@@ -139,15 +150,14 @@ Command add_generate(CLI::App& parent) {
   input->add_option("--prompt", options->prompt, "The prompt itself");
   input->add_option("--prompt-file", options->prompt_file,
                     "A file with the prompt, taken byte for byte; - = standard input");
-  auto* messages = input->add_option(
-      "--messages", options->messages,
-      "A JSON file: an array of {\"role\", \"content\"}, or an object with \"messages\", \"tools\" and "
-      "\"chat_template_kwargs\"");
+  input->add_option("--messages", options->messages,
+                    "A JSON file: an array of {\"role\", \"content\"}, or an object with \"messages\", \"tools\" and "
+                    "\"chat_template_kwargs\"");
   input->require_option(1);
   app->add_option("--set", options->set, "A variable of the chat template as NAME=JSON; may be given several times")
-      ->allow_extra_args(false)
-      ->needs(messages);
+      ->allow_extra_args(false);
   app->add_option("--max-tokens", options->max_tokens, "Most tokens of the answer; 0 = until the context is full")
+      ->check(CLI::Range(0U, std::numeric_limits<std::uint32_t>::max()))
       ->capture_default_str();
   add_sampling_options(*app, options->sampling);
   add_constraint_options(*app, *options);
@@ -157,7 +167,7 @@ Command add_generate(CLI::App& parent) {
   app->add_flag("--json", options->json, "One JSON object at the end instead of text as it comes");
   add_engine_flags(*app, options->engine);
   app->footer(generate_examples);
-  return {app, [options] { run_generate(*options); }};
+  return {app, [options, app] { run_generate(*options, *app); }};
 }
 
 }  // namespace frugal::tools

@@ -3,6 +3,8 @@
 // standard error. The exit code is 0, 2 where the command line, a file or the request was wrong, and 1 where a command
 // checks something and it does not hold.
 #include "tools/commands.hpp"
+#include "tools/console.hpp"
+#include "tools/options.hpp"
 
 #include <frugal/core/error.hpp>
 
@@ -11,11 +13,11 @@
 #include <csignal>
 #include <iostream>
 #include <new>
+#include <sstream>
 #include <string>
 #include <vector>
 
 #include "core/version_text.hpp"
-#include "tools/option_checks.hpp"
 
 namespace {
 
@@ -57,6 +59,18 @@ int run(const frugal::tools::Command& command) {
   }
 }
 
+/// --help and --version.
+int say_what_was_asked(const CLI::App& app, const CLI::Success& asked) {
+  std::ostringstream text;
+  app.exit(asked, text, std::cerr);
+  try {
+    frugal::tools::print(text.str());
+    return 0;
+  } catch (const frugal::Error& e) {
+    return fail("frugal", frugal::to_string(e.code()), e.message());
+  }
+}
+
 /// CLI11 takes an unknown command for a missing one; its name is what the user needs to see.
 bool is_unknown_command(int argc, char** argv, const std::vector<frugal::tools::Command>& commands) {
   if (argc < 2 || argv[1][0] == '-') return false;
@@ -91,13 +105,8 @@ int main(int argc, char** argv) {
   check_numbers(app);
   try {
     app.parse(argc, argv);
-  } catch (const CLI::Success& e) {  // --help and --version
-    const int code = app.exit(e);
-    if (std::cout.flush()) return code;
-    return fail("frugal", "bad_file", "standard output: cannot write");
-  } catch (const CLI::ConversionError& e) {
-    std::cerr << "frugal: " << e.what() << ", which is no number that fits\n";
-    return exit_failure;
+  } catch (const CLI::Success& e) {
+    return say_what_was_asked(app, e);
   } catch (const CLI::ParseError& e) {
     app.exit(e);
     return exit_failure;

@@ -39,6 +39,7 @@ class Tiers {
   ~Tiers();
   const std::vector<RecordTier>& recorded() const { return recorded_; }
   bool all_remote() const { return all_remote_; }
+  bool any_remote() const { return any_remote_; }
   /// By the model of the first local tier, a head's included. Throws Error(invalid_argument) where there is none.
   Embedder hidden(const HiddenState& state) const;
 

@@ -15,7 +15,7 @@ namespace frugal::tools {
 
 const char* const trace_formats =
     R"(A trace is JSON lines: frugal's own (docs/trace.md), a plain request log (prompt_tokens and output_tokens; timestamp in
-seconds, type, model, cached_tokens, ttft_ms, e2e_ms and prefix_blocks where known), Mooncake's (input_length, output_length,
+Unix seconds or ISO 8601, type, model, cached_tokens, ttft_ms, e2e_ms and prefix_blocks where known), Mooncake's (input_length, output_length,
 hash_ids), or a result file of `vllm bench serve --save-detailed`. "-" is standard input.)";
 
 void add_trace_options(CLI::App& app, TraceOptions& o) {
@@ -28,6 +28,25 @@ void add_trace_options(CLI::App& app, TraceOptions& o) {
                "The first line that cannot be read ends it; else such lines are named and left out");
   app.add_flag("--quiet", o.quiet, "No progress on standard error");
 }
+
+namespace {
+
+/// A type beyond those with a row of their own is in "(other)" and cannot be told: then nothing is refused.
+void check_deferrable(const Workload& workload, const std::vector<std::string>& names) {
+  std::string known;
+  bool more = false;
+  for (const SliceStats& slice : workload.types()) {
+    more = more || slice.name == "(other)";
+    known += (known.empty() ? "" : ", ") + slice.name;
+  }
+  for (const std::string& name : names)
+    if (const auto& all = workload.types();
+        !more && std::none_of(all.begin(), all.end(), [&](const SliceStats& s) { return s.name == name; }))
+      throw Error(Errc::invalid_argument,
+                  "--deferrable " + name + ": no request has this type; there are " + known.substr(0, 400));
+}
+
+}  // namespace
 
 Workload read(const std::string& path, const TraceOptions& o) {
   WorkloadOptions options;
@@ -48,7 +67,9 @@ Workload read(const std::string& path, const TraceOptions& o) {
       if (++bad <= shown) say("left out", {e.message()});
       if (bad == shown + 1) say("left out", {"further lines, of which no more is said"});
     };
-  return read_workload(path, std::move(options), hooks);
+  Workload workload = read_workload(path, std::move(options), hooks);
+  if (path == o.trace) check_deferrable(workload, o.deferrable);
+  return workload;
 }
 
 void say(const char* command, const std::vector<std::string>& sentences) {

@@ -98,35 +98,6 @@ TEST_CASE("a wrong command line ends with code 2 and says what is wrong") {
              ContainsSubstring("--max-tokens"));
 }
 
-TEST_CASE("numbers that are none, not finite, too large or out of range are refused by every command") {
-  const auto error = [](const std::string& option, const std::string& value) {
-    const Outcome outcome = frugal_program({"generate", "--model", "m", "--prompt", "p", option, value});
-    CHECK(outcome.code == 2);
-    CHECK(outcome.out.empty());
-    return outcome.err;
-  };
-  CHECK_THAT(error("--seed", "1180591620717411303424"),
-             ContainsSubstring("--seed: 1180591620717411303424 is above 18446744073709551615"));
-  CHECK_THAT(error("--seed", "-1"), ContainsSubstring("--seed: -1 is below 0"));
-  CHECK_THAT(error("--max-tokens", "99999999999"), ContainsSubstring("--max-tokens = 99999999999, which is no number"));
-  for (const char* value : {"nan", "inf", "-0.1", "101", "warm"})
-    CHECK_THAT(error("--temperature", value),
-               ContainsSubstring("--temperature: " + std::string(value) + " is no number from 0 to 100"));
-  CHECK_THAT(error("--top-p", "1.5"), ContainsSubstring("--top-p: 1.5 is no number from 0 to 1"));
-  CHECK_THAT(error("--min-p", "nan"), ContainsSubstring("--min-p: nan is no number from 0 to 1"));
-  CHECK_THAT(frugal_program({"advise", "t.jsonl", "--ttft-goal-ms", "nan"}).err,
-             ContainsSubstring("--ttft-goal-ms: nan is no finite number"));
-  CHECK_THAT(frugal_program({"cascade", "fit", "o.jsonl", "-o", "p", "--seed", "1180591620717411303424"}).err,
-             ContainsSubstring("is above 18446744073709551615"));
-}
-
-TEST_CASE("an option that would change nothing is refused") {
-  CHECK_THAT(frugal_program({"generate", "--model", "m", "--prompt", "p", "--set", "a=1"}).err,
-             ContainsSubstring("--set requires --messages"));
-  CHECK_THAT(frugal_program({"generate", "--model", "m", "--prompt", "p", "--lenient", "pattern"}).err,
-             ContainsSubstring("--lenient requires --json-schema"));
-}
-
 TEST_CASE("a prompt of which the tokenizer knows no byte is not called empty") {
   need_model();
   const TempFolder folder;
