@@ -55,7 +55,7 @@ void check_url(const std::string& url) {
   const std::size_t slash = url.find('/', url.find("://") + 3);
   const std::string_view path = slash == std::string::npos ? "" : std::string_view(url).substr(slash);
   for (const std::string_view added : {"/chat/completions", "/completions", "/responses", "/messages"})
-    if (path.size() >= added.size() && path.substr(path.size() - added.size()) == added)
+    if (path.ends_with(added))
       refuse("url ends in " + std::string(added) + ", which is added here; it must be what comes before it");
 }
 

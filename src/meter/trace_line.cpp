@@ -132,8 +132,6 @@ void read_hashes(JsonCursor& c, std::vector<std::uint64_t>& out) {
   for (c.begin_array(); c.next_item();) out.push_back(c.hash());
 }
 
-constexpr std::string_view own_time = "timestamp";
-
 /// Ours counts before other programs' names for it.
 void read_time(Line& l, bool own) {
   const bool is_text = l.cursor.peek() == '"';
@@ -160,7 +158,7 @@ using Field = void (*)(Line&);
 
 const std::unordered_map<std::string_view, Field>& fields() {
   static const std::unordered_map<std::string_view, Field> table{
-      {own_time, [](Line& l) { read_time(l, true); }},
+      {"timestamp", [](Line& l) { read_time(l, true); }},
       {"created", read_other_time},
       {"created_at", read_other_time},
       {"start_time", read_other_time},

@@ -41,8 +41,6 @@ const char* anthropic_type(int status) {
 
 constexpr std::string_view sampling = "sampling.";
 
-bool starts_with(std::string_view text, std::string_view with) { return text.substr(0, with.size()) == with; }
-
 std::string first_word(std::string_view text) {
   const auto end = std::find_if(text.begin(), text.end(), [](char c) { return (c < 'a' || c > 'z') && c != '_'; });
   return {text.begin(), end};
@@ -81,16 +79,16 @@ std::string field_at_fault(const Error& error, std::string_view prompt) {
   if (error.code() == Errc::too_large) return std::string(prompt);
   if (error.code() != Errc::invalid_argument && error.code() != Errc::unsupported) return {};
   std::string_view text = error.message();
-  if (starts_with(text, "endpoint ")) {
+  if (text.starts_with("endpoint ")) {
     const std::size_t colon = text.find(": ");
     const std::string_view who = text.substr(0, colon);
     if (colon == std::string_view::npos || who.find(" answered ") != std::string_view::npos)
       return {};  // its own words
     text.remove_prefix(colon + 2);
   }
-  if (starts_with(text, "the prompt ") || starts_with(text, "the conversation ") || starts_with(text, "input "))
+  if (text.starts_with("the prompt ") || text.starts_with("the conversation ") || text.starts_with("input "))
     return std::string(prompt);
-  if (starts_with(text, sampling)) return first_word(text.substr(sampling.size()));
+  if (text.starts_with(sampling)) return first_word(text.substr(sampling.size()));
   constexpr std::array known{"logit_bias", "logprobs", "max_tokens", "seed", "stop", "temperature"};
   const std::string first = first_word(text);
   return std::find(known.begin(), known.end(), first) == known.end() ? std::string() : first;

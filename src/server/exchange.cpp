@@ -222,7 +222,7 @@ Exchange::Output Exchange::give_up(const ApiError& error, Output out) {
     out.events += dialect_.error_event(error, incoming_.id);
     return out;
   }
-  Outgoing whole{.status = error.status, .body = dialect_.error(error, incoming_.id), .error = error.error.code()};
+  Outgoing whole{.status = error.status, .body = dialect_.error(error, incoming_.id)};
   if (error.final) whole.headers.emplace_back("x-should-retry", "false");
   if (!error.final && (error.status == 429 || error.status == 503)) whole.headers.emplace_back("retry-after", "1");
   out.whole = std::move(whole);

@@ -6,8 +6,8 @@
 #include <charconv>
 #include <cmath>
 #include <cstdint>
+#include <cstdlib>
 #include <limits>
-#include <string_view>
 
 namespace frugal::tools {
 
@@ -38,10 +38,9 @@ std::string fault_of_whole(std::string& text) {
 void check_numbers(CLI::App& app) {
   for (CLI::Option* option : app.get_options()) {
     const std::string type = option->get_type_name();
-    const auto is = [&](std::string_view name) { return std::string_view(type).substr(0, name.size()) == name; };
-    if (is("FLOAT")) option->transform(CLI::Validator(fault_of_real, ""));
-    if (is("UINT")) option->transform(CLI::Validator(fault_of_whole<std::uint64_t>, ""));
-    if (is("INT")) option->transform(CLI::Validator(fault_of_whole<std::int64_t>, ""));
+    if (type.starts_with("FLOAT")) option->transform(CLI::Validator(fault_of_real, ""));
+    if (type.starts_with("UINT")) option->transform(CLI::Validator(fault_of_whole<std::uint64_t>, ""));
+    if (type.starts_with("INT")) option->transform(CLI::Validator(fault_of_whole<std::int64_t>, ""));
   }
   for (CLI::App* command : app.get_subcommands(nullptr)) check_numbers(*command);
 }

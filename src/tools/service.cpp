@@ -19,7 +19,6 @@
 
 #include <algorithm>
 #include <chrono>
-#include <functional>
 #include <iostream>
 #include <span>
 
@@ -75,39 +74,35 @@ std::shared_ptr<Backend> backend_of(const BackendChoice& choice, const ServeConf
     return make_backend(choice);
   } catch (const Error& error) {
     const std::string& text = error.message();
-    const bool of_device = text.rfind(device, 0) == 0 && choice.device == config.backend.device;
-    const bool of_backend = text.rfind(backend, 0) == 0 && choice.name == config.backend.name;
+    const bool of_device = text.starts_with(device) && choice.device == config.backend.device;
+    const bool of_backend = text.starts_with(backend) && choice.name == config.backend.name;
     if (!of_device && !of_backend) throw;
     throw Error(error.code(), (of_device ? config.places.device : config.places.backend) + text.substr(2));
   }
 }
 
-/// The cap of the request's type, or of all others; called as in the settings, because clients see the name.
+/// The policies of the settings under one name, which clients see where a cap ends an answer.
 class Caps final : public OutputPolicy {
  public:
-  explicit Caps(const ServeConfig& config) : guard_(config.repeat_guard ? repeat_guard() : nullptr) {
-    for (const ServeCap& cap : config.caps) tokens_.emplace(cap.type, cap.tokens);
-  }
+  explicit Caps(std::shared_ptr<OutputPolicy> inner) : inner_(std::move(inner)) {}
   std::string_view name() const override { return "caps"; }
-  std::uint32_t budget(const RequestView& request) override {
-    auto found = tokens_.find(request.type);
-    if (found == tokens_.end()) found = tokens_.find("");
-    return found == tokens_.end() ? 0 : found->second;
-  }
-  std::optional<Stop> after(const SequenceView& sequence) override {
-    return guard_ ? guard_->after(sequence) : std::nullopt;
-  }
-  void ended(const SequenceView& sequence, const AnswerOutcome& outcome) override {
-    if (guard_) guard_->ended(sequence, outcome);
-  }
+  std::uint32_t budget(const RequestView& request) override { return inner_->budget(request); }
+  std::optional<Stop> after(const SequenceView& sequence) override { return inner_->after(sequence); }
+  void ended(const SequenceView& sequence, const AnswerOutcome& outcome) override { inner_->ended(sequence, outcome); }
 
  private:
-  std::map<std::string, std::uint32_t, std::less<>> tokens_{};
-  std::shared_ptr<OutputPolicy> guard_;
+  std::shared_ptr<OutputPolicy> inner_;
 };
 
+/// The cap of the request's type, or of all others.
 std::shared_ptr<OutputPolicy> output_policy(const ServeConfig& config) {
-  return config.caps.empty() && !config.repeat_guard ? nullptr : std::make_shared<Caps>(config);
+  std::vector<std::shared_ptr<OutputPolicy>> all;
+  for (const ServeCap& cap : config.caps)
+    if (!cap.type.empty()) all.push_back(for_type(cap.type, max_tokens(cap.tokens)));
+  for (const ServeCap& cap : config.caps)
+    if (cap.type.empty()) all.push_back(max_tokens(cap.tokens));
+  if (config.repeat_guard) all.push_back(repeat_guard());
+  return all.empty() ? nullptr : std::make_shared<Caps>(first_of(std::move(all)));
 }
 
 }  // namespace

@@ -13,6 +13,27 @@
 
 namespace frugal::tools {
 
+namespace {
+
+/// A type beyond those with a row of their own is in "(other)" and cannot be told: then nothing is refused.
+void check_deferrable(const Workload& workload, const std::vector<std::string>& names) {
+  std::vector<std::string> known;
+  for (const SliceStats& slice : workload.types()) known.push_back(slice.name);
+  const auto is_known = [&](const std::string& name) {
+    return std::find(known.begin(), known.end(), name) != known.end();
+  };
+  if (is_known("(other)")) return;
+  for (const std::string& name : names) {
+    if (is_known(name)) continue;
+    std::string all;
+    for (const std::string& other : known) all += (all.empty() ? "" : ", ") + other;
+    throw Error(Errc::invalid_argument,
+                "--deferrable " + name + ": no request has this type; there are " + all.substr(0, 400));
+  }
+}
+
+}  // namespace
+
 const char* const trace_formats =
     R"(A trace is JSON lines: frugal's own (docs/trace.md), a plain request log (prompt_tokens and output_tokens; timestamp in
 Unix seconds or ISO 8601, type, model, cached_tokens, ttft_ms, e2e_ms and prefix_blocks where known), Mooncake's (input_length, output_length,
@@ -28,25 +49,6 @@ void add_trace_options(CLI::App& app, TraceOptions& o) {
                "The first line that cannot be read ends it; else such lines are named and left out");
   app.add_flag("--quiet", o.quiet, "No progress on standard error");
 }
-
-namespace {
-
-/// A type beyond those with a row of their own is in "(other)" and cannot be told: then nothing is refused.
-void check_deferrable(const Workload& workload, const std::vector<std::string>& names) {
-  std::string known;
-  bool more = false;
-  for (const SliceStats& slice : workload.types()) {
-    more = more || slice.name == "(other)";
-    known += (known.empty() ? "" : ", ") + slice.name;
-  }
-  for (const std::string& name : names)
-    if (const auto& all = workload.types();
-        !more && std::none_of(all.begin(), all.end(), [&](const SliceStats& s) { return s.name == name; }))
-      throw Error(Errc::invalid_argument,
-                  "--deferrable " + name + ": no request has this type; there are " + known.substr(0, 400));
-}
-
-}  // namespace
 
 Workload read(const std::string& path, const TraceOptions& o) {
   WorkloadOptions options;
